@@ -1,0 +1,1 @@
+"""The link: the one process with network. It reads no keys and none of the state."""

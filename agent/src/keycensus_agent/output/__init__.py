@@ -1,0 +1,1 @@
+"""Show findings: table, JSON, NDJSON, CSV. Everything from files is escaped here."""

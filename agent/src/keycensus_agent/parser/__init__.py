@@ -1,0 +1,1 @@
+"""The parser: bytes in, manifest out. Opens no file and no socket. Importing it imports nothing."""

@@ -1,0 +1,1 @@
+"""The collector's database: schema, migrations, connections. Speaks SQLAlchemy Core, no ORM."""

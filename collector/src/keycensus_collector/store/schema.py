@@ -1,0 +1,489 @@
+"""Every table of the collector's database, as SQLAlchemy Core.
+
+Conventions. Times are integers, milliseconds since the epoch in UTC by the collector's clock, named
+`*_ms`; an interval is [from_ms, to_ms) and open while `to_ms` is null. Hashes are the raw 32 bytes.
+Text columns hold escaped text only (`text.safe_text`): PostgreSQL refuses NUL, and people see it.
+Raw bytes that must survive stand in binary columns. Hosts and agents are named by UUID text outside
+and by small numbers (`host_no`, `agent_no`) inside, because those stand in the largest tables.
+
+Who writes what. Intake: blob, manifest*, place, place_version, gap, usage, holding, intake_batch,
+session, work, host (facts, last_seen). Catalogue: certificate*, public_key, csr, crl, issuer_edge.
+Fold: line, line_step and the folded columns of certificate and public_key. Everything else: admin
+operations and REST.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite gives rowids to INTEGER PRIMARY KEY only; PostgreSQL gets an identity column of 8 bytes.
+Number = BigInteger().with_variant(Integer, "sqlite")
+
+# --- the deployment and its authority ---------------------------------------------------------
+
+deployment = Table(
+    "deployment",
+    metadata,
+    Column("deployment_no", Integer, primary_key=True),  # always 1
+    Column("name", Text, nullable=False),  # in agents' URIs; [a-z0-9-]
+    Column("database_id", LargeBinary(16), nullable=False),  # random, new after a restore
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+authority_certificate = Table(
+    "authority_certificate",
+    metadata,
+    Column("sha256", LargeBinary(32), primary_key=True),
+    Column("der", LargeBinary, nullable=False),
+    Column("state", Text, nullable=False),  # "current", "next", "past"
+    Column("is_anchor", Boolean, nullable=False),  # a trust anchor, else an intermediate
+    Column("added_ms", BigInteger, nullable=False),
+)
+
+token = Table(
+    "token",
+    metadata,
+    Column("token_id", Text, primary_key=True),  # base64url of 8 bytes, not secret
+    Column("secret_hash", LargeBinary(32), nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("labels", Text, nullable=False),  # JSON object
+    Column("uses_left", Integer, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("revoked_ms", BigInteger),
+)
+
+# One row a spent use: the same key asking again with the same token gets the same answer.
+token_use = Table(
+    "token_use",
+    metadata,
+    Column("token_id", Text, ForeignKey("token.token_id"), primary_key=True),
+    Column("public_key_hash", LargeBinary(32), primary_key=True),
+    Column("agent_no", Number, ForeignKey("agent.agent_no"), nullable=False),
+    Column("certificate", LargeBinary, nullable=False),  # DER, as issued
+    Column("used_ms", BigInteger, nullable=False),
+)
+
+# --- hosts and agents -------------------------------------------------------------------------
+
+host = Table(
+    "host",
+    metadata,
+    Column("host_no", Number, primary_key=True),
+    Column("host_id", Text, nullable=False, unique=True),  # UUID
+    Column("name", Text, nullable=False),  # as the host says
+    Column("state", Text, nullable=False),  # "active", "silent", "retired"
+    Column("created_ms", BigInteger, nullable=False),
+    Column("last_seen_ms", BigInteger, nullable=False),
+    Column("complete", Boolean, nullable=False),  # its agent finished a full sweep
+    Column("facts", LargeBinary, nullable=False),  # encoded HostFacts as received
+    Column("operating_system", Text, nullable=False),
+    Column("kernel", Text, nullable=False),
+    Column("agent_version", Text, nullable=False),
+    Column("machine_hash", LargeBinary),
+    Column("labels", Text, nullable=False),  # JSON: {"token": {...}, "host": {...}}
+    Column("counters", Text, nullable=False),  # JSON of the last Counters
+    Column("clock_skew_ms", BigInteger, nullable=False),  # agent minus collector at the last hello
+    Column("retired_ms", BigInteger),
+    Index(None, "name"),
+    Index(None, "machine_hash"),
+)
+
+host_state = Table(
+    "host_state",
+    metadata,
+    Column("host_no", Number, ForeignKey("host.host_no"), primary_key=True),
+    Column("from_ms", BigInteger, primary_key=True),
+    Column("to_ms", BigInteger),
+    Column("state", Text, nullable=False),
+    Column("cause", Text, nullable=False),
+)
+
+agent = Table(
+    "agent",
+    metadata,
+    Column("agent_no", Number, primary_key=True),
+    Column("agent_id", Text, nullable=False, unique=True),  # UUID, in the certificate's URI
+    Column("host_no", Number, ForeignKey("host.host_no"), nullable=False),
+    Column("state", Text, nullable=False),  # "active", "banned", "left", "evicted"
+    Column("state_reason", Text, nullable=False),
+    Column("enrolled_ms", BigInteger, nullable=False),
+    Column("enrolled_by", Text, nullable=False),  # token id
+    Index(None, "host_no"),
+)
+
+agent_certificate = Table(
+    "agent_certificate",
+    metadata,
+    Column("serial", Text, primary_key=True),  # lower-case hexadecimal
+    Column("agent_no", Number, ForeignKey("agent.agent_no"), nullable=False),
+    Column("sha256", LargeBinary(32), nullable=False),
+    Column("public_key_hash", LargeBinary(32), nullable=False),
+    Column("state", Text, nullable=False),  # "current", "new", "void"
+    Column("not_after_ms", BigInteger, nullable=False),
+    Column("issued_ms", BigInteger, nullable=False),
+    Index(None, "agent_no"),
+)
+
+# The stream state of one agent: which instance, how far, which stream is the newest.
+session = Table(
+    "session",
+    metadata,
+    Column("agent_no", Number, ForeignKey("agent.agent_no"), primary_key=True),
+    Column("session", BigInteger, nullable=False),
+    Column("instance", LargeBinary(16), nullable=False),
+    Column("last_sequence", BigInteger, nullable=False),
+    Column("complete", Boolean, nullable=False),
+    Column("nonce", LargeBinary(16)),  # current
+    Column("pending_nonce", LargeBinary(16)),
+    Column("boot_id", LargeBinary, nullable=False),
+    Column("opened_ms", BigInteger, nullable=False),
+)
+
+intake_batch = Table(
+    "intake_batch",
+    metadata,
+    Column("batch_no", Number, primary_key=True),
+    Column("agent_no", Number, ForeignKey("agent.agent_no"), nullable=False),
+    Column("instance", LargeBinary(16), nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("ack", LargeBinary, nullable=False),  # encoded Ack, for duplicates and lost acks
+    Column("received_ms", BigInteger, nullable=False),
+    Column("changes", Integer, nullable=False),
+    Column("duplicates", Integer, nullable=False),  # how often it came again
+    UniqueConstraint("agent_no", "instance", "sequence"),
+)
+
+# --- content ----------------------------------------------------------------------------------
+
+blob = Table(
+    "blob",
+    metadata,
+    Column("hash", LargeBinary(32), primary_key=True),
+    Column("kind", SmallInteger, nullable=False),  # keycensus.v1.BlobKind
+    Column("data", LargeBinary, nullable=False),
+    Column("received_ms", BigInteger, nullable=False),
+)
+
+manifest = Table(
+    "manifest",
+    metadata,
+    Column("hash", LargeBinary(32), primary_key=True),
+    Column("format", Text, nullable=False),
+    Column("entry_count", Integer, nullable=False),
+    Column("part_count", Integer, nullable=False),
+)
+
+manifest_entry = Table(
+    "manifest_entry",
+    metadata,
+    Column("manifest", LargeBinary(32), ForeignKey("manifest.hash"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("artifact", LargeBinary, nullable=False),  # 32 bytes, or empty
+    Column("member", Text, nullable=False),
+    Column("algorithm", Text, nullable=False),
+    Column("bits", Integer, nullable=False),
+    Column("curve", Text, nullable=False),
+    Column("encrypted", Boolean, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("location", Text, nullable=False),
+    Index(None, "artifact"),
+)
+
+manifest_part = Table(
+    "manifest_part",
+    metadata,
+    Column("manifest", LargeBinary(32), ForeignKey("manifest.hash"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("part", LargeBinary(32), nullable=False),
+    Index(None, "part"),
+)
+
+# --- what hosts report ------------------------------------------------------------------------
+
+# The rows as they are now. A place that went stays for its history with `gone_ms` set.
+place = Table(
+    "place",
+    metadata,
+    Column("place_no", Number, primary_key=True),
+    Column("host_no", Number, ForeignKey("host.host_no"), nullable=False),
+    Column("path_hash", LargeBinary(32), nullable=False),  # the row's key
+    Column("row_hash", LargeBinary(32), nullable=False),
+    Column("scope_kind", Text, nullable=False),
+    Column("scope_name", Text, nullable=False),
+    Column("path", Text, nullable=False),  # escaped; the raw bytes are in the version's row
+    Column("manifest", LargeBinary, nullable=False),  # 32 bytes, or empty
+    Column("status", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("format", Text, nullable=False),
+    Column("mode", Integer, nullable=False),
+    Column("owner", Text, nullable=False),  # name, else number
+    Column("group", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("file_id", LargeBinary, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("use", Text, nullable=False),
+    Column("first_seen_ms", BigInteger, nullable=False),
+    Column("changed_ms", BigInteger, nullable=False),
+    Column("gone_ms", BigInteger),
+    UniqueConstraint("host_no", "path_hash"),
+    Index(None, "manifest"),
+)
+
+place_version = Table(
+    "place_version",
+    metadata,
+    Column("version_no", Number, primary_key=True),
+    Column("place_no", Number, ForeignKey("place.place_no"), nullable=False),
+    Column("from_ms", BigInteger, nullable=False),
+    Column("to_ms", BigInteger),
+    Column("manifest", LargeBinary, nullable=False),  # empty where it held nothing readable
+    Column("row", LargeBinary, nullable=False),  # encoded Place as received; empty: gone
+    Column("cause", Text, nullable=False),
+    Column("observed_ms", BigInteger, nullable=False),  # by the agent's clock
+    Column("skipped", Integer, nullable=False),
+    Column("batch_no", Number, nullable=False),
+    Index(None, "place_no", "from_ms"),
+    Index(None, "batch_no"),
+)
+
+usage = Table(
+    "usage",
+    metadata,
+    Column("host_no", Number, ForeignKey("host.host_no"), primary_key=True),
+    Column("key", LargeBinary(32), primary_key=True),
+    Column("row_hash", LargeBinary(32), nullable=False),
+    Column("row", LargeBinary, nullable=False),
+    Column("changed_ms", BigInteger, nullable=False),
+)
+
+gap = Table(
+    "gap",
+    metadata,
+    Column("gap_no", Number, primary_key=True),
+    Column("host_no", Number, ForeignKey("host.host_no"), nullable=False),
+    Column("key", LargeBinary(32), nullable=False),
+    Column("row_hash", LargeBinary(32), nullable=False),
+    Column("prefix", Text, nullable=False),
+    Column("prefix_raw", LargeBinary, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("from_ms", BigInteger, nullable=False),
+    Column("to_ms", BigInteger),
+    Index(None, "host_no", "key"),
+)
+
+# Artifact on host: how many live and retained places hold it there. Not for trust stores.
+holding = Table(
+    "holding",
+    metadata,
+    Column("artifact", LargeBinary(32), primary_key=True),
+    Column("host_no", Number, ForeignKey("host.host_no"), primary_key=True),
+    Column("kind", Text, nullable=False),  # EntryKind
+    Column("live", Integer, nullable=False),
+    Column("retained", Integer, nullable=False),
+    Column("roles", Integer, nullable=False),  # bit mask: 1 server, 2 client, 4 ca, 8 unknown
+    Index(None, "host_no"),
+)
+
+# What the catalogue and fold workers still have to do. Taken by deleting; never a watermark.
+work = Table(
+    "work",
+    metadata,
+    Column("work_no", Number, primary_key=True),
+    Column("kind", Text, nullable=False),  # "blob" (subject: hash), "batch" (number: batch_no)
+    Column("subject", LargeBinary, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("queued_ms", BigInteger, nullable=False),
+)
+
+# --- catalogue: what the blobs say ------------------------------------------------------------
+
+certificate = Table(
+    "certificate",
+    metadata,
+    Column("sha256", LargeBinary(32), primary_key=True),
+    Column("sha1", LargeBinary(20), nullable=False),
+    Column("key_id", LargeBinary, nullable=False),  # empty if the key can't be read
+    Column("subject", Text, nullable=False),
+    Column("subject_der_hash", LargeBinary(32), nullable=False),
+    Column("common_name", Text, nullable=False),
+    Column("issuer", Text, nullable=False),
+    Column("issuer_der_hash", LargeBinary(32), nullable=False),
+    Column("serial", Text, nullable=False),  # lower-case hexadecimal
+    Column("not_before_ms", BigInteger),
+    Column("not_after_ms", BigInteger),
+    Column("names_text", Text, nullable=False),  # SANs, one a line
+    Column("is_ca", Boolean, nullable=False),
+    Column("self_signed", Boolean, nullable=False),
+    Column("signature_algorithm", Text, nullable=False),
+    Column("algorithm", Text, nullable=False),
+    Column("bits", Integer, nullable=False),
+    Column("curve", Text, nullable=False),
+    Column("subject_key_identifier", LargeBinary, nullable=False),
+    Column("authority_key_identifier", LargeBinary, nullable=False),
+    Column("extended_key_usage", Text, nullable=False),  # names or OIDs, space-separated
+    Column("problem", Text, nullable=False),  # why it could not be parsed whole; else empty
+    Column("catalogue_version", Integer, nullable=False),
+    Column("first_seen_ms", BigInteger, nullable=False),
+    # folded
+    Column("line_no", Number),
+    Column("live_places", Integer, nullable=False),
+    Column("retained_places", Integer, nullable=False),
+    Column("hosts", Integer, nullable=False),
+    Column("folded_ms", BigInteger, nullable=False),
+    Index(None, "key_id"),
+    Index(None, "sha1"),
+    Index(None, "serial"),
+    Index(None, "not_after_ms"),
+    Index(None, "subject_der_hash"),
+    Index(None, "issuer_der_hash"),
+    Index(None, "line_no"),
+)
+
+certificate_name = Table(
+    "certificate_name",
+    metadata,
+    Column("sha256", LargeBinary(32), ForeignKey("certificate.sha256"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("kind", Text, nullable=False),  # "dns", "ip", "email", "uri", "directory", "other"
+    Column("value", Text, nullable=False),
+    Column("reversed_labels", Text, nullable=False),  # "com.example.www" for dns
+    Index(None, "value"),
+    Index(None, "reversed_labels"),
+)
+
+public_key = Table(
+    "public_key",
+    metadata,
+    Column("key_id", LargeBinary(32), primary_key=True),
+    Column("algorithm", Text, nullable=False),
+    Column("bits", Integer, nullable=False),
+    Column("curve", Text, nullable=False),
+    Column("problem", Text, nullable=False),
+    Column("catalogue_version", Integer, nullable=False),
+    Column("first_seen_ms", BigInteger, nullable=False),
+    # folded: places of private halves
+    Column("live_places", Integer, nullable=False),
+    Column("retained_places", Integer, nullable=False),
+    Column("hosts", Integer, nullable=False),
+    Column("folded_ms", BigInteger, nullable=False),
+)
+
+request = Table(
+    "request",
+    metadata,
+    Column("sha256", LargeBinary(32), primary_key=True),
+    Column("key_id", LargeBinary, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("names_text", Text, nullable=False),
+    Column("problem", Text, nullable=False),
+    Column("first_seen_ms", BigInteger, nullable=False),
+)
+
+revocation_list = Table(
+    "revocation_list",
+    metadata,
+    Column("sha256", LargeBinary(32), primary_key=True),
+    Column("issuer", Text, nullable=False),
+    Column("issuer_der_hash", LargeBinary, nullable=False),
+    Column("this_update_ms", BigInteger),
+    Column("next_update_ms", BigInteger),
+    Column("revoked_count", Integer, nullable=False),
+    Column("problem", Text, nullable=False),
+    Column("first_seen_ms", BigInteger, nullable=False),
+)
+
+# child was signed by parent's key: verified, not guessed from names.
+issuer_edge = Table(
+    "issuer_edge",
+    metadata,
+    Column("child", LargeBinary(32), primary_key=True),
+    Column("parent", LargeBinary(32), primary_key=True),
+    Column("verified_ms", BigInteger, nullable=False),
+    Index(None, "parent"),
+)
+
+# --- lines ------------------------------------------------------------------------------------
+
+line = Table(
+    "line",
+    metadata,
+    Column("line_no", Number, primary_key=True),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),  # common name or first SAN of its newest certificate
+)
+
+line_step = Table(
+    "line_step",
+    metadata,
+    Column("successor", LargeBinary(32), primary_key=True),
+    Column("predecessor", LargeBinary(32), primary_key=True),
+    Column("line_no", Number, ForeignKey("line.line_no"), nullable=False),
+    Column("kind", Text, nullable=False),  # "renewal", "rekey", "replacement"
+    Column("place_no", Number, nullable=False),  # evidence: where it followed
+    Column("at_ms", BigInteger, nullable=False),
+    Index(None, "predecessor"),
+)
+
+# --- people -----------------------------------------------------------------------------------
+
+user = Table(
+    "user",
+    metadata,
+    Column("user_no", Number, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("password_hash", Text, nullable=False),  # argon2id; empty: can't sign in
+    Column("role", Text, nullable=False),  # "viewer", "operator", "admin"
+    Column("created_ms", BigInteger, nullable=False),
+    Column("disabled_ms", BigInteger),
+)
+
+api_token = Table(
+    "api_token",
+    metadata,
+    Column("token_id", Text, primary_key=True),
+    Column("secret_hash", LargeBinary(32), nullable=False),
+    Column("user_no", Number, ForeignKey("user.user_no"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("last_used_ms", BigInteger),
+    Column("revoked_ms", BigInteger),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("audit_no", Number, primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False),  # "user:NAME", "agent:UUID", "operator" (local command)
+    Column("action", Text, nullable=False),  # "token.create", "agent.enrol", "agent.ban", ...
+    Column("subject", Text, nullable=False),
+    Column("detail", Text, nullable=False),  # JSON, without secrets
+)
