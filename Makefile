@@ -1,0 +1,105 @@
+# Two commands do everything: `make demo` and `make test`. Each makes what it needs first; the machine
+# only has to have Python 3.11 or later, make and git.
+
+# The first interpreter that is new enough; `make PYTHON=/path/to/python3.12 test` takes another.
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
+
+VENV := .venv
+VENV_PROTO := .venv-proto
+BIN := $(VENV)/bin
+# Each stamp says: this environment holds what the files it depends on ask for.
+ENVIRONMENT := $(VENV)/.made
+RUNTIME := $(VENV)/.runtime
+DEVELOPMENT := $(VENV)/.development
+GENERATOR := $(VENV_PROTO)/.generator
+
+PROJECTS := protos agent collector client
+CHECKED := agent collector client protos/src tests benchmarks
+PIP := -m pip --disable-pip-version-check install --quiet --progress-bar off
+
+# Options: `make demo ONCE=1`, `make test PYTEST="tests/agent -x"`, `make bench ROOT=/usr ROUNDS=3 ONLY=help`.
+ONCE ?=
+PYTEST ?=
+ROOT ?= /
+ROUNDS ?= 5
+ONLY ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types proto proto-check unit bench clean
+
+help: ## say what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(RUNTIME) ## a collector, five agents and what they find (ONCE=1: show it and end)
+	@PYTHONPATH=tests $(BIN)/python -m demo $(if $(ONCE),--once)
+
+test: lint types proto-check unit ## lint, types, import contracts, protocol, tests with coverage
+
+lint: $(DEVELOPMENT) ## ruff, formatting, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(DEVELOPMENT) ## mypy, strict
+	$(BIN)/mypy $(CHECKED)
+
+proto-check: $(GENERATOR)
+	$(VENV_PROTO)/bin/python protos/generate.py --check
+
+proto: $(GENERATOR) ## generate the protocol's Python code again
+	$(VENV_PROTO)/bin/python protos/generate.py
+
+# Two processes at once: the tests start servers and agents of their own, and wait for them.
+unit: $(DEVELOPMENT) ## pytest with coverage (PYTEST=... adds options)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report= $(PYTEST)
+	$(BIN)/python -m coverage report --fail-under=85
+
+bench: $(DEVELOPMENT) ## the budgets as ratios (ROOT=/ ROUNDS=5 ONLY=name)
+	@$(BIN)/python benchmarks/run.py --root '$(ROOT)' --rounds $(ROUNDS) $(if $(ONLY),--only $(ONLY))
+
+clean: ## remove environments, caches and the demo's files
+	rm -rf $(VENV) $(VENV_PROTO) demo-work dist build .coverage .coverage.* \
+		.mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- environments -----------------------------------------------------------------------------------
+
+define CHECK_PYTHON
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "keycensus needs Python 3.11 or later, and none was found on PATH." >&2; \
+		echo "Install one (Debian, Ubuntu: apt install python3 python3-venv), or name it: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; \
+		exit 2; \
+	fi
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "keycensus needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
+		echo "Name another one: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) can't make virtual environments: its venv or ensurepip module is missing." >&2; \
+		echo "Install it first (Debian, Ubuntu: apt install python3-venv)." >&2; exit 2; }
+endef
+
+$(ENVIRONMENT):
+	$(CHECK_PYTHON)
+	@echo "== making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(RUNTIME): $(ENVIRONMENT) constraints.txt $(PROJECTS:%=%/pyproject.toml)
+	@echo "== installing keycensus and what it needs (once; a minute or so)"
+	@$(BIN)/python $(PIP) -c constraints.txt hatchling
+	@$(BIN)/python $(PIP) -c constraints.txt --no-build-isolation $(PROJECTS:%=-e ./%)
+	@touch $@
+
+$(DEVELOPMENT): $(RUNTIME) requirements-dev.txt
+	@echo "== installing what tests and lint need (once; a minute or so)"
+	@$(BIN)/python $(PIP) -r requirements-dev.txt
+	@touch $@
+
+# Apart from the rest: the generator wants an older grpcio than the one that runs.
+$(GENERATOR): protos/requirements-generate.txt
+	$(CHECK_PYTHON)
+	@echo "== making $(VENV_PROTO) for the protocol's code generator"
+	@$(PYTHON) -m venv $(VENV_PROTO)
+	@$(VENV_PROTO)/bin/python $(PIP) -r protos/requirements-generate.txt
+	@touch $@
