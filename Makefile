@@ -87,7 +87,7 @@ $(ENVIRONMENT):
 
 $(RUNTIME): $(ENVIRONMENT) constraints.txt $(PROJECTS:%=%/pyproject.toml)
 	@echo "== installing keycensus and what it needs (once; a minute or so)"
-	@$(BIN)/python $(PIP) -c constraints.txt hatchling
+	@$(BIN)/python $(PIP) -c constraints.txt hatchling editables
 	@$(BIN)/python $(PIP) -c constraints.txt --no-build-isolation $(PROJECTS:%=-e ./%)
 	@touch $@
 
