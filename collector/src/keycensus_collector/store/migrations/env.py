@@ -1,0 +1,14 @@
+"""Alembic's entry: run the migrations inside the transaction that `revisions.upgrade` brings."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from keycensus_collector.store.schema import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    transactional_ddl=True,  # ours begins by itself, so SQLite's schema changes roll back too
+)
+context.run_migrations()
