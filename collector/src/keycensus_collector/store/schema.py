@@ -161,6 +161,8 @@ session = Table(
     Column("pending_nonce", LargeBinary(16)),
     Column("boot_id", LargeBinary, nullable=False),
     Column("opened_ms", BigInteger, nullable=False),
+    Column("list_wanted", Boolean, nullable=False),  # until a complete listing of places came
+    Column("duplicates", Integer, nullable=False),  # batches that came again, over all instances
 )
 
 intake_batch = Table(
@@ -179,11 +181,13 @@ intake_batch = Table(
 
 # --- content ----------------------------------------------------------------------------------
 
+# The kind is part of the identity: an agent that names a certificate's hash as a CSR must not keep
+# other agents' certificate from being stored and read as one.
 blob = Table(
     "blob",
     metadata,
     Column("hash", LargeBinary(32), primary_key=True),
-    Column("kind", SmallInteger, nullable=False),  # keycensus.v1.BlobKind
+    Column("kind", SmallInteger, primary_key=True, autoincrement=False),  # keycensus.v1.BlobKind
     Column("data", LargeBinary, nullable=False),
     Column("received_ms", BigInteger, nullable=False),
 )
@@ -298,13 +302,14 @@ gap = Table(
     Index(None, "host_no", "key"),
 )
 
-# Artifact on host: how many live and retained places hold it there. Not for trust stores.
+# Artifact on host: how many live and retained places hold it there. Not for trust stores. A key's
+# private and public halves share one identity, so the kind tells them apart.
 holding = Table(
     "holding",
     metadata,
     Column("artifact", LargeBinary(32), primary_key=True),
     Column("host_no", Number, ForeignKey("host.host_no"), primary_key=True),
-    Column("kind", Text, nullable=False),  # EntryKind
+    Column("kind", Text, primary_key=True),  # EntryKind
     Column("live", Integer, nullable=False),
     Column("retained", Integer, nullable=False),
     Column("roles", Integer, nullable=False),  # bit mask: 1 server, 2 client, 4 ca, 8 unknown

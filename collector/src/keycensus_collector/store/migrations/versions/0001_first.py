@@ -83,7 +83,7 @@ def _create_blob() -> None:
         sa.Column("kind", sa.SmallInteger(), nullable=False),
         sa.Column("data", sa.LargeBinary(), nullable=False),
         sa.Column("received_ms", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("hash", name="pk_blob"),
+        sa.PrimaryKeyConstraint("hash", "kind", name="pk_blob"),
     )
 
 
@@ -366,7 +366,7 @@ def _create_holding() -> None:
         sa.Column("retained", sa.Integer(), nullable=False),
         sa.Column("roles", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(["host_no"], ["host.host_no"], name="fk_holding_host_no"),
-        sa.PrimaryKeyConstraint("artifact", "host_no", name="pk_holding"),
+        sa.PrimaryKeyConstraint("artifact", "host_no", "kind", name="pk_holding"),
     )
     op.create_index("ix_holding_host_no", "holding", ["host_no"])
 
@@ -545,6 +545,8 @@ def _create_session() -> None:
         sa.Column("pending_nonce", sa.LargeBinary(length=16)),
         sa.Column("boot_id", sa.LargeBinary(), nullable=False),
         sa.Column("opened_ms", sa.BigInteger(), nullable=False),
+        sa.Column("list_wanted", sa.Boolean(), nullable=False),
+        sa.Column("duplicates", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(["agent_no"], ["agent.agent_no"], name="fk_session_agent_no"),
         sa.PrimaryKeyConstraint("agent_no", name="pk_session"),
     )
