@@ -273,6 +273,7 @@ place_version = Table(
     Column("skipped", Integer, nullable=False),
     Column("batch_no", Number, nullable=False),
     Index(None, "place_no", "from_ms"),
+    Index(None, "manifest"),  # where content was in the past
     Index(None, "batch_no"),
 )
 
@@ -376,7 +377,8 @@ certificate_name = Table(
     metadata,
     Column("sha256", LargeBinary(32), ForeignKey("certificate.sha256"), primary_key=True),
     Column("position", Integer, primary_key=True),
-    Column("kind", Text, nullable=False),  # "dns", "ip", "email", "uri", "directory", "other"
+    # "common-name" (position 0), then SANs: "dns", "ip", "email", "uri", "directory", "other"
+    Column("kind", Text, nullable=False),
     Column("value", Text, nullable=False),
     Column("reversed_labels", Text, nullable=False),  # "com.example.www" for dns
     Index(None, "value"),

@@ -530,6 +530,7 @@ def _create_place_version() -> None:
         sa.PrimaryKeyConstraint("version_no", name="pk_place_version"),
     )
     op.create_index("ix_place_version_batch_no", "place_version", ["batch_no"])
+    op.create_index("ix_place_version_manifest", "place_version", ["manifest"])
     op.create_index("ix_place_version_place_no_from_ms", "place_version", ["place_no", "from_ms"])
 
 
