@@ -1,0 +1,161 @@
+"""Who is at the other end of a mutual-TLS call: by its certificate, never by what it says.
+
+This is the boundary between agents and everything that writes inventory. TLS has already checked
+that the certificate chains to our anchor. That is not enough: under a company's root, others hold
+such certificates too. So the very certificate must be one that this deployment issued (serial and
+hash), for an agent that is active.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import grpc
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from sqlalchemy import Connection, select, update
+
+from keycensus_collector.errors import Refusal
+from keycensus_collector.store.engine import Store
+from keycensus_collector.store.schema import agent, agent_certificate
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One agent, as known by its client certificate. `serial` is lower-case hexadecimal."""
+
+    agent_no: int
+    agent_id: str
+    host_no: int
+    serial: str
+    deployment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """What a client certificate says, before anything of it was looked up."""
+
+    agent_id: str
+    serial: str
+    sha256: bytes
+    deployment: str
+
+
+def agent_uri(deployment: str, agent_id: str) -> str:
+    """Return the URI that names an agent in its certificate."""
+    return f"keycensus://{deployment}/agent/{agent_id}"
+
+
+def serial_text(number: int) -> str:
+    """Return a serial number as it stands in the database: lower-case hexadecimal."""
+    return f"{number:x}"
+
+
+async def peer_of(
+    context: grpc.aio.ServicerContext[object, object], store: Store, deployment: str
+) -> Peer:
+    """Return the agent that makes this call; Refusal "unknown" or "banned" if it may not."""
+    presented = presented_by(context, deployment)
+    return await store.run_read(lambda connection: find_peer(connection, presented))
+
+
+def presented_by(context: grpc.aio.ServicerContext[object, object], deployment: str) -> Presented:
+    """Read the client certificate of a call; Refusal "unknown" if it is none of this deployment."""
+    pem = b"".join(context.auth_context().get("x509_pem_cert", ()))
+    if not pem:
+        raise Refusal("unknown", "this port needs the client certificate of an enrolled agent")
+    return read_certificate(x509.load_pem_x509_certificate(pem), deployment)
+
+
+def read_certificate(certificate: x509.Certificate, deployment: str) -> Presented:
+    """Take an agent's identity out of its certificate; Refusal "unknown" if there is none."""
+    prefix = agent_uri(deployment, "")
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+        serial = serial_text(certificate.serial_number)
+    except (ValueError, x509.ExtensionNotFound):
+        uris, serial = [], ""
+    if len(uris) != 1 or not uris[0].startswith(prefix):
+        raise Refusal(
+            "unknown",
+            f"the certificate names no agent of the deployment {deployment}; enrol this host here",
+        )
+    der = certificate.public_bytes(Encoding.DER)
+    return Presented(uris[0].removeprefix(prefix), serial, hashlib.sha256(der).digest(), deployment)
+
+
+def find_peer(connection: Connection, presented: Presented) -> Peer:
+    """Look a certificate up; Refusal "unknown" or "banned" if its holder may not act."""
+    row = connection.execute(
+        select(
+            agent.c.agent_no,
+            agent.c.host_no,
+            agent.c.state,
+            agent.c.agent_id,
+            agent_certificate.c.sha256,
+            agent_certificate.c.state.label("certificate_state"),
+        )
+        .join(agent, agent.c.agent_no == agent_certificate.c.agent_no)
+        .where(agent_certificate.c.serial == presented.serial)
+    ).one_or_none()
+    if row is None or row.sha256 != presented.sha256 or row.agent_id != presented.agent_id:
+        raise Refusal("unknown", "this collector did not issue this certificate; enrol the host")
+    if row.state == "banned":
+        raise Refusal("banned", "this agent was banned; ask the collector's operators")
+    if row.state != "active":
+        raise Refusal(
+            "unknown", f"this agent's identity has ended ({row.state}); enrol the host again"
+        )
+    if row.certificate_state == "void":
+        raise Refusal(
+            "unknown",
+            "this certificate was replaced by a newer one of the same agent; use that, or enrol "
+            "the host again",
+        )
+    return Peer(row.agent_no, row.agent_id, row.host_no, presented.serial, presented.deployment)
+
+
+def check_peer(connection: Connection, peer: Peer) -> None:
+    """Refuse, inside a transaction, what has ended since `peer` was found.
+
+    Raises Refusal "banned" or "unknown". Every transaction that writes for an agent calls this.
+    """
+    row = connection.execute(
+        select(agent.c.state, agent_certificate.c.state.label("certificate_state"))
+        .join(agent, agent.c.agent_no == agent_certificate.c.agent_no)
+        .where(agent_certificate.c.serial == peer.serial, agent.c.agent_no == peer.agent_no)
+    ).one_or_none()
+    if row is not None and row.state == "banned":
+        raise Refusal("banned", "this agent was banned; ask the collector's operators")
+    if row is None or row.state != "active" or row.certificate_state == "void":
+        raise Refusal("unknown", "this agent's certificate or identity has ended")
+
+
+def settle_certificate(connection: Connection, peer: Peer) -> None:
+    """On a first stream with a renewed certificate: it is current now, its predecessors are void.
+
+    One that was issued after it stays: its answer may still be on the way to the agent.
+    """
+    row = connection.execute(
+        select(agent_certificate.c.state, agent_certificate.c.issued_ms).where(
+            agent_certificate.c.serial == peer.serial
+        )
+    ).one()
+    if row.state != "new":
+        return
+    connection.execute(
+        update(agent_certificate)
+        .where(
+            agent_certificate.c.agent_no == peer.agent_no,
+            agent_certificate.c.serial != peer.serial,
+            agent_certificate.c.issued_ms <= row.issued_ms,
+        )
+        .values(state="void")
+    )
+    connection.execute(
+        update(agent_certificate)
+        .where(agent_certificate.c.serial == peer.serial)
+        .values(state="current")
+    )

@@ -1,0 +1,248 @@
+"""The collector's configuration: one TOML file, checked as a whole before anything starts.
+
+The file belongs to the operator and is trusted; it is checked so that a mistake is found by
+`init`, `doctor` or `serve` and not at night. All mistakes are told together, each with its file,
+its key and what would be right.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import re
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from keycensus_collector.errors import ConfigurationError
+from keycensus_collector.text import safe_text
+
+DEFAULT_FILE = Path("/etc/keycensus/collector.toml")
+DEFAULT_STATE = Path("/var/lib/keycensus-collector")
+DATABASE_FILE = "keycensus.db"
+
+_Value = TypeVar("_Value")
+
+_DNS_NAME = re.compile(
+    r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+    r"(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\Z"
+)
+LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("auto", "json", "console")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen; an empty host means every interface, port 0 any free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """The three ports: server TLS for joining, mutual TLS for reports, HTTPS for people."""
+
+    enrol: Address = Address("", 8441)
+    report: Address = Address("", 8440)
+    web: Address = Address("", 8443)
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeLimits:
+    """How much one agent, and all together, may have under way."""
+
+    streams: int = 12_000
+    batch_credit: int = 4
+    heartbeat_seconds: int = 900
+    linger_seconds: int = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What is logged and how."""
+
+    level: str = "info"
+    format: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Everything that `collector.toml` says, with defaults filled in."""
+
+    state_directory: Path = DEFAULT_STATE
+    database_url: str = f"sqlite:///{DEFAULT_STATE / DATABASE_FILE}"
+    listen: Listen = field(default_factory=Listen)
+    names: tuple[str, ...] = ()
+    limits: IntakeLimits = field(default_factory=IntakeLimits)
+    log: Log = field(default_factory=Log)
+
+
+def load(path: Path) -> Configuration:
+    """Read and check the file at `path`; ConfigurationError holds every mistake, a line each."""
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"{path} is not there; run: keycensus-collector init, or name the file with --config"
+        ) from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path}: not UTF-8 text; TOML files are UTF-8") from None
+    except OSError as error:
+        raise ConfigurationError(f"{path} can't be read: {error.strerror}") from None
+    return parse(text, str(path))
+
+
+def parse(text: str, source: str) -> Configuration:
+    """Check the text of a configuration file; `source` names it in mistakes."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{source}: not valid TOML: {safe_text(str(error))}") from None
+    reader = _Reader(source, document)
+    state = reader.take("state", "directory", _absolute_path, DEFAULT_STATE)
+    listen, limits, log = Listen(), IntakeLimits(), Log()
+    configuration = Configuration(
+        state_directory=state,
+        database_url=reader.take(
+            "database", "url", _database_url, f"sqlite:///{state / DATABASE_FILE}"
+        ),
+        listen=Listen(
+            enrol=reader.take("listen", "enrol", _address, listen.enrol),
+            report=reader.take("listen", "report", _address, listen.report),
+            web=reader.take("listen", "web", _address, listen.web),
+        ),
+        names=reader.take("names", "public", _names, ()),
+        limits=IntakeLimits(
+            streams=reader.take("limits", "streams", _count(1, 100_000), limits.streams),
+            batch_credit=reader.take("limits", "batch_credit", _count(1, 64), limits.batch_credit),
+            heartbeat_seconds=reader.take(
+                "limits", "heartbeat_seconds", _count(10, 3600), limits.heartbeat_seconds
+            ),
+            linger_seconds=reader.take(
+                "limits", "linger_seconds", _count(1, 3600), limits.linger_seconds
+            ),
+        ),
+        log=Log(
+            level=reader.take("log", "level", _one_of(LOG_LEVELS), log.level),
+            format=reader.take("log", "format", _one_of(LOG_FORMATS), log.format),
+        ),
+    )
+    reader.finish()
+    return configuration
+
+
+class _Reader:
+    """Takes values out of a parsed file, and gathers every mistake and unknown key."""
+
+    def __init__(self, source: str, document: dict[str, object]) -> None:
+        self._source = source
+        self._document = document
+        self._known: dict[str, set[str]] = {}
+        self._mistakes: list[str] = []
+
+    def take(
+        self, section: str, key: str, check: Callable[[object], _Value], default: _Value
+    ) -> _Value:
+        self._known.setdefault(section, set()).add(key)
+        table = self._document.get(section, {})
+        if not isinstance(table, dict) or key not in table:
+            return default
+        try:
+            return check(table[key])
+        except ValueError as error:
+            self._mistakes.append(f"{self._source}: {section}.{key}: {error}")
+            return default
+
+    def finish(self) -> None:
+        for section, table in self._document.items():
+            if section not in self._known:
+                self._unknown(section, list(self._known))
+            elif not isinstance(table, dict):
+                self._mistakes.append(f"{self._source}: {section}: write it as a table [{section}]")
+            else:
+                known = self._known[section]
+                for key in table.keys() - known:
+                    self._unknown(f"{section}.{key}", [f"{section}.{name}" for name in known])
+        if self._mistakes:
+            raise ConfigurationError("\n".join(sorted(self._mistakes)))
+
+    def _unknown(self, name: str, known: list[str]) -> None:
+        close = difflib.get_close_matches(name, known, 1, 0.5)
+        hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(sorted(known))}"
+        self._mistakes.append(f"{self._source}: {safe_text(name)}: there is no such key; {hint}")
+
+
+def parse_address(value: str) -> Address:
+    """Read "HOST:PORT", "[IPv6]:PORT" or ":PORT"; ValueError says what would be right."""
+    host, separator, port = value.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        separator = ""
+    if not separator or not port.isdigit() or int(port) > 65535:
+        raise ValueError(
+            f'{value!r} is no address; write "HOST:PORT", or ":PORT" for every interface'
+        )
+    if host:
+        check_name(host)
+    return Address(host, int(port))
+
+
+def check_name(value: str) -> str:
+    """Return `value` if it is a DNS name or an IP address; ValueError says what would be right."""
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        pass
+    if not _DNS_NAME.match(value):
+        raise ValueError(f"{value!r} is neither a DNS name nor an IP address")
+    return value
+
+
+def _address(value: object) -> Address:
+    if not isinstance(value, str):
+        raise ValueError('write an address as text, "HOST:PORT" or ":PORT"')  # noqa: TRY004 - told
+    return parse_address(value)
+
+
+def _absolute_path(value: object) -> Path:
+    if not isinstance(value, str) or not value.startswith("/") or "\0" in value:
+        raise ValueError('write an absolute path, as in "/var/lib/keycensus-collector"')
+    return Path(value)
+
+
+def _database_url(value: object) -> str:
+    if not isinstance(value, str) or not value.startswith("sqlite:////"):
+        raise ValueError('write "sqlite:////absolute/path"; this version knows SQLite only')
+    return value
+
+
+def _names(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise ValueError('write a list of names, as in ["collector.example.com"]')
+    return tuple(check_name(name) for name in value)
+
+
+def _count(least: int, most: int) -> Callable[[object], int]:
+    def check(value: object) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise ValueError(f"write a whole number from {least} to {most}")
+        return value
+
+    return check
+
+
+def _one_of(words: tuple[str, ...]) -> Callable[[object], str]:
+    def check(value: object) -> str:
+        if not isinstance(value, str) or value not in words:
+            raise ValueError(f"write one of: {', '.join(words)}")
+        return value
+
+    return check
