@@ -73,18 +73,40 @@ class ParserError(KeycensusError):
 
 
 class IdentityError(KeycensusError):
-    """This host has no usable identity: not enrolled, on another machine, or unreadable."""
+    """This host has no usable identity: not enrolled, on another machine, or unreadable.
+
+    `reason` is one of a CLOSED frame (relay.py): "not-enrolled", "other-machine".
+    """
 
     error_id = "agent.identity"
 
+    def __init__(self, text: str, *, reason: str = "not-enrolled") -> None:
+        super().__init__(text)
+        self.reason = reason
+
 
 class LinkError(KeycensusError):
-    """The collector can't be reached, or TLS failed; the text says why and what to do."""
+    """The collector can't be reached, or TLS failed; the text says why and what to do.
+
+    `reason` is one of a CLOSED frame (relay.py): "unreachable", "tls", "expired", "protocol".
+    """
 
     error_id = "agent.link"
 
+    def __init__(self, text: str, *, reason: str = "unreachable") -> None:
+        super().__init__(text)
+        self.reason = reason
+
 
 class RefusedError(LinkError):
-    """The collector answered, and refused: banned, unknown token, upgrade needed, and so on."""
+    """The collector answered, and refused: banned, unknown token, upgrade needed, and so on.
+
+    `refusal` is the collector's own word ("banned", "token-used"), empty if it gave none.
+    """
 
     error_id = "agent.link.refused"
+
+    def __init__(self, text: str, *, refusal: str = "", retry_after_seconds: int = 0) -> None:
+        super().__init__(text, reason="refused")
+        self.refusal = refusal
+        self.retry_after_seconds = retry_after_seconds
