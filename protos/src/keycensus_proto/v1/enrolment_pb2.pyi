@@ -68,9 +68,11 @@ class EnrolResponse(_message.Message):
     COLLECTOR_TIME_UNIX_MS_FIELD_NUMBER: _builtins.int
     REPORT_ADDRESS_FIELD_NUMBER: _builtins.int
     host_id: _builtins.str
-    """UUIDs as text."""
+    """UUID of the host, as text."""
     agent_id: _builtins.str
+    """UUID of this identity, as text; a host has many over time."""
     deployment: _builtins.str
+    """The deployment's name, as it stands in every identity's URI."""
     collector_time_unix_ms: _builtins.int
     """The collector's clock, milliseconds since the epoch."""
     report_address: _builtins.str
@@ -80,7 +82,9 @@ class EnrolResponse(_message.Message):
         """The agent's certificate, DER, then the intermediates below the trust anchor."""
 
     @_builtins.property
-    def trust(self) -> Global___TrustBundle: ...
+    def trust(self) -> Global___TrustBundle:
+        """What the collector's own certificates are checked against from now on."""
+
     def __init__(
         self,
         *,
@@ -190,10 +194,15 @@ class RenewResponse(_message.Message):
     TRUST_FIELD_NUMBER: _builtins.int
     COLLECTOR_TIME_UNIX_MS_FIELD_NUMBER: _builtins.int
     collector_time_unix_ms: _builtins.int
+    """The collector's clock, milliseconds since the epoch."""
     @_builtins.property
-    def certificate_chain(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    def certificate_chain(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """The new certificate, DER, then the intermediates below the trust anchor."""
+
     @_builtins.property
-    def trust(self) -> Global___TrustBundle: ...
+    def trust(self) -> Global___TrustBundle:
+        """Trust anchors as of now; replaces what the agent holds."""
+
     def __init__(
         self,
         *,

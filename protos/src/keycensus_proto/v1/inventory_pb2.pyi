@@ -126,11 +126,13 @@ class Place(_message.Message):
     mode: _builtins.int
     """Permission bits (07777 mask) of the file, not of a link to it."""
     uid: _builtins.int
-    """Numeric owner and group of the file."""
+    """Numeric owner of the file."""
     gid: _builtins.int
+    """Numeric group of the file."""
     owner: _builtins.str
-    """Their names by the passwd and group files of the same root; empty if unnamed."""
+    """Name of the owner by the passwd file of the same root; empty if unnamed."""
     group: _builtins.str
+    """Name of the group by the group file of the same root; empty if unnamed."""
     acl: _builtins.bytes
     """POSIX access ACL as the kernel stores it (system.posix_acl_access); empty if there is none."""
     selinux_label: _builtins.str
@@ -156,7 +158,9 @@ class Place(_message.Message):
     "world", or "acl:NAME". Empty if not computed.
     """
     @_builtins.property
-    def scope(self) -> Global___Scope: ...
+    def scope(self) -> Global___Scope:
+        """Where the path is meant; unset: the host itself."""
+
     @_builtins.property
     def package(self) -> Global___Package:
         """Package that owns the path; unset if none does."""
@@ -207,7 +211,9 @@ class Package(_message.Message):
     kind: _builtins.str
     """"dpkg", "rpm", "apk"."""
     name: _builtins.str
+    """Its name, as the package database spells it."""
     version: _builtins.str
+    """Its version, as the package database spells it."""
     def __init__(
         self,
         *,
@@ -252,14 +258,17 @@ class Usage(_message.Message):
     unit: _builtins.str
     """systemd unit, container or process name."""
     configuration: _builtins.bytes
-    """Configuration file and line (from 1; 0: not known)."""
+    """Path of the configuration file that names the places, as bytes."""
     line: _builtins.int
+    """Line in that file, from 1; 0: not known."""
     directive: _builtins.str
     """"certificate", "key", "chain", "trust", "store"."""
     password_source: _builtins.str
     """Where a store's password comes from ("file", "environment", "inline"); never its value."""
     @_builtins.property
-    def scope(self) -> Global___Scope: ...
+    def scope(self) -> Global___Scope:
+        """Where the service runs; unset: the host itself."""
+
     @_builtins.property
     def places(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """Path hashes of the places it names."""
@@ -273,9 +282,13 @@ class Usage(_message.Message):
         """Addresses that it listens on, "address:port"."""
 
     @_builtins.property
-    def handshake(self) -> Global___Handshake: ...
+    def handshake(self) -> Global___Handshake:
+        """What the listener presented when it was last asked."""
+
     @_builtins.property
-    def renewal(self) -> Global___Renewal: ...
+    def renewal(self) -> Global___Renewal:
+        """Which tool renews what the binding names."""
+
     @_builtins.property
     def processes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Process names (never arguments) with uid, where a privilege to see them was given."""
@@ -323,9 +336,13 @@ class Handshake(_message.Message):
     at_unix_ms: _builtins.int
     """When, in milliseconds since the epoch by the agent's clock."""
     address: _builtins.str
+    """Address that was asked, "address:port"."""
     server_name: _builtins.str
+    """Server name that was asked for (SNI); empty: none."""
     tls_version: _builtins.str
+    """Version agreed on, "TLSv1.3"."""
     cipher: _builtins.str
+    """Cipher suite agreed on, by its IANA name."""
     error: _builtins.str
     """Why there was no handshake; empty if there was one."""
     verdict: _builtins.str
@@ -369,6 +386,7 @@ class Renewal(_message.Message):
     last_success_unix_ms: _builtins.int
     """Last success in milliseconds since the epoch; 0: never or not known."""
     overdue: _builtins.bool
+    """The tool should have renewed by now and has not."""
     schedule: _builtins.str
     """What renews it: timer, cron file, daemon."""
     def __init__(
@@ -406,7 +424,9 @@ class Gap(_message.Message):
     detail: _builtins.str
     """Detail for people, such as the errno name or the file-system type."""
     @_builtins.property
-    def scope(self) -> Global___Scope: ...
+    def scope(self) -> Global___Scope:
+        """Where the prefix is meant; unset: the host itself."""
+
     def __init__(
         self,
         *,
@@ -462,17 +482,25 @@ class HostFacts(_message.Message):
     ISOLATION_FIELD_NUMBER: _builtins.int
     ROOTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    """Host name, fully qualified where the host knows it."""
     machine_hash: _builtins.bytes
     """SHA-256 over a fixed salt and /etc/machine-id and the DMI product UUID; 32 bytes."""
     operating_system: _builtins.str
+    """ID of /etc/os-release, such as "debian"."""
     operating_system_version: _builtins.str
+    """VERSION_ID of /etc/os-release, such as "12"."""
     kernel: _builtins.str
+    """Kernel release, as uname says it."""
     architecture: _builtins.str
+    """Machine hardware name, as uname says it."""
     kind: _builtins.str
     """"physical", "vm", "container", "cloud:<provider>"."""
     agent_version: _builtins.str
+    """Program version of the agent."""
     @_builtins.property
-    def addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """IP addresses of the host, as text, without loopback and link-local ones."""
+
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Labels from agent.d, key without the `host.` prefix."""

@@ -31,24 +31,32 @@ class _BlobKind:
 class _BlobKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BlobKind.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     BLOB_KIND_UNSPECIFIED: _BlobKind.ValueType  # 0
+    """Never sent."""
     BLOB_KIND_MANIFEST: _BlobKind.ValueType  # 1
+    """Encoded Manifest."""
     BLOB_KIND_CERTIFICATE: _BlobKind.ValueType  # 2
     """DER of a certificate."""
     BLOB_KIND_SPKI: _BlobKind.ValueType  # 3
     """DER of a canonical SubjectPublicKeyInfo; its SHA-256 is the key_id."""
     BLOB_KIND_CSR: _BlobKind.ValueType  # 4
+    """DER of a CertificationRequest (PKCS#10)."""
     BLOB_KIND_CRL: _BlobKind.ValueType  # 5
+    """DER of a CertificateList (RFC 5280)."""
 
 class BlobKind(_BlobKind, metaclass=_BlobKindEnumTypeWrapper): ...
 
 BLOB_KIND_UNSPECIFIED: BlobKind.ValueType  # 0
+"""Never sent."""
 BLOB_KIND_MANIFEST: BlobKind.ValueType  # 1
+"""Encoded Manifest."""
 BLOB_KIND_CERTIFICATE: BlobKind.ValueType  # 2
 """DER of a certificate."""
 BLOB_KIND_SPKI: BlobKind.ValueType  # 3
 """DER of a canonical SubjectPublicKeyInfo; its SHA-256 is the key_id."""
 BLOB_KIND_CSR: BlobKind.ValueType  # 4
+"""DER of a CertificationRequest (PKCS#10)."""
 BLOB_KIND_CRL: BlobKind.ValueType  # 5
+"""DER of a CertificateList (RFC 5280)."""
 Global___BlobKind: _TypeAlias = BlobKind  # noqa: Y015
 
 @_typing.final
@@ -66,21 +74,37 @@ class ReportRequest(_message.Message):
     DIGEST_FIELD_NUMBER: _builtins.int
     LISTING_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def hello(self) -> Global___Hello: ...
+    def hello(self) -> Global___Hello:
+        """First message of every stream, and only the first."""
+
     @_builtins.property
-    def offer(self) -> Global___Offer: ...
+    def offer(self) -> Global___Offer:
+        """Which manifests the next batches name."""
+
     @_builtins.property
-    def blob(self) -> Global___Blob: ...
+    def blob(self) -> Global___Blob:
+        """One blob that was wanted."""
+
     @_builtins.property
-    def cannot_supply(self) -> Global___CannotSupply: ...
+    def cannot_supply(self) -> Global___CannotSupply:
+        """Blobs that were wanted and are no longer there."""
+
     @_builtins.property
-    def batch(self) -> Global___Batch: ...
+    def batch(self) -> Global___Batch:
+        """Changes to commit."""
+
     @_builtins.property
-    def heartbeat(self) -> Global___Heartbeat: ...
+    def heartbeat(self) -> Global___Heartbeat:
+        """Nothing to say, still there."""
+
     @_builtins.property
-    def digest(self) -> Global___Digest: ...
+    def digest(self) -> Global___Digest:
+        """Reconciliation: what the agent holds of one class, as one hash."""
+
     @_builtins.property
-    def listing(self) -> Global___Listing: ...
+    def listing(self) -> Global___Listing:
+        """Reconciliation: what the agent holds of one class, row by row."""
+
     def __init__(
         self,
         *,
@@ -118,21 +142,37 @@ class ReportResponse(_message.Message):
     SCAN_AGAIN_FIELD_NUMBER: _builtins.int
     RESEND_CLASS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def hello_ack(self) -> Global___HelloAck: ...
+    def hello_ack(self) -> Global___HelloAck:
+        """Answer to the hello; the stream stands."""
+
     @_builtins.property
-    def want(self) -> Global___Want: ...
+    def want(self) -> Global___Want:
+        """Which blobs are missing."""
+
     @_builtins.property
-    def ack(self) -> Global___Ack: ...
+    def ack(self) -> Global___Ack:
+        """The answer to one batch, after its commit."""
+
     @_builtins.property
-    def refusal(self) -> Global___Refusal: ...
+    def refusal(self) -> Global___Refusal:
+        """The stream ends, and why."""
+
     @_builtins.property
-    def list_request(self) -> Global___ListRequest: ...
+    def list_request(self) -> Global___ListRequest:
+        """Send the listing of one class."""
+
     @_builtins.property
-    def difference(self) -> Global___Difference: ...
+    def difference(self) -> Global___Difference:
+        """Answer to a listing: what to send again."""
+
     @_builtins.property
-    def scan_again(self) -> Global___ScanAgain: ...
+    def scan_again(self) -> Global___ScanAgain:
+        """Sweep again soon."""
+
     @_builtins.property
-    def resend_class(self) -> Global___ResendClass: ...
+    def resend_class(self) -> Global___ResendClass:
+        """Send one class of rows again, slowly."""
+
     def __init__(
         self,
         *,
@@ -172,8 +212,9 @@ class Hello(_message.Message):
     HOST_FACTS_FIELD_NUMBER: _builtins.int
     AGENT_TIME_UNIX_MS_FIELD_NUMBER: _builtins.int
     protocol_version: _builtins.int
-    """Protocol major that the agent will speak here, and its program version."""
+    """Protocol major that the agent will speak here."""
     agent_version: _builtins.str
+    """Program version of the agent."""
     instance: _builtins.bytes
     """Random identity of the agent's state, 16 bytes: new after the state was lost."""
     boot_id: _builtins.bytes
@@ -235,6 +276,7 @@ class HelloAck(_message.Message):
     LINGER_SECONDS_FIELD_NUMBER: _builtins.int
     LIST_WANTED_FIELD_NUMBER: _builtins.int
     deployment: _builtins.str
+    """The deployment's name."""
     database_id: _builtins.bytes
     """Random identity of the collector's database, 16 bytes: another one, or an older copy of it, is
     noticed by this and by last_sequence.
@@ -248,12 +290,15 @@ class HelloAck(_message.Message):
     batch_credit: _builtins.int
     """Batches that may be under way without an ack."""
     max_message_bytes: _builtins.int
-    """Limits in bytes: one message, one batch."""
+    """Most bytes of one message."""
     max_batch_bytes: _builtins.int
+    """Most bytes of one encoded batch."""
     collector_time_unix_ms: _builtins.int
+    """The collector's clock, milliseconds since the epoch."""
     heartbeat_seconds: _builtins.int
-    """Seconds between heartbeats, and without traffic until the agent should close the stream."""
+    """Seconds between heartbeats."""
     linger_seconds: _builtins.int
+    """Seconds without traffic until the agent should close the stream."""
     list_wanted: _builtins.bool
     """The collector knows nothing complete of this instance: send a listing when complete."""
     @_builtins.property
@@ -330,10 +375,13 @@ class Want(_message.Message):
     BLOBS_FIELD_NUMBER: _builtins.int
     SATISFIED_FIELD_NUMBER: _builtins.int
     offer: _builtins.int
+    """Number of the offer that this answers."""
     satisfied: _builtins.bool
     """Nothing more is missing for this offer."""
     @_builtins.property
-    def blobs(self) -> _containers.RepeatedCompositeFieldContainer[Global___WantedBlob]: ...
+    def blobs(self) -> _containers.RepeatedCompositeFieldContainer[Global___WantedBlob]:
+        """What to send; may be empty when `satisfied`."""
+
     def __init__(
         self,
         *,
@@ -356,7 +404,9 @@ class WantedBlob(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     HASH_FIELD_NUMBER: _builtins.int
     kind: Global___BlobKind.ValueType
+    """What the bytes are."""
     hash: _builtins.bytes
+    """SHA-256 of the bytes, 32 bytes."""
     def __init__(
         self,
         *,
@@ -382,9 +432,13 @@ class Blob(_message.Message):
     HASH_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     offer: _builtins.int
+    """Number of the offer whose want asked for it."""
     kind: Global___BlobKind.ValueType
+    """What the bytes are."""
     hash: _builtins.bytes
+    """SHA-256 of `data`, 32 bytes."""
     data: _builtins.bytes
+    """The bytes, as they were hashed."""
     def __init__(
         self,
         *,
@@ -411,10 +465,13 @@ class CannotSupply(_message.Message):
     BLOBS_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     offer: _builtins.int
+    """Number of the offer whose want asked for them."""
     reason: _builtins.str
     """"unknown", "over-cap"."""
     @_builtins.property
-    def blobs(self) -> _containers.RepeatedCompositeFieldContainer[Global___WantedBlob]: ...
+    def blobs(self) -> _containers.RepeatedCompositeFieldContainer[Global___WantedBlob]:
+        """What will not come."""
+
     def __init__(
         self,
         *,
@@ -445,9 +502,13 @@ class Batch(_message.Message):
     complete: _builtins.bool
     """The full sweep that these changes complete: from here on, what is not listed is not there."""
     @_builtins.property
-    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Change]: ...
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Change]:
+        """At most 1,000, in the order in which they were seen."""
+
     @_builtins.property
-    def counters(self) -> Global___Counters: ...
+    def counters(self) -> Global___Counters:
+        """Numbers of the sweep that these changes come from; unset: as before."""
+
     def __init__(
         self,
         *,
@@ -478,6 +539,7 @@ class Change(_message.Message):
     OBSERVED_AT_UNIX_MS_FIELD_NUMBER: _builtins.int
     SKIPPED_FIELD_NUMBER: _builtins.int
     row_class: _inventory_pb2.RowClass.ValueType
+    """Class of the row."""
     key: _builtins.bytes
     """The row's key, 32 bytes."""
     row: _builtins.bytes
@@ -491,7 +553,9 @@ class Change(_message.Message):
     skipped: _builtins.int
     """States of this row that were seen but not kept, between the one before and this."""
     @_builtins.property
-    def gone(self) -> Global___Gone: ...
+    def gone(self) -> Global___Gone:
+        """The row is no longer there."""
+
     def __init__(
         self,
         *,
@@ -561,7 +625,9 @@ class Counters(_message.Message):
 
     VALUES_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def values(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]: ...
+    def values(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Name of the counter to its value."""
+
     def __init__(
         self,
         *,
@@ -584,6 +650,7 @@ class Ack(_message.Message):
     SEQUENCE_FIELD_NUMBER: _builtins.int
     ITEMS_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
+    """Sequence of the batch that this answers."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___ItemResult]:
         """Items that were not committed; every other was."""
@@ -667,8 +734,11 @@ class Heartbeat(_message.Message):
     AGENT_TIME_UNIX_MS_FIELD_NUMBER: _builtins.int
     COUNTERS_FIELD_NUMBER: _builtins.int
     agent_time_unix_ms: _builtins.int
+    """The agent's clock, milliseconds since the epoch."""
     @_builtins.property
-    def counters(self) -> Global___Counters: ...
+    def counters(self) -> Global___Counters:
+        """Numbers as of now; unset: as before."""
+
     def __init__(
         self,
         *,
@@ -693,8 +763,11 @@ class Digest(_message.Message):
     COUNT_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
     row_class: _inventory_pb2.RowClass.ValueType
+    """Class of the rows."""
     count: _builtins.int
+    """How many rows the digest is over."""
     digest: _builtins.bytes
+    """SHA-256 over them, 32 bytes."""
     def __init__(
         self,
         *,
@@ -719,7 +792,9 @@ class ListRequest(_message.Message):
     ROW_CLASS_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     row_class: _inventory_pb2.RowClass.ValueType
+    """Class to list."""
     reason: _builtins.str
+    """Why: "digest", "suspicion", "new-instance". For logs."""
     def __init__(
         self,
         *,
@@ -745,12 +820,15 @@ class Listing(_message.Message):
     MORE_FIELD_NUMBER: _builtins.int
     COMPLETE_FIELD_NUMBER: _builtins.int
     row_class: _inventory_pb2.RowClass.ValueType
+    """Class of the rows."""
     more: _builtins.bool
     """Another piece of the same list follows."""
     complete: _builtins.bool
     """See Hello.complete: without it nothing is removed."""
     @_builtins.property
-    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___RowHash]: ...
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___RowHash]:
+        """This piece of the list."""
+
     def __init__(
         self,
         *,
@@ -774,7 +852,9 @@ class RowHash(_message.Message):
     KEY_FIELD_NUMBER: _builtins.int
     ROW_HASH_FIELD_NUMBER: _builtins.int
     key: _builtins.bytes
+    """The row's key, 32 bytes."""
     row_hash: _builtins.bytes
+    """SHA-256 of the row as the agent encoded it, 32 bytes."""
     def __init__(
         self,
         *,
@@ -800,11 +880,15 @@ class Difference(_message.Message):
     REMOVED_FIELD_NUMBER: _builtins.int
     MORE_FIELD_NUMBER: _builtins.int
     row_class: _inventory_pb2.RowClass.ValueType
+    """Class of the rows."""
     removed: _builtins.int
     """Rows that the collector removed because a complete list lacked them."""
     more: _builtins.bool
+    """Another piece of the same answer follows."""
     @_builtins.property
-    def keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    def keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Keys of the rows to send again."""
+
     def __init__(
         self,
         *,
@@ -829,6 +913,7 @@ class ScanAgain(_message.Message):
 
     REASON_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
+    """For logs and people."""
     def __init__(
         self,
         *,
@@ -851,7 +936,9 @@ class ResendClass(_message.Message):
     ROW_CLASS_FIELD_NUMBER: _builtins.int
     OVER_SECONDS_FIELD_NUMBER: _builtins.int
     row_class: _inventory_pb2.RowClass.ValueType
+    """Class to send again."""
     over_seconds: _builtins.int
+    """Spread it over this many seconds."""
     def __init__(
         self,
         *,

@@ -58,19 +58,22 @@ class AgentsServicer(object):
     """
 
     def Renew(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """A fresh certificate for the caller's present one, at half its life.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Leave(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """The host gives its identity up; its inventory stays, marked as retired.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Report(self, request_iterator, context):
-        """Missing associated documentation comment in .proto file."""
+        """The stream that carries the inventory; protos/README.md, section 5.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')

@@ -38,8 +38,11 @@ class AgentsStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AgentsAsyncStub: ...
     Renew: _grpc.UnaryUnaryMultiCallable[_enrolment_pb2.RenewRequest, _enrolment_pb2.RenewResponse]
+    """A fresh certificate for the caller's present one, at half its life."""
     Leave: _grpc.UnaryUnaryMultiCallable[_enrolment_pb2.LeaveRequest, _enrolment_pb2.LeaveResponse]
+    """The host gives its identity up; its inventory stays, marked as retired."""
     Report: _grpc.StreamStreamMultiCallable[_report_pb2.ReportRequest, _report_pb2.ReportResponse]
+    """The stream that carries the inventory; protos/README.md, section 5."""
 
 @_typing.type_check_only
 class AgentsAsyncStub(AgentsStub):
@@ -47,8 +50,11 @@ class AgentsAsyncStub(AgentsStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Renew: _aio.UnaryUnaryMultiCallable[_enrolment_pb2.RenewRequest, _enrolment_pb2.RenewResponse]  # type: ignore[assignment]
+    """A fresh certificate for the caller's present one, at half its life."""
     Leave: _aio.UnaryUnaryMultiCallable[_enrolment_pb2.LeaveRequest, _enrolment_pb2.LeaveResponse]  # type: ignore[assignment]
+    """The host gives its identity up; its inventory stays, marked as retired."""
     Report: _aio.StreamStreamMultiCallable[_report_pb2.ReportRequest, _report_pb2.ReportResponse]  # type: ignore[assignment]
+    """The stream that carries the inventory; protos/README.md, section 5."""
 
 class AgentsServicer(metaclass=_abc_1.ABCMeta):
     """Port 8440: mutual TLS. The caller is who its certificate's URI says, never who a message says."""
@@ -58,20 +64,23 @@ class AgentsServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _enrolment_pb2.RenewRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_enrolment_pb2.RenewResponse, _abc.Awaitable[_enrolment_pb2.RenewResponse]]: ...
+    ) -> _typing.Union[_enrolment_pb2.RenewResponse, _abc.Awaitable[_enrolment_pb2.RenewResponse]]:
+        """A fresh certificate for the caller's present one, at half its life."""
 
     @_abc_1.abstractmethod
     def Leave(
         self,
         request: _enrolment_pb2.LeaveRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_enrolment_pb2.LeaveResponse, _abc.Awaitable[_enrolment_pb2.LeaveResponse]]: ...
+    ) -> _typing.Union[_enrolment_pb2.LeaveResponse, _abc.Awaitable[_enrolment_pb2.LeaveResponse]]:
+        """The host gives its identity up; its inventory stays, marked as retired."""
 
     @_abc_1.abstractmethod
     def Report(
         self,
         request_iterator: _MaybeAsyncIterator[_report_pb2.ReportRequest],
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_report_pb2.ReportResponse], _abc.AsyncIterator[_report_pb2.ReportResponse]]: ...
+    ) -> _typing.Union[_abc.Iterator[_report_pb2.ReportResponse], _abc.AsyncIterator[_report_pb2.ReportResponse]]:
+        """The stream that carries the inventory; protos/README.md, section 5."""
 
 def add_AgentsServicer_to_server(servicer: AgentsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
