@@ -1,0 +1,137 @@
+"""API tokens: what the `keycensus` command and scripts show to be let in.
+
+Text is `kcu_<id>_<secret>` (the prefix lets scanners of source code find lost ones). The database
+holds a hash of the secret only. 32 random bytes need no slow hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from keycensus_collector.access import audit
+from keycensus_collector.access.users import user_no
+from keycensus_collector.errors import Refusal, UsageError
+from keycensus_collector.store.schema import api_token, user
+from keycensus_collector.text import safe_text
+
+DEFAULT_DAYS = 90
+_DAY_MS = 86_400_000
+_TOKEN = re.compile(r"kcu_([0-9a-f]{16})_([0-9a-f]{64})\Z")
+# "Last used" is for people; writing it at every request would make each read a write.
+_LAST_USED_STEP_MS = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who makes a request. `stale_use` asks the caller to run `note_use` when it can."""
+
+    user: str
+    role: str
+    token_id: str = ""
+    stale_use: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NewApiToken:
+    """A fresh token; `text` is shown once and never again."""
+
+    token_id: str
+    expires_ms: int
+    text: str = field(repr=False)
+
+
+def create_api_token(
+    connection: Connection,
+    *,
+    user_name: str,
+    name: str,
+    now_ms: int,
+    actor: str,
+    days: int = DEFAULT_DAYS,
+) -> NewApiToken:
+    """Make a token for a user, good for `days`; UsageError if there is no such user."""
+    if not 1 <= days <= 3660:
+        raise UsageError("an API token lives 1 to 3660 days")
+    token_id, secret = secrets.token_hex(8), secrets.token_hex(32)
+    expires_ms = now_ms + days * _DAY_MS
+    connection.execute(
+        insert(api_token).values(
+            token_id=token_id,
+            secret_hash=_hash(secret),
+            user_no=user_no(connection, user_name),
+            name=safe_text(name),
+            created_ms=now_ms,
+            expires_ms=expires_ms,
+        )
+    )
+    audit.record(
+        connection,
+        at_ms=now_ms,
+        actor=actor,
+        action="api-token.create",
+        subject=user_name,
+        detail={"token_id": token_id, "name": name},
+    )
+    return NewApiToken(token_id, expires_ms, f"kcu_{token_id}_{secret}")
+
+
+def authenticate(connection: Connection, header_value: str | None, now_ms: int) -> Principal:
+    """Return who sends `Authorization: Bearer kcu_…`; only reads.
+
+    Raises Refusal "unauthenticated", whose text says whether a token is missing, unknown, expired
+    or revoked (the last two only to one who has the secret).
+    """
+    scheme, _, text = (header_value or "").partition(" ")
+    if scheme.lower() != "bearer" or not text.strip():
+        raise Refusal(
+            "unauthenticated",
+            "send an API token, as in Authorization: Bearer kcu_…; see user token",
+        )
+    match = _TOKEN.match(text.strip())
+    row = match and _find(connection, match[1])
+    if not match or row is None or not hmac.compare_digest(row.secret_hash, _hash(match[2])):
+        raise Refusal("unauthenticated", "this API token is not known here")
+    if row.revoked_ms is not None or row.disabled_ms is not None:
+        raise Refusal("unauthenticated", "this API token was revoked, or its user disabled")
+    if row.expires_ms <= now_ms:
+        raise Refusal(
+            "unauthenticated",
+            "this API token has expired; an operator makes one with: "
+            "keycensus-collector user token NAME",
+        )
+    stale = row.last_used_ms is None or now_ms - row.last_used_ms >= _LAST_USED_STEP_MS
+    return Principal(row.user_name, row.role, match[1], stale)
+
+
+def note_use(connection: Connection, token_id: str, now_ms: int) -> None:
+    """Write down that a token was used; for when `Principal.stale_use` says so."""
+    connection.execute(
+        update(api_token).where(api_token.c.token_id == token_id).values(last_used_ms=now_ms)
+    )
+
+
+def _find(connection: Connection, token_id: str) -> Row[*tuple[Any, ...]] | None:
+    return connection.execute(
+        select(
+            api_token.c.secret_hash,
+            api_token.c.expires_ms,
+            api_token.c.revoked_ms,
+            api_token.c.last_used_ms,
+            user.c.name.label("user_name"),
+            user.c.role,
+            user.c.disabled_ms,
+        )
+        .join(user, user.c.user_no == api_token.c.user_no)
+        .where(api_token.c.token_id == token_id)
+    ).one_or_none()
+
+
+def _hash(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode("ascii")).digest()
