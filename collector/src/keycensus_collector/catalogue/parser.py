@@ -1,0 +1,157 @@
+"""The parent's side of the limited child: start it, ask it, and replace it when it dies.
+
+Runs in the collector, in a thread. A blob that ends the child twice is answered with facts that say
+so ("crash", or "limit" for time and memory), and is not tried again under this catalogue version.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, Self
+
+from keycensus_collector.catalogue.child import MEMORY_STATUS, PART_LIMIT
+from keycensus_collector.catalogue.facts import Facts
+from keycensus_collector.catalogue.parse import CAPS, unread
+from keycensus_collector.catalogue.wire import (
+    WireError,
+    encode_frame,
+    facts_from_json,
+    read_frame,
+)
+
+# Wall-clock limit for one request; longer than the child's processor limit on an idle machine.
+SECONDS = 10.0
+_ATTEMPTS = 2
+_LIMIT_STATUSES = {MEMORY_STATUS, -signal.SIGXCPU, -signal.SIGKILL}
+COMMAND = (sys.executable, "-I", "-m", "keycensus_collector.catalogue")
+
+
+class _ChildLostError(Exception):
+    """The child died, hung or spoke nonsense; `problem` is the word for it."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+
+class CatalogueParser:
+    """Parses and verifies in one child at a time, started when first needed. Thread-safe.
+
+    `command` and `seconds` are what tests change; the command gets a socket as standard input.
+    """
+
+    def __init__(self, command: Sequence[str] = COMMAND, seconds: float = SECONDS) -> None:
+        self._command = tuple(command)
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._child: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+        self.lost = 0  # children that did not end by themselves
+
+    def parse(self, kind: int, data: bytes) -> Facts:
+        """Return what the blob of `kind` (BlobKind's value) says, or why that is not known."""
+        if len(data) > CAPS[kind]:
+            return unread(kind, f"too big: {len(data)} bytes where {CAPS[kind]} are read")
+        try:
+            return facts_from_json(self._ask({"do": "parse", "kind": kind}, data)["facts"])
+        except _ChildLostError as error:
+            return unread(kind, error.problem)
+        except (WireError, KeyError):
+            return unread(kind, "crash")
+
+    def is_issued_by(self, child: bytes, parent: bytes) -> bool | None:
+        """Return whether `parent` signed `child`, both DER; None if that can't be told."""
+        try:
+            issued = self._ask({"do": "verify"}, child, parent).get("issued")
+        except _ChildLostError:
+            return None
+        return issued if isinstance(issued, bool) else None
+
+    def close(self) -> None:
+        """End the child."""
+        with self._lock:
+            self._end_child()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _ask(self, request: dict[str, Any], *parts: bytes) -> dict[str, Any]:
+        frame = encode_frame(request, parts)
+        with self._lock:
+            for attempt in range(1, _ATTEMPTS + 1):
+                try:
+                    return self._exchange(frame)
+                except (OSError, EOFError, WireError) as error:
+                    problem = self._lose_child(error)
+                    if attempt == _ATTEMPTS:
+                        raise _ChildLostError(problem) from None
+        raise AssertionError
+
+    def _exchange(self, frame: bytes) -> dict[str, Any]:
+        deadline = time.monotonic() + self._seconds
+        connection = self._socket or self._start_child()
+        connection.settimeout(self._seconds)
+        connection.sendall(frame)
+
+        def read(count: int) -> bytes:
+            return _receive(connection, count, deadline)
+
+        return read_frame(read, PART_LIMIT)[0]
+
+    def _start_child(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._child = subprocess.Popen(
+                self._command,
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                env={},
+                start_new_session=True,  # a Ctrl-C at the terminal is the parent's to handle
+            )
+        self._socket = ours
+        return ours
+
+    def _lose_child(self, error: Exception) -> str:
+        """Put the broken child away; return "limit" or "crash"."""
+        self.lost += 1
+        status = self._end_child()
+        return "limit" if isinstance(error, TimeoutError) or status in _LIMIT_STATUSES else "crash"
+
+    def _end_child(self) -> int | None:
+        """Close the socket, which ends a healthy child; kill one that stays. Return its status."""
+        child, self._child = self._child, None
+        connection, self._socket = self._socket, None
+        if connection is not None:
+            connection.close()
+        if child is None:
+            return None
+        try:
+            return child.wait(timeout=1)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            return child.wait()
+
+
+def _receive(connection: socket.socket, count: int, deadline: float) -> bytes:
+    received = bytearray()
+    while len(received) < count:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        connection.settimeout(left)
+        piece = connection.recv(min(count - len(received), 1 << 18))
+        if not piece:
+            raise EOFError
+        received += piece
+    return bytes(received)
