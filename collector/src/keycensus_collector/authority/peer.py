@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 from cryptography import x509
@@ -53,14 +54,14 @@ def serial_text(number: int) -> str:
 
 
 async def peer_of(
-    context: grpc.aio.ServicerContext[object, object], store: Store, deployment: str
+    context: grpc.aio.ServicerContext[Any, Any], store: Store, deployment: str
 ) -> Peer:
     """Return the agent that makes this call; Refusal "unknown" or "banned" if it may not."""
     presented = presented_by(context, deployment)
     return await store.run_read(lambda connection: find_peer(connection, presented))
 
 
-def presented_by(context: grpc.aio.ServicerContext[object, object], deployment: str) -> Presented:
+def presented_by(context: grpc.aio.ServicerContext[Any, Any], deployment: str) -> Presented:
     """Read the client certificate of a call; Refusal "unknown" if it is none of this deployment."""
     pem = b"".join(context.auth_context().get("x509_pem_cert", ()))
     if not pem:
@@ -131,6 +132,14 @@ def check_peer(connection: Connection, peer: Peer) -> None:
         raise Refusal("banned", "this agent was banned; ask the collector's operators")
     if row is None or row.state != "active" or row.certificate_state == "void":
         raise Refusal("unknown", "this agent's certificate or identity has ended")
+
+
+def is_unused(connection: Connection, peer: Peer) -> bool:
+    """Say whether the peer's certificate was issued by a renewal and has opened no stream yet."""
+    state = connection.execute(
+        select(agent_certificate.c.state).where(agent_certificate.c.serial == peer.serial)
+    ).scalar_one()
+    return bool(state == "new")
 
 
 def settle_certificate(connection: Connection, peer: Peer) -> None:

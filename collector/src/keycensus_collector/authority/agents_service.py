@@ -1,0 +1,156 @@
+"""Port 8440: what an enrolled agent may do. TLS has asked for its certificate; we look it up.
+
+Nothing that a message says names the agent or host that is meant: the certificate does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+import structlog
+from sqlalchemy import Connection
+
+from keycensus_collector.authority.convert import certificate_chain, trust_bundle
+from keycensus_collector.authority.csr import requested_key
+from keycensus_collector.authority.issuing import Issuing, leave
+from keycensus_collector.authority.peer import (
+    Peer,
+    check_peer,
+    is_unused,
+    peer_of,
+    settle_certificate,
+)
+from keycensus_collector.authority.refusals import CallContext, answered
+from keycensus_collector.clock import Clock
+from keycensus_collector.errors import AuthorityError, Refusal, StoreError
+from keycensus_collector.store.engine import Store
+from keycensus_proto.v1 import enrolment_pb2, report_pb2, report_pb2_grpc
+
+_BUSY_SECONDS = 60
+
+_log = structlog.get_logger()
+
+
+class Reporter(Protocol):
+    """Intake, as seen from the port: serves one stream of one agent until it ends."""
+
+    async def serve(
+        self,
+        requests: AsyncIterator[report_pb2.ReportRequest],
+        context: CallContext,
+        peer: Peer,
+    ) -> None:
+        """Read `requests` and answer by `context.write`."""
+        ...
+
+
+class AgentsServicer(report_pb2_grpc.AgentsServicer):
+    """`keycensus.v1.Agents`. At most `streams` report streams are open at once."""
+
+    def __init__(
+        self, store: Store, clock: Clock, issuing: Issuing, reporter: Reporter, streams: int
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._issuing = issuing
+        self._reporter = reporter
+        self._free_streams = streams
+
+    async def Renew(  # noqa: N802 - the name is the protocol's
+        self, request: enrolment_pb2.RenewRequest, context: CallContext
+    ) -> enrolment_pb2.RenewResponse:
+        """Give the calling agent a further certificate (protos/README.md, 4.2)."""
+        return await answered(context, self._renew(request, context))
+
+    async def Leave(  # noqa: N802 - the name is the protocol's
+        self, request: enrolment_pb2.LeaveRequest, context: CallContext
+    ) -> enrolment_pb2.LeaveResponse:
+        """End the calling agent's identity; its host's last inventory stays, retired."""
+        return await answered(context, self._leave(request, context))
+
+    # The stubs know generators only; a coroutine that writes to its context is as good.
+    async def Report(  # type: ignore[override]  # noqa: N802 - the name is the protocol's
+        self,
+        request_iterator: AsyncIterator[report_pb2.ReportRequest],
+        context: CallContext,
+    ) -> None:
+        """Serve a report stream; a refusal is its last message (protos/README.md, 5 and 8)."""
+        try:
+            peer = await self._admit(context)
+        except (StoreError, AuthorityError) as error:
+            _log.error("stream.failed", error_id=error.error_id, error=str(error))
+            await _refuse(
+                context,
+                Refusal(
+                    "busy",
+                    "the collector can't store anything now; its log says why",
+                    retry_after_seconds=_BUSY_SECONDS,
+                ),
+            )
+            return
+        except Refusal as refusal:
+            _log.info("stream.refused", reason=refusal.reason, peer=context.peer())
+            await _refuse(context, refusal)
+            return
+        self._free_streams -= 1
+        try:
+            await self._reporter.serve(request_iterator, context, peer)
+        finally:
+            self._free_streams += 1
+
+    async def _admit(self, context: CallContext) -> Peer:
+        if self._free_streams <= 0:
+            raise Refusal(
+                "busy", "too many agents are connected", retry_after_seconds=_BUSY_SECONDS
+            )
+        peer = await peer_of(context, self._store, self._issuing.deployment)
+        if await self._store.run_read(lambda connection: is_unused(connection, peer)):
+            await self._store.run_write(lambda connection: settle_certificate(connection, peer))
+        return peer
+
+    async def _renew(
+        self, request: enrolment_pb2.RenewRequest, context: CallContext
+    ) -> enrolment_pb2.RenewResponse:
+        peer = await peer_of(context, self._store, self._issuing.deployment)
+        key = requested_key(request.csr)
+        now_ms = self._clock.now_ms()
+
+        def work(connection: Connection) -> enrolment_pb2.RenewResponse:
+            check_peer(connection, peer)
+            issued = self._issuing.renew(connection, peer, key, now_ms)
+            return enrolment_pb2.RenewResponse(
+                certificate_chain=certificate_chain(self._issuing.authority, issued),
+                trust=trust_bundle(connection),
+                collector_time_unix_ms=now_ms,
+            )
+
+        response = await self._store.run_write(work)
+        _log.info("agent.renewed", agent_id=peer.agent_id)
+        return response
+
+    async def _leave(
+        self, request: enrolment_pb2.LeaveRequest, context: CallContext
+    ) -> enrolment_pb2.LeaveResponse:
+        peer = await peer_of(context, self._store, self._issuing.deployment)
+        now_ms = self._clock.now_ms()
+
+        def work(connection: Connection) -> None:
+            check_peer(connection, peer)
+            leave(connection, peer, request.reason, now_ms)
+
+        await self._store.run_write(work)
+        _log.info("agent.left", agent_id=peer.agent_id)
+        return enrolment_pb2.LeaveResponse()
+
+
+async def _refuse(context: CallContext, refusal: Refusal) -> None:
+    await context.write(
+        report_pb2.ReportResponse(
+            refusal=report_pb2.Refusal(
+                reason=refusal.reason,
+                text=str(refusal),
+                retry_after_seconds=refusal.retry_after_seconds,
+            )
+        )
+    )

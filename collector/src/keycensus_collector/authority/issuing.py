@@ -1,0 +1,312 @@
+"""Joining, renewing, recovering and leaving, as steps inside one write transaction.
+
+Order in `enrol`, repeated as numbers below:
+ 1. the token is known, is for enrolment, is neither revoked nor expired;
+ 2. the same key with the same token gets the answer it got before, and spends nothing;
+ 3. one use is spent by one statement;
+ 4. host, agent and certificate are written, in the same transaction.
+A host that was here before gets a new host row all the same: a machine hash or a name is a claim,
+and must not give anyone another host's history.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from sqlalchemy import Connection, insert, select, update
+
+from keycensus_collector.access import audit
+from keycensus_collector.authority import tokens
+from keycensus_collector.authority.authority import (
+    AgentPublicKey,
+    Authority,
+    from_ms,
+    issue_agent_certificate,
+    spki,
+    to_ms,
+)
+from keycensus_collector.authority.csr import RequestedKey
+from keycensus_collector.authority.peer import Peer, find_peer, read_certificate, serial_text
+from keycensus_collector.errors import Refusal, StoreError
+from keycensus_collector.intake.model import HostFacts
+from keycensus_collector.store.engine import upsert
+from keycensus_collector.store.schema import agent, agent_certificate, host, host_state, token_use
+from keycensus_collector.text import safe_text
+
+RECOVERY_DAYS = 180
+_NAME_CHARACTERS = 255
+_TEXT_CHARACTERS = 200
+_LABELS_MOST = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a host says of itself when it joins; `encoded` is kept as received."""
+
+    encoded: bytes
+    facts: HostFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """An identity: UUIDs as text, the certificate as DER. `repeated`: it was answered before."""
+
+    host_id: str
+    agent_id: str
+    certificate: bytes
+    repeated: bool = False
+
+
+class Issuing:
+    """The steps, for one deployment and its authority."""
+
+    def __init__(self, authority: Authority, deployment: str) -> None:
+        self.authority = authority
+        self.deployment = deployment
+
+    def enrol(
+        self,
+        connection: Connection,
+        proof: tokens.Proof,
+        key: RequestedKey,
+        claims: Claims,
+        now_ms: int,
+    ) -> Issued:
+        """Let a host in; Refusal "token-…" or "banned"."""
+        known = tokens.find(connection, proof)
+        tokens.check(known, now_ms)  # 1
+        if known.purpose != tokens.ENROL_PURPOSE:
+            raise Refusal("token-unknown", "this token is not for enrolling hosts")
+        key_hash = hashlib.sha256(key.spki).digest()
+        before = _answered_before(connection, known.token_id, key_hash)
+        if before is not None:  # 2
+            return before
+        tokens.spend(connection, known, now_ms)  # 3
+        host_no, host_id = _add_host(connection, known, claims, now_ms)  # 4
+        agent_id = str(uuid.uuid4())
+        agent_no = _inserted_number(
+            connection.execute(
+                insert(agent).values(
+                    agent_id=agent_id,
+                    host_no=host_no,
+                    state="active",
+                    state_reason="",
+                    enrolled_ms=now_ms,
+                    enrolled_by=known.token_id,
+                )
+            ).inserted_primary_key
+        )
+        certificate = self._issue(
+            connection, agent_no, agent_id, key.public_key, state="current", now_ms=now_ms
+        )
+        connection.execute(
+            insert(token_use).values(
+                token_id=known.token_id,
+                public_key_hash=key_hash,
+                agent_no=agent_no,
+                certificate=certificate,
+                used_ms=now_ms,
+            )
+        )
+        audit.record(
+            connection,
+            at_ms=now_ms,
+            actor=f"token:{known.token_id}",
+            action="agent.enrol",
+            subject=agent_id,
+            detail={"host_id": host_id, "claimed_name": safe_text(claims.facts.name)},
+        )
+        return Issued(host_id, agent_id, certificate)
+
+    def renew(self, connection: Connection, peer: Peer, key: RequestedKey, now_ms: int) -> Issued:
+        """Give an agent a further certificate; the one it has stays good until this is used."""
+        host_id = connection.execute(
+            select(host.c.host_id).where(host.c.host_no == peer.host_no)
+        ).scalar_one()
+        certificate = self._issue(
+            connection, peer.agent_no, peer.agent_id, key.public_key, state="new", now_ms=now_ms
+        )
+        return Issued(host_id, peer.agent_id, certificate)
+
+    def recover(
+        self, connection: Connection, expired: x509.Certificate, key: RequestedKey, now_ms: int
+    ) -> Issued:
+        """Give an agent a certificate for one that has expired, whose key it has proved to hold.
+
+        Raises Refusal "banned", "unknown", or "too-late" beyond 180 days after its end.
+        """
+        peer = find_peer(connection, read_certificate(expired, self.deployment))
+        if now_ms - to_ms(expired.not_valid_after_utc) > RECOVERY_DAYS * 86_400_000:
+            raise Refusal(
+                "too-late",
+                f"this certificate expired more than {RECOVERY_DAYS} days ago; enrol the host again",
+            )
+        audit.record(
+            connection,
+            at_ms=now_ms,
+            actor=f"agent:{peer.agent_id}",
+            action="agent.recover",
+            subject=peer.agent_id,
+        )
+        return self.renew(connection, peer, key, now_ms)
+
+    def _issue(
+        self,
+        connection: Connection,
+        agent_no: int,
+        agent_id: str,
+        public_key: AgentPublicKey,
+        *,
+        state: str,
+        now_ms: int,
+    ) -> bytes:
+        certificate = issue_agent_certificate(
+            self.authority,
+            public_key,
+            deployment=self.deployment,
+            agent_id=agent_id,
+            now=from_ms(now_ms),
+        )
+        der = certificate.public_bytes(Encoding.DER)
+        connection.execute(
+            insert(agent_certificate).values(
+                serial=serial_text(certificate.serial_number),
+                agent_no=agent_no,
+                sha256=hashlib.sha256(der).digest(),
+                public_key_hash=hashlib.sha256(spki(certificate)).digest(),
+                state=state,
+                not_after_ms=to_ms(certificate.not_valid_after_utc),
+                issued_ms=now_ms,
+            )
+        )
+        return der
+
+
+def leave(connection: Connection, peer: Peer, reason: str, now_ms: int) -> None:
+    """End an agent at its own wish; its host retires unless another agent of it is active."""
+    connection.execute(
+        update(agent)
+        .where(agent.c.agent_no == peer.agent_no)
+        .values(state="left", state_reason=safe_text(reason[:_TEXT_CHARACTERS]))
+    )
+    others = connection.execute(
+        select(agent.c.agent_no)
+        .where(agent.c.host_no == peer.host_no, agent.c.state == "active")
+        .limit(1)
+    ).one_or_none()
+    if others is None:
+        set_host_state(connection, peer.host_no, "retired", "left", now_ms)
+    audit.record(
+        connection,
+        at_ms=now_ms,
+        actor=f"agent:{peer.agent_id}",
+        action="agent.leave",
+        subject=peer.agent_id,
+        detail={"reason": safe_text(reason[:_TEXT_CHARACTERS])},
+    )
+
+
+def set_host_state(
+    connection: Connection, host_no: int, state: str, cause: str, now_ms: int
+) -> bool:
+    """Set a host to "active", "silent" or "retired" and keep the interval; False if it was so."""
+    changed = connection.execute(
+        update(host)
+        .where(host.c.host_no == host_no, host.c.state != state)
+        .values(state=state, retired_ms=now_ms if state == "retired" else None)
+    )
+    if changed.rowcount == 0:
+        return False
+    connection.execute(
+        update(host_state)
+        .where(host_state.c.host_no == host_no, host_state.c.to_ms.is_(None))
+        .values(to_ms=now_ms)
+    )
+    _begin_host_state(connection, host_no, state, cause, now_ms)
+    return True
+
+
+def _begin_host_state(
+    connection: Connection, host_no: int, state: str, cause: str, now_ms: int
+) -> None:
+    """Open an interval; one that began at this very millisecond is replaced."""
+    statement = upsert(connection, host_state).values(
+        host_no=host_no, from_ms=now_ms, to_ms=None, state=state, cause=cause
+    )
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["host_no", "from_ms"],
+            set_={"state": state, "cause": cause, "to_ms": None},
+        )
+    )
+
+
+def _answered_before(connection: Connection, token_id: str, key_hash: bytes) -> Issued | None:
+    row = connection.execute(
+        select(token_use.c.certificate, agent.c.agent_id, agent.c.state, host.c.host_id)
+        .join(agent, agent.c.agent_no == token_use.c.agent_no)
+        .join(host, host.c.host_no == agent.c.host_no)
+        .where(token_use.c.token_id == token_id, token_use.c.public_key_hash == key_hash)
+    ).one_or_none()
+    if row is None:
+        return None
+    if row.state == "banned":
+        raise Refusal("banned", "this agent was banned; ask the collector's operators")
+    if row.state != "active":
+        raise Refusal(
+            "token-used", "this key joined with this token and has left since; use a new token"
+        )
+    return Issued(row.host_id, row.agent_id, row.certificate, repeated=True)
+
+
+def _add_host(
+    connection: Connection, known: tokens.KnownToken, claims: Claims, now_ms: int
+) -> tuple[int, str]:
+    facts = claims.facts
+    host_id = str(uuid.uuid4())
+    system = f"{facts.operating_system} {facts.operating_system_version}".strip()
+    labels = {"token": known.labels, "host": _claimed_labels(facts.labels)}
+    result = connection.execute(
+        insert(host).values(
+            host_id=host_id,
+            name=_clip(facts.name, _NAME_CHARACTERS) or "unnamed",
+            state="active",
+            created_ms=now_ms,
+            last_seen_ms=now_ms,
+            complete=False,
+            facts=claims.encoded,
+            operating_system=_clip(system, _TEXT_CHARACTERS),
+            kernel=_clip(facts.kernel, _TEXT_CHARACTERS),
+            agent_version=_clip(facts.agent_version, _TEXT_CHARACTERS),
+            machine_hash=facts.machine_hash if len(facts.machine_hash) == 32 else None,
+            labels=json.dumps(labels, sort_keys=True),
+            counters="{}",
+            clock_skew_ms=0,
+        )
+    )
+    host_no = _inserted_number(result.inserted_primary_key)
+    _begin_host_state(connection, host_no, "active", "enrol", now_ms)
+    return host_no, host_id
+
+
+def _claimed_labels(labels: dict[str, str]) -> dict[str, str]:
+    return {
+        _clip(key, _TEXT_CHARACTERS): _clip(value, _TEXT_CHARACTERS)
+        for key, value in sorted(labels.items())[:_LABELS_MOST]
+    }
+
+
+def _clip(text: str, characters: int) -> str:
+    return safe_text(text[:characters])
+
+
+def _inserted_number(key: Sequence[object] | None) -> int:
+    if key is None or not isinstance(key[0], int):
+        raise StoreError("the database gave no number for a new row")
+    return key[0]
