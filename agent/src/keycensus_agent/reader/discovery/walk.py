@@ -73,6 +73,9 @@ def walk(
 ) -> Iterator[Directory | Gap]:
     """Walk `roots`, absolute paths within the directory `root`, depth first, each directory once.
 
+    Children are entered in the order of their bytes; a name taken out of `Directory.children` before
+    the walk is advanced is not entered.
+
     A root that is a link is walked where it leads; a root that is a file or a link to one gives its
     directory with that one name and `listed` false. A root that can't be reached is a gap
     ("unlisted", with the errno name); OSError only if `root` itself can't be opened. `network`
@@ -211,7 +214,7 @@ class _Walk:
         if len(path) > PATH_LIMIT:
             yield Gap(path, "too-deep")
             return
-        listing = Directory(path, fd, mount, [], [], frame.children, [], listed=False)
+        listing = Directory(path, fd, mount, [], [], [], [], listed=False)
         self._trouble = ""
         try:
             with os.scandir(fd) as entries:
@@ -223,9 +226,10 @@ class _Walk:
         trouble = self._trouble
         listing.listed = not trouble
         self._prune_snapshots(listing)
-        # A copy: the walk consumes its own list of children.
-        listing.children = frame.children[:]
+        listing.children.sort(key=os.fsencode)
         yield listing
+        # Last first, so that they can be popped; whoever reads the walk may have taken some out.
+        frame.children = listing.children[::-1]
         if trouble:
             yield Gap(path, "unlisted", trouble)
 
