@@ -56,7 +56,7 @@ unit: $(DEVELOPMENT) ## pytest with coverage (PYTEST=... adds options)
 	$(BIN)/python -m coverage report --fail-under=85
 
 bench: $(DEVELOPMENT) ## the budgets as ratios (ROOT=/ ROUNDS=5 ONLY=name)
-	@$(BIN)/python benchmarks/run.py --root '$(ROOT)' --rounds $(ROUNDS) $(if $(ONLY),--only $(ONLY))
+	@$(BIN)/python -m benchmarks.run --root '$(ROOT)' --rounds $(ROUNDS) $(if $(ONLY),--only $(ONLY))
 
 clean: ## remove environments, caches and the demo's files
 	rm -rf $(VENV) $(VENV_PROTO) demo-work dist build .coverage .coverage.* \

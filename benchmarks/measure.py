@@ -1,0 +1,145 @@
+"""Measure whole process trees: wall time, CPU, blocks read, peak of proportional memory (PSS).
+
+A command's cost is that of all processes it starts. They are found by making this process a child
+subreaper (prctl(2)): what a command leaves behind becomes our child, is waited for, and counts.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import statistics
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_PR_SET_CHILD_SUBREAPER = 36
+# Between two samples of memory; a sample walks the page tables, so memory is not measured in a run
+# whose time counts.
+_SAMPLE_SECONDS = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one run of a command took. Seconds; `blocks` is what had to come from the disk."""
+
+    wall: float
+    cpu: float
+    blocks: int
+
+
+class CommandFailedError(Exception):
+    """A measured command ended with a status that was not expected; the text holds its output."""
+
+
+def become_subreaper() -> None:
+    """Make orphans of measured commands children of this process."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def cost_of(command: Sequence[str], *, statuses: Sequence[int] = (0,)) -> Cost:
+    """Run `command` to its end, its output thrown away, and return what all its processes took."""
+    before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as process:
+        errors = process.stderr.read() if process.stderr else b""
+        status = process.wait()
+    wall = time.monotonic() - begun
+    _reap_orphans()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if status not in statuses:
+        text = errors.decode(errors="replace")[-2000:]
+        raise CommandFailedError(f"{' '.join(command)} ended with {status}: {text}")
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Cost(wall, cpu, after.ru_inblock - before.ru_inblock)
+
+
+def alternate(
+    ours: Sequence[str], reference: Sequence[str], rounds: int, *, statuses: Sequence[int] = (0,)
+) -> tuple[list[Cost], list[Cost]]:
+    """Run both commands in turn, after one run of each that does not count.
+
+    `statuses` are those with which ours may end.
+    """
+    cost_of(ours, statuses=statuses)
+    cost_of(reference)
+    pairs = [(cost_of(ours, statuses=statuses), cost_of(reference)) for _ in range(rounds)]
+    return [a for a, _ in pairs], [b for _, b in pairs]
+
+
+def median_wall(costs: Sequence[Cost]) -> float:
+    """Return the median wall time in seconds."""
+    return statistics.median(cost.wall for cost in costs)
+
+
+def median_cpu(costs: Sequence[Cost]) -> float:
+    """Return the median CPU time in seconds."""
+    return statistics.median(cost.cpu for cost in costs)
+
+
+def peak_memory(command: Sequence[str], *, statuses: Sequence[int] = (0,)) -> int:
+    """Run `command` and return the highest sum of PSS over its processes, in bytes, as sampled."""
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        peak = 0
+        while process.poll() is None:
+            peak = max(peak, sum(_pss(pid) for pid in _tree(process.pid)))
+            time.sleep(_SAMPLE_SECONDS)
+    _reap_orphans()
+    if process.returncode not in statuses:
+        raise CommandFailedError(f"{' '.join(command)} ended with {process.returncode}")
+    return peak
+
+
+def _tree(root: int) -> list[int]:
+    """Return `root` and every process below it that is alive now."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            parent = _parent(entry)
+            children.setdefault(parent, []).append(int(entry.name))
+    found, waiting = [], [root]
+    while waiting:
+        pid = waiting.pop()
+        found.append(pid)
+        waiting.extend(children.get(pid, ()))
+    return found
+
+
+def _parent(entry: Path) -> int:
+    try:
+        # The name in parentheses may hold anything; state and parent follow its last bracket.
+        return int((entry / "stat").read_bytes().rpartition(b")")[2].split()[1])
+    except (OSError, IndexError):
+        return 0
+
+
+def _pss(pid: int) -> int:
+    """Return the proportional set size of one process in bytes; 0 once it is gone."""
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_bytes()
+    except OSError:
+        return 0
+    for line in text.splitlines():
+        if line.startswith(b"Pss:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def _reap_orphans() -> None:
+    """Wait for what the command left behind, at most ten seconds."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            time.sleep(0.01)
