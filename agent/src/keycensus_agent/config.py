@@ -162,14 +162,10 @@ def _existing_files(path: Path | None, mistakes: list[_Mistake]) -> list[Path]:
             found += sorted(drop_ins.glob("*.toml"))
     except OSError as error:
         mistakes.append(_Mistake(main, "", _os_text(error)))
-    directories = sorted({file.parent for file in found} | {main.parent} & _existing({main.parent}))
-    for directory in directories:
-        _check_safe(directory, mistakes)
+    for directory in (main.parent, drop_ins):
+        if directory.is_dir():
+            _check_safe(directory, mistakes)
     return found
-
-
-def _existing(paths: set[Path]) -> set[Path]:
-    return {path for path in paths if path.is_dir()}
 
 
 def _os_text(error: OSError) -> str:

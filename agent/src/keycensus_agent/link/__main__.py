@@ -1,0 +1,75 @@
+"""`python -m keycensus_agent.link --fd N --identity DIR`: one connection of the reader, then leave.
+
+The link process. It inherits its socket from the reader, has network and the identity directory,
+and ends with the connection.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import resource
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from keycensus_agent.host_facts import machine_prints
+from keycensus_agent.logs import set_up_logs
+
+_GOOD_ENDINGS = frozenset({"done", "stopped"})
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="keycensus_agent.link", description="Relays between the reader and the collector."
+    )
+    parser.add_argument("--fd", type=int, required=True, help="connected AF_UNIX stream socket")
+    parser.add_argument("--identity", type=Path, required=True, help="identity directory")
+    parser.add_argument("--address", default="", help="host:port instead of the identity's")
+    parser.add_argument("--log-format", default="auto", choices=["auto", "json", "console"])
+    parser.add_argument(
+        "--log-level", default="info", choices=["debug", "info", "warning", "error"]
+    )
+    return parser.parse_args()
+
+
+async def _serve(arguments: argparse.Namespace) -> int:
+    # Late: --help and mistakes need none of gRPC.
+    from keycensus_agent.link.control import Route
+    from keycensus_agent.link.identity import IdentityStore
+    from keycensus_agent.link.stream import Link
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    # The proxy, which may carry a password, comes in the environment and not in argv.
+    route = Route(arguments.address, os.environ.get("KEYCENSUS_PROXY", ""))
+    connection = socket.socket(fileno=arguments.fd)
+    reader, writer = await asyncio.open_unix_connection(sock=connection)
+    link = Link(reader, writer, IdentityStore(arguments.identity), route, machine_prints())
+    closing = await link.serve(stop)
+    return 0 if closing.reason in _GOOD_ENDINGS else 3
+
+
+async def _serve_and_leave(arguments: argparse.Namespace) -> None:
+    status = await _serve(arguments)
+    sys.stderr.flush()
+    # Not by way of the interpreter's end: it would wait for a thread that explains a failed
+    # handshake to a silent server. Everything is on disk or sent.
+    os._exit(status)
+
+
+def main() -> None:
+    """Run the link process."""
+    arguments = _arguments()
+    # The agent's key is in this process: it leaves no core file behind.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    set_up_logs(arguments.log_format, arguments.log_level)
+    asyncio.run(_serve_and_leave(arguments))
+
+
+if __name__ == "__main__":
+    main()

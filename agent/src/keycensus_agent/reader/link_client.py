@@ -1,0 +1,219 @@
+"""The reader's side of the link: start it, exchange frames with it, and see it off.
+
+Runs in the reader, which has no network: the link is another process, reached by one AF_UNIX socket
+pair, and gets an environment of its own. No threads: everything waits in `poll`, with a limit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from keycensus_agent.errors import LinkError
+from keycensus_agent.relay import HEADER_BYTES, FrameKind, decode_header, encode_frame
+
+# What of our environment the link may know: its way out, and how to show text.
+_KEPT_VARIABLES = frozenset(
+    {
+        "grpc_proxy",
+        "http_proxy",
+        "https_proxy",
+        "no_grpc_proxy",
+        "no_proxy",
+        "LANG",
+        "LC_ALL",
+        "LC_CTYPE",
+        "NO_COLOR",
+        "PATH",
+        "TZ",
+    }
+)
+_PIECE_BYTES = 1 << 16
+# A link that takes nothing for so long is stuck: keepalive (80 s) would have ended a dead stream.
+_SEND_TIMEOUT_SECONDS = 120.0
+# How long a link that was told to leave may take, then how long one that was terminated.
+_LEAVE_SECONDS = 2.0
+_TERMINATE_SECONDS = 1.0
+
+
+class Connection:
+    """One link process and our end of its socket."""
+
+    def __init__(self, process: subprocess.Popen[bytes], connection: socket.socket) -> None:
+        self._process = process
+        self._socket = connection
+        self._socket.setblocking(False)
+        self._inbound = bytearray()
+        self._frames: deque[tuple[FrameKind, bytes]] = deque()
+        self._closed: bytes | None = None
+
+    @property
+    def pid(self) -> int:
+        """The link's process id."""
+        return self._process.pid
+
+    def fileno(self) -> int:
+        """Return the descriptor to poll; when it is readable, call `receive(0)` until None."""
+        return self._socket.fileno()
+
+    def send(self, kind: FrameKind, payload: bytes = b"") -> None:
+        """Hand a frame to the link, waiting for as long as it is slow.
+
+        Frames that arrive meanwhile are kept for `receive`, so that two full sockets can't wait for
+        each other. LinkError if the link is gone or stuck; `receive` then says why. ValueError if
+        the payload is over the limit.
+        """
+        rest = memoryview(encode_frame(kind, payload))
+        until = time.monotonic() + _SEND_TIMEOUT_SECONDS
+        while rest:
+            if self._closed is not None:
+                raise LinkError("the link has ended")
+            ready = self._poll(select.POLLIN | select.POLLOUT, until - time.monotonic())
+            if not ready:
+                raise LinkError("the link takes no more messages")
+            if ready & (select.POLLIN | select.POLLHUP | select.POLLERR):
+                self._take()
+            if ready & select.POLLOUT:
+                rest = rest[self._push(rest) :]
+
+    def receive(self, timeout: float) -> tuple[FrameKind, bytes] | None:
+        """Return the next frame, or None after `timeout` seconds.
+
+        A link that ends without a word gives a CLOSED frame of reason "stopped", made here. CLOSED
+        is the last frame, and is returned again by every further call.
+        """
+        until = time.monotonic() + timeout
+        while not self._frames:
+            if self._closed is not None:
+                return FrameKind.CLOSED, self._closed
+            if not self._poll(select.POLLIN, until - time.monotonic()):
+                return None
+            self._take()
+        return self._frames.popleft()
+
+    def close(self) -> None:
+        """End the link process and reap it: after 2 s by SIGTERM, after another by SIGKILL."""
+        self._socket.close()
+        for wait, end in (
+            (_LEAVE_SECONDS, self._process.terminate),
+            (_TERMINATE_SECONDS, self._process.kill),
+        ):
+            try:
+                self._process.wait(wait)
+            except subprocess.TimeoutExpired:
+                end()
+        self._process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _poll(self, events: int, timeout: float) -> int:
+        poll = select.poll()
+        poll.register(self._socket, events)
+        found = poll.poll(max(0.0, timeout) * 1000)
+        return found[0][1] if found else 0
+
+    def _push(self, data: memoryview) -> int:
+        try:
+            return self._socket.send(data[:_PIECE_BYTES])
+        except BlockingIOError:
+            return 0
+        except OSError:
+            # It is gone; what it said last is still there to be read.
+            while self._closed is None:
+                self._take()
+            return 0
+
+    def _take(self) -> None:
+        """Read what is there into frames."""
+        try:
+            piece = self._socket.recv(_PIECE_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            piece = b""
+        if not piece:
+            self._end_without_a_word()
+            return
+        self._inbound += piece
+        try:
+            self._cut_frames()
+        except ValueError as error:
+            self._closed = _closed_payload("protocol", f"the link sent what is no frame: {error}")
+
+    def _cut_frames(self) -> None:
+        while len(self._inbound) >= HEADER_BYTES:
+            kind, length = decode_header(bytes(self._inbound[:HEADER_BYTES]))
+            end = HEADER_BYTES + length
+            if len(self._inbound) < end:
+                return
+            payload = bytes(self._inbound[HEADER_BYTES:end])
+            del self._inbound[:end]
+            if kind is FrameKind.CLOSED:
+                self._closed = payload
+                return
+            self._frames.append((kind, payload))
+
+    def _end_without_a_word(self) -> None:
+        if self._closed is None:
+            self._closed = _closed_payload("stopped", "the link process ended unexpectedly")
+
+
+class LinkClient:
+    """Starts link processes."""
+
+    @staticmethod
+    def spawn(
+        identity_directory: Path,
+        address: str = "",
+        *,
+        proxy: str = "",
+        log_format: str = "auto",
+        log_level: str = "info",
+    ) -> Connection:
+        """Start a link for one connection and return our end; OPEN or CLOSED comes as a frame.
+
+        `address` ("host:port") in place of the identity's and `proxy` are the configuration's
+        settings. LinkError if the process can't be started.
+        """
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        command = [sys.executable, "-I", "-B", "-m", "keycensus_agent.link"]
+        command += ["--fd", str(theirs.fileno()), "--identity", str(identity_directory.absolute())]
+        command += ["--address", address, "--log-format", log_format, "--log-level", log_level]
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                env=_environment(os.environ, proxy),
+                cwd="/",
+            )
+        except OSError as error:
+            ours.close()
+            raise LinkError(f"the link process can't be started: {error.strerror}") from error
+        finally:
+            theirs.close()
+        return Connection(process, ours)
+
+
+def _environment(own: Mapping[str, str], proxy: str) -> dict[str, str]:
+    kept = {name: value for name, value in own.items() if name in _KEPT_VARIABLES}
+    return kept | {"GRPC_VERBOSITY": "NONE", "KEYCENSUS_PROXY": proxy}
+
+
+def _closed_payload(reason: str, text: str) -> bytes:
+    closed = {"reason": reason, "text": text, "retry_after_seconds": 0, "refusal": ""}
+    return json.dumps(closed).encode()
