@@ -1,0 +1,101 @@
+"""`keycensus-agent run`: as a daemon, `--once` for cron, `--once --dry-run` to see what would go out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from pathlib import Path
+
+from keycensus_agent.config import Config, load_config
+from keycensus_agent.errors import UsageError
+from keycensus_agent.logs import set_up_logs
+from keycensus_agent.reader.service import ReaderService
+from keycensus_agent.reader.state import State
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command; returns the exit status. KeycensusError for what a person must mend."""
+    if arguments.dry_run and not arguments.once:
+        raise UsageError("--dry-run shows what one sweep would send: give --once with it.")
+    config = _config(arguments)
+    set_up_logs(config.log.format, config.log.level)
+    if arguments.dry_run:
+        return _dry_run(config)
+    state = State.open(config.state_database)
+    try:
+        _tell_quarantine(state)
+        service = ReaderService(config, state)
+        if arguments.once:
+            return _once(service)
+        from keycensus_agent.reader.daemon import Daemon
+
+        return Daemon(service, reload=lambda: _config(arguments)).run()
+    finally:
+        state.close()
+
+
+def _config(arguments: argparse.Namespace) -> Config:
+    return load_config(
+        Path(arguments.config) if arguments.config else None,
+        state_directory=Path(arguments.state_dir) if arguments.state_dir else None,
+    )
+
+
+def _tell_quarantine(state: State) -> None:
+    if state.quarantined is not None:
+        print(
+            f"keycensus-agent: the state was damaged; it is kept as {state.quarantined}, and this"
+            " sweep starts over. Nothing at the collector is lost.",
+            file=sys.stderr,
+        )
+
+
+def _once(service: ReaderService) -> int:
+    stopped = [False]
+
+    def stop(_number: int, _frame: object) -> None:
+        stopped[0] = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    service.should_stop = lambda: stopped[0]
+    result = service.sweep()
+    counters = result.coverage.counters
+    print(
+        f"swept in {result.seconds:.1f} s: {counters.get('files', 0)} files,"
+        f" {counters.get('files-opened', 0)} opened, {result.changes} changes,"
+        f" {len(result.coverage.gaps)} gaps"
+    )
+    if stopped[0]:
+        print("stopped before the end; what was seen is stored", file=sys.stderr)
+        return 0
+    outcome = service.converse()
+    if not outcome.ok:
+        print(
+            f"keycensus-agent: not reported ({outcome.reason}): {outcome.text}"
+            f" {service.outbox.count()} changes wait in the outbox.",
+            file=sys.stderr,
+        )
+        return 3
+    print(
+        f"reported {outcome.changes} changes in {outcome.batches} batches,"
+        f" {outcome.blobs} blobs, {outcome.refused} refused"
+    )
+    return 0
+
+
+def _dry_run(config: Config) -> int:
+    """Print what one sweep would send, and leave the state as it is."""
+    from keycensus_agent.reader.report.dry_run import lines
+
+    state = State.in_memory(config.state_database)
+    try:
+        service = ReaderService(config, state)
+        service.sweep()
+        for line in lines(service):
+            print(json.dumps(line, sort_keys=True))
+    finally:
+        state.close()
+    return 0

@@ -1,0 +1,141 @@
+"""Between the reader's dataclasses and the bytes of rows. Protobuf types stop here.
+
+A row is encoded once; from then on it is bytes with a hash (protos/README.md, section 3). Fields are
+set only where they differ from the default, and maps are not used in rows but for labels, which are
+serialised deterministically, so equal rows give equal bytes.
+"""
+
+from __future__ import annotations
+
+from google.protobuf.message import Message
+
+from keycensus_agent.host_facts import HostFacts
+from keycensus_agent.model import FileFacts, Gap, Place, Role, RowClass, Scope, Status, Use
+from keycensus_proto.v1 import inventory_pb2, manifest_pb2
+
+
+def encode_place(place: Place) -> bytes:
+    """Return the row's bytes."""
+    facts = place.facts
+    message = inventory_pb2.Place(
+        path=place.path,
+        manifest=place.manifest,
+        status=place.status,
+        reason=place.reason,
+        format=place.format,
+        mode=facts.mode & 0o7777,
+        uid=facts.uid,
+        gid=facts.gid,
+        owner=place.owner,
+        group=place.group,
+        acl=place.acl,
+        selinux_label=place.selinux_label,
+        size=facts.size,
+        mtime_ns=facts.mtime_ns,
+        target=place.target,
+        file_id=place.file_id,
+        link_count=facts.link_count,
+        role=place.role,
+        use=place.use,
+        readable_by=place.readable_by,
+    )
+    if place.scope.kind != "host":
+        message.scope.kind = place.scope.kind
+        message.scope.name = place.scope.name
+    return message.SerializeToString(deterministic=True)
+
+
+def encode_gap(gap: Gap) -> bytes:
+    """Return the row's bytes."""
+    message = inventory_pb2.Gap(prefix=gap.prefix, reason=gap.reason, detail=gap.detail)
+    if gap.scope.kind != "host":
+        message.scope.kind = gap.scope.kind
+        message.scope.name = gap.scope.name
+    return message.SerializeToString(deterministic=True)
+
+
+def encode_host_facts(facts: HostFacts) -> bytes:
+    """Return the row's bytes."""
+    return inventory_pb2.HostFacts(
+        name=facts.name,
+        machine_hash=facts.machine_hash,
+        operating_system=facts.operating_system,
+        operating_system_version=facts.operating_system_version,
+        kernel=facts.kernel,
+        architecture=facts.architecture,
+        addresses=list(facts.addresses),
+        kind=facts.kind,
+        labels=dict(facts.labels),
+        agent_version=facts.agent_version,
+        isolation=list(facts.isolation),
+        roots=list(facts.roots),
+    ).SerializeToString(deterministic=True)
+
+
+def manifest_of_row(row: bytes) -> bytes:
+    """Return the manifest hash that an encoded Place names, empty if none."""
+    return inventory_pb2.Place.FromString(row).manifest
+
+
+def place_of(row: bytes) -> Place:
+    """Return an encoded Place as it was, but for device, inode and ctime, which rows don't carry."""
+    message = inventory_pb2.Place.FromString(row)
+    facts = FileFacts(
+        device=0,
+        inode=0,
+        mode=message.mode,
+        uid=message.uid,
+        gid=message.gid,
+        size=message.size,
+        mtime_ns=message.mtime_ns,
+        ctime_ns=0,
+        link_count=message.link_count,
+    )
+    return Place(
+        path=message.path,
+        status=Status(message.status),
+        facts=facts,
+        scope=Scope(message.scope.kind or "host", message.scope.name),
+        manifest=message.manifest,
+        reason=message.reason,
+        format=message.format,
+        owner=message.owner,
+        group=message.group,
+        acl=message.acl,
+        selinux_label=message.selinux_label,
+        target=message.target,
+        file_id=message.file_id,
+        role=Role(message.role),
+        use=Use(message.use),
+        readable_by=message.readable_by,
+    )
+
+
+def blobs_named(manifest: bytes) -> tuple[list[bytes], list[bytes]]:
+    """Return (hashes of parts, artifacts) that an encoded Manifest names."""
+    message = manifest_pb2.Manifest.FromString(manifest)
+    artifacts = [entry.artifact for entry in message.entries if entry.artifact]
+    return list(message.parts), artifacts
+
+
+def describe_row(row_class: RowClass, row: bytes) -> str:
+    """Return an encoded row as protobuf text on one line, for `run --dry-run`."""
+    kinds: dict[RowClass, type[Message]] = {
+        RowClass.PLACE: inventory_pb2.Place,
+        RowClass.USAGE: inventory_pb2.Usage,
+        RowClass.GAP: inventory_pb2.Gap,
+        RowClass.HOST: inventory_pb2.HostFacts,
+    }
+    return _one_line(kinds[row_class].FromString(row))
+
+
+def describe_manifest(manifest: bytes) -> str:
+    """Return an encoded Manifest as protobuf text on one line."""
+    return _one_line(manifest_pb2.Manifest.FromString(manifest))
+
+
+def _one_line(message: Message) -> str:
+    from google.protobuf import text_format
+
+    # text_format escapes every byte that is not printable ASCII, so this is safe to show.
+    return text_format.MessageToString(message, as_one_line=True, as_utf8=False)

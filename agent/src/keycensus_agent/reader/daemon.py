@@ -1,0 +1,241 @@
+"""`keycensus-agent run`: sweep on a timer, report when there is something to say, leave in order.
+
+One thread. SIGTERM and SIGINT end it within the step it is at; SIGHUP makes it sweep at once with
+the configuration read anew. A sweep works for its share of a core and sleeps the rest.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+import structlog
+
+from keycensus_agent import __version__
+from keycensus_agent.config import Config
+from keycensus_agent.errors import StorageError
+from keycensus_agent.reader.report.sync import Outcome
+from keycensus_agent.reader.service import ReaderService, SweepResult, cpu_seconds, now_ms
+from keycensus_agent.reader.status_file import write_status
+
+log = structlog.get_logger()
+
+# A heartbeat at most this often; silent is three missed ones at the collector.
+HEARTBEAT_SECONDS = 900.0
+# The first try after a lost collector is spread over this, so that a fleet does not come at once.
+RECONNECT_SPREAD_SECONDS = 120.0
+BACK_OFF_SECONDS = (5.0, 900.0)
+# After trouble with the state (a full disk), try again this much later.
+STORAGE_RETRY_SECONDS = 60.0
+# A timer sweep is not more often than this many times its own cost.
+SWEEP_COST_FACTOR = 2000.0
+# Reasons that trying again soon will not mend.
+_NEEDS_A_PERSON = frozenset({"banned", "cloned", "unknown", "upgrade", "other-machine"})
+
+
+@dataclass(slots=True)
+class _Schedule:
+    """When (monotonic seconds) what is next."""
+
+    sweep_at: float
+    talk_at: float
+    failures: int = 0
+
+
+@dataclass(slots=True)
+class Daemon:
+    """Runs until told to stop; `run()` returns the exit status."""
+
+    service: ReaderService
+    reload: Callable[[], Config]
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _wake: threading.Event = field(default_factory=threading.Event)
+    _hangup: bool = False
+    _status: dict[str, Any] = field(default_factory=dict)
+
+    def run(self) -> int:
+        """Sweep and report until SIGTERM or SIGINT."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+        self.service.should_stop = self._stop.is_set
+        now = time.monotonic()
+        delay = random.uniform(0, self.service.config.sweep.start_delay_seconds)  # noqa: S311
+        schedule = _Schedule(sweep_at=now + delay, talk_at=now + delay)
+        self._status = {"version": __version__, "started_ms": now_ms()}
+        log.info("agent started", version=__version__, first_sweep_in_seconds=round(delay, 1))
+        while not self._stop.is_set():
+            self._step(schedule)
+        log.info("agent stopped")
+        self._tell(running=False)
+        return 0
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            self._hangup = True
+        else:
+            self._stop.set()
+        self._wake.set()
+
+    def _step(self, schedule: _Schedule) -> None:
+        now = time.monotonic()
+        try:
+            if self._hangup:
+                self._hangup = False
+                self._reload()
+                schedule.sweep_at = now
+            if now >= schedule.sweep_at:
+                self._sweep(schedule)
+            if time.monotonic() >= schedule.talk_at and not self._stop.is_set():
+                self._talk(schedule)
+        except StorageError as error:
+            # The outbox is whole; what could not be stored is seen again by the next sweep.
+            log.error("state trouble", error=str(error), error_id=error.error_id)  # noqa: TRY400
+            self._status["trouble"] = str(error)
+            self.service.state.release_ballast()
+            schedule.sweep_at = time.monotonic() + STORAGE_RETRY_SECONDS
+        self._tell(running=True)
+        self._wake.wait(max(0.0, min(schedule.sweep_at, schedule.talk_at) - time.monotonic()))
+        self._wake.clear()
+
+    def _reload(self) -> None:
+        from keycensus_agent.errors import ConfigurationError
+
+        try:
+            self.service.config = self.reload()
+            log.info("configuration read again")
+        except ConfigurationError as error:
+            log.error("configuration refused, the old one stays", error=str(error))  # noqa: TRY400
+
+    # --- sweeping -----------------------------------------------------------------------------
+
+    def _sweep(self, schedule: _Schedule) -> None:
+        result = self.service.sweep(_Pacer(self.service.config.sweep.cpu_share, self._stop))
+        self._status["trouble"] = ""
+        self._status["last_sweep"] = _sweep_status(result)
+        log.info(
+            "sweep ended",
+            complete=result.complete,
+            changes=result.changes,
+            gaps=len(result.coverage.gaps),
+            seconds=round(result.seconds, 2),
+            cpu_seconds=round(result.cpu_seconds, 2),
+        )
+        self.service.state.restore_ballast()
+        interval = max(
+            float(self.service.config.sweep.interval_seconds),
+            result.cpu_seconds * SWEEP_COST_FACTOR
+            if self.service.config.sweep.cpu_share < 1
+            else 0.0,
+        )
+        schedule.sweep_at = time.monotonic() + interval * random.uniform(0.9, 1.1)  # noqa: S311
+        if result.changes and schedule.failures == 0:
+            schedule.talk_at = time.monotonic()
+
+    # --- talking ------------------------------------------------------------------------------
+
+    def _talk(self, schedule: _Schedule) -> None:
+        outcome = self.service.converse()
+        now = time.monotonic()
+        self._status["connection"] = _connection_status(outcome)
+        if outcome.ok:
+            schedule.failures = 0
+            heartbeat = float(outcome.heartbeat_seconds or HEARTBEAT_SECONDS)
+            schedule.talk_at = now + heartbeat * random.uniform(0.8, 1.0)  # noqa: S311
+            if outcome.scan_again:
+                schedule.sweep_at = now
+            log.info(
+                "reported",
+                batches=outcome.batches,
+                changes=outcome.changes,
+                blobs=outcome.blobs,
+                refused=outcome.refused,
+            )
+            return
+        if outcome.reason == "stopped":
+            return
+        schedule.failures += 1
+        delay = back_off(schedule.failures, outcome, random.random())  # noqa: S311
+        schedule.talk_at = now + delay
+        log.warning(
+            "not reported",
+            reason=outcome.reason,
+            text=outcome.text,
+            next_try_in_seconds=round(delay, 1),
+            waiting=self.service.outbox.count(),
+        )
+
+    def _tell(self, *, running: bool) -> None:
+        self._status["running"] = running
+        self._status["written_ms"] = now_ms()
+        self._status["outbox"] = {
+            "items": self.service.outbox.count(),
+            "bytes": self.service.outbox.size_bytes(),
+            "dropped": self.service.state.get_number("outbox_dropped"),
+            "refused": self.service.refused(),
+        }
+        write_status(self.service.config.state.directory, self._status)
+
+
+def back_off(failures: int, outcome: Outcome, fraction: float) -> float:
+    """Return seconds until the next try; `fraction` is random, 0 to 1 (full jitter).
+
+    What the collector asked for is the least; what needs a person is tried rarely.
+    """
+    if outcome.reason in _NEEDS_A_PERSON:
+        delay = BACK_OFF_SECONDS[1]
+    elif failures == 1:
+        delay = RECONNECT_SPREAD_SECONDS * fraction
+    else:
+        delay = min(BACK_OFF_SECONDS[1], BACK_OFF_SECONDS[0] * 2.0**failures) * fraction
+    return max(delay, float(outcome.retry_after_seconds), 1.0)
+
+
+class _Pacer:
+    """Sleeps so that the sweep takes no more than its share of one core."""
+
+    def __init__(self, share: float, stop: threading.Event) -> None:
+        self._share = share
+        self._stop = stop
+        self._cpu = cpu_seconds()
+
+    def __call__(self) -> None:
+        used, self._cpu = cpu_seconds() - self._cpu, cpu_seconds()
+        if self._share < 1:
+            self._stop.wait(used / self._share - used)
+            self._cpu = cpu_seconds()
+
+
+def _sweep_status(result: SweepResult) -> dict[str, Any]:
+    return {
+        "ended_ms": now_ms(),
+        "complete": result.complete,
+        "seconds": round(result.seconds, 3),
+        "cpu_seconds": round(result.cpu_seconds, 3),
+        "changes": result.changes,
+        "counters": result.coverage.counters,
+        "gaps": [
+            {
+                "prefix": gap.prefix.decode("utf-8", "backslashreplace"),
+                "reason": gap.reason,
+                "detail": gap.detail,
+            }
+            for gap in result.coverage.gaps[:100]
+        ],
+        "gap_count": len(result.coverage.gaps),
+    }
+
+
+def _connection_status(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "at_ms": now_ms(),
+        "ok": outcome.ok,
+        "reason": outcome.reason,
+        "text": outcome.text,
+        "clock_skew_ms": outcome.skew_ms,
+    }

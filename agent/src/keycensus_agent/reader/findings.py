@@ -1,0 +1,178 @@
+"""The places of this host as the reader knows them, and what changes about them.
+
+Every method that writes belongs inside the sweep's transaction. A change is stored with the row
+itself, so that after a crash either both are there or neither.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from keycensus_agent.model import Blob, Cause, Gap, Place, RowClass, gap_key, place_key
+from keycensus_agent.reader.convert import encode_gap, encode_place
+from keycensus_agent.reader.report.convert import Change
+from keycensus_agent.reader.report.outbox import Outbox
+from keycensus_agent.reader.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """One place as it was last stored."""
+
+    path: bytes
+    is_link: bool
+    mount: bytes
+    manifest: bytes
+    row_hash: bytes
+
+
+class Findings:
+    """The `place`, `gap` and `blob` tables, and the outbox beside them."""
+
+    def __init__(self, state: State, outbox: Outbox, now_ms: Callable[[], int]) -> None:
+        self._state = state
+        self._connection = state.connection
+        self._outbox = outbox
+        self._now_ms = now_ms
+        self.changed = 0
+
+    # --- looking ------------------------------------------------------------------------------
+
+    def in_directory(self, directory: bytes) -> dict[bytes, Known]:
+        """Return the known places directly in a directory, by path."""
+        return {
+            path: Known(path, bool(is_link), mount, manifest, row_hash)
+            for path, is_link, mount, manifest, row_hash in self._connection.execute(
+                "SELECT path, is_link, mount, manifest, row_hash FROM place WHERE directory = ?",
+                (directory,),
+            )
+        }
+
+    def at(self, path: bytes) -> Known | None:
+        """Return the known place at a path."""
+        row = self._connection.execute(
+            "SELECT path, is_link, mount, manifest, row_hash FROM place WHERE path = ?", (path,)
+        ).fetchone()
+        return None if row is None else Known(row[0], bool(row[1]), row[2], row[3], row[4])
+
+    def links(self) -> dict[bytes, Known]:
+        """Return every known place that is a link, by path."""
+        return {
+            path: Known(path, True, mount, manifest, row_hash)
+            for path, mount, manifest, row_hash in self._connection.execute(
+                "SELECT path, mount, manifest, row_hash FROM place WHERE is_link = 1"
+            )
+        }
+
+    def row(self, path: bytes) -> bytes:
+        """Return the stored row of a known place."""
+        (row,) = self._connection.execute(
+            "SELECT row FROM place WHERE path = ?", (path,)
+        ).fetchone()
+        return bytes(row)
+
+    # --- writing ------------------------------------------------------------------------------
+
+    def store(
+        self, place: Place, mount: bytes, blobs: tuple[Blob, ...], *, parser: bool = False
+    ) -> None:
+        """Store a place as it is now; a change if its row differs from what was known.
+
+        `parser` says that the file was only read again because the agent learned more.
+        """
+        row = encode_place(place)
+        row_hash = hashlib.sha256(row).digest()
+        known = self.at(place.path)
+        if known is not None and known.row_hash == row_hash and known.mount == mount:
+            return
+        self._connection.executemany(
+            "INSERT OR IGNORE INTO blob VALUES (?, ?, ?)",
+            [(blob.hash, blob.kind.value, blob.data) for blob in blobs],
+        )
+        key = place_key(place.scope, place.path)
+        self._connection.execute(
+            "INSERT OR REPLACE INTO place VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                place.path,
+                key,
+                place.path.rpartition(b"/")[0] or b"/",
+                bool(place.target),
+                mount,
+                _signed(place.facts.device),
+                _signed(place.facts.inode),
+                place.manifest,
+                row,
+                row_hash,
+            ),
+        )
+        if known is None or known.row_hash != row_hash:
+            cause = self._cause(known, place.manifest, parser=parser)
+            self._add(Change(RowClass.PLACE, key, row, cause, self._now_ms()))
+
+    def _cause(self, known: Known | None, manifest: bytes, *, parser: bool) -> Cause:
+        if not self._state.complete:
+            return Cause.FIRST
+        if parser:
+            return Cause.PARSER
+        if known is not None and known.manifest == manifest:
+            return Cause.FACTS
+        return Cause.CONTENT
+
+    def lose(self, known: Known, reason: str) -> None:
+        """Say that a place is gone; `reason` is "removed" or "holds-nothing"."""
+        (key,) = self._connection.execute(
+            "SELECT key FROM place WHERE path = ?", (known.path,)
+        ).fetchone()
+        self._connection.execute("DELETE FROM place WHERE path = ?", (known.path,))
+        self._add(
+            Change(RowClass.PLACE, key, None, Cause.CONTENT, self._now_ms(), gone_reason=reason)
+        )
+
+    def lose_below(self, path: bytes, mount: bytes) -> int:
+        """Say that every place below a vanished directory is gone, if it was on this mount."""
+        rows = self._connection.execute(
+            "SELECT path, is_link, manifest, row_hash FROM place"
+            " WHERE path > ? AND path < ? AND mount = ?",
+            (path + b"/", path + b"0", mount),
+        ).fetchall()
+        for place_path, is_link, manifest, row_hash in rows:
+            self.lose(Known(place_path, bool(is_link), mount, manifest, row_hash), "removed")
+        return len(rows)
+
+    def settle_gaps(self, gaps: list[Gap], *, whole: bool) -> None:
+        """Store the gaps of a sweep; with `whole`, gaps that are no longer there are closed."""
+        current = {gap_key(gap): encode_gap(gap) for gap in gaps}
+        stored = dict(self._connection.execute("SELECT key, row FROM gap").fetchall())
+        now_ms = self._now_ms()
+        for key, row in current.items():
+            if stored.get(key) == row:
+                continue
+            self._connection.execute(
+                "INSERT OR REPLACE INTO gap VALUES (?, ?, ?)",
+                (key, row, hashlib.sha256(row).digest()),
+            )
+            cause = Cause.COVERAGE if self._state.complete else Cause.FIRST
+            self._add(Change(RowClass.GAP, key, row, cause, now_ms))
+        if not whole:
+            return
+        for key in stored.keys() - current.keys():
+            self._connection.execute("DELETE FROM gap WHERE key = ?", (key,))
+            self._add(
+                Change(RowClass.GAP, key, None, Cause.COVERAGE, now_ms, gone_reason="removed")
+            )
+
+    def _add(self, change: Change) -> None:
+        self._outbox.add(change)
+        self.changed += 1
+
+
+def _signed(number: int) -> int:
+    """Fit an unsigned 64-bit number (inode, device) into SQLite's signed integers."""
+    return number - (1 << 64) if number >= 1 << 63 else number
+
+
+def signed_identity(device: int, inode: int) -> tuple[int, int]:
+    """Return (device, inode) as the `place` table has them."""
+    return _signed(device), _signed(inode)

@@ -1,0 +1,339 @@
+"""What the collector has not acknowledged yet: states of rows, in order, and fixed batches.
+
+Per row the first state, the last and a few between are kept, the rest are counted in `skipped`.
+Over its cap the outbox drops the states between; if even that is not enough it stops listing and is
+rebuilt later from the difference between disk and collector. So days without a collector cost space
+for what changed, not for time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from keycensus_agent.model import BlobKind, Cause, RowClass
+from keycensus_agent.reader.convert import blobs_named, manifest_of_row
+from keycensus_agent.reader.report.convert import Ack, Change, encode_batch
+from keycensus_agent.reader.state import State
+
+# States of one row that wait at most; more replace the last one and are counted.
+STATES_PER_ROW = 4
+# protos/README.md, section 8.
+CHANGES_PER_BATCH = 1000
+BATCH_BYTES = 512 * 1024
+# Bytes of an encoded change beside its row.
+CHANGE_OVERHEAD = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Items that will make one batch: their numbers, changes and the manifests they name."""
+
+    items: tuple[int, ...]
+    changes: tuple[Change, ...]
+    manifests: tuple[bytes, ...]
+
+
+class Outbox:
+    """The outbox inside a State.
+
+    Methods that fill it belong inside `state.transaction()`; those that empty it open one.
+    """
+
+    def __init__(self, state: State, *, cap_bytes: int) -> None:
+        self._state = state
+        self._cap_bytes = cap_bytes
+
+    # --- filling (inside the sweep's transaction) ---------------------------------------------
+
+    def add(self, change: Change) -> None:
+        """Note that a row has a new state; inside a transaction."""
+        connection = self._state.connection
+        waiting = connection.execute(
+            "SELECT item, skipped, row IS NULL FROM outbox WHERE class = ? AND key = ?"
+            " AND sequence IS NULL ORDER BY item",
+            (change.row_class.value, change.key),
+        ).fetchall()
+        if len(waiting) >= STATES_PER_ROW:
+            item, skipped, _ = waiting[-1]
+            connection.execute(
+                "UPDATE outbox SET row = ?, cause = ?, observed_ms = ?, skipped = ?,"
+                " gone_reason = ? WHERE item = ?",
+                (
+                    change.row,
+                    change.cause,
+                    change.observed_ms,
+                    skipped + 1 + change.skipped,
+                    change.gone_reason,
+                    item,
+                ),
+            )
+            return
+        self._insert(change)
+
+    def _insert(self, change: Change) -> None:
+        self._state.connection.execute(
+            "INSERT INTO outbox (class, key, row, cause, observed_ms, skipped, gone_reason)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                change.row_class.value,
+                change.key,
+                change.row,
+                change.cause,
+                change.observed_ms,
+                change.skipped,
+                change.gone_reason,
+            ),
+        )
+
+    def enforce_cap(self) -> int:
+        """Drop states between the first and the last while over the cap; how many went.
+
+        Inside a transaction. What is dropped was superseded, so the last state of every row still
+        goes out; the number is added to the `outbox-dropped` counter.
+        """
+        if self.size_bytes() <= self._cap_bytes:
+            return 0
+        connection = self._state.connection
+        cursor = connection.execute(
+            "DELETE FROM outbox WHERE sequence IS NULL AND item NOT IN"
+            " (SELECT max(item) FROM outbox WHERE sequence IS NULL GROUP BY class, key)"
+        )
+        dropped = cursor.rowcount
+        if self.size_bytes() > self._cap_bytes:
+            # Not even the last states fit: list nothing, rebuild when there is room.
+            cursor = connection.execute("DELETE FROM outbox WHERE sequence IS NULL")
+            self._state.put_number("outbox_rebuild", 1)
+            self._state.put_number(
+                "outbox_unlisted", self._state.get_number("outbox_unlisted") + cursor.rowcount
+            )
+        self._state.put_number("outbox_dropped", self._state.get_number("outbox_dropped") + dropped)
+        return dropped
+
+    def rebuild(self, now_ms: int) -> int:
+        """List again what differs between disk and collector and is not listed; how many rows."""
+        added = 0
+        with self._state.transaction() as connection:
+            for row_class, table in ((RowClass.PLACE, "place"), (RowClass.GAP, "gap")):
+                added += _rebuild_class(connection, row_class, table, now_ms)
+            self._state.put_number("outbox_rebuild", 0)
+        return added
+
+    # --- emptying -----------------------------------------------------------------------------
+
+    def count(self) -> int:
+        """How many states wait, those in fixed batches included."""
+        (count,) = self._state.connection.execute("SELECT count(*) FROM outbox").fetchone()
+        return int(count)
+
+    def size_bytes(self) -> int:
+        """Bytes of the rows that wait."""
+        (size,) = self._state.connection.execute(
+            "SELECT coalesce(sum(coalesce(length(row), 0) + ?), 0) FROM outbox", (CHANGE_OVERHEAD,)
+        ).fetchone()
+        return int(size)
+
+    def next_pending(self, after_item: int, *, batch_bytes: int) -> Pending | None:
+        """Return the next items above `after_item` that are in no batch, or None."""
+        items: list[int] = []
+        changes: list[Change] = []
+        manifests: dict[bytes, None] = {}
+        size = 0
+        cursor = self._state.connection.execute(
+            "SELECT item, class, key, row, cause, observed_ms, skipped, gone_reason FROM outbox"
+            " WHERE sequence IS NULL AND item > ? ORDER BY item LIMIT ?",
+            (after_item, CHANGES_PER_BATCH),
+        )
+        for item, row_class, key, row, cause, observed_ms, skipped, gone_reason in cursor:
+            size += CHANGE_OVERHEAD + len(row or b"")
+            if items and size > min(batch_bytes, BATCH_BYTES):
+                break
+            items.append(item)
+            change = Change(RowClass(row_class), key, row, cause, observed_ms, skipped, gone_reason)
+            changes.append(change)
+            manifest = manifest_of(change)
+            if manifest:
+                manifests[manifest] = None
+        return Pending(tuple(items), tuple(changes), tuple(manifests)) if items else None
+
+    def fix_batch(self, pending: Pending, counters: dict[str, int], *, complete: bool) -> bytes:
+        """Give the items the next sequence and store the batch; return the message to send.
+
+        From here on the same sequence always means the same bytes, whatever happens.
+        """
+        with self._state.transaction() as connection:
+            sequence = self.last_sequence() + 1
+            message = encode_batch(sequence, pending.changes, counters, complete=complete)
+            connection.execute("INSERT INTO batch VALUES (?, ?)", (sequence, message))
+            connection.executemany(
+                "UPDATE outbox SET sequence = ?, position = ? WHERE item = ?",
+                [(sequence, index, item) for index, item in enumerate(pending.items)],
+            )
+        return message
+
+    def last_sequence(self) -> int:
+        """Highest sequence that was given out."""
+        (fixed,) = self._state.connection.execute(
+            "SELECT coalesce(max(sequence), 0) FROM batch"
+        ).fetchone()
+        return max(int(fixed), self._state.get_number("acknowledged_sequence"))
+
+    def fixed_batches(self) -> list[int]:
+        """Sequences of batches without an ack, in order."""
+        return [
+            sequence
+            for (sequence,) in self._state.connection.execute(
+                "SELECT sequence FROM batch ORDER BY sequence"
+            )
+        ]
+
+    def fixed_batch(self, sequence: int) -> tuple[bytes, tuple[bytes, ...]]:
+        """Return the message of a fixed batch and the manifests that it names."""
+        (message,) = self._state.connection.execute(
+            "SELECT message FROM batch WHERE sequence = ?", (sequence,)
+        ).fetchone()
+        manifests: dict[bytes, None] = {}
+        for row_class, row in self._state.connection.execute(
+            "SELECT class, row FROM outbox WHERE sequence = ? ORDER BY position", (sequence,)
+        ):
+            if row_class == RowClass.PLACE.value and row is not None:
+                manifests[manifest_of_row(row)] = None
+        manifests.pop(b"", None)
+        return bytes(message), tuple(manifests)
+
+    def apply_ack(self, ack: Ack, *, complete: bool) -> None:
+        """Forget what was committed; note what was refused; keep what is to be tried again."""
+        results = {item.index: item for item in ack.items}
+        with self._state.transaction() as connection:
+            rows = connection.execute(
+                "SELECT item, position, class, key, row FROM outbox WHERE sequence = ?"
+                " ORDER BY position",
+                (ack.sequence,),
+            ).fetchall()
+            for item, position, row_class, key, row in rows:
+                result = results.get(position)
+                if result is not None and result.result == "retry":
+                    _try_again(connection, item, row_class, key)
+                    continue
+                _note_outcome(
+                    connection, row_class, key, row, "" if result is None else result.reason
+                )
+                connection.execute("DELETE FROM outbox WHERE item = ?", (item,))
+            connection.execute("DELETE FROM batch WHERE sequence = ?", (ack.sequence,))
+            if ack.sequence > self._state.get_number("acknowledged_sequence"):
+                self._state.put_number("acknowledged_sequence", ack.sequence)
+            if complete:
+                self._state.put_number("complete_acknowledged", 1)
+
+
+def manifest_of(change: Change) -> bytes:
+    """Return the manifest that a change names, empty if none."""
+    if change.row_class is not RowClass.PLACE or change.row is None:
+        return b""
+    return manifest_of_row(change.row)
+
+
+def collect_blobs(connection: sqlite3.Connection) -> int:
+    """Remove blobs that no row and no waiting state names any more; how many. In a transaction."""
+    roots = {bytes(row[0]) for row in connection.execute("SELECT DISTINCT manifest FROM place")}
+    for (row,) in connection.execute(
+        "SELECT row FROM outbox WHERE class = ? AND row IS NOT NULL", (RowClass.PLACE.value,)
+    ):
+        roots.add(manifest_of_row(row))
+    named: set[bytes] = set()
+    waiting = list(roots)
+    while waiting:
+        digest = waiting.pop()
+        if digest in named:
+            continue
+        named.add(digest)
+        found = connection.execute(
+            "SELECT data FROM blob WHERE hash = ? AND kind = ?", (digest, BlobKind.MANIFEST.value)
+        ).fetchone()
+        if found is not None:
+            parts, artifacts = blobs_named(found[0])
+            waiting.extend(parts)
+            named.update(artifacts)
+    stale = [
+        (digest,)
+        for (digest,) in connection.execute("SELECT hash FROM blob").fetchall()
+        if digest not in named
+    ]
+    connection.executemany("DELETE FROM blob WHERE hash = ?", stale)
+    return len(stale)
+
+
+def _try_again(connection: sqlite3.Connection, item: int, row_class: int, key: bytes) -> None:
+    """Take an item out of its batch, unless a later state of the row makes it pointless."""
+    later = connection.execute(
+        "SELECT 1 FROM outbox WHERE class = ? AND key = ? AND item > ?", (row_class, key, item)
+    ).fetchone()
+    if later is not None:
+        # Sent after its successor, it would turn the row back.
+        connection.execute("DELETE FROM outbox WHERE item = ?", (item,))
+        return
+    connection.execute("UPDATE outbox SET sequence = NULL, position = NULL WHERE item = ?", (item,))
+
+
+def _note_outcome(
+    connection: sqlite3.Connection, row_class: int, key: bytes, row: bytes | None, refusal: str
+) -> None:
+    if refusal:
+        connection.execute(
+            "INSERT OR REPLACE INTO refused VALUES (?, ?, ?, ?)",
+            (row_class, key, hashlib.sha256(row or b"").digest(), refusal),
+        )
+        return
+    connection.execute("DELETE FROM refused WHERE class = ? AND key = ?", (row_class, key))
+    if row is None:
+        connection.execute("DELETE FROM acknowledged WHERE class = ? AND key = ?", (row_class, key))
+    else:
+        connection.execute(
+            "INSERT OR REPLACE INTO acknowledged VALUES (?, ?, ?)",
+            (row_class, key, hashlib.sha256(row).digest()),
+        )
+
+
+def _rebuild_class(
+    connection: sqlite3.Connection, row_class: RowClass, table: str, now_ms: int
+) -> int:
+    # `table` is one of two names above, so nothing from outside gets into the text.
+    number = row_class.value
+    appeared = connection.execute(
+        f"""
+        INSERT INTO outbox (class, key, row, cause, observed_ms, skipped, gone_reason)
+        SELECT ?1, key, row, ?2, ?3, 0, '' FROM {table} AS t
+        WHERE NOT EXISTS (SELECT 1 FROM acknowledged AS a
+                          WHERE a.class = ?1 AND a.key = t.key AND a.row_hash = t.row_hash)
+          AND NOT EXISTS (SELECT 1 FROM outbox AS o WHERE o.class = ?1 AND o.key = t.key)
+          AND NOT EXISTS (SELECT 1 FROM refused AS r
+                          WHERE r.class = ?1 AND r.key = t.key AND r.row_hash = t.row_hash)
+        """,  # noqa: S608 - see above
+        (number, Cause.RECONCILE, now_ms),
+    ).rowcount
+    gone = connection.execute(
+        f"""
+        INSERT INTO outbox (class, key, row, cause, observed_ms, skipped, gone_reason)
+        SELECT ?1, key, NULL, ?2, ?3, 0, 'removed' FROM acknowledged AS a
+        WHERE a.class = ?1 AND NOT EXISTS (SELECT 1 FROM {table} AS t WHERE t.key = a.key)
+          AND NOT EXISTS (SELECT 1 FROM outbox AS o WHERE o.class = ?1 AND o.key = a.key)
+        """,  # noqa: S608 - see above
+        (number, Cause.RECONCILE, now_ms),
+    ).rowcount
+    return int(appeared) + int(gone)
+
+
+def requeue(state: State, row_class: RowClass, keys: Sequence[bytes], now_ms: int) -> int:
+    """List rows again that the collector asked for after a listing; how many."""
+    table = "gap" if row_class is RowClass.GAP else "place"
+    with state.transaction() as connection:
+        for key in keys:
+            connection.execute(
+                "DELETE FROM acknowledged WHERE class = ? AND key = ?", (row_class.value, key)
+            )
+            connection.execute(
+                "DELETE FROM refused WHERE class = ? AND key = ?", (row_class.value, key)
+            )
+        return _rebuild_class(connection, row_class, table, now_ms)

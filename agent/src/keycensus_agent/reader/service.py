@@ -1,0 +1,241 @@
+"""The reader put together: one state, sweeps into it, conversations out of it.
+
+`run --once` and the daemon both use it; only they decide when. Runs in the reader process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from keycensus_agent.config import Config
+from keycensus_agent.host_facts import HostFacts, gather
+from keycensus_agent.model import Coverage, Gap
+from keycensus_agent.reader.convert import encode_host_facts
+from keycensus_agent.reader.discovery.directory import Directory
+from keycensus_agent.reader.discovery.exclude import Exclude
+from keycensus_agent.reader.discovery.links import Resolver
+from keycensus_agent.reader.discovery.mounts import MountTable
+from keycensus_agent.reader.discovery.walk import walk
+from keycensus_agent.reader.findings import Findings
+from keycensus_agent.reader.inspect import Inspector
+from keycensus_agent.reader.link_client import LinkClient
+from keycensus_agent.reader.link_places import LinkPlaces
+from keycensus_agent.reader.parser_client import ParserClient
+from keycensus_agent.reader.passwords import read_password_file
+from keycensus_agent.reader.places import PlaceBuilder
+from keycensus_agent.reader.report.outbox import Outbox, collect_blobs
+from keycensus_agent.reader.report.sync import Circumstances, Conversation, Outcome
+from keycensus_agent.reader.state import State
+from keycensus_agent.reader.sweep import Surroundings, Sweep
+
+# Grows when formats learn to see more: everything is then read once more, as cause "parser".
+PARSER_EPOCH = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SweepResult:
+    """One sweep in numbers. Seconds are wall-clock and CPU of the reader and its children."""
+
+    complete: bool
+    coverage: Coverage
+    changes: int
+    seconds: float
+    cpu_seconds: float
+
+
+def now_ms() -> int:
+    """Return milliseconds since the epoch by this host's clock."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(slots=True)
+class ReaderService:
+    """Sweeps into a state and conversations out of it."""
+
+    config: Config
+    state: State
+    should_stop: Callable[[], bool] = lambda: False
+    outbox: Outbox = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.outbox = Outbox(self.state, cap_bytes=self.config.state.max_outbox_mib * 1024 * 1024)
+
+    # --- sweeping -----------------------------------------------------------------------------
+
+    def sweep(self, pause: Callable[[], None] = lambda: None) -> SweepResult:
+        """Sweep the configured roots once; `pause` is called where it may wait.
+
+        Raises StorageError for trouble of the state; trouble of the host is in the coverage.
+        """
+        started, cpu_before = time.monotonic(), cpu_seconds()
+        with self._sweep() as (sweep, findings):
+            for _ in sweep.run([bytes(path) for path in self.config.scan.roots]):
+                pause()
+            with self.state.transaction() as connection:
+                self.outbox.enforce_cap()
+                if findings.changed and sweep.complete:
+                    collect_blobs(connection)
+                if sweep.complete:
+                    self.state.put_number("parser_epoch", PARSER_EPOCH)
+                    self.state.put("counters", json.dumps(sweep.coverage.counters).encode())
+            return SweepResult(
+                complete=sweep.complete,
+                coverage=sweep.coverage,
+                changes=findings.changed,
+                seconds=time.monotonic() - started,
+                cpu_seconds=cpu_seconds() - cpu_before,
+            )
+
+    @contextmanager
+    def _sweep(self) -> Iterator[tuple[Sweep, Findings]]:
+        scan = self.config.scan
+        mounts = MountTable.read(os.path.realpath(scan.root))
+        exclude = Exclude(
+            tuple(os.fsdecode(pattern) for pattern in scan.exclude), own=self._own_directories()
+        )
+
+        def walk_from(roots: list[bytes]) -> Iterator[Directory | Gap]:
+            return walk(
+                roots,
+                root=scan.root,
+                exclude=exclude,
+                mounts=mounts,
+                network=scan.network_file_systems,
+            )
+
+        root_fd = os.open(scan.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        builder = PlaceBuilder(root=scan.root, salt=self._salt())
+        findings = Findings(self.state, self.outbox, now_ms)
+        passwords = read_password_file(scan.password_file) if scan.password_file else None
+        try:
+            with ParserClient(passwords=passwords, details=False) as parser:
+                links = LinkPlaces(
+                    self.state,
+                    findings,
+                    Resolver(root_fd, mounts, network=scan.network_file_systems),
+                    builder,
+                    plain_stat=scan.root == b"/" and not mounts.has_remote,
+                )
+                stored_epoch = self.state.get_number("parser_epoch")
+                sweep = Sweep(
+                    self.state,
+                    findings,
+                    lambda sink, coverage: Inspector(
+                        parser,
+                        sink,
+                        coverage,
+                        is_known=lambda path: findings.at(path) is not None,
+                    ),
+                    links,
+                    Surroundings(
+                        walk_from=walk_from,
+                        mounts=mounts,
+                        builder=builder,
+                        now_ns=time.time_ns,
+                        sleep=time.sleep,
+                        should_stop=self.should_stop,
+                    ),
+                    reread=stored_epoch not in (0, PARSER_EPOCH),
+                )
+                yield sweep, findings
+        finally:
+            os.close(root_fd)
+
+    def _own_directories(self) -> frozenset[bytes]:
+        """Return the state directory as a path within the scanned root; the walk stays out of it."""
+        own = os.fsencode(os.path.realpath(self.config.state.directory))
+        root = os.path.realpath(self.config.scan.root)
+        if root == b"/":
+            return frozenset({own})
+        if own.startswith(root + b"/"):
+            return frozenset({own[len(root) :]})
+        return frozenset()
+
+    def _salt(self) -> bytes:
+        """Return what device and inode are hashed with; random, so that it says nothing outside."""
+        salt = self.state.get("salt")
+        if not salt:
+            salt = os.urandom(16)
+            self.state.put("salt", salt)
+        return salt
+
+    # --- reporting ----------------------------------------------------------------------------
+
+    def host_facts(self) -> HostFacts:
+        """Gather what the host says of itself now."""
+        return gather(self.config.scan.root, self.config.labels, self.config.scan.roots)
+
+    def counters(self) -> dict[str, int]:
+        """Numbers of the last whole sweep and of the outbox."""
+        numbers: dict[str, int] = json.loads(self.state.get("counters") or b"{}")
+        numbers["outbox"] = self.outbox.count()
+        numbers["outbox-dropped"] = self.state.get_number("outbox_dropped")
+        numbers["refused"] = self.refused()
+        return numbers
+
+    def refused(self) -> int:
+        """How many rows the collector will not take."""
+        (count,) = self.state.connection.execute("SELECT count(*) FROM refused").fetchone()
+        return int(count)
+
+    @property
+    def enrolled(self) -> bool:
+        """Whether there is an identity to speak with."""
+        return (self.config.identity_directory / "identity.json").exists()
+
+    def converse(self) -> Outcome:
+        """Report what there is to report; the outcome says how it went, it does not raise for it."""
+        if not self.enrolled:
+            return Outcome(
+                "not-enrolled",
+                "this host is not enrolled: run 'keycensus-agent enrol --collector HOST:PORT "
+                "--token-file FILE'. What was found waits until then.",
+            )
+        circumstances = Circumstances(
+            host_facts=encode_host_facts(self.host_facts()),
+            boot_id=boot_id(),
+            counters=self.counters(),
+            now_ms=now_ms,
+        )
+        outcome = self._converse_once(circumstances)
+        if outcome.start_over:
+            outcome = self._converse_once(circumstances)
+        return outcome
+
+    def _converse_once(self, circumstances: Circumstances) -> Outcome:
+        connection = LinkClient.spawn(
+            self.config.identity_directory,
+            self.config.collector.address,
+            proxy=self.config.collector.proxy,
+            log_format=self.config.log.format,
+            log_level=self.config.log.level,
+        )
+        try:
+            return Conversation(
+                self.state, self.outbox, connection, circumstances, self.should_stop
+            ).converse()
+        finally:
+            connection.close()
+
+
+def boot_id() -> bytes:
+    """Return the kernel's identity of this boot, 16 bytes; zeros where it can't be read."""
+    try:
+        text = Path("/proc/sys/kernel/random/boot_id").read_text()
+        return bytes.fromhex(text.strip().replace("-", ""))
+    except (OSError, ValueError):
+        return bytes(16)
+
+
+def cpu_seconds() -> float:
+    """Return CPU seconds of this process and of its ended children."""
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime

@@ -1,0 +1,322 @@
+"""Compare the disk with what was known, open what changed, and note what is to be reported.
+
+1. Walk. A directory whose listing is as remembered costs one comparison; in another one the files
+   whose marks differ are opened, and what vanished is gone, if it was on the mount that was listed.
+2. Now and then, and at the end: wait for the parser, store what it found, in one transaction.
+3. Files that changed just before they were read are read once more, two seconds after the change.
+4. Links: a link is a place when its target holds something.
+5. Gaps: what could not be looked at, and mounts that are not there. What was known there stays.
+
+A sweep that is stopped has stored what it saw, and nothing is gone because it did not get there.
+Runs in the reader.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+from keycensus_agent.model import Coverage, Gap, Status
+from keycensus_agent.reader.discovery.directory import Directory, Mount
+from keycensus_agent.reader.discovery.mounts import MountTable
+from keycensus_agent.reader.findings import Findings, Known
+from keycensus_agent.reader.inspect import Inspected, Inspector
+from keycensus_agent.reader.link_places import LinkPlaces
+from keycensus_agent.reader.memory import (
+    DirectoryMemory,
+    FileMark,
+    Listing,
+    decode_listing,
+    encode_listing,
+    listing_of,
+)
+from keycensus_agent.reader.places import PlaceBuilder
+from keycensus_agent.reader.state import State
+
+# Coarsest file time stamps in use (FAT, ext3): a change after the read may carry the same time.
+UNSTABLE_NS = 2_000_000_000
+# What is stored in one transaction: few enough to lose little, many enough to sync rarely.
+DIRECTORIES_PER_TRANSACTION = 2000
+RESULTS_PER_TRANSACTION = 500
+# A mark that no file has: the file is read again next time.
+_NO_MARK = (0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a sweep works with. `walk_from` walks roots of this host with the excludes in force."""
+
+    walk_from: Callable[[list[bytes]], Iterator[Directory | Gap]]
+    mounts: MountTable
+    builder: PlaceBuilder
+    now_ns: Callable[[], int]
+    sleep: Callable[[float], None]
+    should_stop: Callable[[], bool] = lambda: False
+
+
+@dataclass(slots=True)
+class _Unsettled:
+    """What the walk saw and is not stored yet."""
+
+    directories: list[tuple[bytes, bytes, bytes]] = field(default_factory=list)
+    mounts: dict[bytes, Mount] = field(default_factory=dict)
+    results: list[tuple[Inspected, bytes]] = field(default_factory=list)
+    lost: list[tuple[Known, str]] = field(default_factory=list)
+    vanished: list[tuple[bytes, bytes]] = field(default_factory=list)
+
+
+class Sweep:
+    """One pass over the disk. `run()` yields at points where everything seen so far is stored."""
+
+    def __init__(
+        self,
+        state: State,
+        findings: Findings,
+        make_inspector: Callable[[Callable[[Inspected], None], Coverage], Inspector],
+        links: LinkPlaces,
+        surroundings: Surroundings,
+        *,
+        reread: bool = False,
+    ) -> None:
+        self._state = state
+        self._findings = findings
+        self._links = links
+        self._around = surroundings
+        self._reread = reread
+        self._memory = DirectoryMemory(state)
+        self.coverage = Coverage()
+        self._inspector = make_inspector(self._take, self.coverage)
+        self._unsettled = _Unsettled()
+        self._mount_of: dict[bytes, bytes] = {}
+        self._unstable: dict[bytes, int] = {}
+        self._files = 0
+        self.complete = False
+
+    def run(self, roots: list[bytes]) -> Iterator[None]:
+        """Sweep `roots`; after the last yield `complete` says whether all of it was seen."""
+        yield from self._pass(roots)
+        if self._around.should_stop():
+            self._settle()
+            return
+        self._settle()
+        yield
+        yield from self._settle_unstable()
+        if self._around.should_stop():
+            return
+        self._finish()
+        self.complete = True
+
+    # --- 1: walk ------------------------------------------------------------------------------
+
+    def _pass(self, roots: list[bytes]) -> Iterator[None]:
+        gaps = self.coverage.gaps
+        visited = 0
+        for item in self._around.walk_from(roots):
+            if self._around.should_stop():
+                return
+            if isinstance(item, Gap):
+                gaps.append(item)
+                continue
+            for _, gap in item.pruned:
+                if gap is not None:
+                    gaps.append(gap)
+            self._files += len(item.files)
+            self._look_at(item)
+            visited += 1
+            if (
+                visited % DIRECTORIES_PER_TRANSACTION == 0
+                or len(self._unsettled.results) >= RESULTS_PER_TRANSACTION
+            ):
+                self._settle()
+                yield
+        self.coverage.count("directories", visited)
+        self.coverage.count("files", self._files)
+
+    def _look_at(self, directory: Directory) -> None:
+        listing = listing_of(directory)
+        encoded = encode_listing(listing)
+        known = self._memory.recall(directory.path)
+        if directory.links:
+            self._links.meet(directory)
+        if known is not None and known[1] == encoded and known[0] == directory.mount.key:
+            if not self._reread:
+                return
+            known = None
+        elif known is not None and known[0] != directory.mount.key:
+            # Another file system is here now: what was remembered says nothing of it.
+            known = None
+        self._compare(directory, listing, encoded, known)
+
+    def _compare(
+        self,
+        directory: Directory,
+        listing: Listing,
+        encoded: bytes,
+        known: tuple[bytes, bytes] | None,
+    ) -> None:
+        before = decode_listing(known[1]) if known is not None else ([], [], [])
+        places = self._findings.in_directory(directory.path)
+        marks = set(before[0])
+        unstable = self._open_changed(directory, listing, marks, places)
+        if not directory.listed:
+            return
+        self._miss(directory, listing, places)
+        for name in set(before[2]).difference(listing[2]):
+            self._unsettled.vanished.append(
+                (_join(directory.path, os.fsencode(name)), directory.mount.key)
+            )
+        if unstable:
+            files = [
+                (name, *_NO_MARK) if name in unstable else (name, inode, ctime_ns, size)
+                for name, inode, ctime_ns, size in listing[0]
+            ]
+            encoded = encode_listing((files, listing[1], listing[2]))
+        self._unsettled.directories.append((directory.path, directory.mount.key, encoded))
+        self._unsettled.mounts[directory.mount.key] = directory.mount
+
+    def _open_changed(
+        self,
+        directory: Directory,
+        listing: Listing,
+        marks: set[FileMark],
+        places: dict[bytes, Known],
+    ) -> set[str]:
+        """Open the files whose marks are new; return the names that must be read again."""
+        unstable: set[str] = set()
+        stable_before = self._around.now_ns() - UNSTABLE_NS
+        self._mount_of[directory.path] = directory.mount.key
+        for mark, (name, facts) in zip(listing[0], directory.files, strict=True):
+            if mark in marks:
+                continue
+            if facts.st_ctime_ns > stable_before:
+                unstable.add(name)
+                self._unstable[directory.path] = max(
+                    facts.st_ctime_ns, self._unstable.get(directory.path, 0)
+                )
+            if self._inspector.inspect(directory, name, facts):
+                continue
+            if places:
+                known = places.get(_join(directory.path, os.fsencode(name)))
+                if known is not None and known.mount == directory.mount.key:
+                    self._unsettled.lost.append((known, "holds-nothing"))
+        return unstable
+
+    def _miss(self, directory: Directory, listing: Listing, places: dict[bytes, Known]) -> None:
+        """Note the places of a listed directory whose names are not there any more."""
+        if not places:
+            return
+        names = {mark[0] for mark in listing[0]}
+        names.update(listing[1])
+        for path, known in places.items():
+            name = os.fsdecode(path.rpartition(b"/")[2])
+            if name not in names and known.mount == directory.mount.key:
+                self._unsettled.lost.append((known, "removed"))
+
+    # --- 2: store -----------------------------------------------------------------------------
+
+    def _take(self, inspected: Inspected) -> None:
+        directory = inspected.path.rpartition(b"/")[0] or b"/"
+        self._unsettled.results.append((inspected, self._mount_of[directory]))
+
+    def _settle(self) -> None:
+        """Wait for what is being parsed and store everything seen so far."""
+        self._inspector.finish()
+        unsettled, self._unsettled = self._unsettled, _Unsettled()
+        self._mount_of.clear()
+        if not (unsettled.directories or unsettled.results or unsettled.lost):
+            return
+        with self._state.transaction() as connection:
+            for known, reason in unsettled.lost:
+                self._findings.lose(known, reason)
+            for path, mount in unsettled.vanished:
+                self._findings.lose_below(path, mount)
+                self._memory.forget_below(path, mount)
+            for inspected, mount in unsettled.results:
+                self._store(inspected, mount)
+            self._memory.remember(unsettled.directories)
+            connection.executemany(
+                "INSERT OR IGNORE INTO mount VALUES (?, ?, ?, ?, ?)",
+                [
+                    (mount.key, mount.type, mount.source, mount.root, mount.mount_point)
+                    for mount in unsettled.mounts.values()
+                ],
+            )
+
+    def _store(self, inspected: Inspected, mount: bytes) -> None:
+        known = self._findings.at(inspected.path)
+        parsed = inspected.parsed
+        if parsed is None or not parsed.holds_something:
+            if known is not None and known.mount == mount:
+                self._findings.lose(known, "holds-nothing")
+            return
+        place = self._around.builder.build(inspected.path, inspected.facts, parsed)
+        if parsed.status is Status.UNREADABLE and known is not None and known.manifest:
+            # It could be read before: what it held is the best that is known.
+            place = replace(place, manifest=known.manifest)
+        self._findings.store(place, mount, parsed.blobs, parser=self._reread)
+
+    # --- 3: files that changed just before they were read ---------------------------------------
+
+    def _settle_unstable(self) -> Iterator[None]:
+        if not self._unstable:
+            return
+        latest = max(self._unstable.values())
+        wait_ns = latest + UNSTABLE_NS - self._around.now_ns()
+        # A time stamp in the future would have us wait for ever; its file is read next time.
+        if 0 < wait_ns <= UNSTABLE_NS:
+            self._around.sleep(wait_ns / 1e9 + 0.005)
+        again = sorted(self._unstable)
+        self._unstable = {}
+        for path in again:
+            for item in self._around.walk_from([path]):
+                if isinstance(item, Directory):
+                    self._look_at(item)
+                    item.children.clear()  # this one only
+            if self._around.should_stop():
+                break
+        self._settle()
+        yield
+
+    # --- 4 and 5: links, gaps, done -------------------------------------------------------------
+
+    def _finish(self) -> None:
+        gaps = self.coverage.gaps
+        with self._state.transaction():
+            gaps.extend(self._absent_mounts())
+            self._links.settle(gaps, self._findings)
+            self._findings.settle_gaps(_distinct(gaps), whole=True)
+            if not self._state.complete:
+                self._state.put_number("complete", 1)
+
+    def _absent_mounts(self) -> Iterator[Gap]:
+        """Yield a gap for each mount that places were seen on and that is not there, or covered."""
+        mounts = self._around.mounts
+        for key, fs_type, source, point in self._state.connection.execute(
+            "SELECT key, type, source, mount_point FROM mount"
+            " WHERE key IN (SELECT DISTINCT mount FROM place)"
+        ).fetchall():
+            here = mounts.at(point)
+            if here.key != key:
+                yield Gap(point, "unmounted", f"{fs_type} {os.fsdecode(source)}")
+        for point in mounts.points:
+            here = mounts.at(point)
+            if self._covers_places(point, here.key):
+                yield Gap(point, "unmounted", f"covered by {here.type} {os.fsdecode(here.source)}")
+
+    def _covers_places(self, point: bytes, key: bytes) -> bool:
+        row = self._state.connection.execute(
+            "SELECT 1 FROM place JOIN mount ON mount.key = place.mount"
+            " WHERE place.path > ? AND place.path < ? AND place.mount != ?"
+            " AND length(mount.mount_point) < ? LIMIT 1",
+            (point + b"/", point + b"0", key, len(point)),
+        ).fetchone()
+        return row is not None
+
+
+def _distinct(gaps: list[Gap]) -> list[Gap]:
+    return list(dict.fromkeys(gaps))
+
+
+def _join(directory: bytes, name: bytes) -> bytes:
+    return directory + name if directory == b"/" else directory + b"/" + name
