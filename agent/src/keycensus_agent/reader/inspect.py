@@ -1,0 +1,354 @@
+"""Open one file safely, look at its first bytes, and send what may hold something to the parser.
+
+Runs in the reader, on files of strangers. What is opened is what the walk saw: relative to the
+directory's descriptor, through no link, without blocking, a regular file of the same inode. Sizes
+are never believed: reading stops at a cap or where the file ends. Most files are left after one
+system call that reads 4 KiB.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from keycensus_agent.model import Coverage, FileFacts, Gap, Parsed, Status
+from keycensus_agent.parser.triage import (
+    BINARY_CAP,
+    HEAD_BYTES,
+    Triage,
+    holds_marker,
+    text_cap,
+    triage,
+)
+from keycensus_agent.reader.discovery.directory import Directory
+from keycensus_agent.reader.discovery.links import errno_name
+
+# A public Ed25519 key, the smallest thing that is ever found, has 44 bytes as DER.
+SMALLEST_BYTES = 44
+# Files that are being parsed at one time: enough to keep the parser busy, few enough to hold.
+IN_FLIGHT_LIMIT = 8
+# Bytes of them together; a single file may be larger.
+IN_FLIGHT_BYTES = 8 * 1024 * 1024
+# Results that are kept for other names of the same file.
+HARD_LINK_LIMIT = 4096
+# A file that changes while it is read is read once more, then taken as it is.
+ATTEMPTS = 2
+# Unreadable files of one directory that get a gap each; the rest is counted in one.
+GAPS_PER_DIRECTORY = 16
+
+_OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_KEY_LIKE_NAME = re.compile(
+    r"\.(?:pem|key|crt|cer|cert|der|p12|pfx|jks|jceks|bks|bcfks|keystore|truststore|p7b|p7c|p7s|p8"
+    r"|pk8|csr|crl|ppk|kdb|keytab)\Z"
+    r"|\A(?:id_(?:rsa|dsa|ecdsa|ed25519)|ssh_host_.*_key|cacerts|(?:priv|full)?chain\d*|privkey\d*"
+    r"|identity|server\.key.*|key[34]\.db|cert[89]\.db)\Z",
+    re.IGNORECASE,
+)
+
+
+class Parser(Protocol):
+    """What the inspector needs of the parser's client."""
+
+    def submit(self, ticket: int, data: bytes, name: bytes) -> None:
+        """Hand a file's bytes over; its result comes later, under `ticket`."""
+        ...
+
+    def results(self, *, wait: bool) -> list[tuple[int, Parsed]]:
+        """Return results that are there; with `wait`, at least one if any file is in flight."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """One file that was sent to the parser, or could not be read although its name promises much.
+
+    `parsed` is None if it held nothing after all. `changed` says that the file changed while it was
+    read, twice: what was parsed may never have been on the disk as a whole.
+    """
+
+    path: bytes
+    facts: FileFacts
+    parsed: Parsed | None
+    changed: bool = False
+
+
+@dataclass(slots=True)
+class _Shared:
+    """What is known of a file with several names: names that wait for it, then its result."""
+
+    waiting: list[tuple[bytes, FileFacts]] = field(default_factory=list)
+    done: bool = False
+    parsed: Parsed | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _InFlight:
+    path: bytes
+    facts: FileFacts
+    size: int
+    truncated: bool
+    changed: bool
+    shared: _Shared | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """A file's bytes up to the cap; `truncated` if there are more of them."""
+
+    data: bytes
+    facts: os.stat_result
+    truncated: bool
+    changed: bool
+
+
+class Inspector:
+    """Inspects files one by one; what it finds goes to `sink`, what it can't see to `coverage`.
+
+    `is_known` tells whether something was found at a path before: such a file is never passed over
+    in silence when it can't be read. After `finish()` it may be used on.
+    """
+
+    def __init__(
+        self,
+        parser: Parser,
+        sink: Callable[[Inspected], None],
+        coverage: Coverage,
+        *,
+        is_known: Callable[[bytes], bool] = lambda _: False,
+    ) -> None:
+        self._parser = parser
+        self._sink = sink
+        self._coverage = coverage
+        self._is_known = is_known
+        self._in_flight: dict[int, _InFlight] = {}
+        self._bytes_in_flight = 0
+        self._next_ticket = 1
+        self._shared: dict[tuple[int, int, int, int], _Shared] = {}
+        # Reading leaves no trace where the kernel lets us: on own files, and as root on all.
+        self._flags = _OPEN_FLAGS | os.O_NOATIME
+        self._refused_in = (b"", 0)
+        self.files_opened = 0
+        self._counters = dict.fromkeys(("bytes-read", "binary-skipped", "too-small"), 0)
+        self._opened_before = 0
+
+    def inspect(self, directory: Directory, name: str, facts: os.stat_result) -> bool:
+        """Look at the regular file `name` of an open directory; `facts` are its lstat.
+
+        False: it holds nothing that is looked for (or can't be read, which is a gap). True: `sink`
+        is called exactly once for it, now or by a later call, at the latest by `finish()`.
+        """
+        if facts.st_size < SMALLEST_BYTES:
+            self._counters["too-small"] += 1
+            return False
+        shared = None
+        if facts.st_nlink > 1:
+            shared = self._shared.get(_shared_key(facts))
+            if shared is not None:
+                self._join(shared, _path(directory, name), facts)
+                return True
+        try:
+            fd = self._open(directory.fd, name)
+        except OSError as error:
+            return self._refused(directory, name, facts, error)
+        try:
+            head = os.read(fd, HEAD_BYTES)
+            self.files_opened += 1
+            self._counters["bytes-read"] += len(head)
+            verdict = triage(head, facts.st_size)
+            if verdict is Triage.SKIP:
+                self._counters["binary-skipped"] += 1
+                return False
+            return self._read_on(fd, _path(directory, name), facts, head, verdict)
+        except OSError as error:
+            return self._refused(directory, name, facts, error)
+        finally:
+            os.close(fd)
+
+    def finish(self) -> None:
+        """Wait for everything in flight, and bring the coverage's counters up to date."""
+        while self._in_flight:
+            self._take_results(wait=True)
+        for name, value in self._counters.items():
+            if value:
+                self._coverage.count(name, value)
+                self._counters[name] = 0
+        if self.files_opened > self._opened_before:
+            self._coverage.count("files-opened", self.files_opened - self._opened_before)
+            self._opened_before = self.files_opened
+
+    # --- reading ------------------------------------------------------------------------------
+
+    def _open(self, directory_fd: int, name: str) -> int:
+        try:
+            return os.open(name, self._flags, dir_fd=directory_fd)
+        except PermissionError:
+            if not self._flags & os.O_NOATIME:
+                raise
+            # Not the owner: the kernel wants the access time kept. Most files will be like this.
+            fd = os.open(name, _OPEN_FLAGS, dir_fd=directory_fd)
+            self._flags = _OPEN_FLAGS
+            return fd
+
+    def _read_on(
+        self, fd: int, path: bytes, seen: os.stat_result, head: bytes, verdict: Triage
+    ) -> bool:
+        facts = os.fstat(fd)
+        if not stat.S_ISREG(facts.st_mode):
+            self._coverage.gaps.append(Gap(path, "changed-while-read", "replaced"))
+            return False
+        cap = text_cap(path) if verdict is Triage.TEXT else BINARY_CAP
+        # The first part of a long text still tells much; that of a keystore tells nothing.
+        if verdict is not Triage.TEXT and facts.st_size > cap:
+            self._sink(Inspected(path, file_facts(facts), _too_big()))
+            return True
+        content = self._read_whole(fd, facts, head, cap)
+        if verdict is Triage.TEXT:
+            if content.truncated:
+                self._coverage.count("text-too-long")
+            if not holds_marker(content.data):
+                return False
+        if content.changed:
+            self._coverage.count("changed-while-read")
+            self._coverage.gaps.append(Gap(path, "changed-while-read"))
+        self._submit(path, seen, content)
+        return True
+
+    def _read_whole(self, fd: int, facts: os.stat_result, head: bytes, cap: int) -> _Content:
+        for attempt in range(ATTEMPTS):
+            if attempt == 0 and len(head) < HEAD_BYTES:
+                data, truncated = head, False
+            else:
+                data, truncated = self._read_up_to(fd, facts.st_size, cap)
+            after = os.fstat(fd)
+            changed = _marks(after) != _marks(facts)
+            facts = after
+            if not changed:
+                break
+        return _Content(data, facts, truncated, changed)
+
+    def _read_up_to(self, fd: int, size: int, cap: int) -> tuple[bytes, bool]:
+        """Read at most `cap` bytes, in one call if `size` is true; True if there are more."""
+        data = os.pread(fd, min(size, cap) + 1, 0)
+        pieces = [data]
+        total = len(data)
+        while size < total <= cap:  # it grows while we read
+            piece = os.pread(fd, min(cap + 1 - total, 1 << 20), total)
+            if not piece:
+                break
+            pieces.append(piece)
+            total += len(piece)
+        self._counters["bytes-read"] += total
+        if len(pieces) > 1:
+            data = b"".join(pieces)
+        return (data[:cap], True) if total > cap else (data, False)
+
+    # --- parsing ------------------------------------------------------------------------------
+
+    def _submit(self, path: bytes, seen: os.stat_result, content: _Content) -> None:
+        facts = file_facts(content.facts)
+        shared = None
+        as_seen = (facts.inode, facts.ctime_ns) == (seen.st_ino, seen.st_ctime_ns)
+        if facts.link_count > 1 and as_seen and len(self._shared) < HARD_LINK_LIMIT:
+            shared = _Shared()
+            self._shared[_shared_key(seen)] = shared
+        size = len(content.data)
+        while self._in_flight and (
+            len(self._in_flight) >= IN_FLIGHT_LIMIT
+            or self._bytes_in_flight + size > IN_FLIGHT_BYTES
+        ):
+            self._take_results(wait=True)
+        ticket = self._next_ticket
+        self._next_ticket += 1
+        self._in_flight[ticket] = _InFlight(
+            path, facts, size, content.truncated, content.changed, shared
+        )
+        self._parser.submit(ticket, content.data, path)
+        self._take_results(wait=False)
+
+    def _take_results(self, *, wait: bool) -> None:
+        for ticket, parsed in self._parser.results(wait=wait):
+            file = self._in_flight.pop(ticket)
+            self._bytes_in_flight -= file.size
+            self._deliver(file, parsed)
+
+    def _deliver(self, file: _InFlight, parsed: Parsed) -> None:
+        result: Parsed | None = parsed if parsed.holds_something else None
+        if result is not None and file.truncated and result.status is Status.READ:
+            result = replace(result, status=Status.PARTIAL, reason="text-too-long")
+        self._sink(Inspected(file.path, file.facts, result, file.changed))
+        if file.shared is not None:
+            file.shared.done, file.shared.parsed = True, result
+            for path, facts in file.shared.waiting:
+                self._sink(Inspected(path, facts, result))
+            file.shared.waiting.clear()
+
+    def _join(self, shared: _Shared, path: bytes, facts: os.stat_result) -> None:
+        self._coverage.count("hard-links")
+        if shared.done:
+            self._sink(Inspected(path, file_facts(facts), shared.parsed))
+        else:
+            shared.waiting.append((path, file_facts(facts)))
+
+    # --- trouble of the scanned host ------------------------------------------------------------
+
+    def _refused(
+        self, directory: Directory, name: str, facts: os.stat_result, error: OSError
+    ) -> bool:
+        """Say that a file can't be read; one that vanished or became something else is no file."""
+        reason = errno_name(error)
+        if reason in ("ENOENT", "ELOOP", "ENXIO", "ENOTDIR"):
+            return False
+        path = _path(directory, name)
+        self._coverage.count("unreadable")
+        if is_key_like(name) or self._is_known(path):
+            parsed = Parsed(format="", status=Status.UNREADABLE, reason=reason)
+            self._sink(Inspected(path, file_facts(facts), parsed))
+            return True
+        before = self._refused_in[1] if self._refused_in[0] == directory.path else 0
+        self._refused_in = (directory.path, before + 1)
+        if before < GAPS_PER_DIRECTORY:
+            self._coverage.gaps.append(Gap(path, "unreadable", reason))
+        elif before == GAPS_PER_DIRECTORY:
+            self._coverage.gaps.append(Gap(directory.path, "unreadable", f"{reason}, many files"))
+        return False
+
+
+def is_key_like(name: str) -> bool:
+    """Tell whether a file's name promises a certificate, a key or a store of them."""
+    return _KEY_LIKE_NAME.search(name) is not None
+
+
+def file_facts(facts: os.stat_result) -> FileFacts:
+    """Take over what is kept of a stat result."""
+    return FileFacts(
+        device=facts.st_dev,
+        inode=facts.st_ino,
+        mode=facts.st_mode,
+        uid=facts.st_uid,
+        gid=facts.st_gid,
+        size=facts.st_size,
+        mtime_ns=facts.st_mtime_ns,
+        ctime_ns=facts.st_ctime_ns,
+        link_count=facts.st_nlink,
+    )
+
+
+def _shared_key(facts: os.stat_result) -> tuple[int, int, int, int]:
+    return facts.st_dev, facts.st_ino, facts.st_size, facts.st_ctime_ns
+
+
+def _too_big() -> Parsed:
+    return Parsed(format="", status=Status.TOO_BIG, reason="limit-size")
+
+
+def _marks(facts: os.stat_result) -> tuple[int, int, int]:
+    return facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
+
+
+def _path(directory: Directory, name: str) -> bytes:
+    raw = os.fsencode(name)
+    return directory.path + b"/" + raw if directory.path != b"/" else b"/" + raw

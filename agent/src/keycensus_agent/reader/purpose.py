@@ -1,0 +1,96 @@
+"""What a place is for, and whether anything reaches it: rules over its path and its entries.
+
+Pure. Runs in the reader. The path's own directory says most; where it is silent the content does.
+A wrong guess costs a person a look, never a finding: nothing is left out by it.
+"""
+
+from __future__ import annotations
+
+import re
+
+from keycensus_agent.model import EntryKind, Parsed, Role, Use
+
+# A bundle of this many CA certificates and no key is a trust store, wherever it lies.
+_BUNDLE_SIZE = 10
+
+_TRUST_STORE_PATH = re.compile(
+    rb"/etc/ssl/certs/|/usr/(?:local/)?share/ca-certificates/|/etc/pki/ca-trust/|/etc/pki/tls/certs/ca-"
+    rb"|/usr/share/pki/(?:ca-trust|trust)|/etc/ca-certificates/|/etc/pki/java/cacerts"
+    rb"|/etc/ssl/(?:cert|ca-bundle)\.pem\Z|/(?:lib/security|etc/default|ssl)/.*cacerts\Z|/cacerts\Z"
+    rb"|/certifi/cacert\.pem\Z|/cacert\.pem\Z|/ca-bundle\.(?:crt|trust\.crt)\Z|/cacerts\.(?:txt|pem)\Z"
+    rb"|\.truststore\Z|/truststore(?:\.(?:jks|p12))?\Z|/mozilla/.*\.crt\Z"
+)
+_CA_KEY_PATH = re.compile(
+    rb"/(?:demo)?CA/private/|/(?:ca|root-?ca|ca[-_.]?key|cakey|ca-private)(?:\.(?:key|pem))+\Z|/etc/kubernetes/pki/(?:.*/)?ca\.key\Z"
+)
+_CLIENT_PATH = re.compile(
+    rb"/\.kube/|/\.postgresql/|/\.docker/|/kubelet-client|-client\.(?:crt|key|pem)\Z|/client[-_.][^/]*\Z|/client\.(?:crt|key|pem)\Z"
+)
+_SERVER_PATH = re.compile(
+    rb"/etc/letsencrypt/(?:live|archive)/|/(?:nginx|apache2?|httpd|lighttpd|caddy|haproxy|traefik|envoy|tomcat\d*"
+    rb"|jetty|wildfly|postfix|dovecot|exim4?|cyrus|openldap|slapd|postgresql|pgsql|mysql|mariadb"
+    rb"|mongodb?|redis|rabbitmq|vsftpd|proftpd|openvpn|stunnel4?|cockpit|grafana|jenkins|gitlab"
+    rb"|elasticsearch|kafka|zookeeper|vault|consul|prosody|ejabberd|mosquitto|cups|webmin)/"
+    rb"|/server[-_.][^/]*\Z|/server\.(?:crt|key|pem)\Z|ssh_host_[^/]*_key\Z"
+)
+
+# certbot keeps every issued file as archive/NAME/KINDn.pem and turns the links in live/.
+_CERTBOT_ARCHIVE = re.compile(rb"/archive/[^/]+/(?:cert|chain|fullchain|privkey)\d+\.pem\Z")
+_BACKUP_NAME = re.compile(
+    rb"(?:~|\.(?:bak|old|orig|backup|save|saved|prev|previous|disabled|dpkg-(?:old|dist|bak|new)|ucf-(?:old|dist)"
+    rb"|rpmsave|rpmorig|rpmnew|pacsave|pacnew|sav))(?:[-._]?\d+)?\Z",
+    re.IGNORECASE,
+)
+# Kubernetes writes a volume's files into ..YYYY_MM_DD_hh_mm_ss.N and turns the link ..data to it.
+KUBERNETES_VERSION = re.compile(rb"\A(.*)/(\.\.\d{4}_\d\d_\d\d_[^/]+)/")
+
+
+def role_by_path(path: bytes) -> Role:
+    """Return what the path says of a place's role; UNKNOWN if it is silent."""
+    if _TRUST_STORE_PATH.search(path):
+        return Role.TRUST_STORE
+    if _CA_KEY_PATH.search(path):
+        return Role.CA
+    if _CLIENT_PATH.search(path):
+        return Role.CLIENT
+    return Role.SERVER if _SERVER_PATH.search(path) else Role.UNKNOWN
+
+
+def role_of(path: bytes, parsed: Parsed) -> Role:
+    """Return the role of a file at `path` that holds `parsed`."""
+    kinds = {entry.kind for entry in parsed.entries}
+    has_key = bool(kinds & {EntryKind.PRIVATE_KEY, EntryKind.SEALED_KEY, EntryKind.OPAQUE_KEY})
+    authorities = sum(detail.is_ca for detail in parsed.details)
+    leaves = len(parsed.details) - authorities
+    if not has_key and authorities >= _BUNDLE_SIZE and leaves * 10 <= authorities:
+        return Role.TRUST_STORE
+    by_path = role_by_path(path)
+    if by_path is Role.TRUST_STORE and (has_key or leaves >= max(authorities, 1) or not kinds):
+        # A server's own certificate that was put among the roots: people do that.
+        by_path = Role.UNKNOWN
+    if by_path is not Role.UNKNOWN:
+        return by_path
+    if has_key and leaves:
+        return Role.SERVER
+    return Role.CA if has_key and authorities else Role.UNKNOWN
+
+
+def use_of(path: bytes, current_version: bytes) -> Use:
+    """Tell whether a place is live, or only retained.
+
+    `current_version` is the name that `..data` leads to in the Kubernetes volume of this path, if it
+    is one and could be read; else empty.
+    """
+    if _CERTBOT_ARCHIVE.search(path) or _BACKUP_NAME.search(path):
+        return Use.RETAINED
+    version = KUBERNETES_VERSION.match(path)
+    if version is not None and current_version and version[2] != current_version:
+        return Use.RETAINED
+    return Use.LIVE
+
+
+def readable_by(mode: int) -> str:
+    """Return who can read a file beyond its owner by its mode alone: "world", "group" or "owner"."""
+    if mode & 0o004:
+        return "world"
+    return "group" if mode & 0o040 else "owner"
