@@ -1,0 +1,54 @@
+"""The parser process, `python -m keycensus_agent.parser`: requests in on stdin, answers out on stdout.
+
+The reader starts it, and ends it by closing the pipe. It imports everything that it may ever need,
+then gives up its rights, and only then says that it is ready.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import BinaryIO
+
+from keycensus_agent.parser import pipe, sandbox
+from keycensus_agent.parser.dispatch import parse
+from keycensus_agent.parser.exit_status import OUT_OF_MEMORY
+from keycensus_agent.parser.findings import Hint
+
+
+def main() -> int:
+    """Serve requests until the pipe is closed; return the exit status."""
+    requests, answers = sys.stdin.buffer, sys.stdout.buffer
+    sandbox.enter()
+    try:
+        _write(answers, pipe.encode_ready())
+        while request := _next_request(requests):
+            sandbox.allow_cpu()
+            parsed = parse(
+                request.data, Hint(request.name), request.passwords, details=request.details
+            )
+            _write(answers, pipe.encode_answer(parsed))
+    except MemoryError:
+        # Nothing in here can be relied on now; the reader judges by the status.
+        os._exit(OUT_OF_MEMORY)
+    except BrokenPipeError:
+        os._exit(0)
+    return 0
+
+
+def _next_request(requests: BinaryIO) -> pipe.ParseRequest | None:
+    prefix = requests.read(pipe.PREFIX_BYTES)
+    if len(prefix) < pipe.PREFIX_BYTES:
+        return None
+    header_size, attachment_size = pipe.frame_sizes(prefix)
+    header = requests.read(header_size)
+    return pipe.decode_request(header, requests.read(attachment_size))
+
+
+def _write(answers: BinaryIO, frame: bytes) -> None:
+    answers.write(frame)
+    answers.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

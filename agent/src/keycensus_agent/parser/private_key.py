@@ -1,0 +1,189 @@
+"""From a private key to the public half that it is known by, whatever its encoding.
+
+Parser side: computing on hostile bytes that may be secret. Private numbers live in local variables
+only, never in results, errors or logs. Where the public half stands in the file as part of the
+private key (RSA) it is read from there, with a check that the two belong together; where it does
+not it is computed. Sources: RFC 8017 A.1.2, RFC 5915, RFC 5958, RFC 8410, FIPS 186-4.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_private_key,
+)
+
+from keycensus_agent.parser import der
+from keycensus_agent.parser.curves import CURVE_NAMES
+from keycensus_agent.parser.findings import Found, opaque_key, private_key
+from keycensus_agent.parser.key_id import EC_PUBLIC_KEY, RSA_ENCRYPTION, RSASSA_PSS
+from keycensus_agent.parser.public_key import (
+    DSA,
+    dsa_spki,
+    ec_spki,
+    raw_spki,
+    rsa_spki_from_numbers,
+)
+
+# Largest modulus or prime whose arithmetic is tried, in bits: beyond any key in use, and a
+# multiplication of this size is still done in microseconds, a power in a second.
+_MAXIMUM_BITS = 16_384
+# Public key of a OneAsymmetricKey (RFC 5958, 2).
+_PUBLIC_KEY = 0x81
+_EC_PARAMETERS = 0xA0
+_EC_PUBLIC = 0xA1
+_CURVES: dict[str, type[ec.EllipticCurve]] = {
+    curve.name: curve
+    for curve in (
+        ec.SECP192R1,
+        ec.SECP224R1,
+        ec.SECP256R1,
+        ec.SECP384R1,
+        ec.SECP521R1,
+        ec.SECP256K1,
+        ec.BrainpoolP256R1,
+        ec.BrainpoolP384R1,
+        ec.BrainpoolP512R1,
+    )
+}
+
+
+class MalformedKeyError(ValueError):
+    """The bytes are labelled as a private key and are none. Carries no byte of them."""
+
+
+def read_private_key(data: bytes, member: bytes = b"", *, encrypted: bool = False) -> Found:
+    """Return the entry of a private key in DER: PKCS#8, PKCS#1, SEC 1 or OpenSSL's DSA form.
+
+    An algorithm that nobody here knows gives an opaque key with its OID. MalformedKeyError if the
+    structure is none of these, or if its parts contradict each other.
+    """
+    try:
+        spki = _public_half(data)
+    except der.DerError:
+        raise MalformedKeyError("malformed-private-key") from None
+    if isinstance(spki, str):
+        reason = "unknown-curve" if spki == EC_PUBLIC_KEY else "unknown-algorithm"
+        return opaque_key("ec" if spki == EC_PUBLIC_KEY else spki, member, reason)
+    return private_key(spki, member, encrypted=encrypted)
+
+
+def _public_half(data: bytes) -> bytes | str:
+    """Return the SPKI, or the OID of the algorithm that would have to be known for it."""
+    outer = der.read_whole(data)
+    fields = der.children(data, outer)
+    tags = tuple(field.tag for field in fields)
+    if tags[:3] == (der.INTEGER, der.SEQUENCE, der.OCTET_STRING):
+        return _pkcs8(data, fields)
+    if tags[:2] == (der.INTEGER, der.OCTET_STRING):
+        return _sec1(data, fields, b"")
+    if tags[:9] == (der.INTEGER,) * 9:
+        return _pkcs1(data, fields)
+    if tags == (der.INTEGER,) * 6:
+        return _dsa(data, fields)
+    raise der.DerError("no private key")
+
+
+def _pkcs8(data: bytes, fields: list[der.Element]) -> bytes | str:
+    algorithm = der.expect(data, fields[1], der.OBJECT_IDENTIFIER)
+    oid = der.dotted(data, algorithm[0])
+    parameters = der.encoding(data, algorithm[1]) if len(algorithm) > 1 else b""
+    inner = der.octets(data, fields[2])
+    if oid in {RSA_ENCRYPTION, RSASSA_PSS}:
+        return _pkcs1(inner, der.expect(inner, der.read_whole(inner), *[der.INTEGER] * 9))
+    if oid == EC_PUBLIC_KEY:
+        key = der.expect(inner, der.read_whole(inner), der.INTEGER, der.OCTET_STRING)
+        return _sec1(inner, key, parameters)
+    if oid == DSA:
+        return _dsa_from_pkcs8(parameters, inner)
+    computed = _computed_spki(data)
+    if computed:
+        return computed
+    for field in fields[3:]:
+        if field.tag == _PUBLIC_KEY and field.body < field.body_end and not data[field.body]:
+            return raw_spki(oid, data[field.body + 1 : field.body_end])
+    return oid
+
+
+def _pkcs1(data: bytes, fields: list[der.Element]) -> bytes:
+    version, modulus, exponent, _, p, q = (der.integer(data, field) for field in fields[:6])
+    if version not in {0, 1} or modulus <= 0 or exponent <= 0:
+        raise der.DerError("no RSA key")
+    # Version 1 has more than two primes; there, and where p and q were left out, nothing is checked.
+    checkable = version == 0 and p and q and modulus.bit_length() <= _MAXIMUM_BITS
+    if checkable and (
+        abs(p.bit_length() + q.bit_length() - modulus.bit_length()) > 1 or p * q != modulus
+    ):
+        raise der.DerError("inconsistent RSA key")
+    return rsa_spki_from_numbers(modulus, exponent)
+
+
+def _sec1(data: bytes, fields: list[der.Element], parameters: bytes) -> bytes | str:
+    """Read an ECPrivateKey (RFC 5915, 3); its own parameters win over those of PKCS#8."""
+    if der.integer(data, fields[0]) != 1:
+        raise der.DerError("no EC key")
+    point = b""
+    for field in fields[2:]:
+        inner = der.read(data, field.body, field.body_end)
+        if field.tag == _EC_PARAMETERS:
+            parameters = der.encoding(data, inner)
+        elif field.tag == _EC_PUBLIC:
+            point = der.bit_string(data, inner)
+    if not parameters:
+        raise der.DerError("no curve")
+    point = _derived_point(parameters, der.content(data, fields[1])) or point
+    return ec_spki(parameters, point) if point else EC_PUBLIC_KEY
+
+
+def _derived_point(parameters: bytes, scalar: bytes) -> bytes:
+    """Return the uncompressed public point, or nothing for a curve that is not known."""
+    element = der.read_whole(parameters, parameters[0])
+    if element.tag != der.OBJECT_IDENTIFIER:
+        return b""
+    name = CURVE_NAMES.get(der.dotted(parameters, element), ("", 0))[0]
+    if name not in _CURVES:
+        return b""
+    try:
+        key = ec.derive_private_key(int.from_bytes(scalar, "big"), _CURVES[name]())
+    except UnsupportedAlgorithm:
+        return b""
+    except ValueError:
+        raise der.DerError("no EC key") from None
+    return key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+
+
+def _dsa(data: bytes, fields: list[der.Element]) -> bytes:
+    version, p, q, g, y, x = (der.integer(data, field) for field in fields)
+    if version != 0 or _dsa_public(p, g, x) != y:
+        raise der.DerError("inconsistent DSA key")
+    return dsa_spki(p, q, g, y)
+
+
+def _dsa_from_pkcs8(parameters: bytes, inner: bytes) -> bytes:
+    numbers = der.expect(parameters, der.read_whole(parameters), *[der.INTEGER] * 3)
+    p, q, g = (der.integer(parameters, number) for number in numbers[:3])
+    x = der.integer(inner, der.read_whole(inner, der.INTEGER))
+    return dsa_spki(p, q, g, _dsa_public(p, g, x))
+
+
+def _dsa_public(p: int, g: int, x: int) -> int:
+    if not (0 < g < p and 0 < x < p and p.bit_length() <= _MAXIMUM_BITS):
+        raise der.DerError("no DSA key")
+    return pow(g, x, p)
+
+
+def _computed_spki(data: bytes) -> bytes:
+    """Return the SPKI that cryptography computes for a PKCS#8 key, or nothing if it can't."""
+    try:
+        with warnings.catch_warnings():
+            # That a key is old or weak is for the collector's policy to say.
+            warnings.simplefilter("ignore")
+            key = load_der_private_key(data, None)
+        return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return b""

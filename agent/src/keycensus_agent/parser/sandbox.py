@@ -1,0 +1,48 @@
+"""What the parser process takes away from itself before it sees the first hostile byte.
+
+Parser side. Resource limits and no core dumps, now; a system-call filter belongs into `enter`, after
+everything that may be needed was imported. Source: setrlimit(2), prctl(2).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import resource
+
+# Address space, not memory in use: libraries map about 250 MB of it, and the largest file with what
+# is made of it takes some 150 MB more.
+ADDRESS_SPACE_BYTES = 768 * 1024 * 1024
+# Pipes, and nothing more. The limit counts what is open already.
+_OPEN_FILES = 3
+# Seconds of processor time for one file: the costliest honest one, a keystore with a million
+# iterations and several candidate passwords, takes three.
+CPU_SECONDS = 8
+_PR_SET_DUMPABLE = 4
+
+
+def enter() -> None:
+    """Give up core dumps, tracing by others, files, and memory beyond the limit, for good."""
+    for limit, value in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_NOFILE, _OPEN_FILES),
+        (resource.RLIMIT_NPROC, 0),
+        (resource.RLIMIT_AS, ADDRESS_SPACE_BYTES),
+    ):
+        _lower(limit, value)
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def _lower(limit: int, value: int) -> None:
+    """Set soft and hard limit, unless the hard one is lower already."""
+    hard = resource.getrlimit(limit)[1]
+    lowered = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(limit, (lowered, lowered))
+
+
+def allow_cpu(seconds: int = CPU_SECONDS) -> None:
+    """Let this process run for so many more seconds of processor time; then SIGXCPU ends it."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    soft = int(usage.ru_utime + usage.ru_stime) + seconds + 1
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
