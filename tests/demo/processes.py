@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 # A collector finishes its transactions and an agent its step; both end well within this.
 STOP_SECONDS = 20.0
@@ -94,7 +95,7 @@ class Processes:
                 os.killpg(running.process.pid, signal.SIGKILL)
         self._running.clear()
 
-    def __enter__(self) -> Processes:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -12,14 +12,13 @@ from demo.processes import DemoError, Processes
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
 # Starts a child that would outlive it, and says its number.
-PARENT = [
-    sys.executable,
-    "-c",
-    "import subprocess, sys, time\n"
-    "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
-    "print(child.pid, flush=True)\n"
-    "time.sleep(60)\n",
-]
+PARENT_PROGRAM = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+PARENT = [sys.executable, "-c", PARENT_PROGRAM]
 
 
 def _is_running(pid: int) -> bool:
