@@ -92,6 +92,16 @@ class Store:
             raise
         return store
 
+    @classmethod
+    def revision_of(cls, url: str) -> RevisionStatus:
+        """Return the revision of a database that nobody uses, whatever it is; see `open`."""
+        address = _parsed(url)
+        path = sqlite.database_path(address)
+        if not path.exists():
+            raise StoreError(f"there is no database at {path}; run: keycensus-collector init")
+        with cls(address) as store:
+            return store.revision()
+
     def revision(self, migrations: Path = MIGRATIONS) -> RevisionStatus:
         """Return the database's revision beside this program's newest."""
         with self.read() as connection:

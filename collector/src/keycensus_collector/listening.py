@@ -1,0 +1,68 @@
+"""Binding the three ports, and saying clearly why one can't be bound."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+import grpc
+
+from keycensus_collector.config import Address
+from keycensus_collector.errors import AddressError
+
+_BACKLOG = 1024
+
+
+def bind_grpc(
+    server: grpc.aio.Server, address: Address, credentials: grpc.ServerCredentials, key: str
+) -> Address:
+    """Add a TLS port to a gRPC server; `key` names it in the configuration.
+
+    Returns the address with its real port. Raises AddressError.
+    """
+    try:
+        port = server.add_secure_port(_target(address), credentials)
+    except RuntimeError:
+        port = 0
+    if port == 0:
+        # gRPC does not say why: ask the kernel ourselves.
+        bind_tcp(address, key).close()
+        raise AddressError(f"{address} ({key}) can't be bound; see: ss -ltnp")
+    return Address(address.host, port)
+
+
+def bind_tcp(address: Address, key: str) -> socket.socket:
+    """Return a listening TCP socket; AddressError says why there can be none."""
+    try:
+        if not address.host and socket.has_dualstack_ipv6():
+            return socket.create_server(
+                ("", address.port),
+                family=socket.AF_INET6,
+                dualstack_ipv6=True,
+                backlog=_BACKLOG,
+            )
+        host = address.host or "0.0.0.0"  # noqa: S104 - an empty host asks for every interface
+        family, _, _, _, place = socket.getaddrinfo(
+            host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        return socket.create_server(place[:2], family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise AddressError(_why(address, key, error)) from None
+
+
+def _why(address: Address, key: str, error: OSError) -> str:
+    start = f"{address} ({key}) can't be bound"
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"{start}: another program listens there. Find it with: ss -ltnp 'sport = "
+            f":{address.port}'; stop it, or set {key} in the configuration to another port"
+        )
+    if error.errno == errno.EACCES:
+        return f"{start}: ports below 1024 need a privilege; set {key} to a higher port"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{start}: this machine does not have that address; see: ip address; set {key}"
+    return f"{start}: {error.strerror or error}; set {key} to an address of this machine"
+
+
+def _target(address: Address) -> str:
+    return str(Address(address.host or "::", address.port))

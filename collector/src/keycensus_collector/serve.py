@@ -1,0 +1,316 @@
+"""The collector's one process: three ports, the workers behind them, and an orderly end.
+
+Start, in this order, so that whatever is wrong is said before anything answers:
+ 1. the database (under its lock, upgraded if it is older), the authority, the server's certificate;
+ 2. the three ports and the operators' socket;
+ 3. the workers: catalogue, silent hosts, renewal of the server's certificate.
+An end on SIGTERM or SIGINT takes at most ten seconds: no new calls, those under way get a moment,
+then the database is closed. What was not acknowledged comes again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import ssl
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+import grpc
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from keycensus_collector.admin import AdminServer
+from keycensus_collector.authority.agents_service import AgentsServicer, Reporter
+from keycensus_collector.authority.authority import from_ms
+from keycensus_collector.authority.enrolment import EnrolmentServicer
+from keycensus_collector.authority.issuing import Issuing
+from keycensus_collector.authority.local import LocalAuthority, load
+from keycensus_collector.clock import Clock
+from keycensus_collector.config import Address, Configuration
+from keycensus_collector.deployment import (
+    Deployment,
+    admin_socket,
+    authority_directory,
+    read_deployment,
+)
+from keycensus_collector.errors import KeycensusError
+from keycensus_collector.listening import bind_grpc, bind_tcp
+from keycensus_collector.silence import mark_silent
+from keycensus_collector.store.engine import Store
+from keycensus_collector.tls import ServerTls
+from keycensus_proto.v1 import enrolment_pb2_grpc, report_pb2_grpc
+
+_RECEIVE_BYTES = 4 * 1024 * 1024
+_GRACE_SECONDS = 2.0
+_WEB_GRACE_SECONDS = 3
+_SILENCE_CHECK_SECONDS = 60.0
+_CERTIFICATE_CHECK_SECONDS = 3600.0
+
+# A dead peer is noticed within 80 s; agents may ping every 20 s without being sent away.
+_GRPC_OPTIONS: tuple[tuple[str, int], ...] = (
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", _RECEIVE_BYTES),
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 20_000),
+    ("grpc.http2.max_ping_strikes", 4),
+    ("grpc.max_concurrent_streams", 16),
+    ("grpc.server_handshake_timeout_ms", 10_000),
+)
+# Who joins does so once; nobody may hold a connection there.
+_ENROL_OPTIONS = (*_GRPC_OPTIONS, ("grpc.max_connection_idle_ms", 60_000))
+
+_log = structlog.get_logger()
+
+
+class Worker(Protocol):
+    """Something that runs until it is cancelled."""
+
+    async def run(self) -> None:
+        """Work."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the server is put together from; tests put in others."""
+
+    reporter: Callable[[Store, Clock, Configuration], Reporter]
+    application: Callable[[Store, Clock], FastAPI]
+    workers: tuple[Callable[[Store, Clock], Worker], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Where a running server really listens."""
+
+    enrol: Address
+    report: Address
+    web: Address
+
+    def as_text(self) -> dict[str, str]:
+        """Return each address as "HOST:PORT" by its name."""
+        return {"enrol": str(self.enrol), "report": str(self.report), "web": str(self.web)}
+
+
+def standard_parts() -> Parts:
+    """Return the collector's own parts."""
+    from keycensus_collector.api.app import create_app
+    from keycensus_collector.catalogue.worker import Worker as CatalogueWorker
+    from keycensus_collector.intake.model import Limits
+    from keycensus_collector.intake.reporter import Reporter as IntakeReporter
+
+    def reporter(store: Store, clock: Clock, configuration: Configuration) -> Reporter:
+        limits = configuration.limits
+        return IntakeReporter(
+            store,
+            clock,
+            Limits(
+                batch_credit=limits.batch_credit,
+                heartbeat_seconds=limits.heartbeat_seconds,
+                linger_seconds=limits.linger_seconds,
+            ),
+        )
+
+    return Parts(reporter, create_app, (CatalogueWorker,))
+
+
+class Server:
+    """The running collector: `start`, `wait`, `stop`."""
+
+    def __init__(self, configuration: Configuration, clock: Clock, parts: Parts) -> None:
+        self._configuration = configuration
+        self._clock = clock
+        self._parts = parts
+        self._failed = asyncio.Event()
+        self._failure: BaseException | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        # What `stop` undoes, the last first.
+        self._closing = AsyncExitStack()
+
+    async def start(self) -> Bound:
+        """Open everything and begin to serve; on an error what was opened is closed again.
+
+        Raises StoreError, AuthorityError or AddressError.
+        """
+        try:
+            return await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> Bound:
+        store, deployment, authority = self._open()  # 1
+        tls = ServerTls(self._configuration, authority, self._clock)
+        issuing = Issuing(authority, deployment.name)
+        report = await self._serve_agents(store, issuing, tls)  # 2
+        enrol = await self._serve_enrolment(store, issuing, tls, report.port)
+        web = self._serve_web(store, tls)
+        operators = AdminServer(store, authority, self._clock, admin_socket(self._configuration))
+        await operators.start()
+        self._closing.push_async_callback(operators.stop)
+        self._start_workers(store, tls)  # 3
+        bound = Bound(enrol, report, web)
+        _log.info("serve.started", deployment=deployment.name, **bound.as_text())
+        return bound
+
+    async def wait(self, stopping: asyncio.Event) -> None:
+        """Serve until `stopping` is set; raise what made a part of the server fail, if one does."""
+        waits = [asyncio.create_task(event.wait()) for event in (stopping, self._failed)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
+        if self._failure is not None:
+            raise self._failure
+
+    async def stop(self) -> None:
+        """End: no new calls, those under way get a moment, workers stop, the database closes."""
+        for task in self._tasks:
+            task.cancel()
+        await self._closing.aclose()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _open(self) -> tuple[Store, Deployment, LocalAuthority]:
+        store = Store.open(self._configuration.database_url, upgrade=True)
+        self._closing.push_async_callback(asyncio.to_thread, store.close)
+        with store.read() as connection:
+            deployment = read_deployment(connection)
+        now = from_ms(self._clock.now_ms())
+        return store, deployment, load(authority_directory(self._configuration), now)
+
+    async def _serve_agents(self, store: Store, issuing: Issuing, tls: ServerTls) -> Address:
+        reporter = self._parts.reporter(store, self._clock, self._configuration)
+        streams = self._configuration.limits.streams
+        server = grpc.aio.server(options=_GRPC_OPTIONS)
+        report_pb2_grpc.add_AgentsServicer_to_server(
+            AgentsServicer(store, self._clock, issuing, reporter, streams), server
+        )
+        credentials = tls.grpc_credentials(ask_for_client=True)
+        address = self._configuration.listen.report
+        return await self._start_grpc(server, address, credentials, "listen.report")
+
+    async def _serve_enrolment(
+        self, store: Store, issuing: Issuing, tls: ServerTls, report_port: int
+    ) -> Address:
+        server = grpc.aio.server(options=_ENROL_OPTIONS)
+        enrolment_pb2_grpc.add_EnrolmentServicer_to_server(
+            EnrolmentServicer(store, self._clock, issuing, report_port), server
+        )
+        credentials = tls.grpc_credentials(ask_for_client=False)
+        address = self._configuration.listen.enrol
+        return await self._start_grpc(server, address, credentials, "listen.enrol")
+
+    async def _start_grpc(
+        self,
+        server: grpc.aio.Server,
+        address: Address,
+        credentials: grpc.ServerCredentials,
+        key: str,
+    ) -> Address:
+        bound = bind_grpc(server, address, credentials, key)
+        await server.start()
+        self._closing.push_async_callback(server.stop, _GRACE_SECONDS)
+        return bound
+
+    def _serve_web(self, store: Store, tls: ServerTls) -> Address:
+        address = self._configuration.listen.web
+        listener = bind_tcp(address, "listen.web")
+        server = _WebServer(self._parts.application(store, self._clock), tls.web)
+        task = self._begin(server.serve([listener]))
+
+        async def stop() -> None:
+            server.should_exit = True
+            await asyncio.wait([task], timeout=_WEB_GRACE_SECONDS + 1)
+            listener.close()
+
+        self._closing.push_async_callback(stop)
+        return Address(address.host, listener.getsockname()[1])
+
+    def _start_workers(self, store: Store, tls: ServerTls) -> None:
+        started_ms = self._clock.now_ms()
+        heartbeat_seconds = self._configuration.limits.heartbeat_seconds
+
+        async def watch_silence() -> None:
+            silent = await store.run_write(
+                lambda connection: mark_silent(
+                    connection,
+                    now_ms=self._clock.now_ms(),
+                    listening_since_ms=started_ms,
+                    heartbeat_seconds=heartbeat_seconds,
+                )
+            )
+            if silent:
+                _log.info("hosts.silent", count=silent)
+
+        for make in self._parts.workers:
+            self._begin(make(store, self._clock).run())
+        self._begin(_every(_SILENCE_CHECK_SECONDS, watch_silence))
+        self._begin(_every(_CERTIFICATE_CHECK_SECONDS, tls.renew_if_due))
+
+    def _begin(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        """Run `work` beside the others; if it fails, `wait` raises its error."""
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            self._failure = task.exception()
+            self._failed.set()
+
+
+class _WebServer(uvicorn.Server):
+    """Serves the REST application over TLS; signals are the whole process's, not its own."""
+
+    def __init__(self, application: FastAPI, context: ssl.SSLContext) -> None:
+        config = uvicorn.Config(
+            application,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="on",
+            timeout_graceful_shutdown=_WEB_GRACE_SECONDS,
+            ssl_context_factory=lambda _config, _default: context,
+        )
+        super().__init__(config)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone."""
+        yield
+
+
+async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    """Run `work` now and then; trouble with disk or key is logged and tried again next time."""
+    while True:
+        try:
+            await work()
+        except KeycensusError as error:
+            _log.error("task.failed", error_id=error.error_id, error=str(error))
+        await asyncio.sleep(seconds)
+
+
+async def serve(
+    configuration: Configuration, clock: Clock, parts: Parts, announce: Callable[[Bound], None]
+) -> None:
+    """Run the collector until SIGTERM or SIGINT; `announce` is told where it listens."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    server = Server(configuration, clock, parts)
+    bound = await server.start()
+    try:
+        announce(bound)
+        await server.wait(stopping)
+    finally:
+        await server.stop()
+        _log.info("serve.stopped")
