@@ -1,0 +1,69 @@
+"""The documents are true: commands, options, configuration keys and links are what is there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from keycensus_collector.cli import command as collector_command
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+PAGES = sorted(
+    path
+    for folder in (CHECKOUT, CHECKOUT / "docs", CHECKOUT / "protos", CHECKOUT / "benchmarks")
+    for path in folder.glob("*.md")
+)
+
+
+def read(name: str) -> str:
+    return (CHECKOUT / name).read_text()
+
+
+def click_words(command: click.Command, path: str = "") -> Iterator[str]:
+    """Yield the path of each command below `command`, and each of its long options."""
+    if path:
+        yield path
+    for parameter in command.params:
+        if isinstance(parameter, click.Option) and not parameter.hidden:
+            yield from (option for option in parameter.opts if option.startswith("--"))
+    if isinstance(command, click.Group):
+        for name, below in command.commands.items():
+            yield from click_words(below, f"{path} {name}".strip())
+
+
+def missing(words: Iterator[str], text: str) -> list[str]:
+    return sorted({word for word in words if not re.search(rf"{re.escape(word)}(?![\w-])", text)})
+
+
+def test_every_command_and_option_of_the_collector_is_documented() -> None:
+    assert missing(click_words(collector_command), read("docs/collector.md")) == []
+
+
+def test_the_two_commands_of_the_readme_can_be_made() -> None:
+    readme, makefile = read("README.md"), read("Makefile")
+    for target in ("demo", "test"):
+        assert f"make {target}" in readme
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    broken = []
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
+        path, _, anchor = target.partition("#")
+        if "://" in path:
+            continue
+        file = (page.parent / path) if path else page
+        if not file.exists() or (anchor and anchor not in headings(file)):
+            broken.append(target)
+    assert broken == []
+
+
+def headings(page: Path) -> set[str]:
+    """Return the anchors that a page's headings give."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
