@@ -24,7 +24,7 @@ def filled(path: Path) -> Path:
     with state.transaction() as connection:
         state.put("note", b"here")
         connection.executemany(
-            "INSERT INTO directory VALUES (?, ?, ?)",
+            "INSERT INTO directory VALUES (?, ?, ?, 0)",
             [(f"d{number}".encode(), b"m" * 16, bytes(200)) for number in range(500)],
         )
     state.close()
@@ -129,7 +129,7 @@ def test_a_new_instance_forgets_what_was_acknowledged_and_keeps_the_disk(path: P
     before = state.instance
     with state.transaction() as connection:
         connection.execute("INSERT INTO acknowledged VALUES (1, x'01', x'02')")
-        connection.execute("INSERT INTO directory VALUES (x'61', x'62', x'63')")
+        connection.execute("INSERT INTO directory VALUES (x'61', x'62', x'63', 0)")
     state.new_instance()
     assert state.instance != before
     count = "SELECT (SELECT count(*) FROM acknowledged), (SELECT count(*) FROM directory)"

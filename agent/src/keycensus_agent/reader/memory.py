@@ -8,6 +8,7 @@ by a program, so mtime adds nothing to it. Equal blobs, on the same mount: nothi
 from __future__ import annotations
 
 import marshal
+import zlib
 from collections.abc import Iterable
 
 from keycensus_agent.reader.discovery.directory import Directory
@@ -39,9 +40,11 @@ def encode_listing(listing: Listing) -> bytes:
     return marshal.dumps(listing, _MARSHAL_VERSION)
 
 
-def decode_listing(data: bytes) -> Listing:
-    """Read back what `encode_listing` wrote."""
-    files, links, children = marshal.loads(data)  # noqa: S302 - the agent's own state, 0600
+def decode_listing(data: bytes, checksum: int) -> Listing | None:
+    """Read back what `encode_listing` wrote; None if it is not what was stored."""
+    if zlib.crc32(data) != checksum:
+        return None
+    files, links, children = marshal.loads(data)  # noqa: S302 - our own bytes, see the checksum
     return files, links, children
 
 
@@ -55,12 +58,12 @@ class DirectoryMemory:
 
     def __init__(self, state: State) -> None:
         self._connection = state.connection
-        self._rows: dict[bytes, tuple[bytes, bytes]] = {}
+        self._rows: dict[bytes, tuple[bytes, bytes, int]] = {}
         self._first, self._last = b"\xff", b""  # no key lies between them
         self._open_ended = False
 
-    def recall(self, path: bytes) -> tuple[bytes, bytes] | None:
-        """Return (mount key, encoded listing) as last seen, or None."""
+    def recall(self, path: bytes) -> tuple[bytes, bytes, int] | None:
+        """Return (mount key, encoded listing, its checksum) as last seen, or None."""
         key = order_key(path)
         if key < self._first or (key > self._last and not self._open_ended):
             self._fetch(key)
@@ -68,10 +71,11 @@ class DirectoryMemory:
 
     def _fetch(self, key: bytes) -> None:
         rows = self._connection.execute(
-            "SELECT path, mount, listing FROM directory WHERE path >= ? ORDER BY path LIMIT ?",
+            "SELECT path, mount, listing, checksum FROM directory"
+            " WHERE path >= ? ORDER BY path LIMIT ?",
             (key, _WINDOW),
         ).fetchall()
-        self._rows = {path: (mount, listing) for path, mount, listing in rows}
+        self._rows = {row[0]: row[1:] for row in rows}
         self._first = key
         self._open_ended = len(rows) < _WINDOW
         self._last = rows[-1][0] if rows else key
@@ -79,8 +83,11 @@ class DirectoryMemory:
     def remember(self, rows: Iterable[tuple[bytes, bytes, bytes]]) -> None:
         """Store (path, mount key, encoded listing) rows; inside a transaction."""
         self._connection.executemany(
-            "INSERT OR REPLACE INTO directory VALUES (?, ?, ?)",
-            [(order_key(path), mount, listing) for path, mount, listing in rows],
+            "INSERT OR REPLACE INTO directory VALUES (?, ?, ?, ?)",
+            [
+                (order_key(path), mount, listing, zlib.crc32(listing))
+                for path, mount, listing in rows
+            ],
         )
         self._drop_window()
 

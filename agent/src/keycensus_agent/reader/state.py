@@ -41,7 +41,7 @@ CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 -- One row a directory that was listed whole: what lstat said of its names, to compare with.
 -- `path` has NUL for / so that its order is the order of the walk.
 CREATE TABLE directory (
-    path BLOB PRIMARY KEY, mount BLOB NOT NULL, listing BLOB NOT NULL
+    path BLOB PRIMARY KEY, mount BLOB NOT NULL, listing BLOB NOT NULL, checksum INTEGER NOT NULL
 ) WITHOUT ROWID;
 -- Mounts that a place was ever seen on.
 CREATE TABLE mount (
@@ -84,6 +84,7 @@ class State:
     def __init__(self, connection: sqlite3.Connection, lock: int | None) -> None:
         self.connection = connection
         self._lock = lock
+        self._path: Path | None = None
         self._ballast: Path | None = None
         self.quarantined: Path | None = None
 
@@ -111,7 +112,7 @@ class State:
     def _open_locked(cls, path: Path, lock: int) -> State:
         quarantined = None
         try:
-            connection = _connect(path)
+            connection = _connect(path, checked=_was_closed(path, lock))
         except (sqlite3.Error, UnicodeDecodeError, IsADirectoryError) as error:
             # UnicodeDecodeError: the driver choked on SQLite's message about the damage.
             if isinstance(error, sqlite3.Error) and _is_of_the_disk(error):
@@ -119,6 +120,8 @@ class State:
             quarantined = _put_aside(path)
             connection = _connect(path)
         state = cls(connection, lock)
+        _write_note(lock, str(os.getpid()))
+        state._path = path
         state.quarantined = quarantined
         state._ballast = _ensure_ballast(path.with_suffix(".ballast"))
         return state
@@ -141,6 +144,8 @@ class State:
         """Close the database and let another process have it."""
         self.connection.close()
         if self._lock is not None:
+            if self._path is not None:
+                _write_note(self._lock, f"clean {_mark(self._path)}")
             os.close(self._lock)
             self._lock = None
 
@@ -226,8 +231,11 @@ def _is_of_the_disk(error: sqlite3.Error) -> bool:
     }
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    """Open, check and prepare; sqlite3.DatabaseError if the file is damaged."""
+def _connect(path: Path, *, checked: bool = False) -> sqlite3.Connection:
+    """Open, check and prepare; sqlite3.DatabaseError if the file is damaged.
+
+    `checked`: nothing has touched the file since this agent closed it, so it is not read whole.
+    """
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
@@ -241,7 +249,9 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         connection.execute("PRAGMA journal_size_limit = 1048576")
         connection.execute("PRAGMA cache_size = -4096")
-        damage = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        damage = "ok"
+        if not checked:
+            (damage,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         _prepare(connection, str(damage))
     except BaseException:
         connection.close()
@@ -294,20 +304,43 @@ def _take_lock(path: Path) -> int:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+        holder = _read_note(descriptor) or "unknown"
         os.close(descriptor)
         raise StateBusyError(
             f"another keycensus-agent (pid {holder}) uses the state directory {path.parent}: "
             "stop it, or give this one its own --state-dir."
         ) from None
+    return descriptor
+
+
+def _read_note(lock: int) -> str:
+    return os.pread(lock, 128, 0).decode("ascii", "replace").strip()
+
+
+def _write_note(lock: int, note: str) -> None:
+    """Note in the lock file who holds it, or how the database was left."""
     try:
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, note.encode(), 0)
     except OSError as error:
-        # The lock holds without the number in it; a full disk is met later, and told there.
+        # The lock holds without the note; a full disk is met later, and told there.
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-    return descriptor
+
+
+def _mark(path: Path) -> str:
+    facts = path.stat()
+    return f"{facts.st_ino} {facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns}"
+
+
+def _was_closed(path: Path, lock: int) -> bool:
+    """Whether the database is as this agent left it when it last ended in order."""
+    note = _read_note(lock)
+    log = path.with_name(path.name + "-wal")
+    try:
+        return not log.exists() and note == f"clean {_mark(path)}"
+    except OSError:
+        return False
 
 
 def _ensure_ballast(path: Path) -> Path:

@@ -153,9 +153,10 @@ class Sweep:
         directory: Directory,
         listing: Listing,
         encoded: bytes,
-        known: tuple[bytes, bytes] | None,
+        known: tuple[bytes, bytes, int] | None,
     ) -> None:
-        before = decode_listing(known[1]) if known is not None else ([], [], [])
+        remembered = decode_listing(known[1], known[2]) if known is not None else None
+        before = remembered or ([], [], [])
         places = self._findings.in_directory(directory.path)
         marks = set(before[0])
         unstable = self._open_changed(directory, listing, marks, places)

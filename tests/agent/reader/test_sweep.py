@@ -1,0 +1,372 @@
+"""Sweeps over real trees: what changed is noted, what can't be seen is never taken for gone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from fakes.certificates import Leaf
+from keycensus_agent.config import Config, ScanSettings, StateSettings
+from keycensus_agent.model import Cause, Place, RowClass
+from keycensus_agent.reader.convert import place_of
+from keycensus_agent.reader.report.convert import Change
+from keycensus_agent.reader.service import ReaderService, SweepResult
+from keycensus_agent.reader.state import State
+
+
+class Machine:
+    """A root directory with an agent's state beside it."""
+
+    def __init__(self, work: Path) -> None:
+        self.root = work / "root"
+        (self.root / "etc").mkdir(parents=True)
+        self.config = Config(
+            scan=ScanSettings(root=os.fsencode(self.root)),
+            state=StateSettings(directory=work / "agent"),
+        )
+        self.state = State.open(self.config.state_database)
+        self.service = ReaderService(self.config, self.state)
+
+    def write(self, path: str, content: bytes) -> Path:
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+        return file
+
+    def sweep(self, should_stop: Callable[[], bool] = lambda: False) -> SweepResult:
+        self.service.should_stop = should_stop
+        return self.service.sweep()
+
+    def places(self) -> dict[str, Place]:
+        return {
+            path.decode(): place_of(row)
+            for path, row in self.state.connection.execute("SELECT path, row FROM place")
+        }
+
+    def take_changes(self) -> list[Change]:
+        """Return what the outbox holds of places, and empty it as an acknowledgement would."""
+        pending = self.service.outbox.next_pending(0, batch_bytes=1 << 19)
+        changes = [] if pending is None else list(pending.changes)
+        self.state.connection.execute("DELETE FROM outbox")
+        return [change for change in changes if change.row_class is RowClass.PLACE]
+
+    def settle(self) -> None:
+        """Sweep until everything is known and nothing waits."""
+        assert self.sweep().complete
+        self.take_changes()
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    machine = Machine(tmp_path)
+    yield machine
+    machine.state.close()
+
+
+def paths(changes: list[Change]) -> set[str]:
+    return {place_of(change.row).path.decode() for change in changes if change.row is not None}
+
+
+def test_a_first_sweep_finds_what_is_there(machine: Machine) -> None:
+    leaf = Leaf("a.example")
+    machine.write("etc/ssl/a.pem", leaf.pem)
+    machine.write("etc/ssl/a.key", leaf.key_pem).chmod(0o640)
+    machine.write("etc/motd", b"nothing to see here, at all, in this text\n")
+    result = machine.sweep()
+    assert result.complete
+    assert set(machine.places()) == {"/etc/ssl/a.pem", "/etc/ssl/a.key"}
+    assert machine.places()["/etc/ssl/a.key"].facts.mode == 0o640
+    assert {change.cause for change in machine.take_changes()} == {Cause.FIRST}
+
+
+def test_a_sweep_without_change_opens_nothing_and_reports_nothing(machine: Machine) -> None:
+    for number in range(20):
+        machine.write(f"srv/{number}/site.pem", Leaf(f"{number}.example").pem)
+        machine.write(f"srv/{number}/readme.txt", b"hello, this is a text without a marker\n" * 9)
+    machine.settle()
+    result = machine.sweep()
+    assert result.coverage.counters.get("files-opened", 0) == 0
+    assert result.coverage.counters["files"] == 40
+    assert result.changes == 0
+    assert machine.service.outbox.count() == 0
+
+
+def test_what_appears_changes_and_goes_is_noted(machine: Machine) -> None:
+    first, second = Leaf("first.example"), Leaf("second.example")
+    file = machine.write("etc/ssl/site.pem", first.pem)
+    other = machine.write("etc/ssl/other.pem", second.pem)
+    machine.settle()
+    file.write_bytes(second.pem)
+    other.unlink()
+    machine.write("opt/new/app.pem", first.pem)
+    machine.sweep()
+    changes = machine.take_changes()
+    assert paths(changes) == {"/etc/ssl/site.pem", "/opt/new/app.pem"}
+    assert [change.gone_reason for change in changes if change.row is None] == ["removed"]
+    assert set(machine.places()) == {"/etc/ssl/site.pem", "/opt/new/app.pem"}
+
+
+def test_a_change_of_mode_is_a_change_of_facts(machine: Machine) -> None:
+    file = machine.write("etc/ssl/site.key", Leaf("a.example").key_pem)
+    file.chmod(0o600)
+    machine.settle()
+    file.chmod(0o644)
+    machine.sweep()
+    changes = machine.take_changes()
+    assert [change.cause for change in changes] == [Cause.FACTS]
+    assert machine.places()["/etc/ssl/site.key"].facts.mode == 0o644
+
+
+def test_a_file_that_no_longer_holds_anything_is_gone(machine: Machine) -> None:
+    file = machine.write("etc/ssl/site.pem", Leaf("a.example").pem)
+    machine.settle()
+    file.write_bytes(b"the certificate moved to another place, see the wiki\n" * 3)
+    machine.sweep()
+    assert [change.gone_reason for change in machine.take_changes()] == ["holds-nothing"]
+    assert machine.places() == {}
+
+
+def test_a_removed_tree_takes_its_places_with_it(machine: Machine) -> None:
+    machine.write("srv/a/b/c/site.pem", Leaf("a.example").pem)
+    machine.write("srv/a/b/site.pem", Leaf("b.example").pem)
+    machine.write("srv/ab/site.pem", Leaf("c.example").pem)
+    machine.settle()
+    shutil.rmtree(machine.root / "srv/a")
+    machine.sweep()
+    assert set(machine.places()) == {"/srv/ab/site.pem"}
+    assert len(machine.take_changes()) == 2
+
+
+def test_a_renamed_tree_moves_its_places(machine: Machine) -> None:
+    machine.write("srv/old/x/site.pem", Leaf("a.example").pem)
+    machine.settle()
+    (machine.root / "srv/old").rename(machine.root / "srv/new")
+    machine.sweep()
+    assert set(machine.places()) == {"/srv/new/x/site.pem"}
+
+
+def renew(machine: Machine, leaf: Leaf, number: int) -> None:
+    machine.write(f"etc/letsencrypt/archive/a.example/fullchain{number}.pem", leaf.pem)
+    machine.write(f"etc/letsencrypt/archive/a.example/privkey{number}.pem", leaf.key_pem)
+    live = machine.root / "etc/letsencrypt/live/a.example"
+    live.mkdir(parents=True, exist_ok=True)
+    for name in ("fullchain", "privkey"):
+        fresh = live / f"{name}.new"
+        fresh.symlink_to(f"../../archive/a.example/{name}{number}.pem")
+        fresh.rename(live / f"{name}.pem")
+
+
+def test_a_certbot_renewal_is_one_change_at_the_live_place(machine: Machine) -> None:
+    renew(machine, Leaf("a.example"), 1)
+    machine.settle()
+    renew(machine, Leaf("a.example"), 2)
+    machine.sweep()
+    live = "/etc/letsencrypt/live/a.example/fullchain.pem"
+    changes = [
+        place_of(change.row)
+        for change in machine.take_changes()
+        if change.row is not None and place_of(change.row).path.decode() == live
+    ]
+    assert len(changes) == 1
+    assert changes[0].target == b"/etc/letsencrypt/archive/a.example/fullchain2.pem"
+    places = machine.places()
+    assert places[live].use == "live"
+    assert places["/etc/letsencrypt/archive/a.example/fullchain1.pem"].use == "retained"
+    assert places[live].manifest != (
+        places["/etc/letsencrypt/archive/a.example/fullchain1.pem"].manifest
+    )
+
+
+def test_a_swap_of_a_directory_link_changes_what_leaf_links_lead_to(machine: Machine) -> None:
+    for number in (1, 2):
+        machine.write(f"vol/..2026_0{number}/tls.crt", Leaf(f"{number}.example").pem)
+    (machine.root / "vol/..data").symlink_to("..2026_01")
+    (machine.root / "vol/tls.crt").symlink_to("..data/tls.crt")
+    machine.settle()
+    before = machine.places()["/vol/tls.crt"]
+    (machine.root / "vol/..new").symlink_to("..2026_02")
+    (machine.root / "vol/..new").rename(machine.root / "vol/..data")
+    machine.sweep()
+    after = machine.places()["/vol/tls.crt"]
+    assert after.manifest != before.manifest
+    assert after.target == b"/vol/..2026_02/tls.crt"
+
+
+def test_a_link_that_leads_nowhere_any_more_is_gone(machine: Machine) -> None:
+    target = machine.write("srv/real.pem", Leaf("a.example").pem)
+    (machine.root / "etc/link.pem").symlink_to("../srv/real.pem")
+    machine.settle()
+    assert set(machine.places()) == {"/srv/real.pem", "/etc/link.pem"}
+    target.unlink()
+    machine.sweep()
+    assert machine.places() == {}
+
+
+def test_a_link_never_leads_out_of_the_root(machine: Machine, tmp_path: Path) -> None:
+    (tmp_path / "outside.pem").write_bytes(Leaf("outside.example").pem)
+    (machine.root / "etc/link.pem").symlink_to(tmp_path / "outside.pem")
+    (machine.root / "etc/up.pem").symlink_to("../../outside.pem")
+    machine.sweep()
+    assert machine.places() == {}
+
+
+def test_hard_links_are_two_places_of_one_file(machine: Machine) -> None:
+    file = machine.write("srv/a.pem", Leaf("a.example").pem)
+    (machine.root / "srv/b.pem").hardlink_to(file)
+    machine.sweep()
+    first, second = machine.places()["/srv/a.pem"], machine.places()["/srv/b.pem"]
+    assert first.file_id == second.file_id
+    assert first.manifest == second.manifest
+
+
+def test_a_sweep_that_is_stopped_takes_nothing_for_gone(machine: Machine) -> None:
+    for number in range(30):
+        machine.write(f"srv/{number:02}/site.pem", Leaf("a.example").pem)
+    machine.settle()
+    steps = iter(range(100))
+    result = machine.sweep(should_stop=lambda: next(steps) > 10)
+    assert not result.complete
+    assert len(machine.places()) == 30
+    assert machine.take_changes() == []
+
+
+def test_a_first_sweep_that_is_stopped_is_not_complete_and_goes_on_later(machine: Machine) -> None:
+    for number in range(30):
+        machine.write(f"srv/{number:02}/site.pem", Leaf(f"{number}.example").pem)
+    steps = iter(range(100))
+    machine.sweep(should_stop=lambda: next(steps) > 10)
+    assert not machine.state.complete
+    assert 0 < len(machine.places()) < 30
+    machine.sweep()
+    assert machine.state.complete
+    assert len(machine.places()) == 30
+
+
+def test_an_exclude_that_is_new_is_a_gap_and_nothing_is_gone(machine: Machine) -> None:
+    machine.write("srv/secret/site.pem", Leaf("a.example").pem)
+    machine.settle()
+    excluding = Config(
+        scan=ScanSettings(root=os.fsencode(machine.root), exclude=(b"/srv/secret",)),
+        state=machine.config.state,
+    )
+    machine.service.config = excluding
+    result = machine.sweep()
+    assert [gap.prefix for gap in result.coverage.gaps] == [b"/srv/secret"]
+    assert set(machine.places()) == {"/srv/secret/site.pem"}
+    assert machine.take_changes() == []
+
+
+@pytest.fixture
+def mounted(machine: Machine) -> Iterator[Path]:
+    """A directory of the machine with a file system of its own on it."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    point = machine.root / "data"
+    point.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "keycensus-test", str(point)], check=True)
+    yield point
+    subprocess.run(["umount", str(point)], check=False, capture_output=True)
+
+
+def test_an_unmounted_file_system_is_a_gap_and_nothing_is_gone(
+    machine: Machine, mounted: Path
+) -> None:
+    machine.write("data/tls/site.pem", Leaf("a.example").pem)
+    (machine.root / "etc/link.pem").symlink_to("../data/tls/site.pem")
+    machine.settle()
+    assert len(machine.places()) == 2
+    subprocess.run(["umount", str(mounted)], check=True)
+    for _ in range(2):
+        result = machine.sweep()
+        assert [(gap.prefix, gap.reason) for gap in result.coverage.gaps] == [
+            (b"/data", "unmounted")
+        ]
+        assert len(machine.places()) == 2
+        assert machine.take_changes() == []
+
+
+def test_a_mount_point_that_was_removed_takes_nothing_with_it(
+    machine: Machine, mounted: Path
+) -> None:
+    machine.write("data/tls/site.pem", Leaf("a.example").pem)
+    machine.settle()
+    subprocess.run(["umount", str(mounted)], check=True)
+    mounted.rmdir()
+    machine.sweep()
+    assert set(machine.places()) == {"/data/tls/site.pem"}
+
+
+def test_places_that_a_mount_covers_are_not_gone(machine: Machine) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    machine.write("data/site.pem", Leaf("a.example").pem)
+    machine.settle()
+    point = machine.root / "data"
+    subprocess.run(["mount", "-t", "tmpfs", "keycensus-test", str(point)], check=True)
+    try:
+        result = machine.sweep()
+    finally:
+        subprocess.run(["umount", str(point)], check=True)
+    assert [gap.reason for gap in result.coverage.gaps] == ["unmounted"]
+    assert set(machine.places()) == {"/data/site.pem"}
+    machine.sweep()
+    assert machine.take_changes() == []
+
+
+def test_a_file_that_was_written_while_it_was_read_is_read_again(machine: Machine) -> None:
+    file = machine.write("srv/site.pem", Leaf("old.example").pem)
+    stamp = file.stat().st_mtime_ns
+    machine.sweep()
+    fresh = Leaf("new.example").pem
+    file.write_bytes(fresh[: len(file.read_bytes())].ljust(len(file.read_bytes()), b"\n"))
+    os.utime(file, ns=(stamp, stamp))
+    machine.take_changes()
+    machine.sweep()
+    assert len(machine.take_changes()) == 1
+
+
+def test_what_could_be_read_once_keeps_its_content_when_it_can_not_be_read(
+    machine: Machine, tmp_path: Path
+) -> None:
+    leaf = Leaf("a.example")
+    file = machine.write("srv/site.pem", leaf.pem)
+    machine.settle()
+    manifest = machine.places()["/srv/site.pem"].manifest
+    file.chmod(0o000)
+    machine.state.close()
+    for path in [tmp_path, *tmp_path.rglob("*")]:
+        if not path.is_symlink() and path != file:
+            os.chown(path, 65534, 65534)
+    script = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from keycensus_agent.config import Config, ScanSettings, StateSettings\n"
+        "from keycensus_agent.reader.service import ReaderService\n"
+        "from keycensus_agent.reader.state import State\n"
+        "config = Config(scan=ScanSettings(root=sys.argv[1].encode()),"
+        " state=StateSettings(directory=Path(sys.argv[2])))\n"
+        "state = State.open(config.state_database)\n"
+        "print(ReaderService(config, state).sweep().complete)\n"
+        "state.close()\n"
+    )
+    if os.geteuid() != 0:
+        pytest.skip("another user is needed, so root is")
+    for parent in tmp_path.parents:
+        if parent.stat().st_uid == 0 and parent != Path("/"):
+            parent.chmod(parent.stat().st_mode | 0o011)
+    shell = ["python3", "-c", script, str(machine.root), str(machine.config.state.directory)]
+    import sys
+
+    shell[0] = sys.executable
+    done = subprocess.run(
+        shell, user=65534, group=65534, extra_groups=[], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == "True", done.stderr
+    machine.state = State.open(machine.config.state_database)
+    place = machine.places()["/srv/site.pem"]
+    assert (place.status, place.reason) == ("unreadable", "EACCES")
+    assert place.manifest == manifest
