@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
+from keycensus_agent.config_keys import KEYS
 from keycensus_collector.cli import command as collector_command
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -41,6 +42,20 @@ def missing(words: Iterator[str], text: str) -> list[str]:
 
 def test_every_command_and_option_of_the_collector_is_documented() -> None:
     assert missing(click_words(collector_command), read("docs/collector.md")) == []
+
+
+def test_every_configuration_key_of_the_agent_is_documented() -> None:
+    keys = (f"`{section}.{key}`" for section, table in KEYS.items() for key in table)
+    page = read("docs/agent.md")
+    assert [key for key in keys if key not in page] == []
+
+
+def test_every_configuration_key_of_the_collector_is_documented() -> None:
+    source = read("collector/src/keycensus_collector/config.py")
+    keys = re.findall(r'reader\.take\(\s*"(\w+)",\s*"(\w+)"', source)
+    assert len(keys) > 5
+    page = read("docs/collector.md")
+    assert [f"{section}.{key}" for section, key in keys if f"`{section}.{key}`" not in page] == []
 
 
 def test_the_two_commands_of_the_readme_can_be_made() -> None:
