@@ -105,6 +105,11 @@ def read_integer(element: Element) -> int:
     return int.from_bytes(content, "big", signed=True)
 
 
+def read_magnitude_bits(element: Element) -> int:
+    """Return the length in bits of an INTEGER read as unsigned, as careless writers mean it."""
+    return int.from_bytes(element.expect(INTEGER).content, "big").bit_length()
+
+
 def read_oid(element: Element) -> str:
     """Return an OBJECT IDENTIFIER in dotted form."""
     content = element.expect(OBJECT_IDENTIFIER).content

@@ -151,8 +151,9 @@ def _canonical(spki_der: bytes) -> bytes:
         return der.encode(der.SEQUENCE, _RSA_ALGORITHM + key.expect(der.BIT_STRING).encoded)
     if identifier == EC_PUBLIC_KEY and len(inside) == 2:
         point = _uncompressed(inside[1], der.read_bits(key))
-        bits = der.encode(der.BIT_STRING, b"\0" + point)
-        return der.encode(der.SEQUENCE, algorithm.encoded + bits)
+        if point is not None:
+            bits = der.encode(der.BIT_STRING, b"\0" + point)
+            return der.encode(der.SEQUENCE, algorithm.encoded + bits)
     return spki_der
 
 
@@ -163,17 +164,17 @@ def _two(element: der.Element) -> tuple[der.Element, der.Element]:
     return children[0], children[1]
 
 
-def _uncompressed(curve_oid: der.Element, point: bytes) -> bytes:
-    """Return the point as 04 || x || y (SEC 1, section 2.3.4)."""
+def _uncompressed(curve_oid: der.Element, point: bytes) -> bytes | None:
+    """Return a compressed point as 04 || x || y (SEC 1, section 2.3.4); None if it is none."""
     curve = CURVES.get(curve_oid.expect(der.OBJECT_IDENTIFIER).content)
     if curve is None or len(point) != 1 + curve.octets or point[0] not in {2, 3}:
-        return point
+        return None
     x = int.from_bytes(point[1:], "big")
     if x >= curve.p:
-        return point
+        return None
     y = _square_root((pow(x, 3, curve.p) + curve.a * x + curve.b) % curve.p, curve.p)
     if y is None:
-        return point
+        return None
     if y & 1 != point[0] & 1:
         y = curve.p - y
     return b"\x04" + point[1:] + y.to_bytes(curve.octets, "big")

@@ -18,6 +18,7 @@ from keycensus_collector.catalogue import der
 from keycensus_collector.catalogue.algorithms import (
     KEY_ALGORITHMS,
     KEY_PURPOSES,
+    OTHER_CURVES,
     SIGNATURE_ALGORITHMS,
 )
 from keycensus_collector.catalogue.facts import (
@@ -120,23 +121,27 @@ def _key_type(spki_der: bytes) -> tuple[str, int, str]:
     key = der.read_bits(children[1])
     if name == "rsa":
         modulus = der.read_whole(key, der.SEQUENCE).first_child()
-        return name, der.read_integer(modulus).bit_length(), ""
+        return name, der.read_magnitude_bits(modulus), ""
     if name in {"dsa", "dh"} and len(inside) > 1:
         prime = inside[1].expect(der.SEQUENCE).first_child()
-        return name, der.read_integer(prime).bit_length(), ""
+        return name, der.read_magnitude_bits(prime), ""
     if name == "ec" and len(inside) > 1:
-        return name, *_curve(inside[1], key)
+        return name, *_curve(inside[1])
     return name, bits, ""
 
 
-def _curve(parameters: der.Element, point: bytes) -> tuple[int, str]:
-    if parameters.tag != der.OBJECT_IDENTIFIER:
-        return 0, "explicit"
-    curve = CURVES.get(parameters.content)
-    if curve is not None:
-        return curve.p.bit_length(), curve.name
-    octets = len(point) - 1 if point[:1] in {b"\2", b"\3"} else (len(point) - 1) // 2
-    return max(octets, 0) * 8, der.read_oid(parameters)
+def _curve(parameters: der.Element) -> tuple[int, str]:
+    """Return bits and name of a curve: a named one, or explicit parameters (X9.62)."""
+    if parameters.tag == der.OBJECT_IDENTIFIER:
+        curve = CURVES.get(parameters.content)
+        if curve is not None:
+            return curve.p.bit_length(), curve.name
+        oid = der.read_oid(parameters)
+        name, bits = OTHER_CURVES.get(oid, (oid, 0))
+        return bits, name
+    field = list(parameters.expect(der.SEQUENCE).children())[1:2]
+    prime = list(field[0].expect(der.SEQUENCE).children())[1:2] if field else []
+    return (der.read_magnitude_bits(prime[0]) if prime else 0), "explicit"
 
 
 def parse_certificate(data: bytes) -> CertificateFacts:

@@ -1,0 +1,171 @@
+"""How many places and hosts hold a certificate or a private key: the folded columns.
+
+Counted through manifests: a CA bundle on ten thousand hosts is one manifest, so its places are
+counted once, not once for each of its certificates.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from sqlalchemy import Connection, Table, bindparam, case, func, select, union, update
+
+from keycensus_collector.fold.chunks import chunked
+from keycensus_collector.store.engine import upsert
+from keycensus_collector.store.schema import (
+    certificate,
+    manifest_entry,
+    manifest_part,
+    place,
+    public_key,
+)
+
+
+class Counts(NamedTuple):
+    """Places that hold something now, by use, and the hosts that they are on."""
+
+    live_places: int = 0
+    retained_places: int = 0
+    hosts: int = 0
+
+
+def fold_counts(
+    connection: Connection,
+    certificates: Iterable[bytes],
+    private_keys: Iterable[bytes],
+    now_ms: int,
+) -> None:
+    """Count anew and write the folded columns of these certificates and keys."""
+    keys = sorted(private_keys)
+    _add_claimed_keys(connection, keys, now_ms)
+    for table, kind, hashes in (
+        (certificate, "certificate", sorted(certificates)),
+        (public_key, "private-key", keys),
+    ):
+        for chunk in chunked(hashes):
+            _write(connection, table, count_places(connection, kind, chunk), now_ms)
+
+
+def count_places(
+    connection: Connection, kind: str, artifacts: Iterable[bytes]
+) -> dict[bytes, Counts]:
+    """Return the counts of artifacts of one kind as the places are now."""
+    holders: dict[bytes, set[bytes]] = {artifact: set() for artifact in artifacts}
+    direct = select(manifest_entry.c.artifact, manifest_entry.c.manifest).where(
+        manifest_entry.c.artifact.in_(list(holders)), manifest_entry.c.kind == kind
+    )
+    in_parts = (
+        select(manifest_entry.c.artifact, manifest_part.c.manifest)
+        .join(manifest_part, manifest_part.c.part == manifest_entry.c.manifest)
+        .where(manifest_entry.c.artifact.in_(list(holders)), manifest_entry.c.kind == kind)
+    )
+    for row in connection.execute(union(direct, in_parts)):
+        holders[row.artifact].add(row.manifest)
+    groups: dict[frozenset[bytes], list[bytes]] = defaultdict(list)
+    for artifact, manifests in holders.items():
+        groups[frozenset(manifests)].append(artifact)
+    single = _single(connection, [next(iter(group)) for group in groups if len(group) == 1])
+    counted: dict[bytes, Counts] = {}
+    for group, members in groups.items():
+        if len(group) == 1:
+            counts = single.get(next(iter(group)), Counts())
+        else:
+            counts = _several(connection, sorted(group))
+        counted |= dict.fromkeys(members, counts)
+    return counted
+
+
+_LIVE = func.coalesce(func.sum(case((place.c.use != "retained", 1), else_=0)), 0)
+_RETAINED = func.coalesce(func.sum(case((place.c.use == "retained", 1), else_=0)), 0)
+_HOSTS = func.count(place.c.host_no.distinct())
+
+
+def _single(connection: Connection, manifests: list[bytes]) -> dict[bytes, Counts]:
+    """Count the places of each manifest by itself."""
+    rows = connection.execute(
+        select(place.c.manifest, _LIVE, _RETAINED, _HOSTS)
+        .where(place.c.manifest.in_(manifests), place.c.gone_ms.is_(None))
+        .group_by(place.c.manifest)
+    )
+    return {row[0]: Counts(row[1], row[2], row[3]) for row in rows}
+
+
+def _several(connection: Connection, manifests: list[bytes]) -> Counts:
+    """Count the places of these manifests together; a host that has several counts once."""
+    live = retained = 0
+    hosts: set[int] = set()
+    for chunk in chunked(manifests):
+        rows = connection.execute(
+            select(place.c.host_no, _LIVE, _RETAINED)
+            .where(place.c.manifest.in_(chunk), place.c.gone_ms.is_(None))
+            .group_by(place.c.host_no)
+        )
+        for host_no, lives, kept in rows:
+            hosts.add(host_no)
+            live, retained = live + lives, retained + kept
+    return Counts(live, retained, len(hosts))
+
+
+def _write(connection: Connection, table: Table, counted: dict[bytes, Counts], now_ms: int) -> None:
+    key = table.primary_key.columns[0]
+    connection.execute(
+        update(table)
+        .where(key == bindparam("artifact"))
+        .values(
+            live_places=bindparam("live"),
+            retained_places=bindparam("retained"),
+            hosts=bindparam("on_hosts"),
+            folded_ms=now_ms,
+        ),
+        [
+            {
+                "artifact": artifact,
+                "live": counts.live_places,
+                "retained": counts.retained_places,
+                "on_hosts": counts.hosts,
+            }
+            for artifact, counts in counted.items()
+        ],
+    )
+
+
+def _add_claimed_keys(connection: Connection, keys: list[bytes], now_ms: int) -> None:
+    """Make rows for private keys whose public half never came, by what their entries claim."""
+    for chunk in chunked(keys):
+        known = select(public_key.c.key_id).where(public_key.c.key_id == manifest_entry.c.artifact)
+        rows = connection.execute(
+            select(
+                manifest_entry.c.artifact,
+                func.max(manifest_entry.c.algorithm).label("algorithm"),
+                func.max(manifest_entry.c.bits).label("bits"),
+                func.max(manifest_entry.c.curve).label("curve"),
+            )
+            .where(
+                manifest_entry.c.artifact.in_(chunk),
+                manifest_entry.c.kind == "private-key",
+                ~known.exists(),
+            )
+            .group_by(manifest_entry.c.artifact)
+        ).all()
+        if rows:
+            connection.execute(
+                upsert(connection, public_key).on_conflict_do_nothing(),
+                [
+                    {
+                        "key_id": row.artifact,
+                        "algorithm": row.algorithm,
+                        "bits": row.bits,
+                        "curve": row.curve,
+                        "problem": "its public half was not received; algorithm as claimed",
+                        "catalogue_version": 0,
+                        "first_seen_ms": now_ms,
+                        "live_places": 0,
+                        "retained_places": 0,
+                        "hosts": 0,
+                        "folded_ms": 0,
+                    }
+                    for row in rows
+                ],
+            )

@@ -1,0 +1,130 @@
+"""The limited child: what kills it costs one blob, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fakes.pki import issue
+
+from keycensus_collector.catalogue.facts import CertificateFacts
+from keycensus_collector.catalogue.parse import CAPS, CERTIFICATE, CRL, CSR, SPKI
+from keycensus_collector.catalogue.parser import COMMAND, CatalogueParser
+
+ROOT = issue("Root", is_ca=True)
+LEAF = issue("leaf.example", issuer=ROOT, sans=("leaf.example",))
+
+
+@pytest.fixture
+def parser() -> Iterator[CatalogueParser]:
+    with CatalogueParser() as parser:
+        yield parser
+
+
+def test_facts_come_back_as_they_were_read(parser: CatalogueParser) -> None:
+    facts = parser.parse(CERTIFICATE, LEAF.der)
+    assert isinstance(facts, CertificateFacts)
+    assert facts.names[0].value == "leaf.example"
+    assert facts.key.key_id
+    assert not facts.self_signed
+    for kind in (SPKI, CSR, CRL):
+        assert parser.parse(kind, b"nonsense").problem
+    assert parser.lost == 0
+
+
+def test_self_signed_is_judged_by_the_signature(parser: CatalogueParser) -> None:
+    forged = bytearray(ROOT.der)
+    forged[-1] ^= 1
+    for data, expected in ((ROOT.der, True), (bytes(forged), False)):
+        facts = parser.parse(CERTIFICATE, data)
+        assert isinstance(facts, CertificateFacts)
+        assert facts.self_signed is expected
+
+
+def test_an_issuer_is_one_whose_key_signed(parser: CatalogueParser) -> None:
+    impostor = issue("Root", is_ca=True)
+    assert parser.is_issued_by(LEAF.der, ROOT.der) is True
+    assert parser.is_issued_by(LEAF.der, impostor.der) is False
+    assert parser.is_issued_by(LEAF.der, LEAF.der) is None
+    assert parser.is_issued_by(b"nonsense", ROOT.der) is None
+
+
+def test_a_killed_child_is_replaced_and_the_blob_read_again(parser: CatalogueParser) -> None:
+    parser.parse(CERTIFICATE, LEAF.der)
+    child = parser._child
+    assert child is not None
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    assert parser.parse(CERTIFICATE, LEAF.der).problem == ""
+    assert parser.lost == 1
+
+
+def test_a_blob_that_kills_the_child_twice_is_kept_with_that_reason(tmp_path: Path) -> None:
+    program = tmp_path / "child.py"
+    program.write_text("import os, signal; os.read(0, 1); os.kill(os.getpid(), signal.SIGSEGV)")
+    with CatalogueParser((sys.executable, str(program))) as parser:
+        assert parser.parse(CERTIFICATE, LEAF.der) == CertificateFacts(problem="crash")
+        assert parser.is_issued_by(LEAF.der, ROOT.der) is None
+        assert parser.lost == 4
+
+
+def test_a_blob_that_hangs_the_child_ends_at_the_limit(tmp_path: Path) -> None:
+    program = tmp_path / "child.py"
+    program.write_text("import time; time.sleep(60)")
+    with CatalogueParser((sys.executable, str(program)), seconds=0.2) as parser:
+        assert parser.parse(CERTIFICATE, LEAF.der) == CertificateFacts(problem="limit")
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ("raise SystemExit(70)", "limit"),
+        ("s.sendall(b'\\xff\\xff\\xff\\xff')", "crash"),
+        ("s.sendall((9).to_bytes(4,'big') + b'{\"a\": 12}')", "crash"),
+        (
+            'h=b\'{"parts": [], "facts": {"type": "key"}}\'; s.sendall(len(h).to_bytes(4,\'big\')+h)',
+            "crash",
+        ),
+        ("h=b'{\"parts\": []}'; s.sendall(len(h).to_bytes(4,'big')+h)", "crash"),
+    ],
+)
+def test_what_a_taken_over_child_says_is_checked(tmp_path: Path, body: str, problem: str) -> None:
+    program = tmp_path / "child.py"
+    program.write_text(
+        f"import socket; s = socket.socket(fileno=0)\nwhile True:\n    s.recv(1 << 20); {body}\n"
+    )
+    with CatalogueParser((sys.executable, str(program))) as parser:
+        assert parser.parse(SPKI, b"x").problem == problem
+
+
+def test_a_blob_over_its_cap_is_not_given_to_the_child() -> None:
+    with CatalogueParser(("/nonexistent",)) as parser:
+        facts = parser.parse(CERTIFICATE, bytes(CAPS[CERTIFICATE] + 1))
+        assert "too big" in facts.problem
+
+
+def test_the_child_has_no_core_no_files_and_bounded_memory(parser: CatalogueParser) -> None:
+    parser.parse(CERTIFICATE, LEAF.der)
+    assert parser._child is not None
+    limits = Path(f"/proc/{parser._child.pid}/limits").read_text()
+    soft = {line[:26].strip(): line[26:].split()[0] for line in limits.splitlines()[1:]}
+    assert soft["Max core file size"] == "0"
+    assert soft["Max file size"] == "0"
+    assert soft["Max open files"] == "3"
+    assert soft["Max address space"] == str(512 * 1024 * 1024)
+    assert int(soft["Max cpu time"]) < 60
+    assert len(list(Path(f"/proc/{parser._child.pid}/fd").iterdir())) == 3
+
+
+def test_the_child_ends_when_its_parent_goes() -> None:
+    parser = CatalogueParser(COMMAND)
+    parser.parse(CERTIFICATE, LEAF.der)
+    child = parser._child
+    assert child is not None
+    assert parser._socket is not None
+    parser._socket.close()
+    assert child.wait(timeout=10) == 0
