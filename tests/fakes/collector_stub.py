@@ -34,6 +34,8 @@ DEPLOYMENT = "test"
 _DER = serialization.Encoding.DER
 _PEM = serialization.Encoding.PEM
 
+_Context = grpc.aio.ServicerContext[Any, Any]
+
 
 def base64url(value: bytes) -> str:
     return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
@@ -188,13 +190,13 @@ class CollectorStub:
         ).public_bytes(_DER)
 
 
-async def _refuse(context: Any, reason: str, text: str) -> NoReturn:
+async def _refuse(context: _Context, reason: str, text: str) -> NoReturn:
     await context.abort(grpc.StatusCode.PERMISSION_DENIED, text, (("keycensus-reason", reason),))
     raise AssertionError("abort raises")
 
 
-def _peer(context: Any) -> x509.Certificate:
-    pem: bytes = context.auth_context()["x509_pem_cert"][0]
+def _peer(context: _Context) -> x509.Certificate:
+    (pem,) = context.auth_context()["x509_pem_cert"]
     return x509.load_pem_x509_certificate(pem)
 
 
@@ -202,8 +204,8 @@ class _Enrolment(enrolment_pb2_grpc.EnrolmentServicer):
     def __init__(self, stub: CollectorStub) -> None:
         self.stub = stub
 
-    async def Enrol(  # type: ignore[override] # noqa: N802 - gRPC's name
-        self, request: enrolment_pb2.EnrolRequest, context: Any
+    async def Enrol(  # noqa: N802 - gRPC's name
+        self, request: enrolment_pb2.EnrolRequest, context: _Context
     ) -> enrolment_pb2.EnrolResponse:
         stub = self.stub
         stub.enrol_requests.append(request)
@@ -231,8 +233,8 @@ class _Enrolment(enrolment_pb2_grpc.EnrolmentServicer):
             report_address=f":{stub.report_port}",
         )
 
-    async def Recover(  # type: ignore[override] # noqa: N802 - gRPC's name
-        self, request: enrolment_pb2.RecoverRequest, context: Any
+    async def Recover(  # noqa: N802 - gRPC's name
+        self, request: enrolment_pb2.RecoverRequest, context: _Context
     ) -> enrolment_pb2.EnrolResponse:
         self.stub.recover_requests.append(request)
         if self.stub.recover_refused:
@@ -257,8 +259,8 @@ class _Agents(report_pb2_grpc.AgentsServicer):
     def __init__(self, stub: CollectorStub) -> None:
         self.stub = stub
 
-    async def Renew(  # type: ignore[override] # noqa: N802 - gRPC's name
-        self, request: enrolment_pb2.RenewRequest, context: Any
+    async def Renew(  # noqa: N802 - gRPC's name
+        self, request: enrolment_pb2.RenewRequest, context: _Context
     ) -> enrolment_pb2.RenewResponse:
         if self.stub.renewal_refused:
             await _refuse(context, self.stub.renewal_refused, "not now")
@@ -268,16 +270,16 @@ class _Agents(report_pb2_grpc.AgentsServicer):
             trust=self.stub.trust(),
         )
 
-    async def Leave(  # type: ignore[override] # noqa: N802 - gRPC's name
-        self, request: enrolment_pb2.LeaveRequest, context: Any
+    async def Leave(  # noqa: N802 - gRPC's name
+        self, request: enrolment_pb2.LeaveRequest, context: _Context
     ) -> enrolment_pb2.LeaveResponse:
         if self.stub.leave_refused:
             await _refuse(context, self.stub.leave_refused, "who?")
         self.stub.leave_reasons.append(request.reason)
         return enrolment_pb2.LeaveResponse()
 
-    async def Report(  # type: ignore[override] # noqa: N802 - gRPC's name
-        self, request_iterator: AsyncIterator[report_pb2.ReportRequest], context: Any
+    async def Report(  # noqa: N802 - gRPC's name
+        self, request_iterator: AsyncIterator[report_pb2.ReportRequest], context: _Context
     ) -> AsyncIterator[report_pb2.ReportResponse]:
         """Answer hello with hello-ack and every batch with its ack."""
         stub = self.stub

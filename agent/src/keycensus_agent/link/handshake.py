@@ -147,8 +147,10 @@ def _await_first_word(tls: ssl.SSLSocket, address: Address) -> None:
     except OSError as error:
         raise _explained(error, address, _FIRST_WORD_SECONDS) from error
     raise LinkError(
-        f"{address} ended the connection after the TLS handshake: it may be no collector, or one "
-        "that is just stopping; check the port and try again",
+        f"{address} ended the connection after the TLS handshake without a word: it does not take "
+        "this agent's certificate (was its authority replaced? then `keycensus-agent leave "
+        "--force` and enrol again), it is just stopping, or it is no collector: check the port, "
+        "try again, see its log",
         reason="tls",
     )
 
