@@ -25,6 +25,7 @@ from keycensus_collector.authority.authority import anchor, from_ms
 from keycensus_collector.clock import Clock
 from keycensus_collector.config import Configuration
 from keycensus_collector.errors import AuthorityError, StoreError, UsageError
+from keycensus_collector.files import make_private_directory
 from keycensus_collector.store.engine import Store
 from keycensus_collector.store.schema import authority_certificate, deployment
 from keycensus_collector.store.sqlite import database_path
@@ -110,6 +111,13 @@ def set_up(
     if target.exists():
         raise StoreError(f"{target} is there already; nothing was changed")
     now_ms = clock.now_ms()
+    try:
+        make_private_directory(configuration.state_directory)
+    except OSError as error:
+        raise StoreError(
+            f"{configuration.state_directory} can't be made: {error.strerror}; run this as root, "
+            "or name another directory with --state-dir"
+        ) from error
     authority = _authority(configuration, name, company, now_ms)
     unfinished = target.with_name(target.name + ".init")
     for leftover in ("", "-wal", "-shm", ".lock"):

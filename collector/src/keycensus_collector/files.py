@@ -6,12 +6,18 @@ import os
 from pathlib import Path
 
 
+def make_private_directory(path: Path) -> None:
+    """Make `path` with mode 0700 where there is nothing yet; its parents as the umask says."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.mkdir(mode=0o700, exist_ok=True)
+
+
 def write_private(path: Path, data: bytes) -> None:
     """Write `data` to `path`, mode 0600, so that a crash leaves the old file or the new one.
 
     Directories that are missing are made with mode 0700. Raises OSError.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_directory(path.parent)
     temporary = path.with_name(path.name + ".new")
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
