@@ -1,0 +1,201 @@
+"""What the demo does, step by step, and what must be true in the end: the demo is a test too."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from demo.issuing import SampleAuthority, make_authority
+from demo.processes import DemoError, Processes, Running
+from demo.sample_hosts import LINEAGE, WILDCARD, build_sample_hosts, renew_lineage
+from demo.shell import Shell, heading, say
+
+COLLECTOR = "keycensus-collector"
+AGENT = "keycensus-agent"
+CLIENT = "keycensus"
+READY_SECONDS = 60
+# The scan of this machine with a cold cache; the sample servers take a second.
+SCAN_SECONDS = 900
+CHANGE_SECONDS = 120
+POLL_SECONDS = 0.25
+
+
+@dataclass(slots=True)
+class Story:
+    """The demo. `work` is its folder, `shell` runs commands, `processes` what stays up."""
+
+    work: Path
+    shell: Shell
+    processes: Processes
+    _addresses: dict[str, Any] = field(default_factory=dict)
+    _agents: dict[str, Running] = field(default_factory=dict)
+    _hosts: dict[str, Path] = field(default_factory=dict)
+
+    def tell(self) -> None:
+        """Do everything; DemoError if something fails or an answer is wrong."""
+        now = datetime.now(UTC).replace(microsecond=0)
+        heading("1  Four sample servers")
+        authority = self._build_hosts(now)
+        heading("2  A collector with its own CA, on SQLite")
+        self._start_collector()
+        heading("3  Five agents: this machine and the sample servers")
+        self._start_agents()
+        self._wait_until_complete()
+        heading("4  What do we have, and where")
+        self._ask()
+        heading("5  A certificate is renewed on web-1")
+        self._renew(authority)
+
+    def tell_where_to_look(self) -> None:
+        """Print how to go on by hand."""
+        heading("The demo stays up until Ctrl-C. In another terminal:")
+        say(f"cd {self.shell.directory}")
+        for name, value in self.shell.variables.items():
+            say(f"export {name}={value}")
+        say('export PATH="$PWD/.venv/bin:$PATH"')
+        say("keycensus certs")
+        say("keycensus keys")
+        say("keycensus hosts")
+        say(
+            f"ls {self._relative(self.work)}/hosts     # change something; agents sweep each minute"
+        )
+        say(f"tail -f {self._relative(self.work)}/logs/*.log")
+
+    # --- 1, 2, 3: what there is -----------------------------------------------------------------
+
+    def _build_hosts(self, now: datetime) -> SampleAuthority:
+        authority = make_authority("Example", now)
+        self._hosts = build_sample_hosts(self.work / "hosts", authority, now)
+        say(
+            "web-1   nginx; Let's Encrypt's live/ and archive/, expires in 25 days; a wildcard pair"
+        )
+        say("app-1   Tomcat; a Java key store that expires in 9 days, and a locked PKCS#12")
+        say("db-1    PostgreSQL; a private key that everyone can read; an SSH key")
+        say("old-1   Apache; expired, RSA 1024, SHA-1; a forgotten key; the same wildcard pair")
+        say(f"Their file systems are below {self._relative(self.work / 'hosts')}/.")
+        return authority
+
+    def _start_collector(self) -> None:
+        state, anywhere = self.work / "collector", "127.0.0.1:0"
+        config = self._relative(state / "collector.toml")
+        state.mkdir()
+        self.shell.show(
+            *(COLLECTOR, "init", "--config", config, "--state-dir", self._relative(state)),
+            *("--deployment", "demo", "--name", "localhost", "--name", "127.0.0.1"),
+            *("--listen-enrol", anywhere, "--listen-report", anywhere, "--listen-web", anywhere),
+            *("--admin-token-file", self._relative(self.work / "admin.token")),
+        )
+        ready = state / "ready.json"
+        arguments = ("serve", "--config", config, "--ready-file", self._relative(ready))
+        say(f"\n$ {COLLECTOR} {' '.join(arguments)} &")
+        self.processes.start(
+            "collector", self.shell.command(COLLECTOR, *arguments), self.shell.environment()
+        )
+        self._wait(ready.exists, READY_SECONDS, "the collector to listen")
+        self._addresses = json.loads(ready.read_text())
+        say(f"listening: {self._addresses}")
+
+    def _start_agents(self) -> None:
+        here = socket.gethostname()
+        first = True
+        for name, root in {here: Path("/"), **self._hosts}.items():
+            self._start_agent(name, root, show=first)
+            first = False
+
+    def _start_agent(self, name: str, root: Path, *, show: bool) -> None:
+        folder = self.work / "agents" / name
+        folder.mkdir(parents=True, mode=0o700)
+        config, token = folder / "agent.toml", folder / "token"
+        config.write_text(_agent_configuration(root, folder / "state", self.work))
+        collector = ("--config", self._relative(self.work / "collector" / "collector.toml"))
+        run = self.shell.show if show else self.shell.quiet
+        run(COLLECTOR, "token", "create", "--output-file", self._relative(token), *collector)
+        settings = ("--config", self._relative(config))
+        address = ("--collector", str(self._addresses["enrol"]))
+        run(AGENT, "enrol", *address, "--token-file", self._relative(token), *settings)
+        if show:
+            say(f"\n$ {AGENT} run {' '.join(settings)} &")
+        self._agents[name] = self.processes.start(
+            f"agent-{name}",
+            self.shell.command(AGENT, "run", *settings),
+            self.shell.environment(),
+        )
+        say(f"{name}: enrolled, and its agent runs")
+
+    def _wait_until_complete(self) -> None:
+        begun, known = time.monotonic(), set[str]()
+        url = f"https://{self._addresses['web']}"
+        admin = self._relative(self.work / "admin.token")
+        anchor = self._relative(self.work / "collector" / "authority")
+        self.shell.show(CLIENT, "login", url, "--token-file", admin, "--ca", anchor)
+
+        def complete() -> bool:
+            for host in self.shell.ask(CLIENT, "hosts"):
+                if host["complete"] and host["name"] not in known:
+                    known.add(host["name"])
+                    say(f"{host['name']}: swept whole, {time.monotonic() - begun:.1f} s")
+            return len(known) == len(self._agents)
+
+        self._wait(complete, SCAN_SECONDS, "every agent's first sweep")
+
+    # --- 4, 5: what it answers ------------------------------------------------------------------
+
+    def _ask(self) -> None:
+        self.shell.show(CLIENT, "summary")
+        self.shell.show(CLIENT, "certs", "--expiring-within", "30d")
+        self.shell.show(CLIENT, "keys", "--without-certificate")
+        wildcard = self.shell.ask(CLIENT, "certs", "--name", WILDCARD)
+        self._must(len(wildcard) == 1, "one wildcard certificate, on two hosts")
+        self.shell.show(CLIENT, "where", wildcard[0]["key_id"])
+
+    def _renew(self, authority: SampleAuthority) -> None:
+        renewed = renew_lineage(self._hosts["web-1"], authority, datetime.now(UTC))
+        fingerprint = renewed.fingerprint(SHA256()).hex()
+        begun = time.monotonic()
+        say(f"{LINEAGE}: new files in archive/, links in live/ turned, as certbot does it.")
+        say("A timer would sweep within a minute; SIGHUP asks for a sweep at once.")
+        os.kill(self._agents["web-1"].process.pid, signal.SIGHUP)
+        self._wait(
+            lambda: bool(self._live_places(fingerprint)), CHANGE_SECONDS, "the new certificate"
+        )
+        say(f"At the collector after {time.monotonic() - begun:.1f} s:")
+        self.shell.show(CLIENT, "where", fingerprint)
+        self.shell.show(CLIENT, "show", fingerprint)
+
+    def _live_places(self, fingerprint: str) -> list[str]:
+        places = self.shell.ask(CLIENT, "where", fingerprint)
+        return [place["path"] for place in places if "/live/" in place["path"]]
+
+    def _must(self, truth: bool, what: str) -> None:  # noqa: FBT001 - reads as a sentence
+        if not truth:
+            raise DemoError(f"an answer is wrong: expected {what}")
+
+    def _wait(self, done: Callable[[], bool], seconds: float, what: str) -> None:
+        deadline = time.monotonic() + seconds
+        while not done():
+            self.processes.check()
+            if time.monotonic() > deadline:
+                raise DemoError(f"waited {seconds:.0f} s for {what}")
+            time.sleep(POLL_SECONDS)
+
+    def _relative(self, path: Path) -> str:
+        return str(path.relative_to(self.shell.directory))
+
+
+def _agent_configuration(root: Path, state: Path, work: Path) -> str:
+    """Return the agent's TOML. This machine's agent stays out of the sample servers' files."""
+    exclude = f"exclude = [{json.dumps(str(work))}]\n" if root == Path("/") else ""
+    return (
+        f"[scan]\nroot = {json.dumps(str(root))}\n{exclude}"
+        f"[state]\ndirectory = {json.dumps(str(state))}\n"
+        "[sweep]\ninterval_seconds = 60\nstart_delay_seconds = 0\ncpu_share = 1.0\n"
+    )
