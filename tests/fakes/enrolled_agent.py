@@ -6,6 +6,7 @@ import datetime as dt
 from pathlib import Path
 
 from fakes.collector_stub import CollectorStub
+
 from keycensus_agent.config import CollectorSettings, Config, StateSettings
 from keycensus_agent.host_facts import MachinePrints, machine_prints
 from keycensus_agent.link.enrol import Enrolment, enrol

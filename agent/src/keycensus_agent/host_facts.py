@@ -7,18 +7,21 @@ the reader may not have. All of it is a claim; the collector decides nothing by 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import platform
 import re
 import socket
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from keycensus_agent import __version__
 
-# Enough for any of the small files read here; a longer one is cut, not refused.
-_READ_LIMIT = 1 << 20
+# Enough for any of the small files read here (4 MiB); a longer one is cut, not refused.
+_PIECE_BYTES = 1 << 16
+_PIECE_LIMIT = 64
 _ADDRESS_LIMIT = 256
 _TEXT_LIMIT = 255
 
@@ -134,11 +137,16 @@ def _read(root: bytes, name: bytes) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except (OSError, ValueError):
         return b""
-    with os.fdopen(descriptor, "rb") as file:
-        try:
-            return file.read(_READ_LIMIT) or b""
-        except OSError:
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return b""
+        # Files of /proc come in pieces.
+        pieces = iter(lambda: os.read(descriptor, _PIECE_BYTES), b"")
+        return b"".join(itertools.islice(pieces, _PIECE_LIMIT))
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)
 
 
 def _text(root: bytes, name: bytes) -> str:

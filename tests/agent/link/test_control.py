@@ -4,9 +4,9 @@ import datetime as dt
 from pathlib import Path
 
 import pytest
-
 from fakes.collector_stub import CollectorStub, running_collector
 from fakes.enrolled_agent import enrolled
+
 from keycensus_agent.errors import LinkError, RefusedError
 from keycensus_agent.host_facts import machine_prints
 from keycensus_agent.link.control import Route, recover, renew, say_goodbye

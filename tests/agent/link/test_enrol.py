@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-
 from fakes.collector_stub import CollectorStub, ThrowAwayAuthority, running_collector
 from fakes.enrolled_agent import config_in, enrol_at
+
 from keycensus_agent.errors import IdentityError, LinkError, RefusedError, UsageError
 from keycensus_agent.host_facts import MachinePrints, machine_prints
 from keycensus_agent.link.identity import IdentityStore
@@ -145,7 +145,7 @@ async def test_a_server_certificate_for_another_name_is_explained(tmp_path: Path
     async with running_collector(
         CollectorStub(authority=authority), server_identity=identity
     ) as stub:
-        with pytest.raises(LinkError, match='not for the name "127.0.0.1"'):
+        with pytest.raises(LinkError, match=r'not for the name "127.0.0.1"'):
             await enrol_at(stub, config_in(tmp_path))
 
 

@@ -6,7 +6,6 @@ import ssl
 from pathlib import Path
 
 import pytest
-
 from fakes.collector_stub import ThrowAwayAuthority, running_collector
 from fakes.tcp_servers import (
     free_port,
@@ -16,6 +15,7 @@ from fakes.tcp_servers import (
     tcp_server,
     tls_handler,
 )
+
 from keycensus_agent.address import Address
 from keycensus_agent.errors import LinkError
 from keycensus_agent.link.handshake import explain, presented_chain
@@ -52,7 +52,7 @@ def test_an_unknown_name_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    with pytest.raises(LinkError, match='the name "nowhere.invalid" is not known') as caught:
+    with pytest.raises(LinkError, match=r'the name "nowhere.invalid" is not known') as caught:
         presented_chain(Address("nowhere.invalid", 8441), None, timeout=1)
     assert caught.value.reason == "unreachable"
 
@@ -71,7 +71,7 @@ def test_a_server_that_says_nothing_is_not_waited_for() -> None:
 
 def test_a_server_with_old_tls_only_is_refused_and_told_so(tmp_path: Path) -> None:
     handler = tls_handler(*ThrowAwayAuthority().issue_server("x.test"), tmp_path, old=True)
-    with tcp_server(handler) as port, pytest.raises(LinkError, match="older than 1.2") as caught:
+    with tcp_server(handler) as port, pytest.raises(LinkError, match=r"older than 1\.2") as caught:
         probe(port)
     assert caught.value.reason == "tls"
 

@@ -5,9 +5,9 @@ import datetime as dt
 from pathlib import Path
 
 import pytest
-
 from fakes.collector_stub import running_collector
 from fakes.enrolled_agent import enrolled
+
 from keycensus_agent.errors import IdentityError, StorageError
 from keycensus_agent.host_facts import MachinePrints, machine_prints
 from keycensus_agent.link.certificate import key_to_pem, new_key

@@ -3,9 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from fakes.collector_stub import CollectorStub, running_collector
 from fakes.enrolled_agent import config_in, enrolled
+
 from keycensus_agent.errors import LinkError
 from keycensus_agent.host_facts import MachinePrints, machine_prints
 from keycensus_agent.link.identity import IdentityStore

@@ -3,10 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from fakes.collector_stub import running_collector
 from fakes.enrolled_agent import config_in, enrol_at
 from fakes.tcp_servers import connect_proxy, free_port, hangs_up, tcp_server
+
 from keycensus_agent.address import Address
 from keycensus_agent.errors import LinkError
 from keycensus_agent.link.proxy import choose_proxy, connect
@@ -82,9 +82,9 @@ def test_a_proxy_that_refuses_is_quoted() -> None:
 
 def test_a_proxy_that_is_not_there_or_hangs_up_is_named() -> None:
     proxy = choose_proxy(COLLECTOR, f"http://127.0.0.1:{free_port()}", {})
-    with pytest.raises(LinkError, match="the proxy 127.0.0.1"):
+    with pytest.raises(LinkError, match=r"the proxy 127\.0\.0\.1"):
         connect(COLLECTOR, proxy, 2)
     with tcp_server(hangs_up) as port:
         proxy = choose_proxy(COLLECTOR, f"http://127.0.0.1:{port}", {})
-        with pytest.raises(LinkError, match="the proxy 127.0.0.1"):
+        with pytest.raises(LinkError, match=r"the proxy 127\.0\.0\.1"):
             connect(COLLECTOR, proxy, 2)

@@ -3,8 +3,8 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-
 from fakes.collector_stub import base64url
+
 from keycensus_agent.errors import UsageError
 from keycensus_agent.link.token import parse_token
 

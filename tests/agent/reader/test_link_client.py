@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from fakes.collector_stub import CollectorStub, ThrowAwayAuthority, running_collector
 from fakes.enrolled_agent import enrolled
 from fakes.tcp_servers import connect_proxy, says_nothing, tcp_server
+
 from keycensus_agent.errors import LinkError
 from keycensus_agent.host_facts import machine_prints
 from keycensus_agent.link.identity import IdentityStore
@@ -40,6 +40,10 @@ async def received(connection: Connection, kind: FrameKind) -> bytes:
     assert frame is not None
     assert frame[0] is kind, frame
     return frame[1]
+
+
+def of_process(link: Connection, name: str) -> bytes:
+    return Path(f"/proc/{link.pid}/{name}").read_bytes()
 
 
 async def closed(connection: Connection) -> dict[str, Any]:
@@ -85,7 +89,7 @@ async def test_a_thousand_messages_pass_both_ways_in_order(
             # All are sent before any answer is taken: neither side may wait for ever.
             for sequence in range(1, 1001):
                 link.send(FrameKind.MESSAGE, batch(sequence, padding=2000))
-            answers = []
+            answers: list[int] = []
             while len(answers) < 1000:
                 frame = link.receive(PATIENCE)
                 assert frame is not None
@@ -252,7 +256,7 @@ async def test_reports_go_through_a_proxy_whose_password_is_not_in_argv(
         proxy = f"http://user:hunter2@127.0.0.1:{port}"
         with LinkClient.spawn(store.path, proxy=proxy) as link:
             await received(link, FrameKind.OPEN)
-            command = Path(f"/proc/{link.pid}/cmdline").read_bytes()
+            command = of_process(link, "cmdline")
     assert len(seen) == 1
     assert b"hunter2" not in command
 
@@ -263,8 +267,8 @@ async def test_the_link_has_only_the_environment_that_it_needs(
     monkeypatch.setenv("DATABASE_PASSWORD", "hunter2")
     with await started(stub, tmp_path) as link:
         await received(link, FrameKind.OPEN)
-        environment = Path(f"/proc/{link.pid}/environ").read_bytes()
-        limits = Path(f"/proc/{link.pid}/limits").read_text()
+        environment = of_process(link, "environ")
+        limits = of_process(link, "limits").decode()
     assert b"hunter2" not in environment
     core = next(line for line in limits.splitlines() if line.startswith("Max core file size"))
     assert core.split()[4:6] == ["0", "0"]
