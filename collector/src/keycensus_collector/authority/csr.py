@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import TypeGuard
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
 from keycensus_collector.authority.authority import AgentPublicKey
+from keycensus_collector.authority.peer import UNREADABLE
 from keycensus_collector.errors import Refusal
 
 # An RSA 8192 request is 2 KiB; more is not asked for in earnest.
@@ -41,7 +42,7 @@ def requested_key(request: bytes) -> RequestedKey:
     try:
         parsed = x509.load_der_x509_csr(request)
         public_key = parsed.public_key()
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except UNREADABLE:
         raise Refusal("malformed", "the certificate request can't be read") from None
     if not _is_strong(public_key):
         raise Refusal(
@@ -49,7 +50,7 @@ def requested_key(request: bytes) -> RequestedKey:
         )
     try:
         signed = parsed.is_signature_valid
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except UNREADABLE:
         signed = False
     if not signed:
         raise Refusal("malformed", "the certificate request is not signed with its own key")

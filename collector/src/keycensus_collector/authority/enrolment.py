@@ -14,13 +14,13 @@ from dataclasses import dataclass
 
 import structlog
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from sqlalchemy import Connection
 
 from keycensus_collector.authority import tokens
 from keycensus_collector.authority.convert import certificate_chain, claims_of, trust_bundle
 from keycensus_collector.authority.csr import requested_key, verify
 from keycensus_collector.authority.issuing import Issued, Issuing
+from keycensus_collector.authority.peer import UNREADABLE
 from keycensus_collector.authority.refusals import CallContext, answered
 from keycensus_collector.clock import Clock
 from keycensus_collector.errors import Refusal
@@ -150,6 +150,6 @@ def _certificate(der: bytes) -> x509.Certificate:
     try:
         certificate = x509.load_der_x509_certificate(der)
         certificate.public_key()
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except UNREADABLE:
         raise Refusal("malformed", "the certificate can't be read") from None
     return certificate

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from keycensus_collector.authority.authority import AUTHORITY_LIFETIME, BACKDATED, spki
+from keycensus_collector.authority.peer import UNREADABLE
 from keycensus_collector.errors import AuthorityError
 from keycensus_collector.files import write_private
 
@@ -132,7 +133,7 @@ def _read_certificates(file: Path) -> list[x509.Certificate]:
         certificates = x509.load_pem_x509_certificates(_read(file))
         for certificate in certificates:
             spki(certificate)
-    except (ValueError, UnsupportedAlgorithm):
+    except UNREADABLE:
         raise AuthorityError(
             f"{file} holds no certificate that can be read; give the CA's certificate as PEM"
         ) from None
@@ -186,7 +187,7 @@ def _chain(certificates: list[x509.Certificate], file: Path) -> tuple[x509.Certi
 def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+    except (*UNREADABLE, InvalidSignature):
         return False
     return True
 
@@ -203,7 +204,7 @@ def _check_authority(certificate: x509.Certificate, file: Path, now: datetime) -
         )
     try:
         extensions = certificate.extensions
-    except ValueError:
+    except UNREADABLE:
         raise AuthorityError(f"{name} has extensions that can't be read") from None
     constraints = _value(extensions, x509.BasicConstraints)
     if constraints is None or not constraints.ca:

@@ -14,12 +14,23 @@ from typing import Any
 
 import grpc
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 from sqlalchemy import Connection, select, update
 
 from keycensus_collector.errors import Refusal
 from keycensus_collector.store.engine import Store
 from keycensus_collector.store.schema import agent, agent_certificate
+
+# What the library raises on certificates and requests that it can't read, at any accessor.
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +77,11 @@ def presented_by(context: grpc.aio.ServicerContext[Any, Any], deployment: str) -
     pem = b"".join(context.auth_context().get("x509_pem_cert", ()))
     if not pem:
         raise Refusal("unknown", "this port needs the client certificate of an enrolled agent")
-    return read_certificate(x509.load_pem_x509_certificate(pem), deployment)
+    try:
+        certificate = x509.load_pem_x509_certificate(pem)
+    except UNREADABLE:
+        raise Refusal("unknown", "the client certificate can't be read") from None
+    return read_certificate(certificate, deployment)
 
 
 def read_certificate(certificate: x509.Certificate, deployment: str) -> Presented:
@@ -76,7 +91,7 @@ def read_certificate(certificate: x509.Certificate, deployment: str) -> Presente
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         uris = names.get_values_for_type(x509.UniformResourceIdentifier)
         serial = serial_text(certificate.serial_number)
-    except (ValueError, x509.ExtensionNotFound):
+    except (*UNREADABLE, x509.ExtensionNotFound):
         uris, serial = [], ""
     if len(uris) != 1 or not uris[0].startswith(prefix):
         raise Refusal(

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from keycensus_collector.authority.authority import Authority, issue_server_certificate
+from keycensus_collector.authority.peer import UNREADABLE
 from keycensus_collector.errors import AuthorityError
 from keycensus_collector.files import write_private
 
@@ -78,7 +79,7 @@ def _load(directory: Path) -> ServerIdentity | None:
         key = load_pem_private_key(key_pem, None)
         if key.public_key() != certificate.public_key():
             return None
-    except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
+    except (OSError, *UNREADABLE):
         return None
     return ServerIdentity(key_pem, chain_pem, certificate)
 
@@ -92,7 +93,7 @@ def _is_good(
     try:
         certificate.verify_directly_issued_by(authority.chain[0])
         stated = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
+    except (*UNREADABLE, InvalidSignature, x509.ExtensionNotFound):
         return False
     return {str(name.value) for name in stated} == {_normal(name) for name in names}
 
