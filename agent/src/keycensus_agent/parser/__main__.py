@@ -12,7 +12,6 @@ from typing import BinaryIO
 
 from keycensus_agent.parser import pipe, sandbox
 from keycensus_agent.parser.dispatch import parse
-from keycensus_agent.parser.exit_status import OUT_OF_MEMORY
 from keycensus_agent.parser.findings import Hint
 
 
@@ -30,7 +29,7 @@ def main() -> int:
             _write(answers, pipe.encode_answer(parsed))
     except MemoryError:
         # Nothing in here can be relied on now; the reader judges by the status.
-        os._exit(OUT_OF_MEMORY)
+        os._exit(pipe.OUT_OF_MEMORY)
     except BrokenPipeError:
         os._exit(0)
     return 0

@@ -56,7 +56,9 @@ _ENCODINGS = {
 _TEXT_NAMES = {0x81: "email:", 0x82: "", 0x86: "uri:"}
 _USER_PRINCIPAL_NAME = "1.3.6.1.4.1.311.20.2.3"
 _ESCAPED = re.compile(r'([,+"\\<>;]|^[ #]|[ ]$)')
-_TIME = re.compile(r"(\d{12})(\d\d)?(?:\.\d+)?(Z|[+-]\d{4})?")
+_TIME = re.compile(
+    r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)?(?:\.\d+)?(?:Z|([+-])(\d\d)(\d\d))?", re.ASCII
+)
 
 
 def name_text(data: bytes, name: der.Element) -> str:
@@ -148,11 +150,12 @@ def time_text(data: bytes, element: der.Element) -> str:
     match = _TIME.fullmatch(text)
     if not match:
         return ""
-    minutes, seconds, zone = match.groups()
-    offset = zone if zone and zone != "Z" else "+0000"
+    year, month, day, hour, minute, second, sign, *offset = match.groups()
+    numbers = (int(part) for part in (year, month, day, hour, minute, second or 0))
+    ahead = dt.timedelta(hours=int(offset[0] or 0), minutes=int(offset[1] or 0))
     try:
-        moment = dt.datetime.strptime(f"{minutes}{seconds or '00'}{offset}", "%Y%m%d%H%M%S%z")
-        utc = moment.astimezone(dt.UTC)
+        local = dt.datetime(*numbers, tzinfo=dt.UTC)
+        utc = local + ahead if sign == "-" else local - ahead
     except (ValueError, OverflowError):
         return ""
     return utc.replace(tzinfo=None).isoformat() + "Z"

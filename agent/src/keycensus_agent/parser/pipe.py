@@ -28,6 +28,8 @@ from keycensus_agent.model import (
 )
 
 PREFIX_BYTES = 8
+# Exit status of a child that ran out of memory, so that the reader can say so.
+OUT_OF_MEMORY = 77
 # The longest file, and room for what is made of it.
 ATTACHMENTS_LIMIT = 64 * 1024 * 1024
 HEADER_LIMIT = 64 * 1024 * 1024

@@ -24,6 +24,7 @@ from keycensus_agent.parser.findings import Found, opaque_key, private_key
 from keycensus_agent.parser.key_id import EC_PUBLIC_KEY, RSA_ENCRYPTION, RSASSA_PSS
 from keycensus_agent.parser.public_key import (
     DSA,
+    algorithm_name,
     dsa_spki,
     ec_spki,
     raw_spki,
@@ -68,8 +69,9 @@ def read_private_key(data: bytes, member: bytes = b"", *, encrypted: bool = Fals
     except der.DerError:
         raise MalformedKeyError("malformed-private-key") from None
     if isinstance(spki, str):
-        reason = "unknown-curve" if spki == EC_PUBLIC_KEY else "unknown-algorithm"
-        return opaque_key("ec" if spki == EC_PUBLIC_KEY else spki, member, reason)
+        name = algorithm_name(spki)
+        known = "unknown-curve" if spki == EC_PUBLIC_KEY else "no-public-half"
+        return opaque_key(name, member, "unknown-algorithm" if name == spki else known)
     return private_key(spki, member, encrypted=encrypted)
 
 

@@ -62,10 +62,11 @@ def key_facts(spki: bytes) -> KeyFacts:
     try:
         return _facts(spki, name, parameters, key)
     except der.DerError:
-        return KeyFacts(_name(name))
+        return KeyFacts(algorithm_name(name))
 
 
-def _name(oid: str) -> str:
+def algorithm_name(oid: str) -> str:
+    """Return a key algorithm's name, or the dotted OID itself if it is not known."""
     if oid in {RSA_ENCRYPTION, RSASSA_PSS}:
         return "rsa"
     if oid in _DIFFIE_HELLMAN:
@@ -90,7 +91,7 @@ def _facts(spki: bytes, name: str, parameters: der.Element | None, key: der.Elem
         return KeyFacts("dh", _magnitude_bits(spki, prime))
     if name in _FIXED:
         return KeyFacts(*_FIXED[name])
-    return KeyFacts(_name(name))
+    return KeyFacts(algorithm_name(name))
 
 
 def _curve_facts(spki: bytes, parameters: der.Element) -> KeyFacts:

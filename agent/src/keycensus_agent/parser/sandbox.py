@@ -6,12 +6,13 @@ everything that may be needed was imported. Source: setrlimit(2), prctl(2).
 
 from __future__ import annotations
 
+import codecs
 import ctypes
 import resource
 
-# Address space, not memory in use: libraries map about 250 MB of it, and the largest file with what
-# is made of it takes some 150 MB more.
-ADDRESS_SPACE_BYTES = 768 * 1024 * 1024
+# Address space: the process starts with 45 MB of it, and the largest file with what is made of it
+# takes some 150 MB more.
+ADDRESS_SPACE_BYTES = 384 * 1024 * 1024
 # Pipes, and nothing more. The limit counts what is open already.
 _OPEN_FILES = 3
 # Seconds of processor time for one file: the costliest honest one, a keystore with a million
@@ -20,8 +21,14 @@ CPU_SECONDS = 8
 _PR_SET_DUMPABLE = 4
 
 
+# Codecs that names and aliases may need: Python imports each from a file at its first use.
+_CODECS = ("ascii", "latin-1", "utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32-be")
+
+
 def enter() -> None:
     """Give up core dumps, tracing by others, files, and memory beyond the limit, for good."""
+    for codec in _CODECS:
+        codecs.lookup(codec)
     for limit, value in (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, 0),

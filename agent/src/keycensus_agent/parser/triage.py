@@ -78,7 +78,9 @@ def triage(head: bytes, size: int) -> Triage:
 
 
 def _is_der(head: bytes, size: int) -> bool:
-    """Tell whether a SEQUENCE with a length that fits the file starts it."""
+    """Tell whether a SEQUENCE with a length that fits the file starts it, or a cut certificate."""
+    if head[1:2] == b"\x82" and head[4:6] == b"\x30\x82":
+        return True
     if len(head) < 4:
         return False
     length = head[1]

@@ -34,13 +34,16 @@ _EXPONENTS = range(65_537, 1 << 33)
 
 
 def recognise(data: bytes, hint: Hint) -> Confidence:
-    """Tell by a whole SEQUENCE at the start that begins as certificates and keys do."""
-    del hint
+    """Tell by a whole SEQUENCE at the start that begins as certificates and keys do.
+
+    One that breaks off may be the rest of a certificate, if the file's name says so.
+    """
     try:
         outer = der.read(data, 0, len(data))
         first = der.read(data, outer.body, outer.body_end)
     except der.DerError:
-        return Confidence.NO
+        broken = data[:1] == b"\x30" and hint.suffix.decode("latin-1") in SUFFIXES
+        return Confidence.MAYBE if broken else Confidence.NO
     sure = outer.tag == der.SEQUENCE and first.tag in {der.SEQUENCE, der.INTEGER}
     return Confidence.SURE if sure else Confidence.NO
 

@@ -155,8 +155,8 @@ def _read(
         data = binascii.a2b_base64(text)
     except binascii.Error:
         raise _BlockError("bad-base64") from None
-    if b"DEK-Info" in headers and block.label in _PLAIN_KEYS:
-        return [read_legacy_key(headers[b"DEK-Info"], data, request.passwords)]
+    if b"ENCRYPTED" in headers.get(b"Proc-Type", b"") and block.label in _PLAIN_KEYS:
+        return [read_legacy_key(headers.get(b"DEK-Info", b""), data, request.passwords)]
     return _READERS[block.label](_Payload(block, data, request, budget, problems))
 
 

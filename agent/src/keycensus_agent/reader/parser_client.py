@@ -1,0 +1,329 @@
+"""The reader's side of the parser: starts the child, feeds it, and outlives it.
+
+Reader side. The child parses hostile bytes and may hang, die or lie: it is given a wall-clock limit
+per file, a file that ends it twice is reported as such and the others lose nothing, and what it
+says is decoded strictly. Pipelined without threads: neither side ever waits for a full pipe.
+
+1. `submit` queues a file; files go down the pipe in order, up to a number of bytes in flight.
+2. Answers come back in order; each belongs to the oldest file that the child has.
+3. If the child ends, the oldest file is the one it was on: it is sent again alone, in a fresh child,
+   and the files behind it after that. If it ends that child too, the file gets a status.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from keycensus_agent.errors import ParserError
+from keycensus_agent.model import Parsed, Status
+from keycensus_agent.parser import pipe
+from keycensus_agent.reader.passwords import NO_PASSWORDS, PasswordFile
+
+# What pipes take at once if the kernel lets them: fewer switches between the processes.
+_PIPE_BYTES = 1024 * 1024
+_READ_BYTES = 256 * 1024
+_EXIT_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class ParserLimits:
+    """Bounds on the child. Seconds are wall-clock; the child bounds its own processor time."""
+
+    bytes_in_flight: int = 8 * 1024 * 1024
+    # Longer than the child's own limit of processor time, so that a busy machine is not blamed on
+    # the file.
+    seconds_per_file: float = 30.0
+    start_seconds: float = 30.0
+    idle_seconds: float = 5.0
+    strikes: int = 2
+
+
+@dataclass(slots=True, repr=False)
+class _Job:
+    ticket: int
+    request: pipe.ParseRequest
+    strikes: int = 0
+
+
+class _Child:
+    """One parser process with its pipes and what is half read and half written."""
+
+    def __init__(self, command: tuple[str, ...]) -> None:
+        try:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                bufsize=0,
+                cwd="/",
+                env={"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin"},
+            )
+        except OSError as error:
+            raise ParserError(f"can't start the parser {command[0]}: {error.strerror}") from error
+        stdin, stdout = self.process.stdin, self.process.stdout
+        if stdin is None or stdout is None:
+            raise ParserError("the parser was started without its pipes")
+        self.stdin, self.stdout = stdin, stdout
+        for end in (stdin, stdout):
+            os.set_blocking(end.fileno(), False)
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(end.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        self.ready = False
+        self.output: deque[memoryview] = deque()
+        self.input = bytearray()
+
+    def send(self, request: pipe.ParseRequest) -> None:
+        self.output.extend(memoryview(part) for part in pipe.encode_request(request) if part)
+
+    def write(self) -> None:
+        """Write as much as the pipe takes; BrokenPipeError if the child is gone."""
+        while self.output:
+            try:
+                written = os.write(self.stdin.fileno(), self.output[0])
+            except BlockingIOError:
+                return
+            if written == len(self.output[0]):
+                self.output.popleft()
+            else:
+                self.output[0] = self.output[0][written:]
+
+    def read(self) -> bool:
+        """Read what there is; false at the end of the stream."""
+        try:
+            piece = os.read(self.stdout.fileno(), _READ_BYTES)
+        except BlockingIOError:
+            return True
+        self.input += piece
+        return bool(piece)
+
+    def next_answer(self) -> tuple[bytes, bytes] | None:
+        """Take one whole frame from what was read: header and attachments."""
+        if len(self.input) < pipe.PREFIX_BYTES:
+            return None
+        header_size, attachment_size = pipe.frame_sizes(bytes(self.input[: pipe.PREFIX_BYTES]))
+        middle = pipe.PREFIX_BYTES + header_size
+        end = middle + attachment_size
+        if len(self.input) < end:
+            return None
+        with memoryview(self.input) as view:
+            frame = bytes(view[pipe.PREFIX_BYTES : middle]), bytes(view[middle:end])
+        del self.input[:end]
+        return frame
+
+    def end(self, *, kill: bool) -> int:
+        """End the process, and return its status as `Popen.returncode`."""
+        if kill:
+            self.process.kill()
+        self.stdin.close()
+        self.stdout.close()
+        try:
+            return self.process.wait(_EXIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
+
+
+class ParserClient:
+    """Parses files in a child process. Not for several threads.
+
+    `passwords` gives the candidates for each path; `details` asks for what people want to see.
+    `command` and `clock` (seconds, monotonic) are for tests.
+    """
+
+    def __init__(
+        self,
+        limits: ParserLimits | None = None,
+        *,
+        passwords: PasswordFile | None = None,
+        details: bool = False,
+        command: tuple[str, ...] = (sys.executable, "-I", "-B", "-m", "keycensus_agent.parser"),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._limits = limits or ParserLimits()
+        self._passwords = passwords or NO_PASSWORDS
+        self._details = details
+        self._command = command
+        self._clock = clock
+        self._child: _Child | None = None
+        self._waiting: deque[_Job] = deque()
+        self._sent: deque[_Job] = deque()
+        self._done: list[tuple[int, Parsed]] = []
+        self._bytes = 0
+        self._progress_at = 0.0
+        self._failed_starts = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def in_flight(self) -> int:
+        """Number of files submitted whose result was not handed out yet."""
+        return len(self._waiting) + len(self._sent) + len(self._done)
+
+    def submit(self, ticket: int, data: bytes, name: bytes) -> None:
+        """Queue the bytes of the file at path `name`; its result comes with `ticket`.
+
+        Waits while too many bytes are in flight. ParserError if the child can't be started.
+        """
+        while self._bytes and self._bytes + len(data) > self._limits.bytes_in_flight:
+            self._step(wait=True)
+        request = pipe.ParseRequest(name, data, self._passwords.passwords_for(name), self._details)
+        self._waiting.append(_Job(ticket, request))
+        self._bytes += len(data)
+        self._step(wait=False)
+
+    def results(self, *, wait: bool) -> list[tuple[int, Parsed]]:
+        """Return the results that are there, oldest first.
+
+        With `wait`, at least one if any file is in flight. ParserError as `submit`.
+        """
+        self._step(wait=False)
+        while wait and not self._done and (self._waiting or self._sent):
+            self._step(wait=True)
+        done, self._done = self._done, []
+        return done
+
+    def close_if_idle(self, now: float) -> None:
+        """End the child if it had nothing to do for a while; `now` is by the client's clock."""
+        idle = not self._waiting and not self._sent
+        if self._child and idle and now - self._progress_at >= self._limits.idle_seconds:
+            self._child.end(kill=False)
+            self._child = None
+
+    def close(self) -> None:
+        """End the child at once. What is still in flight is forgotten."""
+        busy = bool(self._waiting or self._sent)
+        if self._child:
+            self._child.end(kill=busy)
+            self._child = None
+        self._waiting.clear()
+        self._sent.clear()
+        self._done.clear()
+        self._bytes = 0
+
+    def _step(self, *, wait: bool) -> None:
+        """Move bytes in both directions, once; with `wait`, after something can be moved."""
+        if not self._waiting and not self._sent:
+            return
+        child = self._child
+        if child is None:
+            child = self._child = _Child(self._command)
+            self._progress_at = self._clock()
+        self._feed(child)
+        self._exchange(child, wait=wait)
+
+    def _feed(self, child: _Child) -> None:
+        """Hand waiting files to the child; one that ended a child before goes alone."""
+        while self._waiting:
+            job = self._waiting[0]
+            alone = job.strikes or (self._sent and self._sent[0].strikes)
+            if self._sent and alone:
+                return
+            if not self._sent and child.ready:
+                self._progress_at = self._clock()
+            self._sent.append(self._waiting.popleft())
+            child.send(job.request)
+
+    def _exchange(self, child: _Child, *, wait: bool) -> None:
+        left = self._deadline(child) - self._clock()
+        if left <= 0:
+            self._ended(child, "limit-time")
+            return
+        reading, writing = _wait_for(child, left if wait else 0.0)
+        try:
+            if writing:
+                child.write()
+        except BrokenPipeError:
+            # The child is gone; what it still said is in the other pipe.
+            child.output.clear()
+        if not reading:
+            return
+        alive = child.read()
+        try:
+            self._take_answers(child)
+        except pipe.FrameError:
+            self._ended(child, "crash")
+            return
+        if not alive:
+            self._ended(child, "")
+
+    def _deadline(self, child: _Child) -> float:
+        limits = self._limits
+        return self._progress_at + (
+            limits.seconds_per_file if child.ready else limits.start_seconds
+        )
+
+    def _take_answers(self, child: _Child) -> None:
+        while frame := child.next_answer():
+            parsed = pipe.decode_answer(*frame)
+            self._progress_at = self._clock()
+            if parsed is None:
+                child.ready = True
+                self._failed_starts = 0
+                continue
+            if not self._sent:
+                raise pipe.FrameError("an answer to nothing")
+            self._finish(self._sent.popleft(), parsed)
+
+    def _finish(self, job: _Job, parsed: Parsed) -> None:
+        self._bytes -= len(job.request.data)
+        self._done.append((job.ticket, parsed))
+
+    def _ended(self, child: _Child, reason: str) -> None:
+        """Deal with a child that ended or must end: judge the file it was on, keep the others."""
+        status = child.end(kill=bool(reason))
+        self._child = None
+        if not child.ready:
+            self._failed_starts += 1
+            if self._failed_starts >= self._limits.strikes:
+                raise ParserError(
+                    f"the parser does not start (status {status}): "
+                    f"run `{' '.join(self._command)}` to see why"
+                )
+        elif self._sent:
+            culprit = self._sent[0]
+            culprit.strikes += 1
+            if culprit.strikes >= self._limits.strikes:
+                self._sent.popleft()
+                outcome = Parsed("", Status.MALFORMED, reason or _reason(status))
+                self._finish(culprit, outcome)
+        self._waiting.extendleft(reversed(self._sent))
+        self._sent.clear()
+
+
+def _wait_for(child: _Child, seconds: float) -> tuple[bool, bool]:
+    """Return whether the child can be read from and written to, waiting at most so long."""
+    with selectors.PollSelector() as selector:
+        selector.register(child.stdout, selectors.EVENT_READ)
+        if child.output:
+            selector.register(child.stdin, selectors.EVENT_WRITE)
+        ready = {key.fileobj for key, _ in selector.select(seconds)}
+    return child.stdout in ready, child.stdin in ready
+
+
+def _reason(status: int) -> str:
+    """Return the stable word for how a child ended."""
+    if status == pipe.OUT_OF_MEMORY:
+        return "limit-memory"
+    return "limit-cpu" if status == -signal.SIGXCPU else "crash"
