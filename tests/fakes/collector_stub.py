@@ -48,8 +48,10 @@ def _name(text: str) -> x509.Name:
 class ThrowAwayAuthority:
     """A CA for one test."""
 
-    def __init__(self, name: str = "test root") -> None:
-        self.key = ec.generate_private_key(ec.SECP256R1())
+    def __init__(
+        self, name: str = "test root", *, key: ec.EllipticCurvePrivateKey | None = None
+    ) -> None:
+        self.key = key or ec.generate_private_key(ec.SECP256R1())
         now = dt.datetime.now(dt.UTC)
         self.certificate = (
             x509.CertificateBuilder()
@@ -191,7 +193,11 @@ class CollectorStub:
 
 
 async def _refuse(context: _Context, reason: str, text: str) -> NoReturn:
-    await context.abort(grpc.StatusCode.PERMISSION_DENIED, text, (("keycensus-reason", reason),))
+    await context.abort(
+        grpc.StatusCode.PERMISSION_DENIED,
+        text,
+        (("keycensus-reason", reason), ("keycensus-retry-after", "7")),
+    )
     raise AssertionError("abort raises")
 
 

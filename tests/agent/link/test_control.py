@@ -47,7 +47,9 @@ async def test_an_expired_certificate_is_recovered_by_proof_of_its_key(tmp_path:
     assert store.load(machine_prints()).chain == recovered.chain
 
 
-@pytest.mark.parametrize(("refusal", "reason"), [("expired", "expired"), ("banned", "refused")])
+@pytest.mark.parametrize(
+    ("refusal", "reason"), [("expired", "expired"), ("too-late", "expired"), ("banned", "refused")]
+)
 async def test_a_refused_recovery_says_since_when_and_what_to_do(
     tmp_path: Path, refusal: str, reason: str
 ) -> None:

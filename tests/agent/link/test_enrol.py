@@ -176,7 +176,10 @@ async def test_a_server_certificate_out_of_time_is_explained_with_the_clock(
         ("token-expired", "has expired"),
         ("token-unknown", "does not know this token"),
         ("token-revoked", "was revoked"),
+        ("weak-key", "upgrade the collector"),
         ("unsupported-key", "upgrade the collector"),
+        ("clock", "more than an hour"),
+        ("malformed", "upgrade the older"),
         ("upgrade", "upgrade keycensus-agent"),
         ("something-new", "ask who runs the collector"),
     ],
@@ -190,6 +193,7 @@ async def test_a_refused_token_says_why_and_what_to_do(
             await enrol_at(stub, config_in(tmp_path), token)
 
     assert caught.value.refusal == worth
+    assert caught.value.retry_after_seconds == 7
     assert caught.value.exit_status == 3
     assert token.split(".")[2] not in str(caught.value)
 

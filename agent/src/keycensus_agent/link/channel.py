@@ -27,13 +27,16 @@ from keycensus_agent.text import safe_text
 READY_TIMEOUT_SECONDS: Final = 20.0
 # For one call; enrolment may wait for the collector's database.
 CALL_TIMEOUT_SECONDS: Final = 30.0
-# Trailing metadata in which a collector puts the stable word of a refusal.
+# Trailing metadata in which a collector puts the stable word of a refusal, and the wait (seconds).
 REASON_METADATA: Final = "keycensus-reason"
+RETRY_METADATA: Final = "keycensus-retry-after"
 
 _Response = TypeVar("_Response")
 
 _MESSAGE_LIMIT = 4 * 1024 * 1024
 _TEXT_LIMIT = 500
+# A collector may ask for patience, but not for silence.
+_RETRY_LIMIT_SECONDS = 86400
 
 # FAULTS 4.1: without keepalive a dead peer is noticed after hours; retries are ours to decide.
 _OPTIONS: Final[tuple[tuple[str, int | str], ...]] = (
@@ -75,6 +78,13 @@ _WHAT_TO_DO: Final = {
         "this agent's certificate expired too long ago to be renewed: "
         "`keycensus-agent leave --force`, then enrol again"
     ),
+    "too-late": (
+        "this agent's certificate expired too long ago to be renewed: "
+        "`keycensus-agent leave --force`, then enrol again"
+    ),
+    "clock": "this host's clock is more than an hour from the collector's: set it, and try again",
+    "malformed": "the collector can't read what this agent sent: upgrade the older of the two",
+    "weak-key": "the collector does not take this agent's kind of key: upgrade the collector",
     "unsupported-key": "the collector does not take this agent's kind of key: upgrade the collector",
     "upgrade": "this agent is too old for the collector: upgrade keycensus-agent",
     "busy": "the collector is busy; the agent comes back by itself",
@@ -151,10 +161,13 @@ async def answered(call: Awaitable[_Response], address: Address) -> _Response:
 def explained_status(error: grpc.aio.AioRpcError, address: Address) -> LinkError:
     """Return a failed call's status as an error for people."""
     details = safe_text((error.details() or "")[:_TEXT_LIMIT])
-    reason = _reason(error)
+    metadata = _trailing(error)
+    reason = metadata.get(REASON_METADATA, "")
     code = error.code()
     if reason:
-        return refused(reason, details)
+        wait = metadata.get(RETRY_METADATA, "")
+        seconds = int(wait) if wait.isascii() and wait.isdigit() else 0
+        return refused(reason, details, retry_after_seconds=min(seconds, _RETRY_LIMIT_SECONDS))
     if code in {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}:
         return refused("", details)
     if code is grpc.StatusCode.UNIMPLEMENTED:
@@ -189,8 +202,6 @@ def refused(reason: str, text: str, *, retry_after_seconds: int = 0) -> RefusedE
     )
 
 
-def _reason(error: grpc.aio.AioRpcError) -> str:
-    for name, value in error.trailing_metadata() or ():
-        if name == REASON_METADATA:
-            return value if isinstance(value, str) else ""
-    return ""
+def _trailing(error: grpc.aio.AioRpcError) -> dict[str, str]:
+    pairs = error.trailing_metadata() or ()
+    return {name: value for name, value in pairs if isinstance(value, str)}
