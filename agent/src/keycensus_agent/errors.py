@@ -6,6 +6,7 @@
     ├── StorageError                      agent.storage             3
     │   ├── StateNewerError               agent.state.newer         3
     │   ├── StateBusyError                agent.state.busy          3
+    │   ├── StateDamagedError             agent.state.damaged       3
     │   └── StorageFullError              agent.storage.full        3
     ├── ParserError                       agent.parser              3
     ├── IdentityError                     agent.identity            3
@@ -58,6 +59,12 @@ class StateBusyError(StorageError):
     """Another agent process holds the state."""
 
     error_id = "agent.state.busy"
+
+
+class StateDamagedError(StorageError):
+    """The state was found damaged while it was used; the next start puts it aside by itself."""
+
+    error_id = "agent.state.damaged"
 
 
 class StorageFullError(StorageError):

@@ -13,6 +13,7 @@ from keycensus_agent.errors import UsageError
 from keycensus_agent.logs import set_up_logs
 from keycensus_agent.reader.service import ReaderService
 from keycensus_agent.reader.state import State
+from keycensus_agent.reader.status_file import StatusBoard
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -61,7 +62,9 @@ def _once(service: ReaderService) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     service.should_stop = lambda: stopped[0]
+    board = StatusBoard(service)
     result = service.sweep()
+    board.swept(result)
     counters = result.coverage.counters
     print(
         f"swept in {result.seconds:.1f} s: {counters.get('files', 0)} files,"
@@ -70,8 +73,11 @@ def _once(service: ReaderService) -> int:
     )
     if stopped[0]:
         print("stopped before the end; what was seen is stored", file=sys.stderr)
+        board.write()
         return 0
     outcome = service.converse()
+    board.talked(outcome)
+    board.write()
     if not outcome.ok:
         print(
             f"keycensus-agent: not reported ({outcome.reason}): {outcome.text}"

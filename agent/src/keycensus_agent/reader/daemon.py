@@ -13,16 +13,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any
 
 import structlog
 
 from keycensus_agent import __version__
 from keycensus_agent.config import Config
-from keycensus_agent.errors import StorageError
+from keycensus_agent.errors import ConfigurationError, StateDamagedError, StorageError
 from keycensus_agent.reader.report.sync import Outcome
-from keycensus_agent.reader.service import ReaderService, SweepResult, cpu_seconds, now_ms
-from keycensus_agent.reader.status_file import write_status
+from keycensus_agent.reader.service import ReaderService, cpu_seconds
+from keycensus_agent.reader.status_file import StatusBoard
 
 log = structlog.get_logger()
 
@@ -57,7 +56,10 @@ class Daemon:
     _stop: threading.Event = field(default_factory=threading.Event)
     _wake: threading.Event = field(default_factory=threading.Event)
     _hangup: bool = False
-    _status: dict[str, Any] = field(default_factory=dict)
+    _board: StatusBoard = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._board = StatusBoard(self.service)
 
     def run(self) -> int:
         """Sweep and report until SIGTERM or SIGINT."""
@@ -67,12 +69,11 @@ class Daemon:
         now = time.monotonic()
         delay = random.uniform(0, self.service.config.sweep.start_delay_seconds)  # noqa: S311
         schedule = _Schedule(sweep_at=now + delay, talk_at=now + delay)
-        self._status = {"version": __version__, "started_ms": now_ms()}
         log.info("agent started", version=__version__, first_sweep_in_seconds=round(delay, 1))
         while not self._stop.is_set():
             self._step(schedule)
         log.info("agent stopped")
-        self._tell(running=False)
+        self._board.write()
         return 0
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
@@ -93,19 +94,20 @@ class Daemon:
                 self._sweep(schedule)
             if time.monotonic() >= schedule.talk_at and not self._stop.is_set():
                 self._talk(schedule)
+        except StateDamagedError:
+            # A fresh start puts the damaged file aside; this process can't.
+            raise
         except StorageError as error:
             # The outbox is whole; what could not be stored is seen again by the next sweep.
             log.error("state trouble", error=str(error), error_id=error.error_id)  # noqa: TRY400
-            self._status["trouble"] = str(error)
+            self._board.trouble(str(error))
             self.service.state.release_ballast()
             schedule.sweep_at = time.monotonic() + STORAGE_RETRY_SECONDS
-        self._tell(running=True)
+        self._board.write()
         self._wake.wait(max(0.0, min(schedule.sweep_at, schedule.talk_at) - time.monotonic()))
         self._wake.clear()
 
     def _reload(self) -> None:
-        from keycensus_agent.errors import ConfigurationError
-
         try:
             self.service.config = self.reload()
             log.info("configuration read again")
@@ -116,8 +118,7 @@ class Daemon:
 
     def _sweep(self, schedule: _Schedule) -> None:
         result = self.service.sweep(_Pacer(self.service.config.sweep.cpu_share, self._stop))
-        self._status["trouble"] = ""
-        self._status["last_sweep"] = _sweep_status(result)
+        self._board.swept(result)
         log.info(
             "sweep ended",
             complete=result.complete,
@@ -142,7 +143,7 @@ class Daemon:
     def _talk(self, schedule: _Schedule) -> None:
         outcome = self.service.converse()
         now = time.monotonic()
-        self._status["connection"] = _connection_status(outcome)
+        self._board.talked(outcome)
         if outcome.ok:
             schedule.failures = 0
             heartbeat = float(outcome.heartbeat_seconds or HEARTBEAT_SECONDS)
@@ -169,17 +170,6 @@ class Daemon:
             next_try_in_seconds=round(delay, 1),
             waiting=self.service.outbox.count(),
         )
-
-    def _tell(self, *, running: bool) -> None:
-        self._status["running"] = running
-        self._status["written_ms"] = now_ms()
-        self._status["outbox"] = {
-            "items": self.service.outbox.count(),
-            "bytes": self.service.outbox.size_bytes(),
-            "dropped": self.service.state.get_number("outbox_dropped"),
-            "refused": self.service.refused(),
-        }
-        write_status(self.service.config.state.directory, self._status)
 
 
 def back_off(failures: int, outcome: Outcome, fraction: float) -> float:
@@ -209,33 +199,3 @@ class _Pacer:
         if self._share < 1:
             self._stop.wait(used / self._share - used)
             self._cpu = cpu_seconds()
-
-
-def _sweep_status(result: SweepResult) -> dict[str, Any]:
-    return {
-        "ended_ms": now_ms(),
-        "complete": result.complete,
-        "seconds": round(result.seconds, 3),
-        "cpu_seconds": round(result.cpu_seconds, 3),
-        "changes": result.changes,
-        "counters": result.coverage.counters,
-        "gaps": [
-            {
-                "prefix": gap.prefix.decode("utf-8", "backslashreplace"),
-                "reason": gap.reason,
-                "detail": gap.detail,
-            }
-            for gap in result.coverage.gaps[:100]
-        ],
-        "gap_count": len(result.coverage.gaps),
-    }
-
-
-def _connection_status(outcome: Outcome) -> dict[str, Any]:
-    return {
-        "at_ms": now_ms(),
-        "ok": outcome.ok,
-        "reason": outcome.reason,
-        "text": outcome.text,
-        "clock_skew_ms": outcome.skew_ms,
-    }

@@ -28,11 +28,11 @@ from keycensus_agent.reader.inspect import Inspector
 from keycensus_agent.reader.link_client import LinkClient
 from keycensus_agent.reader.link_places import LinkPlaces
 from keycensus_agent.reader.parser_client import ParserClient
-from keycensus_agent.reader.passwords import read_password_file
+from keycensus_agent.reader.passwords import PasswordFile, read_password_file
 from keycensus_agent.reader.places import PlaceBuilder
 from keycensus_agent.reader.report.outbox import Outbox, collect_blobs
 from keycensus_agent.reader.report.sync import Circumstances, Conversation, Outcome
-from keycensus_agent.reader.state import State
+from keycensus_agent.reader.state import State, database_errors
 from keycensus_agent.reader.sweep import Surroundings, Sweep
 
 # Grows when formats learn to see more: everything is then read once more, as cause "parser".
@@ -75,7 +75,7 @@ class ReaderService:
         Raises StorageError for trouble of the state; trouble of the host is in the coverage.
         """
         started, cpu_before = time.monotonic(), cpu_seconds()
-        with self._sweep() as (sweep, findings):
+        with database_errors(), self._sweep() as (sweep, findings):
             for _ in sweep.run([bytes(path) for path in self.config.scan.roots]):
                 pause()
             with self.state.transaction() as connection:
@@ -113,7 +113,7 @@ class ReaderService:
         root_fd = os.open(scan.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         builder = PlaceBuilder(root=scan.root, salt=self._salt())
         findings = Findings(self.state, self.outbox, now_ms)
-        passwords = read_password_file(scan.password_file) if scan.password_file else None
+        passwords = read_password_file(scan.password_file) if scan.password_file else PasswordFile()
         try:
             with ParserClient(passwords=passwords, details=False) as parser:
                 links = LinkPlaces(
@@ -137,6 +137,7 @@ class ReaderService:
                     Surroundings(
                         walk_from=walk_from,
                         mounts=mounts,
+                        root=os.path.realpath(scan.root),
                         builder=builder,
                         now_ns=time.time_ns,
                         sleep=time.sleep,
@@ -204,9 +205,10 @@ class ReaderService:
             counters=self.counters(),
             now_ms=now_ms,
         )
-        outcome = self._converse_once(circumstances)
-        if outcome.start_over:
+        with database_errors():
             outcome = self._converse_once(circumstances)
+            if outcome.start_over:
+                outcome = self._converse_once(circumstances)
         return outcome
 
     def _converse_once(self, circumstances: Circumstances) -> Outcome:

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from keycensus_agent.errors import (
     StateBusyError,
+    StateDamagedError,
     StateNewerError,
     StorageError,
     StorageFullError,
@@ -154,7 +155,7 @@ class State:
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Run a block as one transaction; StorageFullError or StorageError if it can't be kept."""
-        with _storage_errors(None):
+        with database_errors():
             try:
                 self.connection.execute("BEGIN IMMEDIATE")
                 yield self.connection
@@ -359,18 +360,31 @@ def _ensure_ballast(path: Path) -> Path:
 
 
 @contextmanager
-def _storage_errors(path: Path | None) -> Iterator[None]:
-    """Turn trouble of our own storage into StorageError; trouble of scanned files never gets here."""
-    where = f" {path}" if path is not None else ""
+def database_errors(where: str = "") -> Iterator[None]:
+    """Turn what SQLite says into StorageError; scanned files have no part in it."""
     try:
         yield
     except sqlite3.Error as error:
-        if getattr(error, "sqlite_errorname", "") == "SQLITE_FULL" or "disk is full" in str(error):
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
             raise _full(where) from error
-        raise StorageError(
-            f"the agent's state{where} can't be used: {error}. Check the disk; if the file is "
-            "damaged, move it away and the agent starts over with a full scan."
+        if _is_of_the_disk(error):
+            raise StorageError(
+                f"the agent's state{where} can't be used: {error}. Check the disk it is on and "
+                "who owns its directory."
+            ) from error
+        raise StateDamagedError(
+            f"the agent's state{where} is damaged ({error}). Start the agent again: it puts the "
+            "file aside and scans anew; nothing at the collector is lost."
         ) from error
+
+
+@contextmanager
+def _storage_errors(path: Path) -> Iterator[None]:
+    """Turn trouble with the file at `path` into StorageError."""
+    where = f" {path}"
+    try:
+        with database_errors(where):
+            yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise _full(where) from error

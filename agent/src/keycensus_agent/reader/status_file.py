@@ -1,4 +1,4 @@
-"""What the running agent says of itself, in one small file for `keycensus-agent status`.
+"""What the agent says of itself, in one small file for `keycensus-agent status`.
 
 A file, not a socket: reading it can't disturb the agent, and after a crash it still tells what was.
 """
@@ -7,24 +7,90 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from keycensus_agent import __version__
+from keycensus_agent.reader.report.sync import Outcome
+from keycensus_agent.reader.service import ReaderService, SweepResult, now_ms
+
 FILE_NAME = "status.json"
 SCHEMA_VERSION = 1
+# Gaps that are listed by name; all are counted, and all are at the collector.
+LISTED_GAPS = 100
+
+
+@dataclass(slots=True)
+class StatusBoard:
+    """Collects what happens and writes it out; keeps what an earlier process wrote."""
+
+    service: ReaderService
+    _status: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._status = read_status(self.service.config.state.directory) or {}
+        self._status |= {"version": __version__, "started_ms": now_ms(), "trouble": ""}
+
+    def swept(self, result: SweepResult) -> None:
+        """Note how a sweep ended."""
+        gaps = result.coverage.gaps
+        self._status["trouble"] = ""
+        self._status["last_sweep"] = {
+            "ended_ms": now_ms(),
+            "complete": result.complete,
+            "seconds": round(result.seconds, 3),
+            "cpu_seconds": round(result.cpu_seconds, 3),
+            "changes": result.changes,
+            "counters": result.coverage.counters,
+            "gaps": [
+                {
+                    "prefix": gap.prefix.decode("utf-8", "backslashreplace"),
+                    "reason": gap.reason,
+                    "detail": gap.detail,
+                }
+                for gap in gaps[:LISTED_GAPS]
+            ],
+            "gap_count": len(gaps),
+        }
+
+    def talked(self, outcome: Outcome) -> None:
+        """Note how a conversation ended."""
+        self._status["connection"] = {
+            "at_ms": now_ms(),
+            "ok": outcome.ok,
+            "reason": outcome.reason,
+            "text": outcome.text,
+            "clock_skew_ms": outcome.skew_ms,
+        }
+
+    def trouble(self, text: str) -> None:
+        """Note what keeps the agent from its work."""
+        self._status["trouble"] = text
+
+    def write(self) -> None:
+        """Write the file, with what waits in the outbox now."""
+        service = self.service
+        self._status["written_ms"] = now_ms()
+        self._status["outbox"] = {
+            "items": service.outbox.count(),
+            "bytes": service.outbox.size_bytes(),
+            "dropped": service.state.get_number("outbox_dropped"),
+            "refused": service.refused(),
+        }
+        write_status(service.config.state.directory, self._status)
 
 
 def write_status(directory: Path, status: dict[str, Any]) -> None:
     """Replace the file atomically. A full disk is no reason to stop: then the old one stays."""
-    path = directory / FILE_NAME
     fresh = directory / f"{FILE_NAME}.new"
     try:
         descriptor = os.open(
             fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
         )
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump({"schema_version": SCHEMA_VERSION, **status}, file, indent=1, sort_keys=True)
-        fresh.replace(path)
+            json.dump({**status, "schema_version": SCHEMA_VERSION}, file, indent=1, sort_keys=True)
+        fresh.replace(directory / FILE_NAME)
     except OSError:
         fresh.unlink(missing_ok=True)
 

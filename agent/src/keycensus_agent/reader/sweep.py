@@ -3,7 +3,7 @@
 1. Walk. A directory whose listing is as remembered costs one comparison; in another one the files
    whose marks differ are opened, and what vanished is gone, if it was on the mount that was listed.
 2. Now and then, and at the end: wait for the parser, store what it found, in one transaction.
-3. Files that changed just before they were read are read once more, two seconds after the change.
+3. Files that changed just before they were read are read once more, when their clock has ticked.
 4. Links: a link is a place when its target holds something.
 5. Gaps: what could not be looked at, and mounts that are not there. What was known there stays.
 
@@ -34,8 +34,10 @@ from keycensus_agent.reader.memory import (
 from keycensus_agent.reader.places import PlaceBuilder
 from keycensus_agent.reader.state import State
 
-# Coarsest file time stamps in use (FAT, ext3): a change after the read may carry the same time.
-UNSTABLE_NS = 2_000_000_000
+# A change right after the read may carry the same time stamp: the kernel's clock for files ticks every
+# 10 ms at the slowest; where stamps have no fractions (ext3, FAT) they are up to 2 s apart.
+FINE_STAMP_NS = 50_000_000
+COARSE_STAMP_NS = 2_000_000_000
 # What is stored in one transaction: few enough to lose little, many enough to sync rarely.
 DIRECTORIES_PER_TRANSACTION = 2000
 RESULTS_PER_TRANSACTION = 500
@@ -49,6 +51,7 @@ class Surroundings:
 
     walk_from: Callable[[list[bytes]], Iterator[Directory | Gap]]
     mounts: MountTable
+    root: bytes  # canonical, in the host's own paths
     builder: PlaceBuilder
     now_ns: Callable[[], int]
     sleep: Callable[[float], None]
@@ -185,15 +188,16 @@ class Sweep:
     ) -> set[str]:
         """Open the files whose marks are new; return the names that must be read again."""
         unstable: set[str] = set()
-        stable_before = self._around.now_ns() - UNSTABLE_NS
+        now_ns = self._around.now_ns()
         self._mount_of[directory.path] = directory.mount.key
         for mark, (name, facts) in zip(listing[0], directory.files, strict=True):
             if mark in marks:
                 continue
-            if facts.st_ctime_ns > stable_before:
+            stable_ns = stable_at_ns(facts.st_ctime_ns)
+            if stable_ns > now_ns:
                 unstable.add(name)
                 self._unstable[directory.path] = max(
-                    facts.st_ctime_ns, self._unstable.get(directory.path, 0)
+                    stable_ns, self._unstable.get(directory.path, 0)
                 )
             if self._inspector.inspect(directory, name, facts):
                 continue
@@ -239,7 +243,7 @@ class Sweep:
             connection.executemany(
                 "INSERT OR IGNORE INTO mount VALUES (?, ?, ?, ?, ?)",
                 [
-                    (mount.key, mount.type, mount.source, mount.root, mount.mount_point)
+                    (mount.key, mount.type, mount.source, mount.root, self._point(mount))
                     for mount in unsettled.mounts.values()
                 ],
             )
@@ -262,10 +266,9 @@ class Sweep:
     def _settle_unstable(self) -> Iterator[None]:
         if not self._unstable:
             return
-        latest = max(self._unstable.values())
-        wait_ns = latest + UNSTABLE_NS - self._around.now_ns()
+        wait_ns = max(self._unstable.values()) - self._around.now_ns()
         # A time stamp in the future would have us wait for ever; its file is read next time.
-        if 0 < wait_ns <= UNSTABLE_NS:
+        if 0 < wait_ns <= COARSE_STAMP_NS:
             self._around.sleep(wait_ns / 1e9 + 0.005)
         again = sorted(self._unstable)
         self._unstable = {}
@@ -290,6 +293,12 @@ class Sweep:
             if not self._state.complete:
                 self._state.put_number("complete", 1)
 
+    def _point(self, mount: Mount) -> bytes:
+        """Return where a mount is within the scanned root; one above it covers all of it."""
+        root = self._around.root.rstrip(b"/")
+        inside = mount.mount_point.startswith(root + b"/")
+        return mount.mount_point[len(root) :] if inside else b"/"
+
     def _absent_mounts(self) -> Iterator[Gap]:
         """Yield a gap for each mount that places were seen on and that is not there, or covered."""
         mounts = self._around.mounts
@@ -313,6 +322,12 @@ class Sweep:
             (point + b"/", point + b"0", key, len(point)),
         ).fetchone()
         return row is not None
+
+
+def stable_at_ns(ctime_ns: int) -> int:
+    """Return from when on a file that is read can't change without another ctime."""
+    coarse = ctime_ns % 1_000_000 == 0
+    return ctime_ns + (COARSE_STAMP_NS if coarse else FINE_STAMP_NS)
 
 
 def _distinct(gaps: list[Gap]) -> list[Gap]:

@@ -1,0 +1,211 @@
+"""Whatever dies, whenever: in the end the inventory is the disk, and nothing was invented."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from fakes.certificates import Leaf
+from fakes.collector import Collector
+from fakes.inventory import one, places, version_rows
+from fakes.sample_agent import SampleAgent, kill_group
+
+from keycensus_proto.v1 import inventory_pb2
+
+KILLS = 100
+LEAVES = [Leaf(f"{number}.example") for number in range(12)]
+
+AGENT_STEPS = [
+    "before_offer",
+    "after_offer",
+    "after_want",
+    "before_blob",
+    "after_blob",
+    "before_batch",
+    "after_batch",
+    "after_ack_received",
+    "after_ack_stored",
+]
+COLLECTOR_STEPS = [
+    "after_offer_before_want",
+    "after_blob",
+    "before_commit",
+    "after_commit_before_ack",
+]
+
+
+@pytest.fixture
+def collector(tmp_path: Path) -> Iterator[Collector]:
+    with Collector.make(tmp_path / "collector") as collector:
+        yield collector
+
+
+@pytest.fixture
+def agent(tmp_path: Path, collector: Collector) -> SampleAgent:
+    agent = SampleAgent(tmp_path / "one", "one")
+    agent.enrol(collector)
+    return agent
+
+
+class Disk:
+    """The files of one host, and every content that was ever under a path."""
+
+    def __init__(self, agent: SampleAgent, seed: int) -> None:
+        self._agent = agent
+        self._random = random.Random(seed)  # noqa: S311 - a test's dice
+        self.now: dict[str, str] = {}
+        self.ever: dict[str, set[str]] = {}
+
+    def change(self, count: int = 4) -> None:
+        """Write, replace or remove some files."""
+        for _ in range(count):
+            name = f"/srv/{self._random.randrange(30)}.pem"
+            if name in self.now and self._random.random() < 0.3:
+                (self._agent.root / name[1:]).unlink()
+                del self.now[name]
+                continue
+            leaf = self._random.choice(LEAVES)
+            self._agent.write(name[1:], leaf.pem)
+            self.now[name] = leaf.sha256.hex()
+            self.ever.setdefault(name, set()).add(leaf.sha256.hex())
+
+
+def check(collector: Collector, disk: Disk) -> None:
+    """Hold the inventory against the disk (I1, I3), and its history against what ever was (I2)."""
+    found = {path: set(place.artifacts) for path, place in places(collector.database).items()}
+    assert found == {path: {digest} for path, digest in disk.now.items()}
+    manifests = {}
+    for path, _, row in version_rows(collector.database):
+        if row:
+            manifests[path, inventory_pb2.Place.FromString(row).manifest] = True
+    for path, manifest in manifests:
+        held = one(
+            collector.database,
+            "SELECT count(*) FROM manifest_entry WHERE manifest = ?",
+            manifest,
+        )
+        assert held == 1
+        assert path in disk.ever
+
+
+@pytest.mark.parametrize("step", AGENT_STEPS)
+def test_an_agent_that_dies_at_a_step_loses_and_invents_nothing(
+    collector: Collector, agent: SampleAgent, step: str
+) -> None:
+    disk = Disk(agent, 1)
+    disk.change(20)
+    died = agent.command("run", "--once", failpoint=f"{step}:1")
+    assert died.returncode == -9, died.stderr
+    disk.change(6)
+    agent.run_once()
+    check(collector, disk)
+
+
+@pytest.mark.parametrize("step", COLLECTOR_STEPS)
+def test_a_collector_that_dies_at_a_step_loses_and_invents_nothing(
+    tmp_path: Path, step: str
+) -> None:
+    collector = Collector.make(tmp_path / "collector")
+    agent = SampleAgent(tmp_path / "one", "one")
+    collector.start()
+    agent.enrol(collector)
+    collector.stop()
+    disk = Disk(agent, 2)
+    disk.change(20)
+    collector.start(failpoint=step)
+    failed = agent.command("run", "--once")
+    assert failed.returncode == 3, failed.stdout
+    collector.wait_until_dead()
+    disk.change(6)
+    with collector:
+        agent.run_once()
+        check(collector, disk)
+
+
+def test_a_commit_whose_ack_was_lost_is_not_applied_twice(tmp_path: Path) -> None:
+    collector = Collector.make(tmp_path / "collector")
+    agent = SampleAgent(tmp_path / "one", "one")
+    collector.start()
+    agent.enrol(collector)
+    collector.stop()
+    Disk(agent, 3).change(20)
+    collector.start(failpoint="after_commit_before_ack")
+    agent.command("run", "--once")
+    collector.wait_until_dead()
+    with collector:
+        before = version_rows(collector.database)
+        agent.run_once()
+        assert version_rows(collector.database) == before
+
+
+@pytest.mark.slow
+def test_a_hundred_kills_under_changing_files_leave_the_inventory_exact(
+    collector: Collector, agent: SampleAgent
+) -> None:
+    """Kill the agent's processes, or the collector, at random moments; then let them finish.
+
+    That duplicates did occur (I8) is counted by the collector and by acks that were learnt late.
+    """
+    dice = random.Random(2026)  # noqa: S311 - a test's dice
+    disk = Disk(agent, 4)
+    late = 0
+    for _ in range(KILLS):
+        disk.change()
+        process = agent.start("run", "--once")
+        if dice.random() < 0.3:
+            time.sleep(dice.uniform(0.2, 0.9))
+            collector.kill()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.3)
+            kill_group(process)
+            collector.start()
+        else:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(dice.uniform(0.0, 0.9))
+            kill_group(process)
+        late += unheard_acks(collector, agent)
+    agent.run_once()
+    check(collector, disk)
+    duplicates = one(collector.database, "SELECT sum(duplicates) FROM intake_batch")
+    assert duplicates + late > 0
+
+
+def unheard_acks(collector: Collector, agent: SampleAgent) -> int:
+    """How many committed batches the agent will have to present, or be told of, again."""
+    from keycensus_agent.reader.state import State
+
+    state = State.in_memory(agent.state / "state/state.db")
+    try:
+        acknowledged = state.get_number("acknowledged_sequence")
+    finally:
+        state.close()
+    committed = one(collector.database, "SELECT max(last_sequence) FROM session")
+    return int(committed > acknowledged)
+
+
+def test_a_thousand_changes_without_a_collector_all_arrive(
+    collector: Collector, agent: SampleAgent
+) -> None:
+    agent.run_once()
+    collector.kill()
+    expected = {}
+    for number in range(1000):
+        leaf = LEAVES[number % len(LEAVES)]
+        agent.write(f"srv/{number % 7}/{number}.pem", leaf.pem)
+        expected[f"/srv/{number % 7}/{number}.pem"] = {leaf.sha256.hex()}
+    sizes = []
+    for _ in range(4):
+        done = agent.command("run", "--once")
+        assert done.returncode == 3
+        assert "1000 changes wait" in done.stderr or "wait in the outbox" in done.stderr
+        sizes.append((agent.state / "state/state.db").stat().st_size)
+    assert sizes[-1] == sizes[0], "space grows with time, not with what changed"
+    collector.start()
+    agent.run_once()
+    found = {path: set(place.artifacts) for path, place in places(collector.database).items()}
+    assert found == expected
