@@ -26,7 +26,7 @@ from keycensus_agent.link.control import Route, recover, renew, report_endpoint
 from keycensus_agent.link.identity import Identity, IdentityStore, checked_trust
 from keycensus_agent.relay import HEADER_BYTES, FrameKind, decode_header, encode_frame
 from keycensus_agent.text import safe_text
-from keycensus_proto.v1 import report_pb2
+from keycensus_proto.v1 import enrolment_pb2, report_pb2
 
 REPORT_METHOD = "/keycensus.v1.Agents/Report"
 
@@ -230,7 +230,14 @@ class Link:
         if response.WhichOneof("message") != "hello_ack":
             return
         acknowledged = response.hello_ack
-        bundle = acknowledged.trust
+        if acknowledged.trust.current:
+            self._learn_trust(acknowledged.trust, identity)
+        own = dt.datetime.now(dt.UTC).timestamp()
+        skew = round(own - acknowledged.collector_time_unix_ms / 1000)
+        if acknowledged.collector_time_unix_ms and abs(skew) > _CLOCK_SKEW_SECONDS:
+            log.warning("clock-differs-from-collector", seconds=skew)
+
+    def _learn_trust(self, bundle: enrolment_pb2.TrustBundle, identity: Identity) -> None:
         try:
             trust = checked_trust(tuple(bundle.current), tuple(bundle.next))
             if trust != identity.trust:
@@ -239,10 +246,6 @@ class Link:
         except (ValueError, KeycensusError) as error:
             # The trust that we have is the one this very connection stands on.
             log.warning("trust-not-stored", why=str(error))
-        own = dt.datetime.now(dt.UTC).timestamp()
-        skew = round(own - acknowledged.collector_time_unix_ms / 1000)
-        if acknowledged.collector_time_unix_ms and abs(skew) > _CLOCK_SKEW_SECONDS:
-            log.warning("clock-differs-from-collector", seconds=skew)
 
     async def _next_frame(self) -> tuple[FrameKind, bytes] | None:
         try:
