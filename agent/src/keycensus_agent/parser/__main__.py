@@ -10,6 +10,9 @@ import os
 import sys
 from typing import BinaryIO
 
+# cryptography imports it by itself at the first signature that it checks, when no file opens any more.
+import cryptography.hazmat.backends.openssl.backend  # noqa: F401 - for its effect, as said
+
 from keycensus_agent.parser import pipe, sandbox
 from keycensus_agent.parser.dispatch import parse
 from keycensus_agent.parser.findings import Hint
