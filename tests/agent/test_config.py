@@ -19,7 +19,7 @@ FULL = """
 [scan]
 roots = ["/etc/", "/srv//tls", "/etc"]
 root = "/mnt/image/"
-exclude = ["/srv/backup/**"]
+exclude = ["/srv/backup/**", "*.bak"]
 network_file_systems = true
 password_file = "/etc/keycensus/passwords"
 [state]
@@ -58,7 +58,7 @@ def test_every_key_arrives(tmp_path: Path) -> None:
     config = load_config(written(tmp_path, FULL))
     assert config.scan.roots == (b"/etc", b"/srv/tls")
     assert config.scan.root == b"/mnt/image"
-    assert config.scan.exclude == (b"/srv/backup/**",)
+    assert config.scan.exclude == (b"/srv/backup/**", b"*.bak")
     assert config.scan.network_file_systems
     assert config.scan.password_file == Path("/etc/keycensus/passwords")
     assert config.state_database == Path("/var/lib/other/state/state.db")
@@ -133,7 +133,8 @@ def test_five_mistakes_are_told_at_once_each_with_file_key_and_what_would_be_rig
         ("[scan]\nroots = []", "list of absolute paths"),
         ('[scan]\nroots = ["etc"]', "list of absolute paths"),
         ('[scan]\nroot = "\\u0000"', "absolute path"),
-        ('[scan]\nexclude = ["*.pem"]', "list of absolute globs"),
+        ('[scan]\nexclude = ["/"]', "list of paths or names with wildcards"),
+        ('[scan]\nexclude = "*.bak"', "list of paths or names with wildcards"),
         ('[scan]\nnetwork_file_systems = "yes"', "true or false"),
         ("[scan]\npassword_file = 1", "absolute path"),
         ('[state]\ndirectory = "/"', "absolute path"),

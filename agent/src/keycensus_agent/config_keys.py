@@ -117,10 +117,15 @@ def _path_list(value: object) -> Value:
     return tuple(dict.fromkeys(_normal(path) for path in value))
 
 
+def _is_glob(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip("/")) and "\0" not in value
+
+
 def _glob_list(value: object) -> Value:
-    if not isinstance(value, list) or not all(map(_is_absolute, value)):
+    if not isinstance(value, list) or not all(map(_is_glob, value)):
         raise ValueError(
-            f'must be a list of absolute globs such as ["/srv/backup/**"]; it is {_show(value)}'
+            'must be a list of paths or names with wildcards such as ["/srv/backup/*", "*.bak"]; '
+            f"it is {_show(value)}"
         )
     return tuple(dict.fromkeys(os.fsencode(glob) for glob in value))
 
