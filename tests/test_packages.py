@@ -45,7 +45,7 @@ import sys
 from pathlib import Path
 from keycensus_agent.reader.link_client import LinkClient
 connection = LinkClient.spawn(Path(sys.argv[1]))
-print(connection.receive())
+print(connection.receive(30))
 connection.close()
 """
 
@@ -147,7 +147,8 @@ def write_pair(directory: Path) -> None:
     authority = make_authority("Example", now)
     key = ec_key()
     leaf = authority.issue(["a.example.com"], key, not_before=now, not_after=now.replace(year=2099))
-    (directory / "server.pem").write_bytes(certificate_pem(leaf) + key_pem(key))
+    chain = certificate_pem(leaf, authority.root.certificate)
+    (directory / "server.pem").write_bytes(chain + key_pem(key))
 
 
 def _packages(modules: set[str]) -> set[str]:
@@ -176,7 +177,11 @@ def test_the_agent_works_alone(agent: Environment, tmp_path: Path) -> None:
     assert "pkcs12" in agent.run("keycensus-agent", "formats")
     lines = agent.run("keycensus-agent", "scan", tmp_path, "-o", "ndjson").splitlines()
     place, coverage = map(json.loads, lines)
-    assert [entry["kind"] for entry in place["entries"]] == ["certificate", "private-key"]
+    leaf, root, key = place["entries"]
+    assert [entry["kind"] for entry in (leaf, root)] == ["certificate", "certificate"]
+    assert root["self_signed"]
+    assert key["kind"] == "private-key"
+    assert key["key_id"] == leaf["key_id"]
     assert "coverage" in coverage
 
 
@@ -191,7 +196,7 @@ def test_the_reader_imports_neither_network_nor_parsing_libraries(
     imports: dict[str, set[str]],
 ) -> None:
     assert "keycensus_agent.reader" in imports["reader"]
-    assert not _packages(imports["reader"]) & {"grpc", "cryptography", "ssl", "asyncio"}
+    assert not _packages(imports["reader"]) & {"grpc", "cryptography", "ssl"}
 
 
 def test_the_parser_imports_no_network_library_and_no_database(
