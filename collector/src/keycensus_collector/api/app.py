@@ -1,0 +1,50 @@
+"""The application for people's port: REST under /api/v1. Made from a store and a clock.
+
+No page here loads anything from anywhere: the interactive documentation of FastAPI, which would come
+from other hosts, is off, and the description is at /api/v1/openapi.json.
+"""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from keycensus_collector import __version__
+from keycensus_collector.api import lists, problems, questions
+from keycensus_collector.api.security import SecurityHeaders
+from keycensus_collector.clock import Clock
+from keycensus_collector.store.engine import Store
+
+_DESCRIPTION = """\
+Every certificate and private key that agents report, with every place it lives at.
+
+Send an API token as `Authorization: Bearer kcu_…`; `keycensus-collector user token NAME` makes one.
+Lists come in pages: send `next` of one as `cursor` for the following. Errors are
+`application/problem+json` (RFC 9457), whose `detail` says what to do. Times are RFC 3339 in UTC,
+hashes lower-case hexadecimal, text from certificates and file names is escaped (`\\x1b`, `\\u202e`).
+"""
+
+
+def create_app(store: Store, clock: Clock) -> FastAPI:
+    """Return the application over an open store, which it does not close."""
+    app = FastAPI(
+        title="keycensus",
+        version=__version__,
+        description=_DESCRIPTION,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=_operation_id,
+    )
+    app.state.store = store
+    app.state.clock = clock
+    problems.install(app)
+    app.include_router(lists.router)
+    app.include_router(questions.router)
+    app.include_router(questions.open_router)
+    app.add_middleware(SecurityHeaders)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name

@@ -1,0 +1,115 @@
+"""Certificates, keys and hosts: lists with filters, and one of each."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from keycensus_collector.api.parameters import (
+    CertificateParameters,
+    HostParameters,
+    KeyParameters,
+)
+from keycensus_collector.api.problems import not_found
+from keycensus_collector.api.security import AUTHENTICATED, ClockOf, StoreOf
+from keycensus_collector.inventory import results
+from keycensus_collector.inventory.certificates import list_certificates
+from keycensus_collector.inventory.detail import certificate_detail, key_detail
+from keycensus_collector.inventory.hosts import host_detail, list_hosts
+from keycensus_collector.inventory.keys import list_keys
+
+router = APIRouter(prefix="/api/v1", dependencies=AUTHENTICATED)
+
+_HASH_BYTES = 32
+
+
+@router.get("/certificates", tags=["certificates"], summary="List certificates by their end")
+async def certificates(
+    parameters: Annotated[CertificateParameters, Query()], store: StoreOf, clock: ClockOf
+) -> results.CertificatePage:
+    """Certificates that fit all filters, those that expire first at the start.
+
+    Without filters: every certificate that is live somewhere outside trust stores. `host` and `path`
+    mean one and the same place. Counts are true as of each item's `folded`.
+    """
+    return await store.run_read(
+        partial(
+            list_certificates,
+            wanted=parameters.as_filter(),
+            now_ms=clock.now_ms(),
+            limit=parameters.limit,
+            cursor=parameters.cursor,
+            with_places=parameters.places,
+        )
+    )
+
+
+@router.get("/certificates/{sha256}", tags=["certificates"], summary="One certificate, whole")
+async def certificate(sha256: str, store: StoreOf) -> results.CertificateDetail:
+    """Facts, chain by verified signatures, places, private key, line and history."""
+    found = await store.run_read(partial(certificate_detail, sha256=_hash(sha256)))
+    if found is None:
+        raise not_found(f"certificate {sha256!r}")
+    return found
+
+
+@router.get("/keys", tags=["keys"], summary="List private keys")
+async def keys(parameters: Annotated[KeyParameters, Query()], store: StoreOf) -> results.KeyPage:
+    """Private keys that fit all filters, with some of their places and certificates.
+
+    `host`, `path`, `readable_by` and `encrypted` mean one and the same place.
+    """
+    return await store.run_read(
+        partial(
+            list_keys,
+            wanted=parameters.as_filter(),
+            limit=parameters.limit,
+            cursor=parameters.cursor,
+        )
+    )
+
+
+@router.get("/keys/{key_id}", tags=["keys"], summary="One key, whole")
+async def key(key_id: str, store: StoreOf) -> results.KeyDetail:
+    """Facts, certificates, places and history. For a sealed key: the hash of its encrypted bytes."""
+    found = await store.run_read(partial(key_detail, identity=_hash(key_id)))
+    if found is None:
+        raise not_found(f"key {key_id!r}")
+    return found
+
+
+@router.get("/hosts", tags=["hosts"], summary="List hosts by name")
+async def hosts(parameters: Annotated[HostParameters, Query()], store: StoreOf) -> results.HostPage:
+    """Hosts with what they hold and when they were heard last."""
+    return await store.run_read(
+        partial(
+            list_hosts,
+            wanted=parameters.as_filter(),
+            limit=parameters.limit,
+            cursor=parameters.cursor,
+        )
+    )
+
+
+@router.get("/hosts/{host_id}", tags=["hosts"], summary="One host, whole")
+async def host(host_id: str, store: StoreOf, clock: ClockOf) -> results.HostDetail:
+    """Host facts, what its agent could not look at, and what expires there first."""
+    detail = await store.run_read(
+        partial(host_detail, host_id=host_id.lower(), now_ms=clock.now_ms())
+    )
+    if detail is None:
+        raise not_found(f"host {host_id!r}")
+    return detail
+
+
+def _hash(text: str) -> bytes:
+    """Return the hash in a path; a ProblemError if there can be none of this spelling."""
+    try:
+        identity = bytes.fromhex(text)
+    except ValueError:
+        identity = b""
+    if len(identity) != _HASH_BYTES:
+        raise not_found(f"{text!r}, which is no SHA-256 of 64 hexadecimal digits,")
+    return identity

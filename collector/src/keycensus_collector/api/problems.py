@@ -1,0 +1,140 @@
+"""Errors as problem+json (RFC 9457): what happened, to which thing, and what to do.
+
+Nothing of the inside gets out: an unexpected error is logged here and named only by its status.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from keycensus_collector.errors import KeycensusError, Refusal, StoreError, UsageError
+from keycensus_collector.inventory.results import Match
+
+_log = structlog.get_logger(__name__)
+
+
+class ProblemError(Exception):
+    """A request that is answered with a problem. `type_` is a stable word for scripts."""
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        type_: str,
+        detail: str,
+        **members: Any,  # noqa: ANN401 - JSON is any
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.type = type_
+        self.detail = detail
+        self.members = members
+
+
+def not_found(what: str) -> ProblemError:
+    """Return the problem for a thing that is not in the inventory."""
+    return ProblemError(
+        HTTPStatus.NOT_FOUND,
+        "not-found",
+        f"{what} is not in the inventory: check the spelling, or whether its host reports here",
+    )
+
+
+def ambiguous(text: str, matches: Sequence[Match]) -> ProblemError:
+    """Return the problem for an ID that fits several things, with all of them."""
+    return ProblemError(
+        HTTPStatus.CONFLICT,
+        "ambiguous",
+        f"{len(matches)} things fit {text!r}: ask for one of the candidates by its full id",
+        candidates=[{"kind": match.kind, "id": match.id, "name": match.name} for match in matches],
+    )
+
+
+def problem_response(
+    status: HTTPStatus, type_: str, detail: str, members: dict[str, Any] | None = None
+) -> JSONResponse:
+    """Return a problem as a response. `type` is a relative reference below docs/api.md#."""
+    headers = {"WWW-Authenticate": "Bearer"} if status is HTTPStatus.UNAUTHORIZED else None
+    content = {
+        "type": f"#{type_}",
+        "title": status.phrase,
+        "status": status.value,
+        "detail": detail,
+        **(members or {}),
+    }
+    return JSONResponse(content, status, headers, media_type="application/problem+json")
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of the application with a problem."""
+    app.add_exception_handler(ProblemError, _problem)
+    app.add_exception_handler(KeycensusError, _keycensus)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _problem(_: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, ProblemError):
+        raise error
+    return problem_response(error.status, error.type, error.detail, error.members)
+
+
+async def _keycensus(request: Request, error: Exception) -> JSONResponse:
+    if isinstance(error, Refusal):
+        return problem_response(HTTPStatus.UNAUTHORIZED, error.reason, str(error))
+    if isinstance(error, UsageError):
+        return problem_response(HTTPStatus.BAD_REQUEST, "usage", str(error))
+    if isinstance(error, StoreError):
+        _log.error("api.store-failed", path=request.url.path, error=str(error))
+        return problem_response(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "store",
+            "the collector's database can't be used now: its log says why",
+        )
+    return await _unexpected(request, error)
+
+
+async def _validation(_: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, RequestValidationError):
+        raise error
+    mistakes = [
+        {"parameter": str(mistake["loc"][-1]), "message": _message(mistake)}
+        for mistake in error.errors()
+    ]
+    detail = "; ".join(f"{mistake['parameter']}: {mistake['message']}" for mistake in mistakes)
+    return problem_response(HTTPStatus.BAD_REQUEST, "usage", detail, {"mistakes": mistakes})
+
+
+def _message(mistake: dict[str, Any]) -> str:
+    if mistake["type"] == "extra_forbidden":
+        return "there is no such parameter; /api/v1/openapi.json lists them"
+    return str(mistake["msg"]).removeprefix("Value error, ")
+
+
+async def _http(request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, HTTPException):
+        raise error
+    status = HTTPStatus(error.status_code)
+    details = {
+        HTTPStatus.NOT_FOUND: f"there is nothing at {request.url.path}; see /api/v1/openapi.json",
+        HTTPStatus.METHOD_NOT_ALLOWED: f"{request.method} can't be used here; this is read with GET",
+    }
+    type_ = status.phrase.lower().replace(" ", "-")
+    return problem_response(status, type_, details.get(status, str(error.detail)))
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    _log.error("api.failed", path=request.url.path, exc_info=error)
+    return problem_response(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "internal",
+        "the collector made a mistake: its log has the details",
+    )

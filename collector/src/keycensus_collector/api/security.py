@@ -1,0 +1,86 @@
+"""Who asks, and what every answer says to browsers. On the border to people.
+
+A request is let in by its bearer token alone: no cookie is read, so no other site can use one.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
+
+from fastapi import BackgroundTasks, Depends, Request
+from fastapi.security import HTTPBearer
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from keycensus_collector.access.tokens import Principal, authenticate, note_use
+from keycensus_collector.clock import Clock
+from keycensus_collector.store.engine import Store
+
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "Strict-Transport-Security": "max-age=31536000",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+# Only so that the token stands in the OpenAPI description; `current_principal` judges it.
+_described = HTTPBearer(auto_error=False, description="API token: `kcu_…`")
+
+
+def store_of(request: Request) -> Store:
+    """Return the store that the application was made with."""
+    store: Store = request.app.state.store
+    return store
+
+
+def clock_of(request: Request) -> Clock:
+    """Return the clock that the application was made with."""
+    clock: Clock = request.app.state.clock
+    return clock
+
+
+StoreOf = Annotated[Store, Depends(store_of)]
+ClockOf = Annotated[Clock, Depends(clock_of)]
+
+
+async def current_principal(
+    request: Request, store: StoreOf, clock: ClockOf, later: BackgroundTasks
+) -> Principal:
+    """Return who sent the request; Refusal "unauthenticated" if nobody we know."""
+    now_ms = clock.now_ms()
+    header = request.headers.get("Authorization")
+    principal = await store.run_read(partial(authenticate, header_value=header, now_ms=now_ms))
+    if principal.stale_use:
+        note = partial(note_use, token_id=principal.token_id, now_ms=now_ms)
+        later.add_task(store.run_write, note)
+    return principal
+
+
+CurrentPrincipal = Annotated[Principal, Depends(current_principal)]
+AUTHENTICATED = [Depends(_described), Depends(current_principal)]
+
+
+class SecurityHeaders:
+    """Adds headers that keep browsers from doing anything with an answer but show it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on, with the headers added where the answer does not set them itself."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)

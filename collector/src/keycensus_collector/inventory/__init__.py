@@ -1,0 +1,1 @@
+"""Questions about the inventory, as SQL: one definition for REST, web and commands alike."""

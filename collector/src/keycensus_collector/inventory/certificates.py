@@ -1,0 +1,235 @@
+"""Lists of certificates: filters, order and pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, or_, select
+
+from keycensus_collector.inventory import results
+from keycensus_collector.inventory.paging import (
+    DEFAULT_LIMIT,
+    Key,
+    count_up_to,
+    decode_cursor,
+    encode_cursor,
+    hash_in,
+)
+from keycensus_collector.inventory.patterns import contains, matches_name
+from keycensus_collector.inventory.places import (
+    artifacts_at,
+    hosts_named,
+    place_conditions,
+    places_of,
+    uses,
+)
+from keycensus_collector.inventory.values import (
+    certificate_name,
+    lines_of,
+    short_name,
+    time_text,
+)
+from keycensus_collector.store import schema
+from keycensus_collector.store.schema import certificate, holding, manifest_entry, place, public_key
+
+STATUSES = ("live", "retained", "gone", "any")
+# Places shown with each certificate of a list; `where` has them all.
+_PLACES_EACH = 50
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFilter:
+    """Which certificates are meant. Empty text and None are no condition.
+
+    `host` and `path` bind to the same place, together with a status of live or retained. Without
+    `trust_stores`, certificates that stand in trust stores only are left out.
+    """
+
+    expires_within_ms: int | None = None
+    expired: bool | None = None
+    host: str = ""
+    issuer: str = ""
+    name: str = ""
+    path: str = ""
+    status: str = "live"
+    is_ca: bool | None = None
+    key_id: bytes | None = None
+    line: int | None = None
+    without_key: bool = False
+    trust_stores: bool = False
+
+
+def list_certificates(
+    connection: Connection,
+    wanted: CertificateFilter,
+    now_ms: int,
+    *,
+    limit: int = DEFAULT_LIMIT,
+    cursor: str = "",
+    with_places: bool = False,
+) -> results.CertificatePage:
+    """Return certificates in the order in which they expire; those without a readable end last."""
+    conditions = filter_conditions(connection, wanted, now_ms)
+    total, exact = count_up_to(connection, select(certificate.c.sha256).where(*conditions))
+    after = decode_cursor(cursor, 2) if cursor else None
+    rows = _rows(connection, conditions, after, limit + 1)
+    page = rows[:limit]
+    items = [certificate_of(row) for row in page]
+    if with_places:
+        found = places_of(
+            connection, [row.sha256 for row in page], ("certificate",), each=_PLACES_EACH
+        )
+        items = [
+            replace(item, places=found.get(row.sha256, []))
+            for item, row in zip(items, page, strict=True)
+        ]
+    next_ = None
+    if len(rows) > limit:
+        next_ = encode_cursor([page[-1].not_after_ms, page[-1].sha256.hex()])
+    return results.CertificatePage(next_, total, exact, items)
+
+
+def _rows(
+    connection: Connection, conditions: Sequence[ColumnElement[bool]], after: Key | None, limit: int
+) -> list[Row[Any]]:
+    """Return dated certificates first, then those without an end: each in the order of an index."""
+    end, hash_ = certificate.c.not_after_ms, certificate.c.sha256
+    dated: list[ColumnElement[bool]] = [end.is_not(None)]
+    undated: list[ColumnElement[bool]] = [end.is_(None)]
+    rows: list[Row[Any]] = []
+    if after is not None and after[0] is None:
+        undated.append(hash_ > hash_in(after[1]))
+    else:
+        if after is not None:
+            same = and_(end == after[0], hash_ > hash_in(after[1]))
+            dated.append(and_(end >= after[0], or_(end > after[0], same)))
+        statement = select_certificates().where(*conditions, *dated)
+        rows = list(connection.execute(statement.order_by(end, hash_).limit(limit)))
+    if len(rows) < limit:
+        statement = select_certificates().where(*conditions, *undated)
+        rows += connection.execute(statement.order_by(hash_).limit(limit - len(rows)))
+    return rows
+
+
+def select_certificates() -> Select[*tuple[Any, ...]]:
+    """Return the statement whose rows `certificate_of` takes."""
+    return select(
+        certificate,
+        public_key.c.live_places.label("key_live"),
+        public_key.c.retained_places.label("key_retained"),
+    ).outerjoin(public_key, public_key.c.key_id == certificate.c.key_id)
+
+
+def filter_conditions(
+    connection: Connection, wanted: CertificateFilter, now_ms: int
+) -> list[ColumnElement[bool]]:
+    """Return what the filter means in SQL."""
+    conditions = [*_status(wanted), *_expiry(wanted, now_ms), *_identity(wanted)]
+    if wanted.issuer:
+        conditions.append(contains(certificate.c.issuer, wanted.issuer))
+    if wanted.name:
+        names = schema.certificate_name.c
+        matching = select(names.sha256).where(matches_name(names.value, wanted.name))
+        conditions.append(certificate.c.sha256.in_(matching))
+    if wanted.path or (wanted.host and wanted.trust_stores):
+        at = [
+            *place_conditions(connection, host_name=wanted.host, path=wanted.path),
+            *uses(wanted.status),
+        ]
+        if not wanted.trust_stores:
+            at.append(place.c.role != "trust-store")
+        found = artifacts_at([manifest_entry.c.kind == "certificate"], at)
+        conditions.append(certificate.c.sha256.in_(found))
+    elif wanted.host:
+        conditions.append(certificate.c.sha256.in_(_held_by(wanted)))
+    return conditions
+
+
+def _held_by(wanted: CertificateFilter) -> Select[bytes]:
+    held = select(holding.c.artifact).where(
+        holding.c.kind == "certificate", holding.c.host_no.in_(hosts_named(wanted.host))
+    )
+    if wanted.status == "live":
+        return held.where(holding.c.live > 0)
+    return held.where(holding.c.retained > 0) if wanted.status == "retained" else held
+
+
+def _status(wanted: CertificateFilter) -> list[ColumnElement[bool]]:
+    live, retained = certificate.c.live_places, certificate.c.retained_places
+    by_status: dict[str, list[ColumnElement[bool]]] = {
+        "live": [live > 0],
+        "retained": [live == 0, retained > 0],
+        "gone": [live == 0, retained == 0],
+        "any": [],
+    }
+    conditions = by_status[wanted.status]
+    if not wanted.trust_stores and wanted.status != "gone":
+        held = exists().where(
+            holding.c.artifact == certificate.c.sha256, holding.c.kind == "certificate"
+        )
+        nowhere = and_(live == 0, retained == 0)
+        conditions.append(or_(nowhere, held) if wanted.status == "any" else held)
+    return conditions
+
+
+def _expiry(wanted: CertificateFilter, now_ms: int) -> list[ColumnElement[bool]]:
+    end = certificate.c.not_after_ms
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.expires_within_ms is not None:
+        conditions.append(end < now_ms + wanted.expires_within_ms)
+        if wanted.expired is None:
+            conditions.append(end >= now_ms)
+    if wanted.expired is not None:
+        conditions.append(end < now_ms if wanted.expired else end >= now_ms)
+    return conditions
+
+
+def _identity(wanted: CertificateFilter) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.is_ca is not None:
+        conditions.append(certificate.c.is_ca.is_(wanted.is_ca))
+    if wanted.key_id is not None:
+        conditions.append(certificate.c.key_id == wanted.key_id)
+    if wanted.line is not None:
+        conditions.append(certificate.c.line_no == wanted.line)
+    if wanted.without_key:
+        has_key = exists().where(
+            public_key.c.key_id == certificate.c.key_id,
+            public_key.c.live_places + public_key.c.retained_places > 0,
+        )
+        conditions.append(~has_key)
+    return conditions
+
+
+def certificate_of(row: Row[Any]) -> results.Certificate:
+    """Return a row of `select_certificates` as people see it."""
+    return results.Certificate(
+        sha256=row.sha256.hex(),
+        sha1=row.sha1.hex(),
+        name=certificate_name(row.common_name, row.names_text, row.subject, row.sha256),
+        names=lines_of(row.names_text),
+        subject=row.subject,
+        issuer=row.issuer,
+        issuer_name=short_name(row.issuer),
+        serial=row.serial,
+        not_before=time_text(row.not_before_ms),
+        not_after=time_text(row.not_after_ms),
+        is_ca=row.is_ca,
+        self_signed=row.self_signed,
+        signature_algorithm=row.signature_algorithm,
+        algorithm=row.algorithm,
+        bits=row.bits,
+        curve=row.curve,
+        extended_key_usage=row.extended_key_usage.split(),
+        key_id=row.key_id.hex(),
+        private_key_places=(row.key_live or 0) + (row.key_retained or 0),
+        line=row.line_no,
+        live_places=row.live_places,
+        retained_places=row.retained_places,
+        hosts=row.hosts,
+        problem=row.problem,
+        first_seen=time_text(row.first_seen_ms),
+        folded=time_text(row.folded_ms) if row.folded_ms else None,
+    )

@@ -1,0 +1,219 @@
+"""Everything about one thing, and where it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from keycensus_collector.inventory import results
+from keycensus_collector.inventory.certificates import certificate_of, select_certificates
+from keycensus_collector.inventory.hosts import host_detail
+from keycensus_collector.inventory.keys import find_key
+from keycensus_collector.inventory.places import (
+    PLACES_LIMIT,
+    PRIVATE_KINDS,
+    count_places_of,
+    history_of,
+    places_of,
+    places_on,
+)
+from keycensus_collector.inventory.values import certificate_name, lines_of, time_text
+from keycensus_collector.store.schema import (
+    certificate,
+    host,
+    issuer_edge,
+    line,
+    line_step,
+    public_key,
+    request,
+    revocation_list,
+)
+
+# Longer chains of authorities are made by mistake, or to make others loop.
+_CHAIN = 10
+_LINKS = 100
+_KEY_KINDS = (*PRIVATE_KINDS, "public-key")
+_KINDS = {
+    "certificate": ("certificate",),
+    "key": _KEY_KINDS,
+    "request": ("csr",),
+    "revocation-list": ("crl",),
+}
+
+
+def show(connection: Connection, match: results.Match, now_ms: int) -> results.Shown | None:
+    """Return everything about what `identify` found; None if it is gone meanwhile."""
+    if match.kind == "host":
+        found = host_detail(connection, match.id, now_ms)
+        return None if found is None else results.Shown("host", host=found)
+    identity = bytes.fromhex(match.id)
+    if match.kind == "certificate":
+        detail = certificate_detail(connection, identity)
+        return None if detail is None else results.Shown("certificate", certificate=detail)
+    if match.kind == "key":
+        key = key_detail(connection, identity)
+        return None if key is None else results.Shown("key", key=key)
+    document = _document(connection, match.kind, identity)
+    return None if document is None else results.Shown(match.kind, document=document)
+
+
+def where(connection: Connection, match: results.Match) -> results.Where:
+    """Return every place of what `identify` found; of a host, all its places."""
+    if match.kind == "host":
+        number = connection.execute(
+            select(host.c.host_no).where(host.c.host_id == match.id)
+        ).scalar_one()
+        places = places_on(connection, number, limit=PLACES_LIMIT)
+        return results.Where(match.kind, match.id, match.name, places, len(places))
+    identity, kinds = bytes.fromhex(match.id), _KINDS[match.kind]
+    places = places_of(connection, [identity], kinds).get(identity, [])
+    total = count_places_of(connection, identity, kinds)
+    return results.Where(match.kind, match.id, match.name, places, total)
+
+
+def certificate_detail(connection: Connection, sha256: bytes) -> results.CertificateDetail | None:
+    """Return everything about a certificate; None if there is none of this hash."""
+    row = connection.execute(
+        select_certificates().where(certificate.c.sha256 == sha256)
+    ).one_or_none()
+    if row is None:
+        return None
+    kinds = ("certificate",)
+    return results.CertificateDetail(
+        certificate=certificate_of(row),
+        chain=_chain(connection, sha256),
+        places=places_of(connection, [sha256], kinds).get(sha256, []),
+        places_total=count_places_of(connection, sha256, kinds),
+        private_key=find_key(connection, row.key_id, ("private-key",)) if row.key_id else None,
+        predecessors=_steps(connection, sha256, before=True),
+        successors=_steps(connection, sha256, before=False),
+        line_name=_line_name(connection, row.line_no),
+        history=history_of(connection, sha256, kinds),
+    )
+
+
+def key_detail(connection: Connection, identity: bytes) -> results.KeyDetail | None:
+    """Return everything about a key, also one whose private half stands nowhere; None if unknown."""
+    key = find_key(connection, identity, PRIVATE_KINDS) or _public_half(connection, identity)
+    if key is None:
+        return None
+    rows = connection.execute(
+        select(certificate)
+        .where(certificate.c.key_id == identity)
+        .order_by(certificate.c.not_after_ms.desc())
+        .limit(_LINKS)
+    )
+    return results.KeyDetail(
+        key=key,
+        places_total=count_places_of(connection, identity, _KEY_KINDS),
+        certificates=[_link(row) for row in rows],
+        history=history_of(connection, identity, _KEY_KINDS),
+    )
+
+
+def _public_half(connection: Connection, identity: bytes) -> results.Key | None:
+    row = connection.execute(
+        select(public_key).where(public_key.c.key_id == identity)
+    ).one_or_none()
+    if row is None:
+        return None
+    places = places_of(connection, [identity], ("public-key",)).get(identity, [])
+    return results.Key(
+        id=identity.hex(),
+        kind="public-key",
+        algorithm=row.algorithm,
+        bits=row.bits,
+        curve=row.curve,
+        live_places=0,
+        retained_places=0,
+        hosts=0,
+        certificates=[],
+        problem=row.problem,
+        places=places,
+    )
+
+
+def _chain(connection: Connection, sha256: bytes) -> list[results.Link]:
+    """Follow verified signatures upwards; of several issuers of one key the one that lasts longest."""
+    chain: list[results.Link] = []
+    seen = {sha256}
+    current = sha256
+    while len(chain) < _CHAIN:
+        row = connection.execute(
+            select(certificate)
+            .join(issuer_edge, issuer_edge.c.parent == certificate.c.sha256)
+            .where(issuer_edge.c.child == current, certificate.c.sha256.not_in(seen))
+            .order_by(certificate.c.self_signed.desc(), certificate.c.not_after_ms.desc())
+            .limit(1)
+        ).one_or_none()
+        if row is None:
+            break
+        chain.append(_link(row))
+        current = row.sha256
+        seen.add(current)
+    return chain
+
+
+def _steps(connection: Connection, sha256: bytes, *, before: bool) -> list[results.Link]:
+    own, other = line_step.c.successor, line_step.c.predecessor
+    if not before:
+        own, other = other, own
+    rows = connection.execute(
+        select(certificate, line_step.c.kind.label("step"), line_step.c.at_ms.label("at_ms"))
+        .join(line_step, other == certificate.c.sha256)
+        .where(own == sha256)
+        .order_by(line_step.c.at_ms.desc())
+        .limit(_LINKS)
+    )
+    return [_link(row, row.step, row.at_ms) for row in rows]
+
+
+def _link(row: Row[Any], step: str = "", at_ms: int | None = None) -> results.Link:
+    return results.Link(
+        sha256=row.sha256.hex(),
+        name=certificate_name(row.common_name, row.names_text, row.subject, row.sha256),
+        subject=row.subject,
+        not_before=time_text(row.not_before_ms),
+        not_after=time_text(row.not_after_ms),
+        live_places=row.live_places,
+        step=step,
+        at=time_text(at_ms),
+    )
+
+
+def _line_name(connection: Connection, line_no: int | None) -> str:
+    if line_no is None:
+        return ""
+    return connection.execute(select(line.c.name).where(line.c.line_no == line_no)).scalar() or ""
+
+
+def _document(connection: Connection, kind: str, sha256: bytes) -> results.DocumentDetail | None:
+    table = request if kind == "request" else revocation_list
+    row = connection.execute(select(table).where(table.c.sha256 == sha256)).one_or_none()
+    if row is None:
+        return None
+    places = places_of(connection, [sha256], _KINDS[kind]).get(sha256, [])
+    if kind == "request":
+        return results.DocumentDetail(
+            sha256=sha256.hex(),
+            subject=row.subject,
+            names=lines_of(row.names_text),
+            key_id=row.key_id.hex(),
+            this_update=None,
+            next_update=None,
+            revoked_count=0,
+            problem=row.problem,
+            places=places,
+        )
+    return results.DocumentDetail(
+        sha256=sha256.hex(),
+        subject=row.issuer,
+        names=[],
+        key_id="",
+        this_update=time_text(row.this_update_ms),
+        next_update=time_text(row.next_update_ms),
+        revoked_count=row.revoked_count,
+        problem=row.problem,
+        places=places,
+    )

@@ -1,0 +1,156 @@
+"""Lists of hosts, and everything about one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, case, func, or_, select
+
+from keycensus_collector.inventory import results
+from keycensus_collector.inventory.certificates import CertificateFilter, list_certificates
+from keycensus_collector.inventory.paging import (
+    DEFAULT_LIMIT,
+    count_up_to,
+    decode_cursor,
+    encode_cursor,
+)
+from keycensus_collector.inventory.patterns import contains
+from keycensus_collector.inventory.places import PRIVATE_KINDS, is_now, places_on
+from keycensus_collector.inventory.values import time_text
+from keycensus_collector.store.schema import gap, holding, host, place
+
+STATES = ("active", "silent", "retired")
+_GAPS = 1_000
+_UNREAD = 200
+_EXPIRING = 20
+
+
+@dataclass(frozen=True, slots=True)
+class HostFilter:
+    """Which hosts are meant: `state` one of STATES or empty, `name` a part of the name."""
+
+    state: str = ""
+    name: str = ""
+
+
+def list_hosts(
+    connection: Connection, wanted: HostFilter, *, limit: int = DEFAULT_LIMIT, cursor: str = ""
+) -> results.HostPage:
+    """Return hosts by name."""
+    statement = select(host)
+    if wanted.state:
+        statement = statement.where(host.c.state == wanted.state)
+    if wanted.name:
+        statement = statement.where(contains(host.c.name, wanted.name))
+    total, exact = count_up_to(connection, statement)
+    if cursor:
+        name, number = decode_cursor(cursor, 2)
+        statement = statement.where(
+            or_(host.c.name > name, and_(host.c.name == name, host.c.host_no > number))
+        )
+    ordered = statement.order_by(host.c.name, host.c.host_no).limit(limit + 1)
+    rows = list(connection.execute(ordered))
+    page = rows[:limit]
+    next_ = encode_cursor([page[-1].name, page[-1].host_no]) if len(rows) > limit else None
+    return results.HostPage(next_, total, exact, _hosts(connection, page))
+
+
+def host_detail(connection: Connection, host_id: str, now_ms: int) -> results.HostDetail | None:
+    """Return everything about the host with this UUID; None if there is none."""
+    row = connection.execute(select(host).where(host.c.host_id == host_id)).one_or_none()
+    if row is None:
+        return None
+    gaps = connection.execute(
+        select(gap)
+        .where(gap.c.host_no == row.host_no, gap.c.to_ms.is_(None))
+        .order_by(gap.c.prefix, gap.c.reason)
+        .limit(_GAPS)
+    )
+    expiring = list_certificates(
+        connection, CertificateFilter(host=host_id), now_ms, limit=_EXPIRING
+    )
+    return results.HostDetail(
+        host=_hosts(connection, [row])[0],
+        gaps=[
+            results.Gap(found.prefix, found.reason, found.detail, time_text(found.from_ms))
+            for found in gaps
+        ],
+        counters=_counters(row.counters),
+        unread=places_on(connection, row.host_no, place.c.status != "read", limit=_UNREAD),
+        expiring=expiring.items,
+    )
+
+
+def _hosts(connection: Connection, rows: Sequence[Row[Any]]) -> list[results.Host]:
+    numbers = [row.host_no for row in rows]
+    places = _place_counts(connection, numbers)
+    held = _held_counts(connection, numbers)
+    gaps = _gap_counts(connection, numbers)
+    return [
+        results.Host(
+            id=row.host_id,
+            name=row.name,
+            state=row.state,
+            operating_system=row.operating_system,
+            kernel=row.kernel,
+            agent_version=row.agent_version,
+            complete=row.complete,
+            created=time_text(row.created_ms),
+            last_seen=time_text(row.last_seen_ms),
+            live_places=places.get(row.host_no, (0, 0))[0],
+            retained_places=places.get(row.host_no, (0, 0))[1],
+            certificates=held.get(row.host_no, (0, 0))[0],
+            keys=held.get(row.host_no, (0, 0))[1],
+            gaps=gaps.get(row.host_no, 0),
+            labels=_labels(row.labels),
+        )
+        for row in rows
+    ]
+
+
+def _place_counts(connection: Connection, numbers: Sequence[int]) -> dict[int, tuple[int, int]]:
+    retained = func.sum(case((place.c.use == "retained", 1), else_=0))
+    rows = connection.execute(
+        select(place.c.host_no, func.count() - retained, retained)
+        .where(place.c.host_no.in_(numbers), is_now())
+        .group_by(place.c.host_no)
+    )
+    return {row[0]: (row[1], row[2]) for row in rows}
+
+
+def _held_counts(connection: Connection, numbers: Sequence[int]) -> dict[int, tuple[int, int]]:
+    rows = connection.execute(
+        select(
+            holding.c.host_no,
+            func.sum(case((holding.c.kind == "certificate", 1), else_=0)),
+            func.sum(case((holding.c.kind.in_(PRIVATE_KINDS), 1), else_=0)),
+        )
+        .where(holding.c.host_no.in_(numbers))
+        .group_by(holding.c.host_no)
+    )
+    return {row[0]: (row[1], row[2]) for row in rows}
+
+
+def _gap_counts(connection: Connection, numbers: Sequence[int]) -> dict[int, int]:
+    rows = connection.execute(
+        select(gap.c.host_no, func.count())
+        .where(gap.c.host_no.in_(numbers), gap.c.to_ms.is_(None))
+        .group_by(gap.c.host_no)
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def _labels(text: str) -> dict[str, dict[str, str]]:
+    labels = json.loads(text or "{}")
+    return {
+        source: {str(key): str(value) for key, value in values.items()}
+        for source, values in labels.items()
+    }
+
+
+def _counters(text: str) -> dict[str, int]:
+    counters = json.loads(text or "{}")
+    return {str(name): value for name, value in counters.items() if isinstance(value, int)}

@@ -1,0 +1,56 @@
+"""Pages by key, not by number: the next page starts behind the last row, whatever came meanwhile."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+
+from sqlalchemy import Connection, Select, func, select
+from sqlalchemy.sql.selectable import CompoundSelect
+
+from keycensus_collector.errors import UsageError
+
+# Counted exactly up to here; beyond, "10,000+" and exactly on demand.
+EXACT_TOTAL = 10_000
+PAGE_LIMIT = 1_000
+DEFAULT_LIMIT = 100
+
+Key = list[str | int | None]
+
+
+def encode_cursor(key: Key) -> str:
+    """Return the key of a page's last row as text that means nothing to anybody else."""
+    return base64.urlsafe_b64encode(json.dumps(key).encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str, length: int) -> Key:
+    """Return the key in a cursor; UsageError if it is none of ours."""
+    try:
+        key = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except (ValueError, binascii.Error):
+        key = None
+    if (
+        not isinstance(key, list)
+        or len(key) != length
+        or not all(isinstance(value, str | int | None) for value in key)
+    ):
+        raise UsageError("the cursor is not one that this collector gave; start without one")
+    return key
+
+
+def hash_in(value: str | int | None) -> bytes:
+    """Return a hash that stands in a cursor in hexadecimal; UsageError as `decode_cursor`."""
+    try:
+        return bytes.fromhex(str(value))
+    except ValueError:
+        raise UsageError("the cursor is damaged; start without one") from None
+
+
+def count_up_to(
+    connection: Connection, statement: Select[*tuple[object, ...]] | CompoundSelect[object]
+) -> tuple[int, bool]:
+    """Return how many rows a statement has, and whether that is exact."""
+    limited = statement.order_by(None).limit(EXACT_TOTAL + 1).subquery()
+    total = connection.execute(select(func.count()).select_from(limited)).scalar_one()
+    return min(total, EXACT_TOTAL), total <= EXACT_TOTAL

@@ -1,0 +1,236 @@
+"""Where artifacts stand: the join of entries, manifests, places and hosts, in one definition."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    Subquery,
+    func,
+    or_,
+    select,
+    union_all,
+)
+
+from keycensus_collector.inventory import results
+from keycensus_collector.inventory.patterns import matches_name, matches_path
+from keycensus_collector.inventory.values import mode_text, time_text
+from keycensus_collector.store.schema import (
+    host,
+    manifest_entry,
+    manifest_part,
+    place,
+    place_version,
+)
+
+PRIVATE_KINDS = ("private-key", "sealed-key", "sealed-container")
+# Places of one thing in one answer; a root certificate may have ten thousands.
+PLACES_LIMIT = 1_000
+_HISTORY_LIMIT = 200
+
+_ENTRY = (
+    manifest_entry.c.artifact,
+    manifest_entry.c.kind,
+    manifest_entry.c.member,
+    manifest_entry.c.encrypted,
+)
+
+
+def entries(*conditions: ColumnElement[bool]) -> Subquery:
+    """Return entries with the manifest that a place has: parts stand for their whole."""
+    whole = select(manifest_entry.c.manifest, *_ENTRY).where(*conditions)
+    in_parts = (
+        select(manifest_part.c.manifest, *_ENTRY)
+        .join(manifest_part, manifest_part.c.part == manifest_entry.c.manifest)
+        .where(*conditions)
+    )
+    return union_all(whole, in_parts).subquery("entries")
+
+
+def is_now() -> ColumnElement[bool]:
+    """Places that there are now."""
+    return place.c.gone_ms.is_(None)
+
+
+def uses(status: str) -> list[ColumnElement[bool]]:
+    """Conditions for a status that a place can have: live or retained; else none."""
+    if status == "live":
+        return [place.c.use != "retained"]
+    return [place.c.use == "retained"] if status == "retained" else []
+
+
+def hosts_named(text: str) -> Select[int]:
+    """Return numbers of hosts with this name, in any case and with `*`, or this UUID."""
+    lowered = func.lower(host.c.name)
+    return select(host.c.host_no).where(
+        or_(matches_name(lowered, text), host.c.host_id == text.lower())
+    )
+
+
+def artifacts_at(
+    entry_conditions: Sequence[ColumnElement[bool]], place_conditions: Sequence[ColumnElement[bool]]
+) -> Select[bytes]:
+    """Return artifacts of entries that one and the same place satisfies all conditions for."""
+    found = entries(*entry_conditions)
+    return (
+        select(found.c.artifact)
+        .join(place, place.c.manifest == found.c.manifest)
+        .where(is_now(), *place_conditions)
+    )
+
+
+def place_conditions(
+    connection: Connection, *, host_name: str = "", path: str = ""
+) -> list[ColumnElement[bool]]:
+    """Return conditions on a place's host and path; empty text is no condition."""
+    conditions: list[ColumnElement[bool]] = []
+    if host_name:
+        conditions.append(place.c.host_no.in_(hosts_named(host_name)))
+    if path:
+        conditions.append(matches_path(connection, place.c.path, path))
+    return conditions
+
+
+_PLACE_COLUMNS = (
+    host.c.host_id,
+    host.c.name.label("host_name"),
+    place.c.place_no,
+    place.c.path,
+    place.c.scope_kind,
+    place.c.scope_name,
+    place.c.use,
+    place.c.role,
+    place.c.status,
+    place.c.reason,
+    place.c.format,
+    place.c.mode,
+    place.c.owner,
+    place.c.group,
+    place.c.target,
+    place.c.first_seen_ms,
+    place.c.changed_ms,
+)
+
+
+def places_of(
+    connection: Connection,
+    artifacts: Iterable[bytes],
+    kinds: Sequence[str],
+    *,
+    each: int = PLACES_LIMIT,
+) -> dict[bytes, list[results.Place]]:
+    """Return the places of each artifact: live ones first, then by host and path, at most `each`."""
+    found = entries(
+        manifest_entry.c.artifact.in_(list(artifacts)), manifest_entry.c.kind.in_(kinds)
+    )
+    order = (place.c.use == "retained", host.c.name, host.c.host_no, place.c.path, place.c.place_no)
+    rank = func.dense_rank().over(partition_by=found.c.artifact, order_by=order)
+    ranked = (
+        select(found.c.artifact, found.c.kind, found.c.member, found.c.encrypted, *_PLACE_COLUMNS)
+        .add_columns(rank.label("rank"))
+        .join(place, place.c.manifest == found.c.manifest)
+        .join(host, host.c.host_no == place.c.host_no)
+        .where(is_now())
+        .subquery()
+    )
+    rows = connection.execute(
+        select(ranked).where(ranked.c.rank <= each).order_by(ranked.c.artifact, ranked.c.rank)
+    )
+    grouped: dict[bytes, dict[int, list[Row[Any]]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        grouped[row.artifact][row.place_no].append(row)
+    return {
+        artifact: [_place(same) for same in by_place.values()]
+        for artifact, by_place in grouped.items()
+    }
+
+
+def count_places_of(connection: Connection, artifact: bytes, kinds: Sequence[str]) -> int:
+    """Return at how many places an artifact stands now."""
+    found = entries(manifest_entry.c.artifact == artifact, manifest_entry.c.kind.in_(kinds))
+    count = select(func.count(place.c.place_no.distinct())).join(
+        found, found.c.manifest == place.c.manifest
+    )
+    return connection.execute(count.where(is_now())).scalar_one()
+
+
+def places_on(
+    connection: Connection, host_no: int, *conditions: ColumnElement[bool], limit: int
+) -> list[results.Place]:
+    """Return places of one host by path, whatever they hold."""
+    rows = connection.execute(
+        select(*_PLACE_COLUMNS)
+        .join(host, host.c.host_no == place.c.host_no)
+        .where(place.c.host_no == host_no, is_now(), *conditions)
+        .order_by(place.c.path, place.c.place_no)
+        .limit(limit)
+    )
+    return [_place([row]) for row in rows]
+
+
+def _place(rows: Sequence[Any]) -> results.Place:
+    """Return one place from its rows: one for each entry that was asked for, or just its own."""
+    row = rows[0]
+    entry_rows = [other for other in rows if hasattr(other, "member")]
+    scope = row.scope_kind if not row.scope_name else f"{row.scope_kind} {row.scope_name}"
+    return results.Place(
+        host_id=row.host_id,
+        host=row.host_name,
+        path=row.path,
+        scope=scope,
+        use=row.use,
+        role=row.role,
+        status=row.status,
+        reason=row.reason,
+        format=row.format,
+        mode=mode_text(row.mode),
+        owner=row.owner,
+        group=row.group,
+        target=row.target,
+        kinds=list(dict.fromkeys(other.kind for other in entry_rows)),
+        members=[other.member for other in entry_rows if other.member],
+        encrypted=any(other.encrypted for other in entry_rows),
+        first_seen=time_text(row.first_seen_ms),
+        changed=time_text(row.changed_ms),
+    )
+
+
+def history_of(
+    connection: Connection, artifact: bytes, kinds: Sequence[str]
+) -> list[results.Interval]:
+    """Return when which place held an artifact, newest first."""
+    found = entries(manifest_entry.c.artifact == artifact, manifest_entry.c.kind.in_(kinds))
+    rows = connection.execute(
+        select(
+            host.c.name,
+            place.c.path,
+            place_version.c.from_ms,
+            place_version.c.to_ms,
+            place_version.c.cause,
+        )
+        .join(place, place.c.place_no == place_version.c.place_no)
+        .join(host, host.c.host_no == place.c.host_no)
+        .where(place_version.c.manifest.in_(select(found.c.manifest)))
+        .order_by(place_version.c.from_ms.desc(), place_version.c.version_no.desc())
+        .limit(_HISTORY_LIMIT)
+    )
+    return [
+        results.Interval(row[0], row[1], time_text(row[2]), time_text(row[3]), row[4])
+        for row in rows
+    ]
+
+
+def world_readable() -> ColumnElement[bool]:
+    """Places whose mode lets everybody read."""
+    return place.c.mode.op("&")(0o004) != 0
+
+
+def group_readable() -> ColumnElement[bool]:
+    """Places whose mode lets their group, or everybody, read."""
+    return place.c.mode.op("&")(0o044) != 0

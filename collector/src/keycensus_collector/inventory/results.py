@@ -1,0 +1,270 @@
+"""What questions are answered with: plain data as REST shows it and other faces use it.
+
+Hashes are lower-case hexadecimal, times RFC 3339 in UTC, text is escaped and safe to show anywhere
+but in HTML, where it is still to be quoted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One name under which a file is reached on a host, and what it holds of the thing asked for."""
+
+    host_id: str
+    host: str
+    path: str
+    scope: str  # "host", or kind and name such as "container shop"
+    use: str  # "live" or "retained"
+    role: str
+    status: str
+    reason: str
+    format: str
+    mode: str  # "0640"
+    owner: str
+    group: str
+    target: str  # where a link leads to
+    kinds: list[str]
+    members: list[str]  # names inside the file: aliases, PEM labels
+    encrypted: bool
+    first_seen: str | None
+    changed: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """One certificate with its folded counts, true as of `folded`."""
+
+    sha256: str
+    sha1: str
+    name: str
+    names: list[str]
+    subject: str
+    issuer: str
+    issuer_name: str
+    serial: str
+    not_before: str | None
+    not_after: str | None
+    is_ca: bool
+    self_signed: bool
+    signature_algorithm: str
+    algorithm: str
+    bits: int
+    curve: str
+    extended_key_usage: list[str]
+    key_id: str
+    private_key_places: int  # live and retained places that hold its private key
+    line: int | None
+    live_places: int
+    retained_places: int
+    hosts: int
+    problem: str
+    first_seen: str | None
+    folded: str | None
+    places: list[Place] | None = None  # only where they were asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One private key, or one that is sealed and known by the hash of its encrypted bytes."""
+
+    id: str  # key_id, or SHA-256 of the encrypted bytes
+    kind: str  # "private-key", "sealed-key", "sealed-container"
+    algorithm: str
+    bits: int
+    curve: str
+    live_places: int
+    retained_places: int
+    hosts: int
+    certificates: list[str]  # names of certificates of this key
+    problem: str
+    places: list[Place]
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """What an agent could not look at."""
+
+    prefix: str
+    reason: str
+    detail: str
+    since: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One host as its agent reported it."""
+
+    id: str
+    name: str
+    state: str
+    operating_system: str
+    kernel: str
+    agent_version: str
+    complete: bool
+    created: str | None
+    last_seen: str | None
+    live_places: int
+    retained_places: int
+    certificates: int
+    keys: int
+    gaps: int
+    labels: dict[str, dict[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The frame of a list: where to go on, and how many there are."""
+
+    next: str | None
+    total: int
+    total_is_exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CertificatePage(Page):
+    """Certificates in the order in which they expire."""
+
+    items: list[Certificate]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPage(Page):
+    """Keys in the order of their identities."""
+
+    items: list[Key]
+
+
+@dataclass(frozen=True, slots=True)
+class HostPage(Page):
+    """Hosts by name."""
+
+    items: list[Host]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A certificate named by another one: its issuer, predecessor or successor."""
+
+    sha256: str
+    name: str
+    subject: str
+    not_before: str | None
+    not_after: str | None
+    live_places: int
+    step: str = ""  # of predecessors and successors: "renewal", "rekey", "replacement"
+    at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A time during which a place held a thing; it still does while `until` is null."""
+
+    host: str
+    path: str
+    since: str | None
+    until: str | None
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateDetail:
+    """Everything about one certificate."""
+
+    certificate: Certificate
+    chain: list[Link]  # its issuer, the issuer's issuer, …: verified signatures
+    places: list[Place]
+    places_total: int
+    private_key: Key | None
+    predecessors: list[Link]
+    successors: list[Link]
+    line_name: str
+    history: list[Interval]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyDetail:
+    """Everything about one key."""
+
+    key: Key
+    places_total: int
+    certificates: list[Link]
+    history: list[Interval]
+
+
+@dataclass(frozen=True, slots=True)
+class HostDetail:
+    """Everything about one host but its places, which have their own page."""
+
+    host: Host
+    gaps: list[Gap]
+    counters: dict[str, int]
+    unread: list[Place]  # places that could not be read whole
+    expiring: list[Certificate]  # live certificates there that expire first
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentDetail:
+    """A certification request or a revocation list."""
+
+    sha256: str
+    subject: str  # of a request; the issuer of a revocation list
+    names: list[str]
+    key_id: str
+    this_update: str | None
+    next_update: str | None
+    revoked_count: int
+    problem: str
+    places: list[Place]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What an ID can mean."""
+
+    kind: str  # "certificate", "key", "host", "request", "revocation-list"
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The answer to `show`: `kind` says which of the others is there."""
+
+    kind: str
+    certificate: CertificateDetail | None = None
+    key: KeyDetail | None = None
+    host: HostDetail | None = None
+    document: DocumentDetail | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """The answer to `where`: every place, as true as the last report of its host."""
+
+    kind: str
+    id: str
+    name: str
+    places: list[Place]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Counts over all that is known. Of certificates and keys: with a live place outside trust stores."""
+
+    as_of: str | None
+    hosts: int
+    hosts_by_state: dict[str, int]
+    places: int
+    certificates: int
+    expired: int
+    expiring_30_days: int
+    keys: int
+    keys_without_certificate: int
+    keys_readable_by_world: int
+    locked_places: int
+    gaps: int
+    waiting: int = field(default=0)  # rows of work that are not folded yet
