@@ -115,14 +115,14 @@ def test_five_mistakes_are_told_at_once_each_with_file_key_and_what_would_be_rig
 ) -> None:
     main = written(
         tmp_path,
-        '[scan]\nrots = ["/"]\nroots = "/"\n[sweep]\ninterval_seconds = 5\n[logs]\nlevel = "x"\n',
+        '[scan]\nrots = ["/"]\nroots = "/"\n[sweep]\ninterval_seconds = 0\n[logs]\nlevel = "x"\n',
     )
     drop_in = written(tmp_path, "[log]\nlevel = loud\n", "agent.d/10.toml")
     lines = mistakes(main)
     assert len(lines) == 5
     assert f'{main}: [scan] rots: there is no such key; did you mean "roots"?' in lines[0]
     assert '[scan] roots: must be a list of absolute paths such as ["/"]; it is "/"' in lines[1]
-    assert "[sweep] interval_seconds: must be a whole number of seconds from 60" in lines[2]
+    assert "[sweep] interval_seconds: must be a whole number of seconds from 1 " in lines[2]
     assert '[logs]: there is no such section; did you mean "log"?' in lines[3]
     assert f"{drop_in}: is not valid TOML" in lines[4]
 

@@ -197,5 +197,5 @@ def _agent_configuration(root: Path, state: Path, work: Path) -> str:
     return (
         f"[scan]\nroot = {json.dumps(str(root))}\n{exclude}"
         f"[state]\ndirectory = {json.dumps(str(state))}\n"
-        "[sweep]\ninterval_seconds = 60\nstart_delay_seconds = 0\ncpu_share = 1.0\n"
+        "[sweep]\ninterval_seconds = 1\nstart_delay_seconds = 0\ncpu_share = 1.0\n"
     )

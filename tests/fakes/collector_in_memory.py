@@ -49,6 +49,7 @@ class Connection:
     drop_before_commit: int = 0
     broken: bool = False
     sent: list[str] = field(default_factory=list)
+    payloads: list[bytes] = field(default_factory=list)
     _frames: deque[tuple[FrameKind, bytes]] = field(
         default_factory=lambda: deque([(FrameKind.OPEN, b"{}")])
     )
@@ -64,6 +65,7 @@ class Connection:
         request = report_pb2.ReportRequest.FromString(payload)
         name = request.WhichOneof("message") or ""
         self.sent.append(name)
+        self.payloads.append(payload)
         handlers: dict[str, Callable[[report_pb2.ReportRequest], None]] = {
             "hello": self._hello,
             "offer": self._offer,

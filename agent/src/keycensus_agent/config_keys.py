@@ -190,7 +190,7 @@ KEYS: Mapping[str, Mapping[str, Check]] = {
         "proxy": _proxy,
     },
     "sweep": {
-        "interval_seconds": _integer(60, 7 * 86400, "seconds"),
+        "interval_seconds": _integer(1, 7 * 86400, "seconds"),
         "start_delay_seconds": _integer(0, 86400, "seconds"),
         "cpu_share": _fraction(0.01, 1.0),
     },
