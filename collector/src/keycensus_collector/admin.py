@@ -171,21 +171,20 @@ class AdminServer:
         try:
             return {"result": await self._run(json.loads(line))}
         except KeycensusError as error:
-            return {
-                "error": {
-                    "id": error.error_id,
-                    "text": str(error),
-                    "exit_status": error.exit_status,
-                }
-            }
+            told = error
+        except Exception:  # noqa: BLE001 - a bug in one command must not end the server
+            _log.exception("admin.failed")
+            told = KeycensusError("the running server failed at this; its log says why")
+        return {"error": {"id": told.error_id, "text": str(told), "exit_status": told.exit_status}}
 
-    async def _run(self, request: dict[str, Any]) -> Json:
-        name = request.get("operation")
+    async def _run(self, request: object) -> Json:
+        if not isinstance(request, dict) or not isinstance(request.get("arguments", {}), dict):
+            raise UsageError("a request is an object with an operation and its arguments")
+        name, arguments = request.get("operation"), request.get("arguments", {})
         operation = OPERATIONS.get(str(name))
         if operation is None:
             raise UsageError(f"the running server knows no operation {name!r}; restart it")
         around = Surroundings(self._authority, self._clock.now_ms())
-        arguments = request.get("arguments", {})
 
         def work(connection: Connection) -> Json:
             return operation.run(connection, around, arguments)

@@ -55,7 +55,7 @@ def _token_create(connection: Connection, around: Surroundings, arguments: Argum
         actor=OPERATOR,
         ttl_ms=_number(arguments, "ttl_ms", tokens.DEFAULT_TTL_MS),
         uses=_number(arguments, "uses", 1),
-        labels={str(key): str(value) for key, value in arguments.get("labels", {}).items()},
+        labels=_labels(arguments),
     )
     return {"id": made.token_id, "token": made.text, "expires_ms": made.expires_ms}
 
@@ -264,6 +264,13 @@ def _text(arguments: Arguments, name: str) -> str:
     if not isinstance(value, str) or not value:
         raise UsageError(f"the argument {name} is missing")
     return value
+
+
+def _labels(arguments: Arguments) -> dict[str, str]:
+    value = arguments.get("labels", {})
+    if not isinstance(value, dict):
+        raise UsageError("the argument labels is an object")
+    return {str(key): str(text) for key, text in value.items()}
 
 
 def _number(arguments: Arguments, name: str, default: int) -> int:

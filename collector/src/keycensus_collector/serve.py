@@ -47,6 +47,7 @@ from keycensus_proto.v1 import enrolment_pb2_grpc, report_pb2_grpc
 _RECEIVE_BYTES = 4 * 1024 * 1024
 _GRACE_SECONDS = 2.0
 _WEB_GRACE_SECONDS = 3
+_WORKER_SECONDS = 3.0
 _SILENCE_CHECK_SECONDS = 60.0
 _CERTIFICATE_CHECK_SECONDS = 3600.0
 
@@ -127,9 +128,10 @@ class Server:
         self._configuration = configuration
         self._clock = clock
         self._parts = parts
+        self.tls: ServerTls | None = None
         self._failed = asyncio.Event()
         self._failure: BaseException | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._workers: list[asyncio.Task[None]] = []
         # What `stop` undoes, the last first.
         self._closing = AsyncExitStack()
 
@@ -146,7 +148,7 @@ class Server:
 
     async def _start(self) -> Bound:
         store, deployment, authority = self._open()  # 1
-        tls = ServerTls(self._configuration, authority, self._clock)
+        tls = self.tls = ServerTls(self._configuration, authority, self._clock)
         issuing = Issuing(authority, deployment.name)
         report = await self._serve_agents(store, issuing, tls)  # 2
         enrol = await self._serve_enrolment(store, issuing, tls, report.port)
@@ -172,10 +174,11 @@ class Server:
 
     async def stop(self) -> None:
         """End: no new calls, those under way get a moment, workers stop, the database closes."""
-        for task in self._tasks:
+        for task in self._workers:
             task.cancel()
+        if self._workers:
+            await asyncio.wait(self._workers, timeout=_WORKER_SECONDS)
         await self._closing.aclose()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _open(self) -> tuple[Store, Deployment, LocalAuthority]:
         store = Store.open(self._configuration.database_url, upgrade=True)
@@ -228,6 +231,7 @@ class Server:
         async def stop() -> None:
             server.should_exit = True
             await asyncio.wait([task], timeout=_WEB_GRACE_SECONDS + 1)
+            task.cancel()
             listener.close()
 
         self._closing.push_async_callback(stop)
@@ -250,15 +254,17 @@ class Server:
                 _log.info("hosts.silent", count=silent)
 
         for make in self._parts.workers:
-            self._begin(make(store, self._clock).run())
-        self._begin(_every(_SILENCE_CHECK_SECONDS, watch_silence))
-        self._begin(_every(_CERTIFICATE_CHECK_SECONDS, tls.renew_if_due))
+            self._work(make(store, self._clock).run())
+        self._work(_every(_SILENCE_CHECK_SECONDS, watch_silence))
+        self._work(_every(_CERTIFICATE_CHECK_SECONDS, tls.renew_if_due))
+
+    def _work(self, work: Coroutine[object, object, None]) -> None:
+        self._workers.append(self._begin(work))
 
     def _begin(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         """Run `work` beside the others; if it fails, `wait` raises its error."""
         task = asyncio.create_task(work)
         task.add_done_callback(self._ended)
-        self._tasks.append(task)
         return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:

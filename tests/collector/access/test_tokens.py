@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection
+
+from keycensus_collector.access import tokens
+from keycensus_collector.access.users import add_user
+from keycensus_collector.errors import Refusal, UsageError
+from keycensus_collector.store.engine import Store
+from keycensus_collector.store.schema import api_token, user
+
+NOW = 1_800_000_000_000
+DAY = 86_400_000
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> Iterator[Connection]:
+    with Store.create(f"sqlite:///{tmp_path / 'db'}") as store, store.write() as connection:
+        add_user(connection, name="ann", role="operator", now_ms=NOW, actor="operator")
+        yield connection
+
+
+def make(connection: Connection, days: int = 90) -> tokens.NewApiToken:
+    return tokens.create_api_token(
+        connection, user_name="ann", name="laptop", now_ms=NOW, actor="operator", days=days
+    )
+
+
+def refusal(connection: Connection, header: str | None, now_ms: int = NOW) -> str:
+    with pytest.raises(Refusal) as raised:
+        tokens.authenticate(connection, header, now_ms)
+    assert raised.value.reason == "unauthenticated"
+    return str(raised.value)
+
+
+def test_a_token_says_who_asks(connection: Connection) -> None:
+    made = make(connection)
+    principal = tokens.authenticate(connection, f"Bearer {made.text}", NOW)
+    assert (principal.user, principal.role, principal.token_id) == (
+        "ann",
+        "operator",
+        made.token_id,
+    )
+    assert tokens.authenticate(connection, f"bearer  {made.text} ", NOW) == principal
+
+
+def test_only_a_hash_is_kept_and_nothing_shows(connection: Connection) -> None:
+    made = make(connection)
+    secret = made.text.split("_")[2]
+    assert len(secret) == 64
+    row = connection.execute(api_token.select()).one()
+    assert secret.encode() not in bytes(str(tuple(row)), "ascii")
+    assert secret not in repr(made)
+
+
+def test_a_token_expires(connection: Connection) -> None:
+    header = f"Bearer {make(connection, days=1).text}"
+    tokens.authenticate(connection, header, NOW + DAY - 1)
+    assert "has expired" in refusal(connection, header, NOW + DAY)
+
+
+def test_a_revoked_token_and_a_disabled_user_are_refused(connection: Connection) -> None:
+    header = f"Bearer {make(connection).text}"
+    connection.execute(api_token.update().values(revoked_ms=NOW))
+    assert "was revoked" in refusal(connection, header)
+    connection.execute(api_token.update().values(revoked_ms=None))
+    connection.execute(user.update().values(disabled_ms=NOW))
+    assert "its user disabled" in refusal(connection, header)
+
+
+def test_a_wrong_secret_tells_nothing_about_the_token(connection: Connection) -> None:
+    made = make(connection)
+    connection.execute(api_token.update().values(revoked_ms=NOW))
+    wrong = f"Bearer kcu_{made.token_id}_{'0' * 64}"
+    unknown = f"Bearer kcu_{'0' * 16}_{'0' * 64}"
+    assert refusal(connection, wrong) == refusal(connection, unknown)
+
+
+@pytest.mark.parametrize(
+    "header", [None, "", "Bearer", "Bearer ", "Basic abc", "Bearer kcu_x", "Bearer " + "x" * 9999]
+)
+def test_what_is_no_token_is_refused(connection: Connection, header: str | None) -> None:
+    assert refusal(connection, header)
+
+
+def test_the_last_use_is_written_at_most_once_an_hour(connection: Connection) -> None:
+    made = make(connection)
+    header = f"Bearer {made.text}"
+    assert tokens.authenticate(connection, header, NOW).stale_use
+    tokens.note_use(connection, made.token_id, NOW)
+    assert not tokens.authenticate(connection, header, NOW + 3_599_999).stale_use
+    assert tokens.authenticate(connection, header, NOW + 3_600_000).stale_use
+
+
+@pytest.mark.parametrize("days", [0, 4000])
+def test_a_life_out_of_range_is_refused(connection: Connection, days: int) -> None:
+    with pytest.raises(UsageError):
+        make(connection, days)
+
+
+def test_a_token_for_nobody_is_refused(connection: Connection) -> None:
+    with pytest.raises(UsageError, match="there is no user"):
+        tokens.create_api_token(connection, user_name="bob", name="", now_ms=NOW, actor="operator")

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, select
+
+from keycensus_collector.access import users
+from keycensus_collector.errors import UsageError
+from keycensus_collector.store.engine import Store
+from keycensus_collector.store.schema import audit, user
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> Iterator[Connection]:
+    with Store.create(f"sqlite:///{tmp_path / 'db'}") as store, store.write() as connection:
+        yield connection
+
+
+def add(connection: Connection, name: str = "ann", role: str = "viewer") -> int:
+    return users.add_user(connection, name=name, role=role, now_ms=1, actor="operator")
+
+
+def set_password(connection: Connection, password: str) -> None:
+    users.set_password(connection, name="ann", password=password, now_ms=2, actor="operator")
+
+
+def test_a_password_is_kept_as_argon2id_only(connection: Connection) -> None:
+    add(connection)
+    set_password(connection, PASSWORD)
+    stored = connection.execute(select(user.c.password_hash)).scalar_one()
+    assert stored.startswith("$argon2id$")
+    assert PASSWORD not in stored
+    assert users.password_matches(connection, name="ann", password=PASSWORD)
+    assert not users.password_matches(connection, name="ann", password=PASSWORD + "!")
+
+
+def test_nobody_signs_in_without_a_password_or_an_account(connection: Connection) -> None:
+    add(connection)
+    for name in ("ann", "bob"):
+        for password in ("", PASSWORD, "no user has this password"):
+            assert not users.password_matches(connection, name=name, password=password)
+
+
+def test_a_disabled_user_does_not_sign_in(connection: Connection) -> None:
+    add(connection)
+    set_password(connection, PASSWORD)
+    connection.execute(user.update().values(disabled_ms=5))
+    assert not users.password_matches(connection, name="ann", password=PASSWORD)
+
+
+@pytest.mark.parametrize("password", ["", "x" * 11, "x" * 1025])
+def test_short_and_endless_passwords_are_refused(connection: Connection, password: str) -> None:
+    add(connection)
+    with pytest.raises(UsageError, match="12 to 1024 characters"):
+        set_password(connection, password)
+
+
+@pytest.mark.parametrize("name", ["", "Ann", "-a", "a b", "a" * 65, "é", "a\n"])
+def test_a_name_of_other_characters_is_refused(connection: Connection, name: str) -> None:
+    with pytest.raises(UsageError, match="is no user name"):
+        add(connection, name)
+
+
+def test_a_role_that_is_none_is_refused(connection: Connection) -> None:
+    with pytest.raises(UsageError, match="viewer, operator, admin"):
+        add(connection, role="root")
+
+
+def test_a_second_user_of_a_name_is_refused(connection: Connection) -> None:
+    add(connection)
+    with pytest.raises(UsageError, match="there is a user ann already"):
+        add(connection)
+
+
+def test_an_unknown_user_names_the_list(connection: Connection) -> None:
+    with pytest.raises(UsageError, match="user list"):
+        set_password(connection, PASSWORD)
+
+
+def test_the_list_holds_no_secret_and_the_audit_log_every_change(connection: Connection) -> None:
+    add(connection)
+    set_password(connection, PASSWORD)
+    assert users.list_users(connection) == [
+        {
+            "name": "ann",
+            "role": "viewer",
+            "created_ms": 1,
+            "disabled_ms": None,
+            "has_password": True,
+        }
+    ]
+    rows = connection.execute(select(audit.c.actor, audit.c.action, audit.c.subject)).all()
+    assert [tuple(row) for row in rows] == [
+        ("operator", "user.add", "ann"),
+        ("operator", "user.passwd", "ann"),
+    ]
