@@ -43,21 +43,12 @@ def plant(agent: SampleAgent, keys: list[CanaryKey]) -> None:
                 agent.write(f"srv/{number}-{kind}.{suffix}", plain_key)
         openssh = key.private_bytes(encodings.PEM, formats.OpenSSH, plain)
         agent.write(f"srv/{number}-openssh", openssh)
-        leaf = Leaf(
-            "canary.example",
-            key=keys[1] if isinstance(keys[1], ec.EllipticCurvePrivateKey) else None,
-        )
-        certificate = leaf.certificate if number == 1 else None
-        for form, encryption in (
-            ("empty", serialization.BestAvailableEncryption(b" ")),
-            ("plain", plain),
-            ("locked", serialization.BestAvailableEncryption(PASSWORD.encode())),
-        ):
-            store = pkcs12.serialize_key_and_certificates(
-                b"canary", key, certificate, None, encryption
-            )
-            agent.write(f"srv/{number}-{form}.p12", store)
-        entry = KeyEntry("canary", key, [leaf.certificate])
+        certificate = Leaf("canary.example").certificate
+        protected = serialization.BestAvailableEncryption(PASSWORD.encode())
+        for word, encryption in (("plain", plain), ("locked", protected)):
+            store = pkcs12.serialize_key_and_certificates(b"canary", key, None, None, encryption)
+            agent.write(f"srv/{number}-{word}.p12", store)
+        entry = KeyEntry("canary", key, (certificate,))
         now = dt.datetime.now(dt.UTC)
         agent.write(f"srv/{number}.jks", write_jks([entry], PASSWORD, now))
         # Half a key: what the parser makes of damage must not carry it either.

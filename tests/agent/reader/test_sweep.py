@@ -269,7 +269,7 @@ def test_an_exclude_that_is_new_is_a_gap_and_nothing_is_gone(machine: Machine) -
 
 @pytest.fixture
 def mounted(machine: Machine) -> Iterator[Path]:
-    """A directory of the machine with a file system of its own on it."""
+    """Mount a file system of its own on a directory of the machine."""
     if os.geteuid() != 0:
         pytest.skip("mounting needs root")
     point = machine.root / "data"
