@@ -1,0 +1,1 @@
+"""Intake: what agents report, from the stream to the rows, one transaction a batch."""

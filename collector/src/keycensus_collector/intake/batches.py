@@ -1,0 +1,252 @@
+"""The transaction of one batch: all of it, once, by the newest stream of an active agent.
+
+    1 the stream may still write: newest session, agent active, serial not void
+    2 the sequence is the next one; one that was committed gets its stored ack again
+    3 items whose manifest is not complete are put aside
+    4 the ack is stored with the batch
+    5 places with versions, holdings, gaps, usages
+    6 the host, the session, and a row for the fold
+
+What is refused as a whole raises `errors.Refusal` and leaves no trace.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
+
+from keycensus_collector.errors import Refusal
+from keycensus_collector.intake import convert
+from keycensus_collector.intake.gaps import write_gaps, write_usages
+from keycensus_collector.intake.holding import apply_moves
+from keycensus_collector.intake.hosts import facts_columns, touch
+from keycensus_collector.intake.manifests import ManifestCache, find_incomplete
+from keycensus_collector.intake.model import Ack, ItemResult, StreamIdentity
+from keycensus_collector.intake.places import write_places
+from keycensus_collector.intake.rows import PlaceChange, Prepared
+from keycensus_collector.store.schema import (
+    agent,
+    agent_certificate,
+    host,
+    intake_batch,
+    session,
+    work,
+)
+
+_MISSING_BLOB = "missing-blob"
+
+_STREAM = (
+    select(
+        session.c.session,
+        session.c.instance,
+        session.c.last_sequence,
+        session.c.complete,
+        agent.c.state.label("agent_state"),
+        agent_certificate.c.state.label("serial_state"),
+        host.c.state.label("host_state"),
+    )
+    .join(agent, agent.c.agent_no == session.c.agent_no)
+    .join(host, host.c.host_no == bindparam("host"))
+    .outerjoin(
+        agent_certificate,
+        (agent_certificate.c.agent_no == session.c.agent_no)
+        & (agent_certificate.c.serial == bindparam("serial")),
+    )
+    .where(session.c.agent_no == bindparam("agent"))
+    .with_for_update(of=session)
+)
+_INSERT_BATCH = insert(intake_batch).returning(intake_batch.c.batch_no)
+_INSERT_WORK = insert(work)
+_UPDATE_SESSION = (
+    update(session)
+    .where(session.c.agent_no == bindparam("agent"))
+    .values(last_sequence=bindparam("reached"), complete=bindparam("is_complete"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a batch's transaction came to; `ack` is encoded."""
+
+    ack: bytes
+    duplicate: bool
+    results: tuple[ItemResult, ...] = ()
+
+
+def check_stream(connection: Connection, stream: StreamIdentity) -> RowMapping:
+    """Return session and host of a stream that may still write; Refusal if it may not.
+
+    Locks the session's row where the database has row locks, so that no newer stream begins while
+    this transaction runs.
+    """
+    row = (
+        connection.execute(
+            _STREAM,
+            {"agent": stream.agent_no, "host": stream.host_no, "serial": stream.serial},
+        )
+        .mappings()
+        .one_or_none()
+    )
+    if row is None or (row["session"], row["instance"]) != (stream.session, stream.instance):
+        raise Refusal("superseded", "a newer stream of this agent is open; use that one")
+    refuse_unless_valid(row["agent_state"], row["serial_state"])
+    return row
+
+
+def refuse_unless_valid(agent_state: str, serial_state: str | None) -> None:
+    """Raise Refusal unless the agent is active and its certificate was issued and is not void."""
+    if agent_state == "banned":
+        raise Refusal("banned", "this agent is banned; ask the operator of the collector")
+    if agent_state != "active":
+        raise Refusal("unknown", f"this agent has {agent_state}; enrol this host again")
+    if serial_state not in {"current", "new"}:
+        raise Refusal("unknown", "this certificate is void; use the renewed one, or enrol again")
+
+
+def commit_batch(
+    connection: Connection,
+    stream: StreamIdentity,
+    prepared: Prepared,
+    *,
+    cache: ManifestCache,
+    unfit: Mapping[bytes, str],
+    now_ms: int,
+) -> Committed:
+    """Write a batch and return its ack; the caller's transaction makes it true.
+
+    `unfit` says why manifests that were offered in this stream can't be complete.
+    """
+    state = check_stream(connection, stream)
+    if prepared.sequence <= state["last_sequence"]:
+        return _repeat(connection, stream, prepared.sequence)
+    if prepared.sequence != state["last_sequence"] + 1:
+        raise Refusal(
+            "out-of-sequence",
+            f"batch {prepared.sequence} came after {state['last_sequence']}; begin with hello",
+        )
+    places, results = _put_aside(connection, prepared, cache, unfit)
+    ack = convert.encode_ack(Ack(prepared.sequence, results))
+    batch_no = insert_batch(
+        connection,
+        stream,
+        sequence=prepared.sequence,
+        ack=ack,
+        changes=prepared.change_count,
+        now_ms=now_ms,
+    )
+    host_no = stream.host_no
+    moves = write_places(connection, places, host_no=host_no, batch_no=batch_no, at_ms=now_ms)
+    apply_moves(connection, host_no, moves, cache)
+    write_gaps(connection, prepared.gaps, host_no=host_no, at_ms=now_ms)
+    write_usages(connection, prepared.usages, host_no=host_no, at_ms=now_ms)
+    # A state that could not be written yet is missing from what the sweep found.
+    complete = prepared.complete and not any(item.result == "retry" for item in results)
+    columns = _host_columns(connection, host_no, prepared, complete=complete)
+    touch(connection, host_no, state["host_state"], now_ms, columns)
+    progress = {
+        "agent": stream.agent_no,
+        "reached": prepared.sequence,
+        "is_complete": complete or state["complete"],
+    }
+    connection.execute(_UPDATE_SESSION, progress)
+    queue_batch(connection, batch_no, now_ms)
+    return Committed(ack, duplicate=False, results=results)
+
+
+def _put_aside(
+    connection: Connection,
+    prepared: Prepared,
+    cache: ManifestCache,
+    unfit: Mapping[bytes, str],
+) -> tuple[list[PlaceChange], tuple[ItemResult, ...]]:
+    """Return the places that can be written, and the results of all items that can't.
+
+    Once a place has to be sent again, so have its later states in this batch: an older state must
+    not arrive after a newer one.
+    """
+    named = {change.manifest for change in prepared.places if change.manifest}
+    incomplete = find_incomplete(connection, named, cache)
+    results = list(prepared.refused)
+    if not incomplete:
+        return prepared.places, tuple(sorted(results, key=lambda item: item.index))
+    places: list[PlaceChange] = []
+    retried: set[bytes] = set()
+    for change in prepared.places:
+        if change.key in retried or (
+            change.manifest in incomplete and change.manifest not in unfit
+        ):
+            retried.add(change.key)
+            results.append(ItemResult(change.position, "retry", _MISSING_BLOB))
+        elif change.manifest in incomplete:
+            results.append(ItemResult(change.position, "refused", unfit[change.manifest]))
+        else:
+            places.append(change)
+    return places, tuple(sorted(results, key=lambda item: item.index))
+
+
+def _repeat(connection: Connection, stream: StreamIdentity, sequence: int) -> Committed:
+    """Count a duplicate and return its stored ack; one that the agent had confirmed was committed."""
+    mine = (
+        (intake_batch.c.agent_no == stream.agent_no)
+        & (intake_batch.c.instance == stream.instance)
+        & (intake_batch.c.sequence == sequence)
+    )
+    ack = connection.execute(select(intake_batch.c.ack).where(mine)).scalar()
+    connection.execute(
+        update(intake_batch).where(mine).values(duplicates=intake_batch.c.duplicates + 1)
+    )
+    connection.execute(
+        update(session)
+        .where(session.c.agent_no == stream.agent_no)
+        .values(duplicates=session.c.duplicates + 1)
+    )
+    return Committed(ack or convert.encode_ack(Ack(sequence)), duplicate=True)
+
+
+def insert_batch(
+    connection: Connection,
+    stream: StreamIdentity,
+    *,
+    sequence: int,
+    ack: bytes,
+    changes: int,
+    now_ms: int,
+) -> int:
+    """Write the row of a batch and return its number."""
+    number: int = connection.execute(
+        _INSERT_BATCH,
+        {
+            "agent_no": stream.agent_no,
+            "instance": stream.instance,
+            "sequence": sequence,
+            "ack": ack,
+            "received_ms": now_ms,
+            "changes": changes,
+            "duplicates": 0,
+        },
+    ).scalar_one()
+    return number
+
+
+def queue_batch(connection: Connection, batch_no: int, now_ms: int) -> None:
+    """Let the fold know that a batch was written."""
+    connection.execute(
+        _INSERT_WORK, {"kind": "batch", "subject": b"", "number": batch_no, "queued_ms": now_ms}
+    )
+
+
+def _host_columns(
+    connection: Connection, host_no: int, prepared: Prepared, *, complete: bool
+) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
+    if prepared.host is not None:
+        columns = facts_columns(connection, host_no, prepared.host)
+    if prepared.counters:
+        columns["counters"] = json.dumps(prepared.counters, sort_keys=True)
+    if complete:
+        columns["complete"] = True
+    return columns

@@ -1,0 +1,148 @@
+"""Many rows by few statements: what makes intake as fast as the database.
+
+Statements are written in SQLAlchemy Core and compiled once per database product; parameters go to
+the driver as tuples. Core's own way, a dictionary a row and a converted value a parameter, costs
+more than SQLite needs to write the row (measured). Nothing here converts values: bytes, text,
+integers and booleans are what drivers take and give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
+from itertools import islice
+from typing import Any, TypeVar
+
+from sqlalchemy import (
+    BindParameter,
+    Column,
+    Connection,
+    CursorResult,
+    Delete,
+    Select,
+    Table,
+    Update,
+    bindparam,
+    func,
+    insert,
+    select,
+)
+from sqlalchemy.sql.elements import ClauseElement
+
+# Keys looked up at once: SQLite before 3.32 takes 999 parameters in all.
+CHUNK = 500
+# A statement over keys is compiled for these numbers of them; fewer keys are filled up.
+_SIZES = (1, 16, CHUNK)
+_KEYS = "keys"
+KEYS: BindParameter[Any] = bindparam(_KEYS, expanding=True)
+
+_Item = TypeVar("_Item")
+# Text, then names and constants of the parameters before the keys, and of those after.
+_KeyedText = tuple[str, list[tuple[str, object]], list[tuple[str, object]]]
+
+
+def chunks(items: Iterable[_Item], size: int = CHUNK) -> Iterator[list[_Item]]:
+    """Yield the items in lists of at most `size`."""
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+
+class Bulk:
+    """One statement for many rows.
+
+    `build` is given a connection (for what databases spell differently) and returns the statement;
+    `parameters` are the names of its parameters in the order in which a row holds them.
+    """
+
+    def __init__(
+        self, build: Callable[[Connection], ClauseElement], parameters: Sequence[str]
+    ) -> None:
+        self._build = build
+        self._parameters = list(parameters)
+        self._texts: dict[str, str] = {}
+
+    def run(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Run the statement for each row."""
+        if rows:
+            text = self._texts.get(connection.dialect.name) or self._compile(connection)
+            connection.exec_driver_sql(text, rows)
+
+    def _compile(self, connection: Connection) -> str:
+        compiled = self._build(connection).compile(
+            dialect=connection.dialect, column_keys=self._parameters
+        )
+        order = getattr(compiled, "positiontup", None)
+        if order != self._parameters:
+            msg = f"the statement takes {order}, its rows hold {self._parameters}"
+            raise TypeError(msg)
+        text = str(compiled)
+        self._texts[connection.dialect.name] = text
+        return text
+
+
+def insert_into(table: Table, *, leave_out: Sequence[str] = ()) -> Bulk:
+    """Return an INSERT whose rows hold the table's columns in order, without `leave_out`."""
+    names = [column.name for column in table.columns if column.name not in leave_out]
+    return Bulk(lambda _: insert(table), names)
+
+
+class Keyed:
+    """One statement for many keys, which it takes as `x IN KEYS`; other parameters by name."""
+
+    def __init__(self, statement: Select[Any] | Update | Delete) -> None:
+        self._statement = statement
+        self._compiled: dict[tuple[str, int], _KeyedText] = {}
+
+    def rows(
+        self, connection: Connection, keys: Iterable[object], **parameters: object
+    ) -> Iterator[Any]:
+        """Yield the rows for all keys, as the driver gives them."""
+        for chunk in chunks(keys):
+            yield from self._execute(connection, chunk, parameters).fetchall()
+
+    def run(self, connection: Connection, keys: Iterable[object], **parameters: object) -> None:
+        """Run a statement that gives no rows, for all keys."""
+        for chunk in chunks(keys):
+            self._execute(connection, chunk, parameters)
+
+    def _execute(
+        self, connection: Connection, chunk: list[object], parameters: dict[str, object]
+    ) -> CursorResult[Any]:
+        size = next(size for size in _SIZES if len(chunk) <= size)
+        chunk += chunk[-1:] * (size - len(chunk))
+        compiled = self._compiled.get((connection.dialect.name, size))
+        text, before, after = compiled or self._compile(connection, size)
+        values = (
+            *(parameters.get(name, constant) for name, constant in before),
+            *chunk,
+            *(parameters.get(name, constant) for name, constant in after),
+        )
+        return connection.exec_driver_sql(text, values)
+
+    def _compile(self, connection: Connection, size: int) -> _KeyedText:
+        """Compile the statement, and put `size` marks where SQLAlchemy says that the keys go."""
+        compiled = self._statement.compile(dialect=connection.dialect)
+        mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
+        text = str(compiled).replace(f"__[POSTCOMPILE_{_KEYS}]", ", ".join([mark] * size))
+        names = compiled.positiontup or []
+        constants = [(name, compiled.params.get(name)) for name in names]
+        at = names.index(_KEYS)
+        keyed = text, constants[:at], constants[at + 1 :]
+        self._compiled[connection.dialect.name, size] = keyed
+        return keyed
+
+
+def numbers_from(connection: Connection, column: Column[int]) -> int:
+    """Return the first free number of a table's key; those above it are free too.
+
+    True while this transaction lasts, because the store writes one transaction at a time. Numbers
+    that are known before the insert save reading each back.
+    """
+    highest = connection.execute(_highest(column)).scalar()
+    return (highest or 0) + 1
+
+
+@cache
+def _highest(column: Column[int]) -> Select[Any]:
+    return select(func.max(column))

@@ -1,0 +1,197 @@
+"""Places and their versions: the states of a batch against what stands in the tables.
+
+Only what changes is written, in the order of the keys, by one statement a kind of write. Inside
+intake's transaction; the host is the authenticated peer's, never a row's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, bindparam, case, select, update
+
+from keycensus_collector.intake.bulk import (
+    KEYS,
+    Bulk,
+    Keyed,
+    insert_into,
+    numbers_from,
+)
+from keycensus_collector.intake.holding import Moves, Share
+from keycensus_collector.intake.rows import PlaceChange
+from keycensus_collector.store.schema import place, place_version
+
+_STATES = Keyed(
+    select(
+        place.c.path_hash,
+        place.c.place_no,
+        place.c.row_hash,
+        place.c.manifest,
+        place.c.role,
+        place.c.use,
+        place.c.gone_ms,
+    ).where(place.c.host_no == bindparam("host"), place.c.path_hash.in_(KEYS))
+)
+
+_INSERT_PLACE = insert_into(place)
+_INSERT_VERSION = insert_into(place_version, leave_out=("version_no",))
+# The columns that a new state of a known place sets: those of PlaceChange.columns but the key.
+_STATE_COLUMNS = [column.name for column in place.columns][3:18]
+_UPDATE_PLACE = Bulk(
+    lambda _: (
+        update(place)
+        .where(place.c.place_no == bindparam("number"))
+        .values({name: bindparam(name) for name in (*_STATE_COLUMNS, "changed_ms", "gone_ms")})
+    ),
+    [*_STATE_COLUMNS, "changed_ms", "gone_ms", "number"],
+)
+# A clock that was set back must not end a version before it began.
+_CLOSE = Keyed(
+    update(place_version)
+    .where(place_version.c.place_no.in_(KEYS), place_version.c.to_ms.is_(None))
+    .values(
+        to_ms=case(
+            (place_version.c.from_ms > bindparam("at"), place_version.c.from_ms),
+            else_=bindparam("at"),
+        )
+    )
+)
+_GONE = Keyed(
+    update(place)
+    .where(place.c.place_no.in_(KEYS))
+    .values(gone_ms=bindparam("at"), changed_ms=bindparam("at"))
+)
+
+
+class _State(NamedTuple):
+    number: int
+    row_hash: bytes  # empty if the place is gone
+    share: Share
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What the transaction will write, in the order of the keys."""
+
+    host_no: int
+    batch_no: int
+    at_ms: int
+    next_number: int
+    inserted: list[tuple[Any, ...]] = field(default_factory=list)
+    updated: list[tuple[Any, ...]] = field(default_factory=list)
+    gone: list[int] = field(default_factory=list)
+    closed: list[int] = field(default_factory=list)
+    versions: list[tuple[Any, ...]] = field(default_factory=list)
+    moves: Moves = field(default_factory=Moves)
+
+
+def write_places(
+    connection: Connection,
+    changes: Sequence[PlaceChange],
+    *,
+    host_no: int,
+    batch_no: int,
+    at_ms: int,
+) -> Moves:
+    """Write the states of a batch, sorted by key; return how the contributions to holdings moved."""
+    if not changes:
+        return Moves()
+    keys = {change.key for change in changes}
+    states = _states(connection, host_no, keys)
+    plan = _Plan(host_no, batch_no, at_ms, numbers_from(connection, place.c.place_no))
+    if states or len(keys) < len(changes):
+        for group in _by_key(changes):
+            _plan_states(plan, states.get(group[0].key), group)
+    else:
+        _plan_new(plan, changes)
+    _INSERT_PLACE.run(connection, plan.inserted)
+    _UPDATE_PLACE.run(connection, plan.updated)
+    _GONE.run(connection, plan.gone, at=at_ms)
+    _CLOSE.run(connection, plan.closed, at=at_ms)
+    _INSERT_VERSION.run(connection, plan.versions)
+    return plan.moves
+
+
+def _states(connection: Connection, host_no: int, keys: set[bytes]) -> dict[bytes, _State]:
+    return {
+        key: _State(number, row_hash if gone is None else b"", (manifest, role, use))
+        for key, number, row_hash, manifest, role, use, gone in _STATES.rows(
+            connection, keys, host=host_no
+        )
+    }
+
+
+def _by_key(changes: Sequence[PlaceChange]) -> Iterator[Sequence[PlaceChange]]:
+    """Yield the changes of each key in turn; nearly always it is one."""
+    group: list[PlaceChange] = []
+    for change in changes:
+        if group and group[0].key != change.key:
+            yield group
+            group = []
+        group.append(change)
+    if group:
+        yield group
+
+
+def _plan_new(plan: _Plan, changes: Sequence[PlaceChange]) -> None:
+    """Plan places that nothing is known of, each in one state: the batches of a first sweep."""
+    at_ms, host_no, batch_no = plan.at_ms, plan.host_no, plan.batch_no
+    new = [change for change in changes if change.row]
+    numbered = list(enumerate(new, plan.next_number))
+    plan.inserted = [
+        (number, host_no, *change.columns, at_ms, at_ms, None) for number, change in numbered
+    ]
+    plan.versions = [
+        (number, at_ms, None, manifest, row, cause, observed_ms, skipped, batch_no)
+        for number, (_, _, row, _, manifest, _, _, _, cause, observed_ms, skipped) in numbered
+    ]
+    plan.moves.added = [(change.manifest, change.role, change.use) for change in new]
+
+
+def _plan_states(plan: _Plan, known: _State | None, group: Sequence[PlaceChange]) -> None:
+    """Plan the states of one place, in order, that differ from the one before each."""
+    row_hash = known.row_hash if known is not None else b""
+    before = known.share if known is not None and row_hash else None
+    applied: list[PlaceChange] = []
+    for change in group:
+        if change.row_hash != row_hash:
+            row_hash = change.row_hash
+            applied.append(change)
+    if not applied:
+        return
+    _plan_versions(plan, _plan_place(plan, known, applied), applied)
+    last = applied[-1]
+    after = (last.manifest, last.role, last.use) if last.row else None
+    if before != after:
+        if before is not None:
+            plan.moves.removed.append(before)
+        if after is not None:
+            plan.moves.added.append(after)
+
+
+def _plan_place(plan: _Plan, known: _State | None, applied: Sequence[PlaceChange]) -> int:
+    at_ms = plan.at_ms
+    gone_ms = None if applied[-1].row else at_ms
+    columns = next((change.columns for change in reversed(applied) if change.row), ())
+    if known is None:
+        number = plan.next_number
+        plan.next_number += 1
+        plan.inserted.append((number, plan.host_no, *columns, at_ms, at_ms, gone_ms))
+        return number
+    if columns:
+        plan.updated.append((*columns[1:], at_ms, gone_ms, known.number))
+    else:
+        plan.gone.append(known.number)
+    plan.closed.append(known.number)
+    return known.number
+
+
+def _plan_versions(plan: _Plan, number: int, applied: Sequence[PlaceChange]) -> None:
+    """Plan a version for each state; those between have an empty interval but are kept."""
+    last = applied[-1]
+    for change in applied:
+        to_ms = None if change is last else plan.at_ms
+        row = (change.manifest, change.row, change.cause, change.observed_ms, change.skipped)
+        plan.versions.append((number, plan.at_ms, to_ms, *row, plan.batch_no))

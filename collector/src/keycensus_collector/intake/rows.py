@@ -1,0 +1,329 @@
+"""From a batch's undecoded changes to rows that are fit to be written. Pure: no SQL, no clock.
+
+The changes are an agent's claims about its own host. Each is decoded, its key recomputed
+(protos/README.md, section 3.1), its sizes checked and its text escaped; what fails is refused by
+itself and never stops the rest. Runs for every row reported, so it does as little as it can.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import lru_cache
+from operator import itemgetter
+from typing import NamedTuple
+
+from keycensus_collector.intake import convert
+from keycensus_collector.intake.model import (
+    HASH_BYTES,
+    Batch,
+    Change,
+    HostFacts,
+    ItemResult,
+    Limits,
+    MalformedError,
+    RowClass,
+)
+from keycensus_collector.text import safe_path, safe_text
+
+# PATH_MAX of Linux. Longer ones can't be opened by name, and nobody could be told where they are.
+PATH_BYTES = 4096
+# Stable words of the protocol, and names of users and groups (LOGIN_NAME_MAX is 256).
+WORD_CHARACTERS = 256
+DETAIL_CHARACTERS = 1024
+FILE_ID_BYTES = 32
+PERMISSION_BITS = 0o7777
+HOST_KEY = bytes(HASH_BYTES)
+# Host facts name roots and addresses; a host with thousands of either is lying.
+HOST_FACTS_BYTES = 64 * 1024
+LABELS = 64
+COUNTERS = 256
+
+
+class PlaceChange(NamedTuple):
+    """One state of one place.
+
+    `columns` are those of the table `place` from `path_hash` to `use`; empty if the place is gone,
+    as is `row`. A tuple, not a dataclass: see `model.Change`.
+    """
+
+    key: bytes
+    position: int
+    row: bytes
+    row_hash: bytes
+    manifest: bytes
+    role: str
+    use: str
+    columns: tuple[bytes | str | int, ...]
+    cause: str
+    observed_ms: int
+    skipped: int
+
+
+@dataclass(frozen=True, slots=True)
+class GapChange:
+    """One state of one gap; gone if `row_hash` is empty. Text is escaped."""
+
+    key: bytes
+    row_hash: bytes = b""
+    prefix: str = ""
+    prefix_raw: bytes = b""
+    reason: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UsageChange:
+    """One state of one usage; gone if `row` is empty."""
+
+    key: bytes
+    row: bytes
+    row_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HostRow:
+    """What the host says of itself, escaped, with the bytes as they came."""
+
+    row: bytes
+    facts: HostFacts
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A batch, decoded. Places are sorted by key; the others hold the last state of each key."""
+
+    sequence: int
+    complete: bool
+    counters: dict[str, int]
+    change_count: int
+    places: list[PlaceChange] = field(default_factory=list)
+    gaps: dict[bytes, GapChange] = field(default_factory=dict)
+    usages: dict[bytes, UsageChange] = field(default_factory=dict)
+    host: HostRow | None = None
+    refused: list[ItemResult] = field(default_factory=list)
+
+
+def prepare(batch: Batch, limits: Limits) -> Prepared:
+    """Decode and check a batch; items that are not fit stand in `refused`, each with a reason."""
+    prepared = Prepared(
+        batch.sequence, batch.complete, counters_of(batch.counters), len(batch.changes)
+    )
+    room, most = limits.batch_bytes, limits.batch_changes
+    places, place_class = prepared.places, RowClass.PLACE.value
+    for change in batch.changes:
+        room -= len(change.row or b"")
+        if room < 0 or change.position >= most:
+            prepared.refused.append(ItemResult(change.position, "refused", "quota"))
+            continue
+        try:
+            if change.row_class == place_class:
+                places.append(_place(change))
+            else:
+                _prepare_other(prepared, change)
+        except MalformedError:
+            prepared.refused.append(ItemResult(change.position, "refused", "malformed"))
+    # Stable, so that states of one place stay in the order of the batch.
+    places.sort(key=itemgetter(0))
+    return prepared
+
+
+def _prepare_other(prepared: Prepared, change: Change) -> None:
+    row_class = change.row_class
+    if row_class == RowClass.GAP.value:
+        prepared.gaps[change.key] = _gap(change)
+    elif row_class == RowClass.USAGE.value:
+        prepared.usages[change.key] = _usage(change)
+    elif row_class == RowClass.HOST.value and change.key == HOST_KEY and change.row:
+        prepared.host = host_row(change.row)
+    else:
+        raise MalformedError("no such class of rows")
+
+
+def _place(change: Change) -> PlaceChange:
+    position, _, key, row, cause, observed_ms, skipped = change
+    if row is None:
+        if len(key) != HASH_BYTES:
+            raise MalformedError("no key")
+        return PlaceChange(
+            key, position, b"", b"", b"", "", "", (), _word(cause), observed_ms, skipped
+        )
+    (
+        scope_kind,
+        scope_name,
+        path,
+        manifest,
+        status,
+        reason,
+        format_,
+        mode,
+        uid,
+        gid,
+        owner,
+        group,
+        target,
+        file_id,
+        role,
+        use,
+    ) = convert.decode_place(row)
+    if scope_kind or scope_name:
+        _check_scope(scope_kind, scope_name)
+    _check_path(path)
+    if place_key(scope_kind, scope_name, path) != key:
+        raise MalformedError("the key is another row's")
+    if manifest and len(manifest) != HASH_BYTES:
+        raise MalformedError("no manifest hash")
+    if len(target) > PATH_BYTES or b"\0" in target or len(file_id) > FILE_ID_BYTES:
+        raise MalformedError("target or file id too long")
+    row_hash = hashlib.sha256(row).digest()
+    status, reason, format_, owner, group, role, use, cause = _words(
+        status, reason, format_, owner, group, role, use, cause
+    )
+    columns = (
+        key,
+        row_hash,
+        safe_text(scope_kind) or "host",
+        _path_text(scope_name) if scope_name else "",
+        _path_text(path),
+        manifest,
+        status,
+        reason,
+        format_,
+        mode & PERMISSION_BITS,
+        owner or str(uid),
+        group or str(gid),
+        _path_text(target) if target else "",
+        file_id,
+        role,
+        use,
+    )
+    return PlaceChange(
+        key, position, row, row_hash, manifest, role, use, columns, cause, observed_ms, skipped
+    )
+
+
+def _gap(change: Change) -> GapChange:
+    if change.row is None:
+        if len(change.key) != HASH_BYTES:
+            raise MalformedError("no key")
+        return GapChange(change.key)
+    fields = convert.decode_gap(change.row)
+    key = gap_key(fields.scope_kind, fields.scope_name, fields.prefix, fields.reason)
+    if key != change.key:
+        raise MalformedError("the key is another row's")
+    _check_path(fields.prefix)
+    if len(fields.detail) > DETAIL_CHARACTERS:
+        raise MalformedError("the detail is too long")
+    return GapChange(
+        key,
+        hashlib.sha256(change.row).digest(),
+        _path_text(fields.prefix),
+        fields.prefix,
+        _word(fields.reason),
+        safe_text(fields.detail),
+    )
+
+
+def _usage(change: Change) -> UsageChange:
+    if change.row is None:
+        if len(change.key) != HASH_BYTES:
+            raise MalformedError("no key")
+        return UsageChange(change.key, b"", b"")
+    if usage_key(convert.decode_usage_binding(change.row)) != change.key:
+        raise MalformedError("the key is another row's")
+    return UsageChange(change.key, change.row, hashlib.sha256(change.row).digest())
+
+
+def host_row(row: bytes) -> HostRow:
+    """Decode HostFacts and escape them; MalformedError if they are none, or too many."""
+    if len(row) > HOST_FACTS_BYTES:
+        raise MalformedError("too many host facts")
+    facts = convert.decode_host_facts(row)
+    if len(facts.machine_hash) not in {0, HASH_BYTES} or len(facts.labels) > LABELS:
+        raise MalformedError("no machine hash, or too many labels")
+    system = f"{facts.operating_system} {facts.operating_system_version}".strip()
+    return HostRow(
+        row,
+        HostFacts(
+            name=_word(facts.name),
+            machine_hash=facts.machine_hash,
+            operating_system=_word(system),
+            operating_system_version=_word(facts.operating_system_version),
+            kernel=_word(facts.kernel),
+            labels={_word(key): _word(value) for key, value in sorted(facts.labels.items())},
+            agent_version=_word(facts.agent_version),
+        ),
+    )
+
+
+def counters_of(counters: dict[str, int]) -> dict[str, int]:
+    """Return counters with escaped names: at most COUNTERS, and none with an overlong name."""
+    fit = sorted(name for name in counters if len(name) <= WORD_CHARACTERS)[:COUNTERS]
+    return {safe_text(name): counters[name] for name in fit}
+
+
+def place_key(scope_kind: str, scope_name: bytes, path: bytes) -> bytes:
+    """Return the row key of a place (protos/README.md, section 3.1)."""
+    prefix = _HOST_SCOPE
+    if scope_name or scope_kind not in _HOST_KINDS:
+        prefix = _place_prefix(scope_kind, scope_name)
+    return hashlib.sha256(prefix + len(path).to_bytes(4, "big") + path).digest()
+
+
+def gap_key(scope_kind: str, scope_name: bytes, prefix: bytes, reason: str) -> bytes:
+    """Return the row key of a gap (protos/README.md, section 3.1)."""
+    return hashlib.sha256(
+        b"keycensus gap v1\0"
+        + _field((scope_kind or "host").encode())
+        + _field(scope_name)
+        + _field(prefix)
+        + _field(reason.encode())
+    ).digest()
+
+
+def usage_key(binding: bytes) -> bytes:
+    """Return the row key of a usage (protos/README.md, section 3.1)."""
+    return hashlib.sha256(b"keycensus usage v1\0" + binding).digest()
+
+
+def _field(value: bytes) -> bytes:
+    return len(value).to_bytes(4, "big") + value
+
+
+def _place_prefix(scope_kind: str, scope_name: bytes) -> bytes:
+    return b"keycensus place v1\0" + _field((scope_kind or "host").encode()) + _field(scope_name)
+
+
+_HOST_KINDS = frozenset({"", "host"})
+_HOST_SCOPE = _place_prefix("host", b"")
+
+
+def _check_path(path: bytes) -> None:
+    if not path.startswith(b"/") or len(path) > PATH_BYTES or b"\0" in path:
+        raise MalformedError("no absolute path")
+
+
+def _check_scope(kind: str, name: bytes) -> None:
+    if len(kind) > WORD_CHARACTERS or len(name) > PATH_BYTES:
+        raise MalformedError("the scope is too long")
+
+
+@lru_cache(4096)
+def _words(*values: str) -> tuple[str, ...]:
+    """Return all of `values` as `_word` does; few combinations occur on a host."""
+    return tuple(map(_word, values))
+
+
+def _word(value: str) -> str:
+    if len(value) > WORD_CHARACTERS:
+        raise MalformedError("a word is too long")
+    return safe_text(value)
+
+
+def _path_text(path: bytes) -> str:
+    """Return `safe_path(path)`; most paths need no look at each character."""
+    if path.isascii():
+        text = path.decode("ascii")
+        if text.isprintable() and "\\" not in text:
+            return text
+    return safe_path(path)
