@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
+from keycensus_agent.cli import build_parser
 from keycensus_agent.config_keys import KEYS
 from keycensus_collector.cli import command as collector_command
 
@@ -36,6 +38,16 @@ def click_words(command: click.Command, path: str = "") -> Iterator[str]:
             yield from click_words(below, f"{path} {name}".strip())
 
 
+def argparse_words(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """Yield the name of each command below `parser`, and each of its long options."""
+    for action in parser._actions:
+        yield from (option for option in action.option_strings if option.startswith("--"))
+        if isinstance(action, argparse._SubParsersAction):
+            for name, below in action.choices.items():
+                yield name
+                yield from argparse_words(below)
+
+
 def missing(words: Iterator[str], text: str) -> list[str]:
     return sorted({word for word in words if not re.search(rf"{re.escape(word)}(?![\w-])", text)})
 
@@ -44,10 +56,20 @@ def test_every_command_and_option_of_the_collector_is_documented() -> None:
     assert missing(click_words(collector_command), read("docs/collector.md")) == []
 
 
+def test_every_command_and_option_of_the_agent_is_documented() -> None:
+    assert missing(argparse_words(build_parser()), read("docs/agent.md")) == []
+
+
 def test_every_configuration_key_of_the_agent_is_documented() -> None:
-    keys = (f"`{section}.{key}`" for section, table in KEYS.items() for key in table)
-    page = read("docs/agent.md")
-    assert [key for key in keys if key not in page] == []
+    page = read("docs/agent-configuration.md")
+    parts = dict(re.findall(r"### `\[(\w+)\]`\n(.*?)(?=\n##|\Z)", page, re.DOTALL))
+    undocumented = [
+        f"[{section}] {key}"
+        for section, table in KEYS.items()
+        for key in table
+        if f"| `{key}` |" not in parts.get(section, "")
+    ]
+    assert undocumented == []
 
 
 def test_every_configuration_key_of_the_collector_is_documented() -> None:
