@@ -29,10 +29,6 @@ from keycensus_agent.reader.discovery.links import errno_name
 
 # A public Ed25519 key, the smallest thing that is ever found, has 44 bytes as DER.
 SMALLEST_BYTES = 44
-# Files that are being parsed at one time: enough to keep the parser busy, few enough to hold.
-IN_FLIGHT_LIMIT = 8
-# Bytes of them together; a single file may be larger.
-IN_FLIGHT_BYTES = 8 * 1024 * 1024
 # Results that are kept for other names of the same file.
 HARD_LINK_LIMIT = 4096
 # A file that changes while it is read is read once more, then taken as it is.
@@ -50,11 +46,14 @@ _KEY_LIKE_NAME = re.compile(
 )
 
 
+_SKIP, _TEXT = Triage.SKIP, Triage.TEXT
+
+
 class Parser(Protocol):
     """What the inspector needs of the parser's client."""
 
     def submit(self, ticket: int, data: bytes, name: bytes) -> None:
-        """Hand a file's bytes over; its result comes later, under `ticket`."""
+        """Hand a file's bytes over; its result comes later, under `ticket`. May wait for room."""
         ...
 
     def results(self, *, wait: bool) -> list[tuple[int, Parsed]]:
@@ -89,7 +88,6 @@ class _Shared:
 class _InFlight:
     path: bytes
     facts: FileFacts
-    size: int
     truncated: bool
     changed: bool
     shared: _Shared | None
@@ -125,15 +123,13 @@ class Inspector:
         self._coverage = coverage
         self._is_known = is_known
         self._in_flight: dict[int, _InFlight] = {}
-        self._bytes_in_flight = 0
         self._next_ticket = 1
         self._shared: dict[tuple[int, int, int, int], _Shared] = {}
         # Reading leaves no trace where the kernel lets us: on own files, and as root on all.
         self._flags = _OPEN_FLAGS | os.O_NOATIME
         self._refused_in = (b"", 0)
         self.files_opened = 0
-        self._counters = dict.fromkeys(("bytes-read", "binary-skipped", "too-small"), 0)
-        self._opened_before = 0
+        self._counted_opened = self._bytes_read = self._binary_skipped = self._too_small = 0
 
     def inspect(self, directory: Directory, name: str, facts: os.stat_result) -> bool:
         """Look at the regular file `name` of an open directory; `facts` are its lstat.
@@ -142,7 +138,7 @@ class Inspector:
         is called exactly once for it, now or by a later call, at the latest by `finish()`.
         """
         if facts.st_size < SMALLEST_BYTES:
-            self._counters["too-small"] += 1
+            self._too_small += 1
             return False
         shared = None
         if facts.st_nlink > 1:
@@ -151,18 +147,22 @@ class Inspector:
                 self._join(shared, _path(directory, name), facts)
                 return True
         try:
-            fd = self._open(directory.fd, name)
+            fd = os.open(name, self._flags, dir_fd=directory.fd)
         except OSError as error:
-            return self._refused(directory, name, facts, error)
+            retried = self._open_again(directory.fd, name, error)
+            if retried is None:
+                return self._refused(directory, name, facts, error)
+            fd = retried
         try:
             head = os.read(fd, HEAD_BYTES)
             self.files_opened += 1
-            self._counters["bytes-read"] += len(head)
+            self._bytes_read += len(head)
             verdict = triage(head, facts.st_size)
-            if verdict is Triage.SKIP:
-                self._counters["binary-skipped"] += 1
-                return False
-            return self._read_on(fd, _path(directory, name), facts, head, verdict)
+            if verdict is _SKIP:
+                self._binary_skipped += 1
+            elif verdict is not _TEXT or self._is_marked(fd, directory, name, facts, head):
+                return self._take_in(fd, _path(directory, name), facts, verdict)
+            return False
         except OSError as error:
             return self._refused(directory, name, facts, error)
         finally:
@@ -172,57 +172,62 @@ class Inspector:
         """Wait for everything in flight, and bring the coverage's counters up to date."""
         while self._in_flight:
             self._take_results(wait=True)
-        for name, value in self._counters.items():
+        for name, value in (
+            ("bytes-read", self._bytes_read),
+            ("binary-skipped", self._binary_skipped),
+            ("too-small", self._too_small),
+            ("files-opened", self.files_opened - self._counted_opened),
+        ):
             if value:
                 self._coverage.count(name, value)
-                self._counters[name] = 0
-        if self.files_opened > self._opened_before:
-            self._coverage.count("files-opened", self.files_opened - self._opened_before)
-            self._opened_before = self.files_opened
+        self._bytes_read = self._binary_skipped = self._too_small = 0
+        self._counted_opened = self.files_opened
 
     # --- reading ------------------------------------------------------------------------------
 
-    def _open(self, directory_fd: int, name: str) -> int:
+    def _open_again(self, directory_fd: int, name: str, error: OSError) -> int | None:
+        """Open without O_NOATIME, which the kernel grants to owners only; None if that is not it."""
+        if not isinstance(error, PermissionError) or not self._flags & os.O_NOATIME:
+            return None
         try:
-            return os.open(name, self._flags, dir_fd=directory_fd)
-        except PermissionError:
-            if not self._flags & os.O_NOATIME:
-                raise
-            # Not the owner: the kernel wants the access time kept. Most files will be like this.
             fd = os.open(name, _OPEN_FLAGS, dir_fd=directory_fd)
-            self._flags = _OPEN_FLAGS
-            return fd
+        except OSError:
+            return None
+        self._flags = _OPEN_FLAGS  # most files will be like this one
+        return fd
 
-    def _read_on(
-        self, fd: int, path: bytes, seen: os.stat_result, head: bytes, verdict: Triage
+    def _is_marked(
+        self, fd: int, directory: Directory, name: str, facts: os.stat_result, head: bytes
     ) -> bool:
-        facts = os.fstat(fd)
-        if not stat.S_ISREG(facts.st_mode):
+        """Search text for the start of a PEM block, up to its cap. Nearly all text ends here."""
+        if len(head) < HEAD_BYTES:
+            return holds_marker(head)
+        data, truncated = self._read_up_to(fd, facts.st_size, text_cap(_path(directory, name)))
+        if truncated:
+            self._coverage.count("text-too-long")
+        return holds_marker(data)
+
+    def _take_in(self, fd: int, path: bytes, seen: os.stat_result, verdict: Triage) -> bool:
+        """Read a file that may hold something, with care, and hand it to the parser."""
+        before = os.fstat(fd)
+        if not stat.S_ISREG(before.st_mode):
             self._coverage.gaps.append(Gap(path, "changed-while-read", "replaced"))
             return False
-        cap = text_cap(path) if verdict is Triage.TEXT else BINARY_CAP
+        cap = text_cap(path) if verdict is _TEXT else BINARY_CAP
         # The first part of a long text still tells much; that of a keystore tells nothing.
-        if verdict is not Triage.TEXT and facts.st_size > cap:
-            self._sink(Inspected(path, file_facts(facts), _too_big()))
+        if verdict is not _TEXT and before.st_size > cap:
+            self._sink(Inspected(path, file_facts(before), _too_big()))
             return True
-        content = self._read_whole(fd, facts, head, cap)
-        if verdict is Triage.TEXT:
-            if content.truncated:
-                self._coverage.count("text-too-long")
-            if not holds_marker(content.data):
-                return False
+        content = self._read_whole(fd, before, cap)
         if content.changed:
             self._coverage.count("changed-while-read")
             self._coverage.gaps.append(Gap(path, "changed-while-read"))
         self._submit(path, seen, content)
         return True
 
-    def _read_whole(self, fd: int, facts: os.stat_result, head: bytes, cap: int) -> _Content:
-        for attempt in range(ATTEMPTS):
-            if attempt == 0 and len(head) < HEAD_BYTES:
-                data, truncated = head, False
-            else:
-                data, truncated = self._read_up_to(fd, facts.st_size, cap)
+    def _read_whole(self, fd: int, facts: os.stat_result, cap: int) -> _Content:
+        for _ in range(ATTEMPTS):
+            data, truncated = self._read_up_to(fd, facts.st_size, cap)
             after = os.fstat(fd)
             changed = _marks(after) != _marks(facts)
             facts = after
@@ -241,7 +246,7 @@ class Inspector:
                 break
             pieces.append(piece)
             total += len(piece)
-        self._counters["bytes-read"] += total
+        self._bytes_read += total
         if len(pieces) > 1:
             data = b"".join(pieces)
         return (data[:cap], True) if total > cap else (data, False)
@@ -255,25 +260,15 @@ class Inspector:
         if facts.link_count > 1 and as_seen and len(self._shared) < HARD_LINK_LIMIT:
             shared = _Shared()
             self._shared[_shared_key(seen)] = shared
-        size = len(content.data)
-        while self._in_flight and (
-            len(self._in_flight) >= IN_FLIGHT_LIMIT
-            or self._bytes_in_flight + size > IN_FLIGHT_BYTES
-        ):
-            self._take_results(wait=True)
         ticket = self._next_ticket
         self._next_ticket += 1
-        self._in_flight[ticket] = _InFlight(
-            path, facts, size, content.truncated, content.changed, shared
-        )
+        self._in_flight[ticket] = _InFlight(path, facts, content.truncated, content.changed, shared)
         self._parser.submit(ticket, content.data, path)
         self._take_results(wait=False)
 
     def _take_results(self, *, wait: bool) -> None:
         for ticket, parsed in self._parser.results(wait=wait):
-            file = self._in_flight.pop(ticket)
-            self._bytes_in_flight -= file.size
-            self._deliver(file, parsed)
+            self._deliver(self._in_flight.pop(ticket), parsed)
 
     def _deliver(self, file: _InFlight, parsed: Parsed) -> None:
         result: Parsed | None = parsed if parsed.holds_something else None

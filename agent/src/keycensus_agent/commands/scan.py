@@ -1,0 +1,90 @@
+"""`keycensus-agent scan`: print what is on this machine; no collector, no state, no configuration."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import io
+import os
+import sys
+import time
+
+from keycensus_agent.commands.targets import Targets, targets_of
+from keycensus_agent.model import Status
+from keycensus_agent.output.structured import write_csv, write_json, write_ndjson
+from keycensus_agent.output.table import Style, table
+from keycensus_agent.output.terminal import ProgressLine, wants_colour, width_of
+from keycensus_agent.reader.parser_client import ParserClient
+from keycensus_agent.reader.scan import Progress, ScanResult, certificates_by_key, scan
+from keycensus_agent.text import safe_path
+
+_NOT_THERE = 2
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Scan and print; returns 0, 1 with `strict` and gaps, 2 if a PATH is not there."""
+    targets = targets_of(arguments)
+    for problem in targets.problems:
+        print(f"keycensus-agent: {problem}", file=sys.stderr)
+    if not targets.request.roots:
+        return _NOT_THERE
+    result = run_scan(targets)
+    _print(arguments, result)
+    if targets.problems:
+        return _NOT_THERE
+    return 1 if arguments.strict and has_gaps(result) else 0
+
+
+def run_scan(targets: Targets) -> ScanResult:
+    """Scan with a parser of its own, and with progress on a terminal."""
+    line = ProgressLine(sys.stderr, time.monotonic)
+
+    def show(progress: Progress) -> None:
+        line.show(progress.directories, progress.files, progress.found)
+
+    try:
+        with ParserClient(passwords=targets.passwords, details=True) as parser:
+            return scan(
+                targets.request, parser, salt=os.urandom(16), mounts=targets.mounts, progress=show
+            )
+    finally:
+        line.clear()
+
+
+def has_gaps(result: ScanResult) -> bool:
+    """Tell whether something is unknown that nobody asked to leave out."""
+    return any(gap.reason != "excluded" for gap in result.coverage.gaps) or any(
+        finding.place.status is Status.UNREADABLE for finding in result.findings
+    )
+
+
+def _print(arguments: argparse.Namespace, result: ScanResult) -> None:
+    findings, coverage = result.findings, result.coverage
+    certificates = certificates_by_key(findings)
+    # Escaped text has only printable characters, but not every terminal can show all of them.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    if arguments.output == "ndjson":
+        write_ndjson(findings, coverage, certificates, sys.stdout)
+    elif arguments.output == "json":
+        write_json(findings, coverage, certificates, sys.stdout)
+    elif arguments.output == "csv":
+        write_csv(findings, certificates, sys.stdout)
+        _tell_gaps(result)
+    else:
+        style = Style(width_of(sys.stdout), wants_colour(sys.stdout), everything=arguments.all)
+        for text in table(findings, coverage, certificates, dt.datetime.now(dt.UTC), style):
+            print(text)
+
+
+def _tell_gaps(result: ScanResult) -> None:
+    """Say beside a CSV, which has no room for it, what could not be looked at."""
+    for gap in result.coverage.gaps[:20]:
+        detail = f" ({gap.detail})" if gap.detail else ""
+        print(
+            f"keycensus-agent: not seen: {safe_path(gap.prefix)}: {gap.reason}{detail}",
+            file=sys.stderr,
+        )
+    more = len(result.coverage.gaps) - 20
+    if more > 0:
+        print(f"keycensus-agent: and {more} more gaps: -o json lists them", file=sys.stderr)

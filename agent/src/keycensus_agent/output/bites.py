@@ -1,0 +1,129 @@
+"""The end of the table: what will bite, and what was seen and not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from keycensus_agent.model import Coverage, EntryKind, Gap, Status
+from keycensus_agent.output.grid import paint, shorten, shown_width
+from keycensus_agent.output.judgement import SOON_DAYS, Judged, title_of
+from keycensus_agent.text import safe_path, safe_text
+
+# Lines under one heading; the rest is counted.
+_LINES = 8
+_HEADING_WIDTH = 22
+
+
+@dataclass(slots=True)
+class _Bite:
+    """One thing that bites, and the places where it does."""
+
+    what: str
+    order: int
+    paths: list[bytes] = field(default_factory=list)
+
+
+def closing_lines(
+    judged: Sequence[Judged], coverage: Coverage, *, width: int, colour: bool
+) -> Iterator[str]:
+    """Yield what will bite, heading by heading, then one line of coverage."""
+    sections = [
+        ("expired", "bad", _expiring(judged, past=True)),
+        (f"expires in {SOON_DAYS} days", "warn", _expiring(judged, past=False)),
+        ("keys others can read", "bad", _exposed(judged)),
+        ("locked", "warn", _locked(judged)),
+        ("not seen", "warn", _gaps(coverage.gaps)),
+    ]
+    if any(bites for _, _, bites in sections):
+        yield paint("What will bite", "head", colour=colour)
+    for heading, style, bites in sections:
+        yield from _section(heading, style, bites, width=width, colour=colour)
+    yield paint(_coverage_line(judged, coverage), "dim", colour=colour)
+
+
+def _section(
+    heading: str, style: str, bites: Sequence[_Bite], *, width: int, colour: bool
+) -> Iterator[str]:
+    title = paint(f"{heading:<{_HEADING_WIDTH}}", style, colour=colour)
+    for number, bite in enumerate(bites[:_LINES]):
+        more = f" (+{len(bite.paths) - 1} more)" if len(bite.paths) > 1 else ""
+        room = width - _HEADING_WIDTH - 4 - shown_width(bite.what) - len(more) if width else 0
+        path = safe_path(bite.paths[0])
+        if room > 10:
+            path = shorten(path, room, keep_end=True)
+        first = title if number == 0 else " " * _HEADING_WIDTH
+        yield f"  {first}{bite.what}  {path}{more}".rstrip()
+    if len(bites) > _LINES:
+        yield f"  {'':<{_HEADING_WIDTH}}and {len(bites) - _LINES:,} more"
+
+
+def _expiring(judged: Sequence[Judged], *, past: bool) -> list[_Bite]:
+    """Gather live certificates that are or will soon be expired, once each, the most urgent first."""
+    found: dict[bytes, _Bite] = {}
+    for one in judged:
+        if not one.is_live or one.soonest is None or one.days is None:
+            continue
+        if (one.days < 0) if past else (0 <= one.days < SOON_DAYS):
+            text = f"{title_of(one.soonest)}, {_when(one.days)}"
+            # The latest to expire is the one that somebody still uses.
+            bite = found.setdefault(one.soonest.sha256, _Bite(text, abs(one.days)))
+            bite.paths.append(one.place.path)
+    return sorted(found.values(), key=lambda bite: bite.order)
+
+
+def _when(days: int) -> str:
+    if days == 0:
+        return "today"
+    count = "1 day" if abs(days) == 1 else f"{abs(days):,} days"
+    return f"{count} ago" if days < 0 else f"in {count}"
+
+
+def _exposed(judged: Sequence[Judged]) -> list[_Bite]:
+    """Gather unencrypted private keys that everybody on this machine can read, by file."""
+    found: dict[bytes, _Bite] = {}
+    for one in judged:
+        if one.exposed != "world":
+            continue
+        key = one.secrets[0]
+        size = key.curve or key.bits or ""
+        text = safe_text(f"{key.algorithm} {size}".strip()) or "key"
+        found.setdefault(one.place.file_id, _Bite(text, 0)).paths.append(one.place.path)
+    return list(found.values())
+
+
+def _locked(judged: Sequence[Judged]) -> list[_Bite]:
+    found: dict[bytes, _Bite] = {}
+    for one in judged:
+        sealed = one.place.status is Status.LOCKED or any(
+            entry.kind is EntryKind.SEALED_CONTAINER for entry in one.finding.parsed.entries
+        )
+        if sealed:
+            text = safe_text(one.place.format or "locked")
+            found.setdefault(one.place.file_id, _Bite(text, 0)).paths.append(one.place.path)
+    return list(found.values())
+
+
+def _gaps(gaps: Sequence[Gap]) -> list[_Bite]:
+    """Gather gaps, as many paths to a line as share a reason."""
+    found: dict[str, _Bite] = {}
+    for gap in gaps:
+        detail = f" ({safe_text(gap.detail)})" if gap.detail else ""
+        text = f"{gap.reason}{detail}"
+        found.setdefault(text, _Bite(text, 0)).paths.append(gap.prefix)
+    return list(found.values())
+
+
+def _coverage_line(judged: Sequence[Judged], coverage: Coverage) -> str:
+    counters = coverage.counters
+    parts = [
+        f"{len(judged):,} places",
+        f"{counters.get('files', 0):,} files in {counters.get('directories', 0):,} directories",
+        f"{counters.get('files-opened', 0):,} opened",
+    ]
+    if coverage.gaps:
+        parts.append(f"{len(coverage.gaps):,} gaps")
+    skipped = counters.get("text-too-long", 0)
+    if skipped:
+        parts.append(f"{skipped:,} long texts searched at their start only")
+    return "Seen: " + ", ".join(parts)

@@ -1,0 +1,211 @@
+"""What is odd about a place, and what will bite: judgements for a person who looks at one machine.
+
+Pure. Few and plain on purpose: rules with reasons and exceptions are the collector's. The time is
+passed in.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from keycensus_agent.model import (
+    CertificateDetail,
+    Entry,
+    EntryKind,
+    Finding,
+    Role,
+    Status,
+    Use,
+)
+from keycensus_agent.output.records import group_of
+from keycensus_agent.text import safe_text
+
+SOON_DAYS = 30
+# NIST SP 800-131A: RSA and finite-field keys from 2,048 bits; the same for elliptic curves is 224.
+WEAK_RSA_BITS = 2048
+WEAK_EC_BITS = 224
+
+_DAY_SECONDS = 86_400
+_SECRET_KINDS = frozenset({EntryKind.PRIVATE_KEY, EntryKind.OPAQUE_KEY})
+_WEAK_HASH = re.compile(r"(md[245]|sha1)(?!\d)", re.IGNORECASE)
+# One attribute of a name: up to the next comma or plus that is not escaped.
+_ATTRIBUTE = re.compile(r"((?:\\.|[^,+\\])*)(?:[,+]|\Z)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Oddity:
+    """One thing that is odd: a word or two, and how bad it is ("bad", "warn" or "")."""
+
+    text: str
+    style: str = ""
+
+
+class Judged:
+    """One finding, with what follows from it. `certified` holds the key ids of all certificates."""
+
+    def __init__(
+        self, finding: Finding, now: dt.datetime, certified: Mapping[bytes, Sequence[bytes]]
+    ) -> None:
+        self.finding = finding
+        self.place = finding.place
+        self._now = now
+        self._certified = certified
+
+    @cached_property
+    def certificates(self) -> list[CertificateDetail]:
+        """The certificates of the file, in its order; requests are none."""
+        details = {detail.sha256: detail for detail in self.finding.parsed.details}
+        entries = self.finding.parsed.entries
+        return [
+            details[entry.artifact]
+            for entry in entries
+            if entry.kind is EntryKind.CERTIFICATE and entry.artifact in details
+        ]
+
+    @cached_property
+    def leaves(self) -> list[CertificateDetail]:
+        """The certificates that are no authorities'."""
+        return [detail for detail in self.certificates if not detail.is_ca]
+
+    @cached_property
+    def principal(self) -> list[CertificateDetail]:
+        """The certificates that the file is about: its leaves, or else all of them."""
+        return self.leaves or self.certificates
+
+    @cached_property
+    def soonest(self) -> CertificateDetail | None:
+        """The certificate of `principal` that expires first."""
+        dated = [detail for detail in self.principal if detail.not_after]
+        return min(dated, key=lambda detail: detail.not_after, default=None)
+
+    @cached_property
+    def secrets(self) -> list[Entry]:
+        """The private keys that lie in the file unencrypted."""
+        return [
+            entry
+            for entry in self.finding.parsed.entries
+            if entry.kind in _SECRET_KINDS and not entry.encrypted
+        ]
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the place matters now: in use, and no trust store."""
+        return self.place.use is Use.LIVE and self.place.role is not Role.TRUST_STORE
+
+    @cached_property
+    def days(self) -> int | None:
+        """Whole days until the first certificate expires, negative after; None if none is dated."""
+        return days_left(self.soonest.not_after, self._now) if self.soonest else None
+
+    @property
+    def exposed(self) -> str:
+        """Who else can read an unencrypted private key here: "world", "group NAME" or ""."""
+        if not self.secrets:
+            return ""
+        if self.place.readable_by == "world":
+            return "world"
+        # Group root beside owner root is nobody else.
+        if self.place.readable_by == "group" and self.place.facts.gid != 0:
+            return f"group {group_of(self.place)}"
+        return ""
+
+    @cached_property
+    def oddities(self) -> list[Oddity]:
+        """What is odd about the place, the worst first."""
+        found = [*self._about_access(), *self._about_time(), *self._about_strength(), *self._rest()]
+        order = {"bad": 0, "warn": 1, "": 2}
+        return sorted(found, key=lambda oddity: order[oddity.style])
+
+    def _about_time(self) -> Iterator[Oddity]:
+        if self.days is None:
+            return
+        if self.days < 0:
+            yield Oddity("expired", "bad" if self.is_live else "")
+        elif self.days < SOON_DAYS:
+            yield Oddity("expires soon", "warn" if self.is_live else "")
+
+    def _about_access(self) -> Iterator[Oddity]:
+        if self.exposed:
+            style = "bad" if self.exposed == "world" else "warn"
+            yield Oddity(f"key readable by {self.exposed}", style)
+
+    def _about_strength(self) -> Iterator[Oddity]:
+        keys = [(entry.algorithm, entry.bits) for entry in self.finding.parsed.entries]
+        keys += [(detail.algorithm, detail.bits) for detail in self.principal]
+        weak = dict.fromkeys(f"{name} {bits}" for name, bits in keys if is_weak(name, bits))
+        style = "warn" if self.is_live else ""
+        yield from (Oddity(f"weak key ({safe_text(text)})", style) for text in weak)
+        hashes = dict.fromkeys(
+            match[1].lower()
+            for detail in self.principal
+            if not detail.self_signed
+            and (match := _WEAK_HASH.search(detail.signature_algorithm)) is not None
+        )
+        yield from (Oddity(f"{name} signature", style) for name in hashes)
+
+    def _rest(self) -> Iterator[Oddity]:
+        place = self.place
+        if place.status is Status.LOCKED:
+            yield Oddity(f"locked: {safe_text(place.reason)}" if place.reason else "locked", "warn")
+        elif place.status is not Status.READ:
+            reason = f": {safe_text(place.reason)}" if place.reason else ""
+            yield Oddity(f"{place.status.value}{reason}", "warn")
+        keys = [entry for entry in self.finding.parsed.entries if entry.kind in _SECRET_KINDS]
+        if keys and not self.certificates and not self._is_ssh:
+            known = [entry.artifact for entry in keys if entry.artifact]
+            if known and not any(artifact in self._certified for artifact in known):
+                yield Oddity("no certificate")
+        if any(entry.encrypted for entry in self.finding.parsed.entries):
+            yield Oddity("encrypted")
+        if place.use is Use.RETAINED:
+            yield Oddity("retained")
+
+    @property
+    def _is_ssh(self) -> bool:
+        """SSH keys need no certificate."""
+        return self.finding.parsed.format == "openssh"
+
+
+def days_left(not_after: str, now: dt.datetime) -> int | None:
+    """Return whole days from `now` to an RFC 3339 time, rounded down; None if it can't be read."""
+    try:
+        end = dt.datetime.fromisoformat(not_after)
+    except ValueError:
+        return None
+    return int((end - now).total_seconds() // _DAY_SECONDS)
+
+
+def is_weak(algorithm: str, bits: int) -> bool:
+    """Tell whether a key is too short by today's rules."""
+    if algorithm in ("rsa", "rsa-pss", "dsa", "dh"):
+        return 0 < bits < WEAK_RSA_BITS
+    return algorithm == "ec" and 0 < bits < WEAK_EC_BITS
+
+
+def title_of(detail: CertificateDetail) -> str:
+    """Return the name a person knows a certificate by, escaped: common name, first name, subject."""
+    name = common_name(detail.subject)
+    if name:
+        return safe_text(name)
+    if detail.san:
+        return safe_text(detail.san[0])
+    return safe_text(detail.subject) or f"certificate {detail.sha256.hex()[:16]}"
+
+
+def issuer_of(detail: CertificateDetail) -> str:
+    """Return the name of an issuer, escaped: its common name, else its whole name."""
+    if detail.self_signed:
+        return "self-signed"
+    return safe_text(common_name(detail.issuer) or detail.issuer)
+
+
+def common_name(name: str) -> str:
+    """Return the first common name of a distinguished name (RFC 4514); "" if it has none."""
+    for attribute in _ATTRIBUTE.finditer(name):
+        if attribute[1].startswith("CN="):
+            return re.sub(r"\\(.)", r"\1", attribute[1][3:], flags=re.DOTALL)
+    return ""

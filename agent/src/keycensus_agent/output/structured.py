@@ -1,0 +1,76 @@
+"""Findings for scripts: JSON, NDJSON and CSV, whole and escaped, the same to a pipe and a terminal."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from typing import TextIO
+
+from keycensus_agent.model import Coverage, Finding
+from keycensus_agent.output.records import (
+    CertificatesByKey,
+    Record,
+    coverage_record,
+    entry_records,
+    place_fields,
+    place_record,
+)
+
+CSV_COLUMNS = (
+    *("path", "path_b64", "format", "status", "reason", "mode", "owner", "group", "size", "mtime"),
+    *("target", "target_b64", "file", "role", "use", "kind", "member", "sha256", "key_id"),
+    *("subject", "issuer", "serial", "not_before", "not_after", "san", "is_ca", "self_signed"),
+    *("signature_algorithm", "algorithm", "bits", "curve", "encrypted", "matches"),
+)
+# What a spreadsheet takes for the start of a formula (CWE-1236).
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def write_ndjson(
+    findings: Sequence[Finding],
+    coverage: Coverage,
+    certificates: CertificatesByKey,
+    stream: TextIO,
+) -> None:
+    """Write one object per place and line, then one `{"coverage": …}` object."""
+    stream.writelines(_json(place_record(finding, certificates)) + "\n" for finding in findings)
+    stream.write(_json({"coverage": coverage_record(coverage, findings)}) + "\n")
+
+
+def write_json(
+    findings: Sequence[Finding],
+    coverage: Coverage,
+    certificates: CertificatesByKey,
+    stream: TextIO,
+) -> None:
+    """Write one object with `places` and `coverage`; a place stands on a line of its own."""
+    stream.write('{"places": [')
+    for number, finding in enumerate(findings):
+        stream.write(",\n " if number else "\n ")
+        stream.write(_json(place_record(finding, certificates)))
+    stream.write("\n],\n")
+    stream.write(f'"coverage": {_json(coverage_record(coverage, findings))}}}\n')
+
+
+def write_csv(findings: Sequence[Finding], certificates: CertificatesByKey, stream: TextIO) -> None:
+    """Write one row per entry, and one for each place without entries. Coverage has no rows here."""
+    writer = csv.writer(stream, quoting=csv.QUOTE_ALL, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    for finding in findings:
+        place = place_fields(finding)
+        # The place's reason says why it was not read whole; an entry's own is in the JSON.
+        for entry in entry_records(finding, certificates) or [{}]:
+            row = {**entry, **place}
+            writer.writerow([_cell(row.get(column, "")) for column in CSV_COLUMNS])
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = " ".join(value) if isinstance(value, list) else str(value)
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+
+
+def _json(record: Record) -> str:
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":"))

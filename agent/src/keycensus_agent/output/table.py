@@ -1,0 +1,180 @@
+"""The table for people: what is where, by directory, and at the end what will bite.
+
+A trust store's roots are nobody's own certificates; they are counted in one line unless all is asked
+for. On a terminal lines fit its width and directories are headings; in a pipe each line has its whole
+path and nothing is cut.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from keycensus_agent.model import Coverage, EntryKind, Finding, Role
+from keycensus_agent.output.bites import closing_lines
+from keycensus_agent.output.grid import Cell, Column, fit, line, paint
+from keycensus_agent.output.judgement import Judged, Oddity, issuer_of, title_of
+from keycensus_agent.output.records import group_of, owner_of
+from keycensus_agent.text import safe_path, safe_text
+
+_COLUMNS = (
+    Column("FILE", keep=18),
+    Column("KIND"),
+    Column("SUBJECT OR KEY", keep=14),
+    Column("EXPIRES"),
+    Column("ISSUER", keep=8),
+    Column("MODE"),
+    Column("OWNER", keep=9),
+    Column("WHAT IS ODD", keep=12),
+)
+_INDENT = "  "
+_KEY_NAMES = {
+    EntryKind.PRIVATE_KEY: "key",
+    EntryKind.OPAQUE_KEY: "key",
+    EntryKind.SEALED_KEY: "encrypted key",
+    EntryKind.EXTERNAL_KEY: "external key",
+    EntryKind.PUBLIC_KEY: "public key",
+}
+_OTHER_NAMES = {
+    EntryKind.CSR: "request",
+    EntryKind.CRL: "CRL",
+    EntryKind.SEALED_CONTAINER: "locked store",
+}
+# Containers whose name says more to people than what is in them.
+_NAMED_FORMATS = frozenset({"pkcs12", "jks", "jceks", "pkcs7", "openssh"})
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How to print: terminal width (0: unlimited, no headings), colour, every trust store too."""
+
+    width: int = 0
+    colour: bool = False
+    everything: bool = False
+
+
+def table(
+    findings: Sequence[Finding],
+    coverage: Coverage,
+    certified: Mapping[bytes, Sequence[bytes]],
+    now: dt.datetime,
+    style: Style,
+) -> Iterator[str]:
+    """Yield the lines of the whole report; `findings` are sorted by path."""
+    judged = [Judged(finding, now, certified) for finding in findings]
+    shown = [one for one in judged if style.everything or not _is_folded(one)]
+    yield from _listing(shown, style)
+    folded = len(judged) - len(shown)
+    if folded:
+        names = "name" if folded == 1 else "names"
+        yield paint(
+            f"+ {folded:,} {names} in trust stores: --all shows them", "dim", colour=style.colour
+        )
+    if judged:
+        yield ""
+    yield from closing_lines(judged, coverage, width=style.width, colour=style.colour)
+
+
+def _is_folded(judged: Judged) -> bool:
+    """Whether a place is one of many roots that came with the system, and nothing else."""
+    return judged.place.role is Role.TRUST_STORE and not judged.secrets
+
+
+def _listing(judged: Sequence[Judged], style: Style) -> Iterator[str]:
+    if not judged:
+        return
+    grouped = style.width > 0
+    rows = [_row(one, grouped=grouped) for one in judged]
+    width = style.width - len(_INDENT) if grouped else 0
+    widths = fit(_COLUMNS, rows, width)
+    indent = _INDENT if grouped else ""
+    titles = [Cell(column.title, "head") for column in _COLUMNS]
+    yield indent + line(titles, widths, colour=style.colour)
+    directory = None
+    for one, row in zip(judged, rows, strict=True):
+        here = one.place.path.rpartition(b"/")[0] + b"/"
+        if grouped and here != directory:
+            directory = here
+            yield paint(safe_path(here), "head", colour=style.colour)
+        yield indent + line(row, widths, colour=style.colour)
+
+
+def _row(judged: Judged, *, grouped: bool) -> list[Cell]:
+    place = judged.place
+    path = place.path.rpartition(b"/")[2] if grouped else place.path
+    dim = "" if judged.is_live else "dim"
+    odd = judged.oddities
+    return [
+        Cell(safe_path(path) + _link_mark(judged), dim),
+        Cell(kind_of(judged), dim),
+        Cell(_title(judged), dim),
+        _expiry(judged),
+        Cell(issuer_of(judged.principal[0]) if judged.principal else "", dim),
+        Cell(f"{place.facts.mode & 0o7777:04o}", "bad" if judged.exposed == "world" else dim),
+        Cell(f"{owner_of(place)}:{group_of(place)}", dim),
+        Cell(", ".join(oddity.text for oddity in odd), _worst(odd) or dim),
+    ]
+
+
+def _link_mark(judged: Judged) -> str:
+    """Say that a name is a link, and the name of its file where that is another one."""
+    place = judged.place
+    if not place.target:
+        return ""
+    name = place.target.rpartition(b"/")[2]
+    return "@" if name == place.path.rpartition(b"/")[2] else f" -> {safe_path(name)}"
+
+
+def kind_of(judged: Judged) -> str:
+    """Name in few words what a place's file holds."""
+    entries = judged.finding.parsed.entries
+    counts: dict[str, int] = {}
+    for entry in entries:
+        name = _KEY_NAMES.get(entry.kind) or _OTHER_NAMES.get(entry.kind, "certificate")
+        counts[name] = counts.get(name, 0) + 1
+    if counts.get("certificate") == 1 and judged.certificates and judged.certificates[0].is_ca:
+        counts = {"CA" if name == "certificate" else name: count for name, count in counts.items()}
+    text = " + ".join(name if count == 1 else f"{count} {name}s" for name, count in counts.items())
+    name = judged.place.format
+    if name in _NAMED_FORMATS:
+        return f"{name}: {text}" if text else name
+    return text or "?"
+
+
+def _title(judged: Judged) -> str:
+    if judged.principal:
+        first = title_of(judged.soonest or judged.principal[0])
+        others = len(judged.principal) - 1
+        return f"{first} +{others}" if others else first
+    entries = judged.finding.parsed.entries
+    for entry in entries:
+        if entry.algorithm:
+            return safe_text(f"{entry.algorithm} {entry.curve or entry.bits or ''}".strip())
+    details = judged.finding.parsed.details
+    return title_of(details[0]) if details else ""
+
+
+def _expiry(judged: Judged) -> Cell:
+    days = judged.days
+    if days is None:
+        return Cell("")
+    text = span(days)
+    if not judged.is_live:
+        return Cell(text, "dim")
+    return Cell(text, "bad" if days < 0 else "warn" if days < 30 else "")
+
+
+def span(days: int) -> str:
+    """Return a number of days as people say it: "12 days", "3 years", "expired 5 days ago"."""
+    if days < 0:
+        return f"{span(-days)} ago"
+    if days == 0:
+        return "today"
+    if days < 2 * 365:
+        return "1 day" if days == 1 else f"{days} days"
+    return f"{days // 365} years"
+
+
+def _worst(oddities: Sequence[Oddity]) -> str:
+    return oddities[0].style if oddities else ""
