@@ -29,7 +29,7 @@ def main() -> int:
             parsed = parse(
                 request.data, Hint(request.name), request.passwords, details=request.details
             )
-            _write(answers, pipe.encode_answer(parsed))
+            _write(answers, pipe.encode_answer(request.number, parsed))
     except MemoryError:
         # Nothing in here can be relied on now; the reader judges by the status.
         os._exit(pipe.OUT_OF_MEMORY)

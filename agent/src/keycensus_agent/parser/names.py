@@ -151,10 +151,11 @@ def time_text(data: bytes, element: der.Element) -> str:
     if not match:
         return ""
     year, month, day, hour, minute, second, sign, *offset = match.groups()
-    numbers = (int(part) for part in (year, month, day, hour, minute, second or 0))
     ahead = dt.timedelta(hours=int(offset[0] or 0), minutes=int(offset[1] or 0))
     try:
-        local = dt.datetime(*numbers, tzinfo=dt.UTC)
+        local = dt.datetime(
+            int(year), int(month), int(day), int(hour), int(minute), int(second or 0), tzinfo=dt.UTC
+        )
         utc = local + ahead if sign == "-" else local - ahead
     except (ValueError, OverflowError):
         return ""

@@ -6,8 +6,8 @@ decodes its answers strictly and nothing here can run code (no pickle). Imports 
 A frame is a header length and an attachment length (4 bytes each, big-endian), the header as JSON,
 and the attachments joined. The header's "sizes" cuts them apart.
 
-    reader → child   {"name": hex, "passwords": [...], "details": bool}, attachment: the file's bytes
-    child → reader   {"ready": true} once; then one answer a request, in order
+    reader → child   {"number", "name": hex, "passwords": [...], "details": bool}, then the file's bytes
+    child → reader   {"ready": true} once; then one answer a request, in order, with its number
 """
 
 from __future__ import annotations
@@ -41,12 +41,16 @@ class FrameError(ValueError):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ParseRequest:
-    """One file to parse: its path, its bytes, candidate passwords. Never shown."""
+    """One file to parse: its path, its bytes, candidate passwords. Never shown.
+
+    The answer must repeat `number`, or it would be taken for that of another file.
+    """
 
     name: bytes
     data: bytes
     passwords: tuple[str, ...] = ()
     details: bool = False
+    number: int = 0
 
 
 def encode_ready() -> bytes:
@@ -57,6 +61,7 @@ def encode_ready() -> bytes:
 def encode_request(request: ParseRequest) -> tuple[bytes, bytes]:
     """Return a request as two buffers to write one after the other: the file is not copied."""
     header = {
+        "number": request.number,
         "name": request.name.hex(),
         "passwords": list(request.passwords),
         "details": request.details,
@@ -73,14 +78,16 @@ def decode_request(header: bytes, attachments: bytes) -> ParseRequest:
             attachments,
             tuple(fields_["passwords"]),
             bool(fields_["details"]),
+            _number(fields_["number"]),
         )
     except (ValueError, KeyError, TypeError):
         raise FrameError("no request") from None
 
 
-def encode_answer(parsed: Parsed) -> bytes:
-    """Return the answer's frame."""
+def encode_answer(number: int, parsed: Parsed) -> bytes:
+    """Return the frame of the answer to the request with that number."""
     header = {
+        "number": number,
         "format": parsed.format,
         "status": parsed.status,
         "reason": parsed.reason,
@@ -93,13 +100,13 @@ def encode_answer(parsed: Parsed) -> bytes:
     return b"".join((_frame_head(header, attachments), *attachments))
 
 
-def decode_answer(header: bytes, attachments: bytes) -> Parsed | None:
-    """Return the answer of a frame, None for the first frame; FrameError if it is neither."""
+def decode_answer(header: bytes, attachments: bytes) -> tuple[int, Parsed] | None:
+    """Return number and answer of a frame, None for the first one; FrameError if it is neither."""
     try:
         answer = json.loads(header)
         if answer.get("ready") is True:
             return None
-        return Parsed(
+        parsed = Parsed(
             format=_text(answer["format"]),
             status=Status(answer["status"]),
             reason=_text(answer["reason"]),
@@ -108,6 +115,7 @@ def decode_answer(header: bytes, attachments: bytes) -> Parsed | None:
             blobs=_blobs(answer["blobs"], answer["sizes"], attachments),
             details=tuple(_detail(row) for row in answer["details"]),
         )
+        return _number(answer["number"]), parsed
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise FrameError("no answer") from None
 

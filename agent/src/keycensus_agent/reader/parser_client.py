@@ -162,6 +162,7 @@ class ParserClient:
         self._sent: deque[_Job] = deque()
         self._done: list[tuple[int, Parsed]] = []
         self._bytes = 0
+        self._number = 0
         self._progress_at = 0.0
         self._failed_starts = 0
 
@@ -276,13 +277,14 @@ class ParserClient:
 
     def _take_answers(self, child: _Child) -> None:
         while frame := child.next_answer():
-            parsed = pipe.decode_answer(*frame)
+            answer = pipe.decode_answer(*frame)
             self._progress_at = self._clock()
-            if parsed is None:
+            if answer is None:
                 child.ready = True
                 self._failed_starts = 0
                 continue
-            if not self._sent:
+            number, parsed = answer
+            if not self._sent or self._sent[0].request.number != number:
                 raise pipe.FrameError("an answer to nothing")
             self._finish(self._sent.popleft(), parsed)
 

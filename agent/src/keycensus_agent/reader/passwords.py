@@ -50,9 +50,12 @@ def read_password_file(path: str | os.PathLike[str]) -> PasswordFile:
         raise ConfigurationError(
             f"can't open the password file {shown}: {error.strerror}"
         ) from None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         _check(shown, os.fstat(descriptor))
-        return _parse(shown, file.read(_FILE_LIMIT))
+        with os.fdopen(os.dup(descriptor), "rb") as file:
+            return _parse(shown, file.read(_FILE_LIMIT))
+    finally:
+        os.close(descriptor)
 
 
 def _check(shown: str, status: os.stat_result) -> None:

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import pytest
+from fixtures.build_fixtures import FILES
+
+from keycensus_agent.model import Status
+from keycensus_agent.parser import der
+from keycensus_agent.parser.findings import Confidence, FormatResult, Hint, Request
+from keycensus_agent.parser.formats import der_file
+
+CERTIFICATE = (FILES / "certificate.cer").read_bytes()
+SPKI = (FILES / "public.der").read_bytes()
+
+
+def read(data: bytes, name: bytes = b"file.der") -> FormatResult:
+    return der_file.parse(data, Request(Hint(name)))
+
+
+def integers(*values: int) -> bytes:
+    return der.encode(der.SEQUENCE, *map(der.encode_integer, values))
+
+
+def signed(*fields: bytes) -> bytes:
+    body = der.encode(der.SEQUENCE, *fields)
+    return der.encode(der.SEQUENCE, body, der.encode(der.SEQUENCE), der.encode_bit_string(b"s"))
+
+
+def test_a_sequence_that_begins_like_ours_is_ours_whatever_its_name() -> None:
+    assert der_file.recognise(CERTIFICATE, Hint(b"x")) is Confidence.SURE
+    assert der_file.recognise(CERTIFICATE + b"junk", Hint(b"x")) is Confidence.SURE
+    assert der_file.recognise(b"\x30\x03\x04\x01\x00", Hint(b"x.der")) is Confidence.NO
+    assert der_file.recognise(b"", Hint(b"x.der")) is Confidence.NO
+
+
+def test_a_cut_file_is_damage_only_if_its_name_promises_a_certificate() -> None:
+    cut = CERTIFICATE[:-1]
+    assert der_file.recognise(cut, Hint(b"/etc/a.CER")) is Confidence.MAYBE
+    assert der_file.recognise(cut, Hint(b"/etc/cer")) is Confidence.NO
+    assert read(cut, b"a.cer").status is Status.MALFORMED
+
+
+@pytest.mark.parametrize("padding", [b"", b"\n", b"\r\n\0\0"])
+def test_blanks_and_zeros_behind_the_last_element_are_no_damage(padding: bytes) -> None:
+    result = read(CERTIFICATE + SPKI + padding)
+    assert [item.entry.kind for item in result.found] == ["certificate", "public-key"]
+    assert result.status is Status.READ
+
+
+def test_other_bytes_behind_the_last_element_are_told() -> None:
+    result = read(CERTIFICATE + b"\n\nmore")
+    assert (result.status, result.reason) == (Status.PARTIAL, "trailing-data")
+
+
+def test_asn1_of_others_is_nothing_unless_the_name_promises_a_certificate() -> None:
+    other = integers(1, 2, 3)
+    assert (read(other, b"state.db").status, read(other, b"state.db").found) == (Status.READ, ())
+    assert (read(other).status, read(other).reason) == (Status.MALFORMED, "unknown-structure")
+
+
+@pytest.mark.parametrize(
+    ("modulus", "exponent", "found"),
+    [
+        ((1 << 1023) + 1, 65_537, 1),
+        ((1 << 1023) + 1, 3, 1),
+        ((1 << 1023) + 1, 2, 0),
+        ((1 << 1023) + 1, 5, 0),
+        ((1 << 1023) + 1, (1 << 1023) + 1, 0),
+        ((1 << 255) + 1, 65_537, 0),
+    ],
+)
+def test_a_pair_of_integers_is_a_key_only_if_it_can_be_one(
+    modulus: int, exponent: int, found: int
+) -> None:
+    assert len(read(integers(modulus, exponent)).found) == found
+
+
+def test_negative_integers_are_no_key() -> None:
+    negative = der.encode(der.INTEGER, b"\x80" + bytes(200))
+    assert not read(der.encode(der.SEQUENCE, negative, der.encode_integer(3))).found
+
+
+def test_what_is_signed_is_told_apart_by_its_fields() -> None:
+    number, sequence = der.encode_integer(1), der.encode(der.SEQUENCE)
+    time = der.encode(der.UTC_TIME, b"260101000000Z")
+    assert read(signed(sequence, sequence, time)).found[0].entry.kind == "crl"
+    assert read(signed(number, sequence, sequence, time)).found[0].entry.kind == "crl"
+    first_version = signed(number, *[sequence] * 5)
+    assert read(first_version).found[0].entry.reason == "malformed-certificate"
+    assert read(signed(number, sequence, sequence)).found[0].entry.kind == "csr"
+    assert not read(signed(number, number)).found
+
+
+def test_integers_that_do_not_belong_together_are_not_taken_for_a_key() -> None:
+    assert not read(integers(0, 15, 3, 3, 3, 7, 1, 1, 1)).found
+    assert not read(integers(0, 23, 11, 2, 3, 5)).found
+
+
+def test_a_pkcs8_that_is_damaged_inside_is_told_as_a_key() -> None:
+    algorithm = der.encode(der.SEQUENCE, der.encode_oid("1.2.840.113549.1.1.1"))
+    broken = der.encode(der.SEQUENCE, der.encode_integer(0), algorithm, b"\x04\x01\x00")
+    assert read(broken + CERTIFICATE).reason == "malformed-private-key"
+    assert len(read(broken + CERTIFICATE).found) == 1
+
+
+def test_a_digest_is_not_taken_for_a_sealed_key() -> None:
+    algorithm = der.encode(der.SEQUENCE, der.encode_oid("2.16.840.1.101.3.4.2.1"), b"\x05\0")
+    assert not read(der.encode(der.SEQUENCE, algorithm, der.encode(4, bytes(32)))).found

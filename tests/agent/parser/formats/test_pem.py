@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import base64
+import textwrap
+
+import pytest
+from fixtures.build_fixtures import FILES, PASSWORD
+
+from keycensus_agent.model import EntryKind, Status
+from keycensus_agent.parser.findings import Confidence, FormatResult, Hint, Request
+from keycensus_agent.parser.formats import pem
+
+CERTIFICATE = (FILES / "certificate.cer").read_bytes()
+SPKI = (FILES / "public.der").read_bytes()
+
+
+def armour(data: bytes, label: str = "CERTIFICATE", end: str = "") -> bytes:
+    lines = textwrap.fill(base64.b64encode(data).decode(), 64)
+    return f"-----BEGIN {label}-----\n{lines}\n-----END {end or label}-----\n".encode()
+
+
+def read(data: bytes, *passwords: str) -> FormatResult:
+    return pem.parse(data, Request(Hint(b"file"), passwords))
+
+
+def kinds(result: FormatResult) -> list[str]:
+    return [item.entry.kind for item in result.found]
+
+
+def test_it_takes_what_holds_a_marker() -> None:
+    assert pem.recognise(b"text\n-----BEGIN CERTIFICATE-----", Hint()) is Confidence.SURE
+    assert pem.recognise(b"-----BEGINNING", Hint()) is Confidence.SURE
+    assert pem.recognise(b"----- BEGIN", Hint()) is Confidence.NO
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        armour(CERTIFICATE).replace(b"\n", b"\\n"),
+        armour(CERTIFICATE).replace(b"\n", b"\\\\r\\\\n"),
+        armour(CERTIFICATE).replace(b"\n", b"\\u000a").replace(b"/", b"\\/"),
+        armour(CERTIFICATE).replace(b"\n", b'\\n" +\n    "'),
+        armour(CERTIFICATE).replace(b"\n", b"\\n'\n  b'"),
+        armour(CERTIFICATE).replace(b"\n", b"\n\t\t"),
+        armour(CERTIFICATE).replace(b"\n", b"\r"),
+        armour(CERTIFICATE).replace(b"\n", b" "),
+        armour(CERTIFICATE).replace(b"E-----\n", b"E-----\nComment: by hand\n\n"),
+        b"\xef\xbb\xbf" + armour(CERTIFICATE),
+        b"\xfe\xff" + armour(CERTIFICATE).decode().encode("utf-16-be"),
+        b"\0\1binary" + armour(CERTIFICATE) + b"\0\xff",
+    ],
+)
+def test_the_text_that_a_block_is_wrapped_in_does_not_change_it(wrapped: bytes) -> None:
+    result = read(wrapped)
+    assert [item.public for item in result.found] == [CERTIFICATE]
+    assert result.status is Status.READ
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"-----BEGIN CERTIFICATE-----",
+        b"if line == '-----BEGIN CERTIFICATE-----': start()\n",
+        b"-----BEGIN CERTIFICATE-----\nMII...\n-----END CERTIFICATE-----\n",
+        b"-----BEGIN CERTIFICATE-----\n{{ certificate }}\n-----END CERTIFICATE-----\n",
+        b"-----BEGIN PRIVATE KEY-----\nyour key here\n-----END PRIVATE KEY-----\n",
+        b"-----BEGIN PUBLIC KEY-----\nMAA=\n-----END PUBLIC KEY-----\n",
+        b"-----BEGIN CERTIFICATE-----\n-----END PRIVATE KEY-----\n",
+        b"-----END CERTIFICATE-----\n",
+        armour(CERTIFICATE, "GARBAGE"),
+        armour(CERTIFICATE, "PGP PUBLIC KEY BLOCK"),
+        armour(b"\x06\x08*\x86H\xce=\x03\x01\x07", "EC PARAMETERS"),
+    ],
+)
+def test_mentions_placeholders_and_other_labels_are_neither_found_nor_damage(text: bytes) -> None:
+    result = read(text)
+    assert (result.found, result.status, result.reason) == ((), Status.READ, "")
+
+
+@pytest.mark.parametrize(
+    ("damaged", "reason"),
+    [
+        (armour(CERTIFICATE)[:-60].replace(b"END", b""), "unclosed-block"),
+        (armour(CERTIFICATE, end="CERTIFICATES"), "mismatched-label"),
+        (armour(CERTIFICATE).replace(b"\nM", b"\n", 1), "bad-base64"),
+        (armour(b"\x04\x82" + bytes(90)), "malformed-certificate"),
+        (armour(b"\x30\x10" + bytes(90), "TRUSTED CERTIFICATE"), "malformed-certificate"),
+        (armour(b"\x30\x84\xff" + bytes(90), "TRUSTED CERTIFICATE"), "malformed-block"),
+        (armour(b"\x04" * 90, "PRIVATE KEY"), "malformed-private-key"),
+        (armour(b"\x04" * 90, "OPENSSH PRIVATE KEY"), "malformed-private-key"),
+        (armour(b"\x04" * 90, "ENCRYPTED PRIVATE KEY"), "malformed-sealed-key"),
+        (armour(b"\x30\x5c\x04\x5a" + bytes(90), "PUBLIC KEY"), "malformed-public-key"),
+        (armour(b"\x04" * 90, "PUBLIC KEY"), "malformed-block"),
+        (armour(b"\x04" * 90, "PKCS7"), "malformed-pkcs7"),
+    ],
+)
+def test_a_damaged_block_costs_itself_and_nothing_else(damaged: bytes, reason: str) -> None:
+    alone = read(damaged)
+    assert (alone.found == ()) == (alone.status is Status.MALFORMED)
+    between = read(armour(CERTIFICATE) + damaged + armour(SPKI, "PUBLIC KEY"))
+    assert between.found[0].public == CERTIFICATE
+    assert between.found[-1].public == SPKI
+    if reason != "malformed-certificate" or len(between.found) == 2:
+        assert (between.status, between.reason) == (Status.PARTIAL, reason)
+
+
+def test_a_certificate_that_can_not_be_understood_is_still_reported_by_its_bytes() -> None:
+    data = b"\x30\x82\x01\x00" + bytes(100)
+    (found,) = read(armour(data)).found
+    assert found.entry.kind is EntryKind.CERTIFICATE
+    assert found.entry.reason == "malformed-certificate"
+    assert found.public == data
+
+
+def test_headers_of_an_encrypted_key_decide_how_it_is_sealed() -> None:
+    text = (FILES / "legacy-encrypted.pem").read_bytes()
+    without = b"\n".join(line for line in text.split(b"\n") if b"DEK-Info" not in line)
+    (sealed,) = read(without).found
+    assert (sealed.entry.kind, sealed.entry.reason) == ("sealed-key", "unknown-encryption")
+    assert kinds(read(text, "wrong", PASSWORD)) == ["private-key"]
+
+
+def test_a_request_and_a_list_keep_an_unusual_label_as_member() -> None:
+    request = (FILES / "request.p10").read_bytes()
+    crl = (FILES / "authority-der.crl").read_bytes()
+    text = armour(request, "NEW CERTIFICATE REQUEST") + armour(crl, "X509 CRL")
+    assert [item.entry.member for item in read(text).found] == [b"NEW CERTIFICATE REQUEST", b""]
+
+
+def test_public_keys_are_read_under_either_label() -> None:
+    rsa = (FILES / "rsa-public.der").read_bytes()
+    for data in (rsa, SPKI):
+        both = armour(data, "PUBLIC KEY") + armour(data, "RSA PUBLIC KEY")
+        first, second = read(both).found
+        assert first == second
+
+
+@pytest.mark.parametrize("label", ["PKCS7", "CMS", "PKCS #7 SIGNED DATA"])
+def test_signed_data_gives_its_certificates(label: str) -> None:
+    data = (FILES / "chain.p7c").read_bytes()
+    assert kinds(read(armour(data, label))) == ["certificate", "certificate"]

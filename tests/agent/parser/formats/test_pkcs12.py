@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+from fixtures.build_fixtures import FILES, PASSWORD
+
+from keycensus_agent.model import Status
+from keycensus_agent.parser import der
+from keycensus_agent.parser.findings import Confidence, FormatResult, Hint, Request
+from keycensus_agent.parser.formats import pkcs12
+
+CERTIFICATE = (FILES / "certificate.cer").read_bytes()
+CRL = (FILES / "authority-der.crl").read_bytes()
+KEY = (FILES / "pkcs8.der").read_bytes()
+DATA = der.encode_oid("1.2.840.113549.1.7.1")
+BAGS = "1.2.840.113549.1.12.10.1."
+
+
+def read(data: bytes, *passwords: str) -> FormatResult:
+    return pkcs12.parse(data, Request(Hint(b"x.p12"), passwords))
+
+
+def explicit(*parts: bytes) -> bytes:
+    return der.encode(0xA0, *parts)
+
+
+def content(kind: bytes, *parts: bytes) -> bytes:
+    return der.encode(der.SEQUENCE, kind, explicit(*parts))
+
+
+def store(*safes: bytes) -> bytes:
+    authenticated = der.encode(der.SEQUENCE, *safes)
+    info = content(DATA, der.encode(der.OCTET_STRING, authenticated))
+    return der.encode(der.SEQUENCE, der.encode_integer(3), info)
+
+
+def open_safe(*bags: bytes) -> bytes:
+    return content(DATA, der.encode(der.OCTET_STRING, der.encode(der.SEQUENCE, *bags)))
+
+
+def bag(number: int, value: bytes, *attributes: bytes) -> bytes:
+    extra = [der.encode(der.SET, *attributes)] if attributes else []
+    return der.encode(der.SEQUENCE, der.encode_oid(f"{BAGS}{number}"), explicit(value), *extra)
+
+
+def typed(kind: str, data: bytes) -> bytes:
+    octets = explicit(der.encode(der.OCTET_STRING, data))
+    return der.encode(der.SEQUENCE, der.encode_oid(kind), octets)
+
+
+def name(text: str) -> bytes:
+    values = der.encode(der.SET, der.encode(0x1E, text.encode("utf-16-be")))
+    return der.encode(der.SEQUENCE, der.encode_oid("1.2.840.113549.1.9.20"), values)
+
+
+CERTIFICATE_BAG = bag(3, typed("1.2.840.113549.1.9.22.1", CERTIFICATE), name("größe"))
+
+
+def encrypted_safe(algorithm: bytes, ciphertext: bytes) -> bytes:
+    info = der.encode(der.SEQUENCE, DATA, algorithm, der.encode(0x80, ciphertext))
+    data = der.encode(der.SEQUENCE, der.encode_integer(0), info)
+    return content(der.encode_oid("1.2.840.113549.1.7.6"), data)
+
+
+def scheme(number: int, iterations: int) -> bytes:
+    parameters = der.encode(
+        der.SEQUENCE, der.encode(der.OCTET_STRING, b"saltsalt"), der.encode_integer(iterations)
+    )
+    return der.encode(der.SEQUENCE, der.encode_oid(f"1.2.840.113549.1.12.1.{number}"), parameters)
+
+
+@pytest.mark.parametrize(
+    ("data", "confidence"),
+    [
+        (store(), Confidence.SURE),
+        (b"\x30\x80" + store()[2:], Confidence.SURE),
+        (b"\x30\x05\x02\x01\x03\x04\x00", Confidence.NO),
+        (KEY, Confidence.NO),
+        (b"0", Confidence.NO),
+        (b"text", Confidence.NO),
+    ],
+)
+def test_it_is_told_by_its_version_and_content(data: bytes, confidence: Confidence) -> None:
+    assert pkcs12.recognise(data, Hint()) is confidence
+
+
+def test_what_is_not_encrypted_is_read_without_a_password() -> None:
+    result = read(
+        store(
+            open_safe(
+                CERTIFICATE_BAG,
+                bag(4, typed("1.2.840.113549.1.9.23.1", CRL)),
+                bag(1, KEY, name("server")),
+                bag(6, der.encode(der.SEQUENCE, CERTIFICATE_BAG)),
+                bag(5, der.encode(der.OCTET_STRING, b"secret")),
+                bag(3, typed("1.2.840.113549.1.9.22.2", b"SDSI")),
+            )
+        )
+    )
+    seen = [(item.entry.kind.value, item.entry.member.decode()) for item in result.found]
+    assert seen == [
+        ("certificate", "größe"),
+        ("crl", ""),
+        ("private-key", "server"),
+        ("certificate", "größe"),
+    ]
+    assert result.status is Status.READ
+    assert not result.found[2].entry.encrypted
+
+
+@pytest.mark.parametrize(
+    ("safe", "reason"),
+    [
+        (encrypted_safe(scheme(3, 1), b"8 bytes " * 4), "password-needed"),
+        (encrypted_safe(scheme(3, 1), b"not whole"), "password-needed"),
+        (encrypted_safe(scheme(1, 1), b"stream"), "password-needed"),
+        (encrypted_safe(scheme(6, 2**31), b"8 bytes "), "limit-iterations"),
+        (encrypted_safe(scheme(6, 0), b"8 bytes "), "limit-iterations"),
+        (encrypted_safe(scheme(99, 1), b"8 bytes "), "unknown-encryption"),
+        (content(der.encode_oid("1.2.840.113549.1.7.3"), b"\x30\x00"), "certificate-needed"),
+    ],
+)
+def test_a_part_that_stays_locked_does_not_cost_the_others(safe: bytes, reason: str) -> None:
+    result = read(store(safe, open_safe(CERTIFICATE_BAG)))
+    assert (result.status, result.reason) == (Status.LOCKED, reason)
+    assert [item.entry.kind.value for item in result.found] == ["certificate", "sealed-container"]
+
+
+def test_the_identity_of_a_locked_container_is_that_of_its_encrypted_parts_alone() -> None:
+    safe = encrypted_safe(scheme(3, 1), b"8 bytes " * 4)
+    with_key = read(store(safe, open_safe(bag(1, KEY)))).found[-1].entry
+    without = read(store(safe)).found[-1].entry
+    assert with_key == without
+
+
+def test_a_thousand_bytes_can_not_ask_for_hours() -> None:
+    bags = [encrypted_safe(scheme(6, 1_500_000), b"8 bytes ") for _ in range(20)]
+    before = time.process_time()
+    result = read(store(*bags), "a", "b")
+    assert time.process_time() - before < 8
+    assert result.status is Status.LOCKED
+
+
+@pytest.mark.parametrize(
+    "safe",
+    [
+        der.encode(der.SEQUENCE, DATA),
+        content(DATA, der.encode(der.OCTET_STRING, b"\x30\x05")),
+        open_safe(bag(3, b"\x30\x00")),
+        open_safe(bag(3, typed("1.2.840.113549.1.9.22.1", CERTIFICATE)), b"\x30\x00"),
+        content(
+            der.encode_oid("1.2.840.113549.1.7.6"),
+            der.encode(
+                der.SEQUENCE,
+                der.encode_integer(0),
+                der.encode(der.SEQUENCE, DATA, der.encode(der.SEQUENCE)),
+            ),
+        ),
+    ],
+)
+def test_a_malformed_part_does_not_cost_the_others(safe: bytes) -> None:
+    result = read(store(safe, open_safe(CERTIFICATE_BAG)))
+    assert (result.status, result.reason) == (Status.PARTIAL, "malformed-pkcs12")
+    assert result.found[-1].public == CERTIFICATE
+
+
+def test_other_contents_and_keys_that_are_none_are_told() -> None:
+    unknown = read(store(content(der.encode_oid("1.2.3"), b"\x30\x00")))
+    assert unknown.reason == "unknown-content"
+    no_key = read(store(open_safe(bag(1, b"\x30\x00")), encrypted_safe(scheme(3, 1), b"8 bytes ")))
+    assert (no_key.status, no_key.reason) == (Status.PARTIAL, "malformed-private-key")
+    signed = der.encode(
+        der.SEQUENCE,
+        der.encode_integer(3),
+        content(der.encode_oid("1.2.840.113549.1.7.2"), b"\x30\x00"),
+    )
+    assert read(signed).reason == "unsupported-integrity"
+    assert read(b"\x30\x09\x02\x01\x03").reason == "malformed-pkcs12"
+
+
+def test_nesting_is_limited() -> None:
+    inner = CERTIFICATE_BAG
+    for _ in range(6):
+        inner = bag(6, der.encode(der.SEQUENCE, inner))
+    assert read(store(open_safe(inner))).reason == "malformed-pkcs12"
+
+
+@pytest.mark.parametrize(
+    "attribute",
+    [
+        der.encode(der.SEQUENCE, der.encode_oid("1.2.840.113549.1.9.21"), der.encode(der.SET)),
+        der.encode(der.SEQUENCE, der.encode_oid("1.2.840.113549.1.9.20"), der.encode(der.SET)),
+        b"\x04\x00",
+    ],
+)
+def test_a_missing_or_odd_friendly_name_is_no_name(attribute: bytes) -> None:
+    odd = bag(3, typed("1.2.840.113549.1.9.22.1", CERTIFICATE), attribute)
+    (found,) = read(store(open_safe(odd))).found
+    assert found.entry.member == b""
+
+
+def test_an_odd_mac_costs_nothing() -> None:
+    data = (FILES / "locked.p12").read_bytes()
+    outer = der.read(data, 0, len(data))
+    version, info = der.children(data, outer)[:2]
+    odd = der.encode(
+        der.SEQUENCE, der.encoding(data, version), der.encoding(data, info), b"\x30\x01\x00"
+    )
+    assert read(odd, PASSWORD).found == read(data, PASSWORD).found
+    assert read(odd).status is Status.LOCKED
+
+
+def test_a_store_in_ber_with_split_octets_is_read() -> None:
+    piece = der.encode(der.SEQUENCE, open_safe(CERTIFICATE_BAG))
+    split = b"\x24\x80" + b"".join(
+        der.encode(der.OCTET_STRING, piece[at : at + 100]) for at in range(0, len(piece), 100)
+    )
+    info = b"\x30\x80" + DATA + b"\xa0\x80" + split + b"\0\0" * 3
+    data = b"\x30\x80" + der.encode_integer(3) + info + b"\0\0"
+    assert [item.public for item in read(data).found] == [CERTIFICATE]

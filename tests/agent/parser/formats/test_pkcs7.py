@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import pytest
+from fixtures.build_fixtures import FILES
+
+from keycensus_agent.model import Status
+from keycensus_agent.parser import der
+from keycensus_agent.parser.findings import Confidence, FormatResult, Hint, Request
+from keycensus_agent.parser.formats import pkcs7
+
+CERTIFICATE = (FILES / "certificate.cer").read_bytes()
+SIGNED_DATA = der.encode_oid("1.2.840.113549.1.7.2")
+
+
+def read(data: bytes) -> FormatResult:
+    return pkcs7.parse(data, Request())
+
+
+def signed_data(*fields: bytes) -> bytes:
+    content = der.encode(
+        der.SEQUENCE, der.encode_integer(1), der.encode(der.SET), der.encode(der.SEQUENCE), *fields
+    )
+    return der.encode(der.SEQUENCE, SIGNED_DATA, der.encode(0xA0, content))
+
+
+@pytest.mark.parametrize(
+    ("data", "confidence"),
+    [
+        (signed_data(), Confidence.SURE),
+        (signed_data()[:15], Confidence.SURE),
+        (b"\x30\x80" + SIGNED_DATA, Confidence.SURE),
+        (b"\x30\x03\x06\x01\x29", Confidence.NO),
+        (b"\x30\x03\x02\x01\x00", Confidence.NO),
+        (b"\x30", Confidence.NO),
+        (b"text", Confidence.NO),
+    ],
+)
+def test_it_is_told_by_its_content_type(data: bytes, confidence: Confidence) -> None:
+    assert pkcs7.recognise(data, Hint()) is confidence
+
+
+def test_attribute_certificates_and_other_sets_are_passed_over() -> None:
+    others = der.encode(0xA1, der.encode(der.SEQUENCE))
+    data = signed_data(der.encode(0xA0, others, CERTIFICATE), der.encode(der.SET))
+    assert [item.public for item in read(data).found] == [CERTIFICATE]
+
+
+def test_an_odd_certificate_does_not_cost_the_good_one() -> None:
+    data = signed_data(der.encode(0xA0, der.encode(der.SEQUENCE, b"\x02\x01\x01"), CERTIFICATE))
+    assert [item.entry.reason for item in read(data).found] == ["malformed-certificate", ""]
+
+
+def test_other_content_types_hold_nothing() -> None:
+    enveloped = der.encode(der.SEQUENCE, der.encode_oid("1.2.840.113549.1.7.3"))
+    assert (read(enveloped).status, read(enveloped).found) == (Status.READ, ())
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x30\x20",
+        der.encode(der.SEQUENCE, SIGNED_DATA),
+        der.encode(der.SEQUENCE, SIGNED_DATA, der.encode(der.SEQUENCE)),
+        der.encode(der.SEQUENCE, SIGNED_DATA, der.encode(0xA0, der.encode(der.SEQUENCE))),
+    ],
+)
+def test_a_broken_structure_is_malformed(data: bytes) -> None:
+    assert (read(data).status, read(data).reason) == (Status.MALFORMED, "malformed-pkcs7")
+
+
+def test_an_empty_sequence_holds_nothing() -> None:
+    assert read(der.encode(der.SEQUENCE)).status is Status.READ
+
+
+def test_what_stands_before_the_break_is_kept() -> None:
+    result = read(signed_data(der.encode(0xA0, CERTIFICATE), b"\xa1\x03\x30\x05\x00"))
+    assert [item.public for item in result.found] == [CERTIFICATE]
+    assert result.status is Status.PARTIAL

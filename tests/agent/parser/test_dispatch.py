@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from typing import Never
+
+import pytest
+from fixtures.build_fixtures import FILES, FIXTURES, PASSWORD
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from keycensus_agent.model import BlobKind, EntryKind, Parsed, Status
+from keycensus_agent.parser import details, dispatch
+from keycensus_agent.parser.dispatch import parse
+from keycensus_agent.parser.findings import Confidence, FormatResult, Hint, Request
+from keycensus_agent.parser.formats.table import FORMATS, Format
+
+CONTENTS = {row.name: (FILES / row.name).read_bytes() for row in FIXTURES}
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    name=st.sampled_from(sorted(set(CONTENTS) - {"scrypt.pem"})),
+    edits=st.lists(
+        st.tuples(st.integers(0, 1 << 20), st.integers(0, 40), st.binary(max_size=8)), max_size=4
+    ),
+)
+@example(name="locked.p12", edits=[])
+def test_no_mutation_of_any_form_raises_or_loses_its_status(
+    name: str, edits: list[tuple[int, int, bytes]]
+) -> None:
+    data = bytearray(CONTENTS[name])
+    for position, removed, inserted in edits:
+        at = position % (len(data) + 1)
+        data[at : at + removed] = inserted
+    parsed = parse(bytes(data), Hint(name.encode()), [PASSWORD], details=True)
+    assert not parsed.reason.startswith("error-")
+    assert (parsed.status is Status.READ) or parsed.reason
+    assert bool(parsed.entries) == bool(parsed.manifest)
+    named = {entry.artifact for entry in parsed.entries}
+    assert all(blob.hash in named for blob in parsed.blobs if blob.kind is not BlobKind.MANIFEST)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=200), st.sampled_from([b"\x30", b"\xfe\xed\xfe\xed\0\0\0\2", b""]))
+def test_random_bytes_hold_nothing_or_say_why(body: bytes, start: bytes) -> None:
+    parsed = parse(start + body, Hint(b"random.bin"), details=True)
+    assert parsed.entries or parsed.reason or not parsed.holds_something
+
+
+def test_bytes_that_no_format_takes_hold_nothing() -> None:
+    assert parse(b"hello", Hint(b"a.txt")) == Parsed("", Status.READ)
+
+
+def test_der_that_quotes_a_marker_is_read_as_der_and_text_after_chance_der_as_text() -> None:
+    assert parse(CONTENTS["certificate.cer"] + b"\n\n", Hint(b"x")).format == "der"
+    chance = b"0\x03\x02\x01\x01" + CONTENTS["public.pem"]
+    assert parse(chance, Hint(b"x")).format == "pem"
+
+
+def _raises(error: type[BaseException]) -> Format:
+    def recognise(data: bytes, hint: Hint) -> Confidence:
+        del data, hint
+        return Confidence.SURE
+
+    def fail(data: bytes, request: Request) -> FormatResult:
+        del data, request
+        raise error("quotes the file")
+
+    return Format("failing", "", (), recognise, fail)
+
+
+def test_a_format_that_fails_becomes_a_status_that_quotes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dispatch, "FORMATS", (_raises(ZeroDivisionError), *FORMATS))
+    parsed = parse(b"data", Hint(b"x"))
+    assert parsed == Parsed("failing", Status.MALFORMED, "error-ZeroDivisionError")
+
+
+def test_lack_of_memory_is_not_contained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "FORMATS", (_raises(MemoryError),))
+    with pytest.raises(MemoryError):
+        parse(b"data", Hint(b"x"))
+
+
+def test_details_that_fail_leave_the_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> Never:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(dispatch, "_remembered", dispatch._Remembered(1))
+    monkeypatch.setattr(details, "key_facts", fail)
+    parsed = parse(CONTENTS["certificate.cer"], Hint(b"x"), details=True)
+    assert [detail.subject for detail in parsed.details] == [""]
+    assert parsed.details[0].sha256 == parsed.entries[0].artifact
+
+
+def test_lack_of_memory_in_details_is_not_contained(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> Never:
+        raise MemoryError
+
+    monkeypatch.setattr(dispatch, "_remembered", dispatch._Remembered(1))
+    monkeypatch.setattr(details, "key_facts", fail)
+    with pytest.raises(MemoryError):
+        parse(CONTENTS["certificate.cer"], Hint(b"x"), details=True)
+
+
+def test_details_are_remembered_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    remembered = dispatch._Remembered(1)
+    monkeypatch.setattr(dispatch, "_remembered", remembered)
+    first = parse(CONTENTS["two.der"], Hint(b"x"), details=True)
+    again = parse(CONTENTS["two.der"], Hint(b"x"), details=True)
+    assert first == again
+    assert len(remembered._details) == 1
+    assert parse(CONTENTS["two.der"], Hint(b"x")).details == ()
+
+
+def test_a_certificate_and_a_request_have_the_key_id_that_pairs_them_with_their_key() -> None:
+    (key,) = parse(CONTENTS["sec1.pem"], Hint(b"x")).entries
+    assert key.kind is EntryKind.PRIVATE_KEY
+    for name in ("certificate.cer", "request.p10"):
+        (detail,) = parse(CONTENTS[name], Hint(b"x"), details=True).details
+        assert detail.key_id == key.artifact

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+from fixtures.build_fixtures import FILES, FIXTURES
+
+from keycensus_agent.parser.triage import (
+    CONFIGURATION_TEXT_CAP,
+    HEAD_BYTES,
+    TEXT_CAP,
+    Triage,
+    holds_marker,
+    text_cap,
+    triage,
+)
+
+NO_FINDING = {"mentions.md", "parameters.pem"}
+
+
+@pytest.mark.parametrize("name", [row.name for row in FIXTURES if row.name not in NO_FINDING])
+def test_no_form_that_holds_something_is_missed(name: str) -> None:
+    data = (FILES / name).read_bytes()
+    verdict = triage(data[:HEAD_BYTES], len(data))
+    assert verdict is Triage.CANDIDATE or (verdict is Triage.TEXT and holds_marker(data))
+
+
+@pytest.mark.parametrize(
+    ("head", "size", "verdict"),
+    [
+        (b"", 0, Triage.SKIP),
+        (b"#!/bin/sh\n", 10, Triage.TEXT),
+        (b"\xff\xfea\0b\0", 6, Triage.TEXT),
+        (b"\x7fELF\x02\x01\x01\0", 4000, Triage.SKIP),
+        (b"\x89PNG\r\n\x1a\n\0\0", 4000, Triage.SKIP),
+        (b"MZ\0-----BEGIN CERTIFICATE", 40, Triage.TEXT),
+        (b"\xfe\xed\xfe\xed\0\0\0\2", 32, Triage.CANDIDATE),
+        (b"\xce\xce\xce\xce\0\0\0\2", 32, Triage.CANDIDATE),
+        (b"\x30\x04\x02\x02\0\1", 6, Triage.CANDIDATE),
+        (b"\x30\x04\x02\x02\0\1", 5, Triage.SKIP),
+        (b"\x30\x80\x06\x09\0\0", 600, Triage.CANDIDATE),
+        (b"\x30\x82\x05\x00\x30\x82\x04\x00\0", 9, Triage.CANDIDATE),
+        (b"\x30\x82\x05\x00\x04\x82\x04\x00\0", 4096, Triage.SKIP),
+        (b"\x30\x84\x05", 3, Triage.TEXT),
+        (b"\x30\xff\x05\0", 4, Triage.SKIP),
+        (b"0x1234\n", 7, Triage.TEXT),
+        (b"0\x06\x30\x01\x00\x00\x00\x00", 8, Triage.CANDIDATE),
+    ],
+)
+def test_the_first_bytes_decide(head: bytes, size: int, verdict: Triage) -> None:
+    assert triage(head, size) is verdict
+
+
+def test_a_marker_is_found_in_the_encoding_of_the_text() -> None:
+    text = "key: -----BEGIN PRIVATE KEY-----"
+    assert holds_marker(text.encode())
+    assert holds_marker(b"\xff\xfe" + text.encode("utf-16-le"))
+    assert holds_marker(b"\xfe\xff" + text.encode("utf-16-be"))
+    assert not holds_marker(b"\xff\xfe" + text.encode())
+    assert not holds_marker(b"-----END PRIVATE KEY-----")
+
+
+def test_text_is_read_longer_where_configuration_lives() -> None:
+    assert text_cap(b"/etc/nginx/x.conf") == CONFIGURATION_TEXT_CAP
+    assert text_cap(b"/usr/share/doc/x") == TEXT_CAP
