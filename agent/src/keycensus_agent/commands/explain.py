@@ -8,7 +8,6 @@ import stat
 from collections.abc import Iterator
 
 from keycensus_agent.commands.targets import Targets, targets_of
-from keycensus_agent.errors import UsageError
 from keycensus_agent.model import Coverage, Finding, Gap, Place
 from keycensus_agent.output.records import entry_records, group_of, owner_of
 from keycensus_agent.parser.triage import HEAD_BYTES, Triage, text_cap, triage

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from keycensus_agent.model import Coverage, EntryKind, Gap, Status
 from keycensus_agent.output.grid import paint, shorten, shown_width
-from keycensus_agent.output.judgement import SOON_DAYS, Judged, title_of
+from keycensus_agent.output.judgement import SOON_DAYS, Judged, key_title, title_of
 from keycensus_agent.text import safe_path, safe_text
 
 # Lines under one heading; the rest is counted.
@@ -85,9 +85,7 @@ def _exposed(judged: Sequence[Judged]) -> list[_Bite]:
     for one in judged:
         if one.exposed != "world":
             continue
-        key = one.secrets[0]
-        size = key.curve or key.bits or ""
-        text = safe_text(f"{key.algorithm} {size}".strip()) or "key"
+        text = key_title(one.secrets[0])
         found.setdefault(one.place.file_id, _Bite(text, 0)).paths.append(one.place.path)
     return list(found.values())
 

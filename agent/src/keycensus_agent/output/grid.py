@@ -59,7 +59,7 @@ def shorten(text: str, width: int, *, keep_end: bool = False) -> str:
 
 def paint(text: str, style: str, *, colour: bool) -> str:
     """Return text in a style, where there is colour."""
-    return f"\x1b[{STYLES[style]}m{text}\x1b[0m" if colour and style else text
+    return f"\x1b[{STYLES[style]}m{text}\x1b[0m" if colour and style and text else text
 
 
 def fit(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int) -> list[int]:

@@ -29,6 +29,9 @@ SOON_DAYS = 30
 WEAK_RSA_BITS = 2048
 WEAK_EC_BITS = 224
 
+_SSH_PATH = re.compile(rb"/\.ssh/|/ssh_host_[^/]*_key[^/]*\Z|/id_(?:rsa|dsa|ecdsa|ed25519)[^/]*\Z")
+# Algorithms with one size, so that a number says nothing.
+_FIXED_SIZE = frozenset({"ed25519", "ed448", "x25519", "x448"})
 _DAY_SECONDS = 86_400
 _SECRET_KINDS = frozenset({EntryKind.PRIVATE_KEY, EntryKind.OPAQUE_KEY})
 _WEAK_HASH = re.compile(r"(md[245]|sha1)(?!\d)", re.IGNORECASE)
@@ -159,15 +162,15 @@ class Judged:
             known = [entry.artifact for entry in keys if entry.artifact]
             if known and not any(artifact in self._certified for artifact in known):
                 yield Oddity("no certificate")
-        if any(entry.encrypted for entry in self.finding.parsed.entries):
+        if any(entry.encrypted for entry in keys):
             yield Oddity("encrypted")
         if place.use is Use.RETAINED:
             yield Oddity("retained")
 
     @property
     def _is_ssh(self) -> bool:
-        """SSH keys need no certificate."""
-        return self.finding.parsed.format == "openssh"
+        """Whether the keys are for SSH, which needs no certificate."""
+        return _SSH_PATH.search(self.place.path) is not None
 
 
 def days_left(not_after: str, now: dt.datetime) -> int | None:
@@ -186,6 +189,13 @@ def is_weak(algorithm: str, bits: int) -> bool:
     return algorithm == "ec" and 0 < bits < WEAK_EC_BITS
 
 
+def key_title(entry: Entry) -> str:
+    """Return a key's algorithm with its size or curve, escaped: "rsa 2048", "ec secp256r1"."""
+    if entry.algorithm in _FIXED_SIZE:
+        return entry.algorithm
+    return safe_text(f"{entry.algorithm} {entry.curve or entry.bits or ''}".strip()) or "key"
+
+
 def title_of(detail: CertificateDetail) -> str:
     """Return the name a person knows a certificate by, escaped: common name, first name, subject."""
     name = common_name(detail.subject)
@@ -200,6 +210,8 @@ def issuer_of(detail: CertificateDetail) -> str:
     """Return the name of an issuer, escaped: its common name, else its whole name."""
     if detail.self_signed:
         return "self-signed"
+    if detail.issuer == detail.subject and detail.issuer:
+        return "itself"
     return safe_text(common_name(detail.issuer) or detail.issuer)
 
 

@@ -14,19 +14,19 @@ from dataclasses import dataclass
 from keycensus_agent.model import Coverage, EntryKind, Finding, Role
 from keycensus_agent.output.bites import closing_lines
 from keycensus_agent.output.grid import Cell, Column, fit, line, paint
-from keycensus_agent.output.judgement import Judged, Oddity, issuer_of, title_of
+from keycensus_agent.output.judgement import Judged, Oddity, issuer_of, key_title, title_of
 from keycensus_agent.output.records import group_of, owner_of
-from keycensus_agent.text import safe_path, safe_text
+from keycensus_agent.text import safe_path
 
 _COLUMNS = (
-    Column("FILE", keep=18),
-    Column("KIND"),
+    Column("FILE", keep=16),
+    Column("KIND", keep=14),
     Column("SUBJECT OR KEY", keep=14),
     Column("EXPIRES"),
     Column("ISSUER", keep=8),
     Column("MODE"),
     Column("OWNER", keep=9),
-    Column("WHAT IS ODD", keep=12),
+    Column("WHAT IS ODD", keep=32),
 )
 _INDENT = "  "
 _KEY_NAMES = {
@@ -36,6 +36,7 @@ _KEY_NAMES = {
     EntryKind.EXTERNAL_KEY: "external key",
     EntryKind.PUBLIC_KEY: "public key",
 }
+_CERTIFICATE = "certificate"
 _OTHER_NAMES = {
     EntryKind.CSR: "request",
     EntryKind.CRL: "CRL",
@@ -128,18 +129,29 @@ def _link_mark(judged: Judged) -> str:
 
 def kind_of(judged: Judged) -> str:
     """Name in few words what a place's file holds."""
-    entries = judged.finding.parsed.entries
     counts: dict[str, int] = {}
-    for entry in entries:
-        name = _KEY_NAMES.get(entry.kind) or _OTHER_NAMES.get(entry.kind, "certificate")
+    for entry in judged.finding.parsed.entries:
+        name = _KEY_NAMES.get(entry.kind) or _OTHER_NAMES.get(entry.kind, _CERTIFICATE)
         counts[name] = counts.get(name, 0) + 1
-    if counts.get("certificate") == 1 and judged.certificates and judged.certificates[0].is_ca:
-        counts = {"CA" if name == "certificate" else name: count for name, count in counts.items()}
-    text = " + ".join(name if count == 1 else f"{count} {name}s" for name, count in counts.items())
+    if "locked store" in counts:
+        # What can be seen of a locked store beside its lock says little.
+        counts = {"locked store": 1}
+    text = " + ".join(_counted(judged, name, count) for name, count in counts.items())
     name = judged.place.format
     if name in _NAMED_FORMATS:
         return f"{name}: {text}" if text else name
     return text or "?"
+
+
+def _counted(judged: Judged, name: str, count: int) -> str:
+    if name != _CERTIFICATE:
+        return name if count == 1 else f"{count} {name}s"
+    if count > 1:
+        return f"{count} certs"
+    alone = len(judged.finding.parsed.entries) == 1
+    if judged.certificates and judged.certificates[0].is_ca:
+        return "CA certificate" if alone else "CA"
+    return _CERTIFICATE if alone else "cert"
 
 
 def _title(judged: Judged) -> str:
@@ -150,7 +162,7 @@ def _title(judged: Judged) -> str:
     entries = judged.finding.parsed.entries
     for entry in entries:
         if entry.algorithm:
-            return safe_text(f"{entry.algorithm} {entry.curve or entry.bits or ''}".strip())
+            return key_title(entry)
     details = judged.finding.parsed.details
     return title_of(details[0]) if details else ""
 
