@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import socket
 import ssl
+import subprocess
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import grpc
 import pytest
 from cryptography import x509
-from fakes.joining import enrol
+from fakes.joining import enrol, reason_of
 from fakes.ports import HelloReporter, Running, configuration_in, running_server
 from fastapi import FastAPI
 from sqlalchemy import select
@@ -21,7 +25,13 @@ from sqlalchemy import select
 from keycensus_collector.clock import Clock, FixedClock, SystemClock
 from keycensus_collector.config import Address, Configuration
 from keycensus_collector.deployment import set_up
-from keycensus_collector.errors import AddressError, AuthorityError, StoreBusyError, StoreError
+from keycensus_collector.errors import (
+    AddressError,
+    AuthorityError,
+    KeycensusError,
+    StoreBusyError,
+    StoreError,
+)
 from keycensus_collector.serve import Parts, Server
 from keycensus_collector.store.engine import Store
 from keycensus_collector.store.schema import host_state
@@ -179,6 +189,48 @@ async def test_the_servers_certificate_is_replaced_while_it_serves(tmp_path: Pat
         after = {await asyncio.to_thread(presented, port) for port in ports}
     assert len(before) == len(after) == 1
     assert before != after
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small tmpfs needs root")
+    directory = tmp_path / "small"
+    directory.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m,mode=700", "none", str(directory)]
+    subprocess.run(mount, check=True)
+    yield directory
+    subprocess.run(["umount", str(directory)], check=True)
+
+
+def fill(directory: Path) -> Path:
+    """Take every byte that is left; return the file that has them."""
+    file = directory / "ballast"
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT)
+    with contextlib.suppress(OSError):
+        while True:
+            os.write(descriptor, bytes(4096))
+    os.close(descriptor)
+    return file
+
+
+async def test_on_a_full_disk_nobody_joins_reading_goes_on_and_it_heals(small_disk: Path) -> None:
+    async with running_server(small_disk / "state") as running:
+        token = (await asyncio.to_thread(running.run, "token.create"))["token"]
+        ballast = fill(small_disk)
+
+        async def write_until_it_fails() -> None:
+            for _ in range(200):  # the database's log may have room for some
+                await asyncio.to_thread(running.run, "token.create")
+
+        with pytest.raises(KeycensusError, match="is full; nothing was committed"):
+            await write_until_it_fails()
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await enrol(str(running.bound.enrol), running.anchor_pem, token)
+        assert reason_of(raised.value) == "busy"
+        assert await asyncio.to_thread(running.run, "host.list") == []
+        ballast.unlink()
+        await enrol(str(running.bound.enrol), running.anchor_pem, token)
 
 
 async def test_a_silent_host_is_marked_after_three_heartbeats_of_our_own_listening(

@@ -191,5 +191,5 @@ class AdminServer:
 
         if operation.writes:
             _log.info("admin.operation", operation=name)
-            return await self._store.run_write(work)
+            return await self._store.run_write(work, urgent=True)
         return await self._store.run_read(work)

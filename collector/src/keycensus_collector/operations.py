@@ -29,6 +29,8 @@ Json = Any  # JSON values nest without end; what goes in and out is checked wher
 
 _REASON_CHARACTERS = 200
 _PREFIX_LEAST = 4
+# What an agent's new state is called in the audit log.
+_ACTIONS = {"banned": "agent.ban", "active": "agent.unban", "evicted": "agent.evict"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ def _set_agent_state(
         connection,
         at_ms=around.now_ms,
         actor=OPERATOR,
-        action=f"agent.{state}",
+        action=_ACTIONS[state],
         subject=row.agent_id,
         detail={"before": row.state, "reason": reason},
     )
@@ -285,7 +287,7 @@ OPERATIONS: dict[str, Operation] = {
     "token.list": Operation(_token_list, writes=False),
     "token.revoke": Operation(_token_revoke, writes=True),
     "agent.list": Operation(_agent_list, writes=False),
-    "agent.ban": _agent_state("banned", ("active", "left", "evicted")),
+    "agent.ban": _agent_state("banned", ("active",)),
     "agent.unban": _agent_state("active", ("banned",)),
     "agent.evict": _agent_state("evicted", ("active", "banned")),
     "host.list": Operation(_host_list, writes=False),

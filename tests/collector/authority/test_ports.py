@@ -365,7 +365,7 @@ async def test_a_token_whose_host_has_left_lets_the_same_key_in_no_more(running:
     text = await token(running)
     identity = await join(running, text)
     address = str(running.bound.enrol)
-    for operation, reason in (("agent.evict", "token-used"), ("agent.ban", "banned")):
+    for operation, reason in (("agent.ban", "banned"), ("agent.evict", "token-used")):
         await run(running, operation, agent=identity.response.agent_id)
         error = await refusal(enrol(address, running.anchor_pem, text, key=identity.key))
         assert reason_of(error) == reason

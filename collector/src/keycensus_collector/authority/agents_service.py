@@ -106,7 +106,9 @@ class AgentsServicer(report_pb2_grpc.AgentsServicer):
             )
         peer = await peer_of(context, self._store, self._issuing.deployment)
         if await self._store.run_read(lambda connection: is_unused(connection, peer)):
-            await self._store.run_write(lambda connection: settle_certificate(connection, peer))
+            await self._store.run_write(
+                lambda connection: settle_certificate(connection, peer), urgent=True
+            )
         return peer
 
     async def _renew(
@@ -125,7 +127,7 @@ class AgentsServicer(report_pb2_grpc.AgentsServicer):
                 collector_time_unix_ms=now_ms,
             )
 
-        response = await self._store.run_write(work)
+        response = await self._store.run_write(work, urgent=True)
         _log.info("agent.renewed", agent_id=peer.agent_id)
         return response
 
@@ -139,7 +141,7 @@ class AgentsServicer(report_pb2_grpc.AgentsServicer):
             check_peer(connection, peer)
             leave(connection, peer, request.reason, now_ms)
 
-        await self._store.run_write(work)
+        await self._store.run_write(work, urgent=True)
         _log.info("agent.left", agent_id=peer.agent_id)
         return enrolment_pb2.LeaveResponse()
 

@@ -91,7 +91,7 @@ class EnrolmentServicer(enrolment_pb2_grpc.EnrolmentServicer):
             issued = self._issuing.enrol(connection, proof, key, claims, now_ms)
             return _Answer(issued, trust_bundle(connection))
 
-        answer = await self._store.run_write(work)
+        answer = await self._store.run_write(work, urgent=True)
         _log.info(
             "agent.enrolled",
             agent_id=answer.issued.agent_id,
@@ -117,7 +117,7 @@ class EnrolmentServicer(enrolment_pb2_grpc.EnrolmentServicer):
             issued = self._issuing.recover(connection, expired, key, now_ms)
             return _Answer(issued, trust_bundle(connection))
 
-        answer = await self._store.run_write(work)
+        answer = await self._store.run_write(work, urgent=True)
         _log.info("agent.recovered", agent_id=answer.issued.agent_id)
         return self._response(answer)
 

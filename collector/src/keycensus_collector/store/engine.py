@@ -30,6 +30,7 @@ from keycensus_collector.store.revisions import (
     revision_status,
     upgrade,
 )
+from keycensus_collector.store.writing import WriteThread
 
 _Result = TypeVar("_Result")
 
@@ -56,7 +57,7 @@ class Store:
         self._writer = sqlite.writer_engine(url)
         self._reader = sqlite.reader_engine(url, _READERS)
         self._write_lock = threading.Lock()
-        self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="store-write")
+        self._write_thread = WriteThread()
         self._read_threads = ThreadPoolExecutor(_READERS, thread_name_prefix="store-read")
 
     @classmethod
@@ -164,22 +165,25 @@ class Store:
 
         return await asyncio.get_running_loop().run_in_executor(self._read_threads, work)
 
-    async def run_write(self, function: Callable[[Connection], _Result]) -> _Result:
+    async def run_write(
+        self, function: Callable[[Connection], _Result], *, urgent: bool = False
+    ) -> _Result:
         """Run `function` with the writing connection in the store's writing thread.
 
-        When this returns, the transaction is on disk. A caller that is cancelled does not stop
-        it: it is then committed or rolled back as if nobody had asked for the result.
+        When this returns, the transaction is on disk. `urgent` goes before what only waits. A
+        caller that is cancelled stops nothing that has begun: it is committed or rolled back as if
+        nobody had asked for the result.
         """
 
         def work() -> _Result:
             with self.write() as connection:
                 return function(connection)
 
-        return await asyncio.get_running_loop().run_in_executor(self._write_thread, work)
+        return await asyncio.wrap_future(self._write_thread.submit(work, urgent=urgent))
 
     def close(self) -> None:
         """Finish what is running, close every connection, and let others have the database."""
-        self._write_thread.shutdown(wait=True)
+        self._write_thread.close()
         self._read_threads.shutdown(wait=True)
         self._reader.dispose()
         self._writer.dispose()
