@@ -189,7 +189,10 @@ class ParserClient:
         """
         while self._bytes and self._bytes + len(data) > self._limits.bytes_in_flight:
             self._step(wait=True)
-        request = pipe.ParseRequest(name, data, self._passwords.passwords_for(name), self._details)
+        self._number += 1
+        request = pipe.ParseRequest(
+            name, data, self._passwords.passwords_for(name), self._details, self._number
+        )
         self._waiting.append(_Job(ticket, request))
         self._bytes += len(data)
         self._step(wait=False)
