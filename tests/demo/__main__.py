@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from demo.processes import DemoError, Processes
+from demo.processes import DemoError, ProcessEndedError, Processes
 from demo.shell import Shell, heading, say
 from demo.story import Story
 
@@ -48,10 +48,11 @@ def main() -> int:
 
 
 def _tell(work: Path, processes: Processes, *, once: bool) -> None:
-    variables = {"HOME": str(work / "home"), "XDG_CONFIG_HOME": str(work / "home" / ".config")}
-    story = Story(work, Shell(CHECKOUT, variables), processes)
+    story = Story(work, Shell(CHECKOUT, {"KEYCENSUS_CONFIG": str(work / "login")}), processes)
     try:
         story.tell()
+    except ProcessEndedError:
+        raise
     except DemoError as error:
         raise DemoError(f"{error}\n\nThe ends of the logs:\n{processes.tails()}") from error
     if once:

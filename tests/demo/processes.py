@@ -22,6 +22,10 @@ class DemoError(Exception):
     """The demo can't go on; the text says why, with the end of the log that tells more."""
 
 
+class ProcessEndedError(DemoError):
+    """A process ended by itself; the text holds the end of its log."""
+
+
 @dataclass(frozen=True, slots=True)
 class Running:
     """One process that the demo started, and where it logs."""
@@ -65,11 +69,11 @@ class Processes:
         return running
 
     def check(self) -> None:
-        """Raise DemoError if a process has ended that should be running."""
+        """Raise ProcessEndedError if a process has ended that should be running."""
         for running in self._running:
             status = running.process.poll()
             if status is not None:
-                raise DemoError(
+                raise ProcessEndedError(
                     f"{running.name} ended with status {status}; its log ({running.log}):\n"
                     f"{running.tail()}"
                 )

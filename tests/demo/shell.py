@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -15,8 +16,10 @@ from typing import Any
 from demo.processes import DemoError
 
 COMMAND_SECONDS = 120
+# Tables fold long paths into what they are given; a pipe has no width of its own.
+LEAST_COLUMNS = 120
 # What is passed on from the caller's environment: no proxies, no Python settings, no credentials.
-_KEPT = ("PATH", "LANG", "LC_ALL", "TERM", "COLUMNS", "TZ", "SSL_CERT_DIR", "SSL_CERT_FILE")
+_KEPT = ("PATH", "LANG", "LC_ALL", "TERM", "TZ", "SSL_CERT_DIR", "SSL_CERT_FILE")
 
 
 def say(text: str = "") -> None:
@@ -40,7 +43,8 @@ class Shell:
     def environment(self) -> dict[str, str]:
         """Return the environment of every process of the demo."""
         kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-        return kept | dict(self.variables)
+        width = {"COLUMNS": str(max(shutil.get_terminal_size().columns, LEAST_COLUMNS))}
+        return kept | width | dict(self.variables)
 
     def command(self, program: str, *arguments: str) -> list[str]:
         """Return the command line of one of our programs, from this environment's own folder."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import socket
 import time
 from collections.abc import Callable
@@ -19,13 +17,18 @@ from demo.processes import DemoError, Processes, Running
 from demo.sample_hosts import LINEAGE, WILDCARD, build_sample_hosts, renew_lineage
 from demo.shell import Shell, heading, say
 
+LIVE = f"/etc/letsencrypt/live/{LINEAGE}"
+WILDCARD_HOSTS = 2
 COLLECTOR = "keycensus-collector"
 AGENT = "keycensus-agent"
 CLIENT = "keycensus"
 READY_SECONDS = 60
 # The scan of this machine with a cold cache; the sample servers take a second.
 SCAN_SECONDS = 900
+CATALOGUE_SECONDS = 120
 CHANGE_SECONDS = 120
+# On a sample server, so that a change is seen soon; this machine's agent takes its time.
+SAMPLE_SWEEP_SECONDS, SWEEP_SECONDS = 2, 600
 POLL_SECONDS = 0.25
 
 
@@ -135,8 +138,8 @@ class Story:
         begun, known = time.monotonic(), set[str]()
         url = f"https://{self._addresses['web']}"
         admin = self._relative(self.work / "admin.token")
-        anchor = self._relative(self.work / "collector" / "authority")
-        self.shell.show(CLIENT, "login", url, "--token-file", admin, "--ca", anchor)
+        anchor = self._relative(self.work / "collector" / "authority" / "chain.pem")
+        self.shell.show(CLIENT, "login", url, "--token-file", admin, "--ca-file", anchor)
 
         def complete() -> bool:
             for host in self.shell.ask(CLIENT, "hosts"):
@@ -146,34 +149,60 @@ class Story:
             return len(known) == len(self._agents)
 
         self._wait(complete, SCAN_SECONDS, "every agent's first sweep")
+        self._wait(
+            lambda: self.shell.ask(CLIENT, "summary")["waiting"] == 0,
+            CATALOGUE_SECONDS,
+            "the collector to read every certificate",
+        )
 
     # --- 4, 5: what it answers ------------------------------------------------------------------
 
     def _ask(self) -> None:
+        samples = ("--host", "*.example.com")
         self.shell.show(CLIENT, "summary")
-        self.shell.show(CLIENT, "certs", "--expiring-within", "30d")
-        self.shell.show(CLIENT, "keys", "--without-certificate")
-        wildcard = self.shell.ask(CLIENT, "certs", "--name", WILDCARD)
-        self._must(len(wildcard) == 1, "one wildcard certificate, on two hosts")
-        self.shell.show(CLIENT, "where", wildcard[0]["key_id"])
+        self.shell.show(CLIENT, "hosts")
+        say("\nCertificates of the sample servers, with all their places:")
+        self.shell.show(CLIENT, "certs", *samples, "--places")
+        say("\nWhat expires next, and what has expired:")
+        self.shell.show(CLIENT, "certs", "--expires-within", "30d", "--limit", "10")
+        self.shell.show(CLIENT, "certs", *samples, "--expired")
+        say("\nKeys without a certificate, and keys that everybody can read:")
+        self.shell.show(CLIENT, "keys", *samples, "--without-certificate")
+        self.shell.show(CLIENT, "keys", *samples, "--readable-by", "world")
+        self._ask_for_wildcard()
+
+    def _ask_for_wildcard(self) -> None:
+        named = self.shell.ask(CLIENT, "certs", "--name", WILDCARD)
+        found = [certificate for certificate in named if certificate["name"] == WILDCARD]
+        self._must(len(found) == 1, f"one certificate {WILDCARD}, whose copies are its places")
+        key = found[0]["key_id"]
+        hosts = {place["host"] for place in self.shell.ask(CLIENT, "where", key)["places"]}
+        self._must(len(hosts) == WILDCARD_HOSTS, f"its key on {WILDCARD_HOSTS} hosts")
+        say(f"\nEvery place of the key of {WILDCARD}:")
+        self.shell.show(CLIENT, "where", key[:16])
 
     def _renew(self, authority: SampleAuthority) -> None:
         renewed = renew_lineage(self._hosts["web-1"], authority, datetime.now(UTC))
         fingerprint = renewed.fingerprint(SHA256()).hex()
         begun = time.monotonic()
         say(f"{LINEAGE}: new files in archive/, links in live/ turned, as certbot does it.")
-        say("A timer would sweep within a minute; SIGHUP asks for a sweep at once.")
-        os.kill(self._agents["web-1"].process.pid, signal.SIGHUP)
         self._wait(
-            lambda: bool(self._live_places(fingerprint)), CHANGE_SECONDS, "the new certificate"
+            lambda: self._is_live(fingerprint), CHANGE_SECONDS, "the renewed certificate to be live"
         )
-        say(f"At the collector after {time.monotonic() - begun:.1f} s:")
-        self.shell.show(CLIENT, "where", fingerprint)
-        self.shell.show(CLIENT, "show", fingerprint)
+        say(f"At the collector after {time.monotonic() - begun:.1f} s.")
+        self.shell.show(CLIENT, "show", fingerprint[:16])
+        self.shell.show(CLIENT, "certs", "--name", LINEAGE, "--status", "any", "--places")
 
-    def _live_places(self, fingerprint: str) -> list[str]:
-        places = self.shell.ask(CLIENT, "where", fingerprint)
-        return [place["path"] for place in places if "/live/" in place["path"]]
+    def _is_live(self, fingerprint: str) -> bool:
+        """Tell whether both names in live/ that hold the certificate are known to."""
+        named = self.shell.ask(CLIENT, "certs", "--name", LINEAGE, "--status", "any", "--places")
+        places = [
+            place["path"]
+            for certificate in named
+            if certificate["sha256"] == fingerprint
+            for place in certificate["places"]
+        ]
+        return {f"{LIVE}/cert.pem", f"{LIVE}/fullchain.pem"} <= set(places)
 
     def _must(self, truth: bool, what: str) -> None:  # noqa: FBT001 - reads as a sentence
         if not truth:
@@ -193,9 +222,11 @@ class Story:
 
 def _agent_configuration(root: Path, state: Path, work: Path) -> str:
     """Return the agent's TOML. This machine's agent stays out of the sample servers' files."""
-    exclude = f"exclude = [{json.dumps(str(work))}]\n" if root == Path("/") else ""
+    here = root == Path("/")
+    exclude = f"exclude = [{json.dumps(str(work))}]\n" if here else ""
     return (
         f"[scan]\nroot = {json.dumps(str(root))}\n{exclude}"
         f"[state]\ndirectory = {json.dumps(str(state))}\n"
-        "[sweep]\ninterval_seconds = 1\nstart_delay_seconds = 0\ncpu_share = 1.0\n"
+        f"[sweep]\ninterval_seconds = {SWEEP_SECONDS if here else SAMPLE_SWEEP_SECONDS}\n"
+        "start_delay_seconds = 0\ncpu_share = 1.0\n"
     )
