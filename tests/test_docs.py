@@ -12,6 +12,7 @@ import pytest
 
 from keycensus_agent.cli import build_parser
 from keycensus_agent.config_keys import KEYS
+from keycensus_client.cli import keycensus as client_command
 from keycensus_collector.cli import command as collector_command
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -32,9 +33,13 @@ def click_words(command: click.Command, path: str = "") -> Iterator[str]:
         yield path
     for parameter in command.params:
         if isinstance(parameter, click.Option) and not parameter.hidden:
-            yield from (option for option in parameter.opts if option.startswith("--"))
+            options = [*parameter.opts, *parameter.secondary_opts]
+            yield from (option for option in options if option.startswith("--"))
     if isinstance(command, click.Group):
-        for name, below in command.commands.items():
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
             yield from click_words(below, f"{path} {name}".strip())
 
 
@@ -54,6 +59,10 @@ def missing(words: Iterator[str], text: str) -> list[str]:
 
 def test_every_command_and_option_of_the_collector_is_documented() -> None:
     assert missing(click_words(collector_command), read("docs/collector.md")) == []
+
+
+def test_every_command_and_option_of_the_client_is_documented() -> None:
+    assert missing(click_words(client_command), read("docs/client.md")) == []
 
 
 def test_every_command_and_option_of_the_agent_is_documented() -> None:
