@@ -41,3 +41,16 @@ def safe_path(value: bytes) -> str:
         else:
             pieces.append(_safe_character(character))
     return "".join(pieces)
+
+
+def safe_again(value: str) -> str:
+    r"""Return text that the collector has escaped, with anything unsafe left in it escaped too.
+
+    Unlike `safe_text` this leaves backslashes alone, so what is escaped already is not doubled. An
+    honest collector leaves nothing to do; this is for one that is not.
+    """
+    if value.isascii() and value.isprintable():
+        return value
+    return "".join(
+        character if character == "\\" else _safe_character(character) for character in value
+    )

@@ -1,0 +1,73 @@
+"""The `keycensus` command. Commands are imported when they are run, so that help comes at once."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+
+from keycensus_client import __version__
+from keycensus_client.errors import KeycensusError
+
+# Name, and what it does in a line; each is `command` in its own file below commands/.
+COMMANDS = {
+    "login": "Log in to a collector with an API token.",
+    "certs": "List certificates, those that expire first at the top.",
+    "keys": "List private keys with their places.",
+    "hosts": "List hosts by name.",
+    "show": "Show everything about a certificate, key or host.",
+    "where": "List every place of a certificate or key.",
+    "summary": "Show the counts to look at first.",
+}
+
+
+class _Commands(click.Group):
+    """The commands of COMMANDS, imported only when one is run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        """Import a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"keycensus_client.commands.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        """Write the table, without importing anything."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="keycensus")
+def keycensus() -> None:
+    """Ask a keycensus collector where every certificate and private key is.
+
+    Exit status: 0 done; 1 show and where found nothing; 2 usage; 3 the collector can't be asked.
+    """
+
+
+def main() -> None:
+    """Run the command line and leave with its exit status."""
+    try:
+        keycensus.main(standalone_mode=False)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except KeycensusError as error:
+        click.echo(f"keycensus: {error}", err=True)
+        sys.exit(error.exit_status)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; the interpreter must not complain at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)

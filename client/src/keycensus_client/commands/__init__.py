@@ -1,0 +1,1 @@
+"""The commands of `keycensus`, one file each; `cli.COMMANDS` lists them."""

@@ -1,0 +1,135 @@
+"""`keycensus certs`: certificates by the date on which they expire."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import click
+
+from keycensus_client.commands.session import (
+    connect,
+    effective_limit,
+    limit_option,
+    now,
+    output_option,
+    say_rest,
+)
+from keycensus_client.model import Certificate, Place
+from keycensus_client.output.cells import SHORT, certificate_key, expires_in, urgency
+from keycensus_client.output.files import field_titles, field_values, print_csv, print_json
+from keycensus_client.output.table import Cell, Column, Row, print_table
+
+_COLUMNS = (
+    Column("NAME", fold=True),
+    Column("EXPIRES IN"),
+    Column("ISSUER", fold=True),
+    Column("PLACES", "right"),
+    Column("HOSTS", "right"),
+    Column("KEY"),
+    Column("FINGERPRINT"),
+)
+_PLACE_COLUMNS = (
+    Column("NAME", fold=True, merge=True),
+    Column("EXPIRES IN", merge=True),
+    Column("HOST"),
+    Column("PATH", fold=True),
+    Column("USE"),
+    Column("MODE"),
+    Column("OWNER"),
+    Column("FINGERPRINT", merge=True),
+)
+
+
+@click.command("certs")
+@click.option("--expires-within", metavar="TIME", help="Valid, but not for longer: 36h, 30d, 4w.")
+@click.option("--expired", is_flag=True, help="No longer valid.")
+@click.option("--host", metavar="NAME", help="On this host; * stands for anything.")
+@click.option("--issuer", metavar="TEXT", help="A part of the issuer's name.")
+@click.option("--name", metavar="NAME", help="Common or alternative name; * stands for anything.")
+@click.option("--path", metavar="PATH", help="At this path or below it; * stands for anything.")
+@click.option(
+    "--status",
+    type=click.Choice(["live", "retained", "gone", "any"]),
+    default="live",
+    show_default=True,
+    help="In use somewhere; old copies only; nowhere any more; any.",
+)
+@click.option("--ca/--leaf", "is_ca", default=None, help="Only authorities, or only others.")
+@click.option("--without-key", is_flag=True, help="Whose private key was found nowhere.")
+@click.option("--all", "everything", is_flag=True, help="Also those in trust stores only.")
+@click.option("--places", is_flag=True, help="With the places of each.")
+@output_option
+@limit_option
+def command(
+    *,
+    output: str,
+    limit: int | None,
+    everything: bool,
+    expired: bool,
+    **filters: Any,  # noqa: ANN401 - options as click gives them
+) -> None:
+    """List certificates, those that expire first at the top."""
+    items: list[Certificate] = []
+    total, exact = 0, True
+    with connect() as client:
+        for page in client.all_certificates(
+            effective_limit(limit, output),
+            include="trust-stores" if everything else None,
+            expired=expired or None,
+            **filters,
+        ):
+            items += page.items
+            total, exact = page.total, page.total_is_exact
+    if output == "json":
+        print_json(items)
+    elif output == "csv":
+        titles = field_titles(Certificate, without=("places",))
+        print_csv(titles, (field_values(item, titles) for item in items))
+    else:
+        print_certificates(items, now(), with_places=filters["places"])
+        say_rest(len(items), total, exact=exact, what="certificates")
+
+
+def print_certificates(
+    items: list[Certificate], moment: datetime, *, with_places: bool, title: str = ""
+) -> None:
+    """Print certificates as a table, or their places under each."""
+    if not items:
+        click.echo("no certificates")
+    elif with_places:
+        rows = [row for item in items for row in _place_rows(item, moment)]
+        print_table(_PLACE_COLUMNS, rows, title)
+    else:
+        print_table(_COLUMNS, [_row(item, moment) for item in items], title)
+
+
+def _row(item: Certificate, moment: datetime) -> Row:
+    return (
+        item.name,
+        Cell(expires_in(item.not_after, moment), urgency(item.not_after, moment)),
+        "self-signed" if item.self_signed else item.issuer_name,
+        str(item.live_places),
+        str(item.hosts),
+        certificate_key(item),
+        Cell(item.sha256[:SHORT], "dim"),
+    )
+
+
+def _place_rows(item: Certificate, moment: datetime) -> list[Row]:
+    expiry = Cell(expires_in(item.not_after, moment), urgency(item.not_after, moment))
+    fingerprint = Cell(item.sha256[:SHORT], "dim")
+    places: list[Place | None] = [*(item.places or [])] or [None]
+    return [
+        (
+            item.name,
+            expiry,
+            place.host if place else "",
+            place.path if place else "nowhere any more",
+            Cell(place.use, "dim" if place.use == "retained" else "") if place else "",
+            place.mode if place else "",
+            place.owner if place else "",
+            fingerprint,
+        )
+        for place in places
+    ]

@@ -1,0 +1,73 @@
+"""`keycensus hosts`: who reports, since when, and what could not be looked at."""
+
+from __future__ import annotations
+
+import click
+
+from keycensus_client.commands.session import (
+    connect,
+    effective_limit,
+    limit_option,
+    now,
+    output_option,
+    say_rest,
+)
+from keycensus_client.model import Host
+from keycensus_client.output.cells import ago
+from keycensus_client.output.files import field_titles, field_values, print_csv, print_json
+from keycensus_client.output.table import Cell, Column, print_table
+
+_COLUMNS = (
+    Column("NAME", fold=True),
+    Column("STATE"),
+    Column("LAST SEEN"),
+    Column("CERTS", "right"),
+    Column("KEYS", "right"),
+    Column("PLACES", "right"),
+    Column("GAPS", "right"),
+    Column("SYSTEM", fold=True),
+    Column("AGENT"),
+    Column("ID"),
+)
+_STYLES = {"silent": "yellow", "retired": "dim"}
+
+
+@click.command("hosts")
+@click.option("--state", type=click.Choice(["active", "silent", "retired"]), help="In this state.")
+@click.option("--name", metavar="TEXT", help="A part of the name; * stands for anything.")
+@output_option
+@limit_option
+def command(*, output: str, limit: int | None, state: str | None, name: str | None) -> None:
+    """List hosts by name."""
+    items: list[Host] = []
+    total, exact = 0, True
+    with connect() as client:
+        for page in client.all_hosts(effective_limit(limit, output), state=state, name=name):
+            items += page.items
+            total, exact = page.total, page.total_is_exact
+    if output == "json":
+        print_json(items)
+    elif output == "csv":
+        titles = field_titles(Host, without=("labels",))
+        print_csv(titles, (field_values(item, titles) for item in items))
+    elif not items:
+        click.echo("no hosts")
+    else:
+        moment = now()
+        rows = [
+            (
+                item.name,
+                Cell(item.state, _STYLES.get(item.state, "")),
+                ago(item.last_seen, moment),
+                str(item.certificates),
+                str(item.keys),
+                str(item.live_places + item.retained_places),
+                Cell(str(item.gaps), "yellow" if item.gaps else ""),
+                item.operating_system,
+                item.agent_version,
+                Cell(item.id, "dim"),
+            )
+            for item in items
+        ]
+        print_table(_COLUMNS, rows)
+        say_rest(len(items), total, exact=exact, what="hosts")

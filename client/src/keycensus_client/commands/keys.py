@@ -1,0 +1,105 @@
+"""`keycensus keys`: private keys, where they are and who can read them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from keycensus_client.commands.session import (
+    connect,
+    effective_limit,
+    limit_option,
+    output_option,
+    say_rest,
+)
+from keycensus_client.model import Key
+from keycensus_client.output.cells import SHORT, private_key
+from keycensus_client.output.files import field_titles, field_values, print_csv, print_json
+from keycensus_client.output.table import Cell, Column, Row, print_table
+
+_COLUMNS = (
+    Column("KEY", merge=True),
+    Column("CERTIFICATE", fold=True, merge=True),
+    Column("HOST"),
+    Column("PATH", fold=True),
+    Column("MODE"),
+    Column("OWNER"),
+    Column("USE"),
+    Column("ENCRYPTED"),
+    Column("ID", merge=True),
+)
+_WORLD = 0o004
+
+
+@click.command("keys")
+@click.option("--without-certificate", is_flag=True, help="No certificate of it was found.")
+@click.option(
+    "--readable-by",
+    type=click.Choice(["world", "group"]),
+    help="Its file's mode lets everybody, or at least its group, read it.",
+)
+@click.option("--host", metavar="NAME", help="On this host; * stands for anything.")
+@click.option("--path", metavar="PATH", help="At this path or below it; * stands for anything.")
+@click.option("--algorithm", metavar="NAME", help="rsa, ec, ed25519, …")
+@click.option("--encrypted/--plain", default=None, help="Only encrypted at rest, or only not.")
+@click.option("--sealed/--readable", default=None, help="Only with an unknown public half, or not.")
+@click.option(
+    "--status",
+    type=click.Choice(["live", "retained", "any"]),
+    default="live",
+    show_default=True,
+    help="In use somewhere; old copies only; either.",
+)
+@output_option
+@limit_option
+def command(
+    *,
+    output: str,
+    limit: int | None,
+    without_certificate: bool,
+    **filters: Any,  # noqa: ANN401 - options as click gives them
+) -> None:
+    """List private keys with their places."""
+    items: list[Key] = []
+    total, exact = 0, True
+    with connect() as client:
+        for page in client.all_keys(
+            effective_limit(limit, output),
+            without_certificate=without_certificate or None,
+            **filters,
+        ):
+            items += page.items
+            total, exact = page.total, page.total_is_exact
+    if output == "json":
+        print_json(items)
+    elif output == "csv":
+        titles = field_titles(Key, without=("places",))
+        rows = (
+            [*field_values(item, titles), [f"{p.host}:{p.path}" for p in item.places]]
+            for item in items
+        )
+        print_csv([*titles, "places"], rows)
+    elif not items:
+        click.echo("no keys")
+    else:
+        print_table(_COLUMNS, [row for item in items for row in _rows(item)])
+        say_rest(len(items), total, exact=exact, what="keys")
+
+
+def _rows(item: Key) -> list[Row]:
+    names = ", ".join(item.certificates) or ("unknown" if item.kind != "private-key" else "none")
+    return [
+        (
+            private_key(item),
+            Cell(names, "yellow" if names == "none" else ""),
+            place.host,
+            place.path,
+            Cell(place.mode, "red" if int(place.mode or "0", 8) & _WORLD else ""),
+            place.owner,
+            Cell(place.use, "dim" if place.use == "retained" else ""),
+            "yes" if place.encrypted or item.kind != "private-key" else "no",
+            Cell(item.id[:SHORT], "dim"),
+        )
+        for place in item.places
+    ]

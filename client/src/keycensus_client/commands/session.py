@@ -1,0 +1,64 @@
+"""What every command that asks the collector shares: credentials, output format, limits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import click
+
+from keycensus_client.credentials import load
+from keycensus_client.rest import Client
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+# Rows of a table when nothing else is said; scripts get everything.
+TABLE_LIMIT = 100
+
+
+def connect() -> Client:
+    """Return a client with the credentials of the environment or of `login`."""
+    return Client(load(os.environ))
+
+
+def now() -> datetime:
+    """Return the time by which tables say what expires when."""
+    return datetime.now(UTC)
+
+
+def output_option(function: _Function) -> _Function:
+    """Add `-o table|json|csv`."""
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice(["table", "json", "csv"]),
+        default="table",
+        show_default=True,
+        help="Table for people; JSON or CSV for scripts.",
+    )(function)
+
+
+def limit_option(function: _Function) -> _Function:
+    """Add `--limit`."""
+    return click.option(
+        "--limit",
+        type=click.IntRange(min=0),
+        default=None,
+        help=f"At most so many; 0 for all.  [default: {TABLE_LIMIT} in a table, else all]",
+    )(function)
+
+
+def effective_limit(limit: int | None, output: str) -> int | None:
+    """Return how many items to ask for; None for all."""
+    if limit is None:
+        return TABLE_LIMIT if output == "table" else None
+    return limit or None
+
+
+def say_rest(shown: int, total: int, *, exact: bool, what: str) -> None:
+    """Say on standard error how many there are, where not all are shown."""
+    if shown < total or not exact:
+        all_ = f"{total:,}" if exact else f"more than {total:,}"
+        click.echo(f"{shown:,} of {all_} {what} shown; --limit 0 shows all", err=True)

@@ -1,0 +1,214 @@
+"""`keycensus show ID`: everything about one thing."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import click
+
+from keycensus_client.commands.certs import print_certificates
+from keycensus_client.commands.session import connect, now
+from keycensus_client.commands.where import print_places
+from keycensus_client.identity import resolve
+from keycensus_client.model import (
+    CertificateDetail,
+    DocumentDetail,
+    HostDetail,
+    Interval,
+    KeyDetail,
+    Link,
+    Place,
+)
+from keycensus_client.output.cells import (
+    SHORT,
+    ago,
+    day,
+    expires_in,
+    key_type,
+    private_key,
+    urgency,
+)
+from keycensus_client.output.files import print_json
+from keycensus_client.output.table import Cell, Column, print_facts, print_table
+
+_HISTORY = (
+    Column("SINCE"),
+    Column("UNTIL"),
+    Column("HOST"),
+    Column("PATH", fold=True),
+    Column("CAUSE"),
+)
+
+
+@click.command("show")
+@click.argument("id")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="Text for people; JSON for scripts.",
+)
+def command(*, id: str, output: str) -> None:  # noqa: A002 - the argument's name, as in the usage
+    """Show everything about what ID names: facts, chain, key, places, history.
+
+    ID is a SHA-256 or SHA-1 fingerprint in any spelling (or its first 8 digits), a serial, a key's id,
+    a host's name or UUID, a PEM or DER file, or host:port of a TLS server.
+    """
+    identity = resolve(id)
+    with connect() as client:
+        shown = client.show(identity.id, identity.kind)
+    if output == "json":
+        print_json(shown)
+    elif shown.certificate:
+        _certificate(shown.certificate, now())
+    elif shown.key:
+        _key(shown.key, now())
+    elif shown.host:
+        _host(shown.host, now())
+    elif shown.document:
+        _document(shown.document, shown.kind)
+
+
+def _certificate(detail: CertificateDetail, moment: datetime) -> None:
+    item = detail.certificate
+    expiry = f"{item.not_after or 'unknown'} ({expires_in(item.not_after, moment)})"
+    facts: list[tuple[str, Cell | str]] = [
+        ("subject", item.subject or "(empty)"),
+        ("names", "\n".join(item.names) or "none"),
+        ("issuer", item.issuer or "(empty)"),
+        ("serial", item.serial),
+        ("not before", item.not_before or "unknown"),
+        ("not after", Cell(expiry, urgency(item.not_after, moment) or "green")),
+        ("key", f"{key_type(item.algorithm, item.bits, item.curve)}  {item.key_id}"),
+        ("signature", item.signature_algorithm),
+        ("use", " ".join(item.extended_key_usage) or "any"),
+        ("authority", _authority(detail)),
+        ("sha-256", item.sha256),
+        ("sha-1", item.sha1),
+        ("places", f"{item.live_places} live, {item.retained_places} retained"),
+        ("private key", _private_key(detail)),
+        ("chain", "\n".join(_link(link, moment) for link in detail.chain) or "no issuer known"),
+    ]
+    if detail.line_name:
+        facts.append(("line", f"{detail.line_name} ({item.line})"))
+    for title, links in (("follows", detail.predecessors), ("followed by", detail.successors)):
+        if links:
+            facts.append((title, "\n".join(_link(link, moment) for link in links)))
+    if item.problem:
+        facts.append(("problem", Cell(item.problem, "yellow")))
+    print_facts(facts, f"certificate {item.name}")
+    _places(detail.places, detail.places_total)
+    _history(detail.history)
+
+
+def _authority(detail: CertificateDetail) -> str:
+    item = detail.certificate
+    return ("yes" if item.is_ca else "no") + (", self-signed" if item.self_signed else "")
+
+
+def _private_key(detail: CertificateDetail) -> str:
+    key = detail.private_key
+    if key is None:
+        return "found nowhere"
+    lines = [
+        f"{place.host}:{place.path}  {place.mode} {place.owner}"
+        + ("  encrypted" if place.encrypted else "")
+        + ("  retained" if place.use == "retained" else "")
+        for place in key.places
+    ]
+    more = key.live_places + key.retained_places - len(lines)
+    return "\n".join([*lines, f"and {more} more"] if more > 0 else lines)
+
+
+def _link(link: Link, moment: datetime) -> str:
+    step = f"{link.step} on {day(link.at)}: " if link.step else ""
+    return f"{step}{link.name}  {link.sha256[:SHORT]}  {expires_in(link.not_after, moment)}"
+
+
+def _places(places: list[Place], total: int) -> None:
+    if places:
+        click.echo("")
+        print_places(places)
+        if total > len(places):
+            click.echo(f"{len(places):,} of {total:,} places shown", err=True)
+
+
+def _history(history: list[Interval]) -> None:
+    if history:
+        click.echo("")
+        rows = [
+            (part.since or "-", part.until or "now", part.host, part.path, part.cause)
+            for part in history
+        ]
+        print_table(_HISTORY, rows)
+
+
+def _key(detail: KeyDetail, moment: datetime) -> None:
+    key = detail.key
+    certificates = "\n".join(_link(link, moment) for link in detail.certificates)
+    facts: list[tuple[str, Cell | str]] = [
+        ("type", private_key(key) + (f", {key.curve}" if key.curve else "")),
+        ("kind", key.kind),
+        ("id", key.id),
+        ("places", f"{key.live_places} live, {key.retained_places} retained"),
+        ("certificates", certificates or "none known"),
+    ]
+    if key.problem:
+        facts.append(("problem", Cell(key.problem, "yellow")))
+    print_facts(facts, f"key {key.id[:SHORT]}")
+    _places(key.places, detail.places_total)
+    _history(detail.history)
+
+
+def _host(detail: HostDetail, moment: datetime) -> None:
+    host = detail.host
+    labels = [
+        f"{key}={value} ({source})"
+        for source, values in host.labels.items()
+        for key, value in values.items()
+    ]
+    facts: list[tuple[str, Cell | str]] = [
+        ("id", host.id),
+        ("state", host.state),
+        ("last seen", f"{host.last_seen or '-'} ({ago(host.last_seen, moment)})"),
+        ("system", f"{host.operating_system}, kernel {host.kernel}"),
+        ("agent", host.agent_version),
+        ("first sweep", "complete" if host.complete else "not finished yet"),
+        ("places", f"{host.live_places} live, {host.retained_places} retained"),
+        ("holds", f"{host.certificates} certificates, {host.keys} private keys"),
+        ("labels", "\n".join(labels) or "none"),
+        ("gaps", "\n".join(f"{g.prefix}  {g.reason} {g.detail}" for g in detail.gaps) or "none"),
+    ]
+    if detail.unread:
+        lines = [f"{p.path}  {p.status} {p.reason}".rstrip() for p in detail.unread]
+        facts.append(("not read", "\n".join(lines)))
+    if detail.counters:
+        counters = "\n".join(f"{name}: {count:,}" for name, count in detail.counters.items())
+        facts.append(("counters", counters))
+    print_facts(facts, f"host {host.name}")
+    if detail.expiring:
+        click.echo("")
+        print_certificates(detail.expiring, moment, with_places=False)
+
+
+def _document(detail: DocumentDetail, kind: str) -> None:
+    facts: list[tuple[str, Cell | str]] = [
+        ("subject" if kind == "request" else "issuer", detail.subject or "(empty)"),
+        ("sha-256", detail.sha256),
+    ]
+    if kind == "request":
+        facts += [("names", "\n".join(detail.names) or "none"), ("key", detail.key_id)]
+    else:
+        facts += [
+            ("this update", detail.this_update or "unknown"),
+            ("next update", detail.next_update or "unknown"),
+            ("revoked", f"{detail.revoked_count:,}"),
+        ]
+    if detail.problem:
+        facts.append(("problem", Cell(detail.problem, "yellow")))
+    print_facts(facts, kind.replace("-", " "))
+    if detail.places:
+        click.echo("")
+        print_places(detail.places)

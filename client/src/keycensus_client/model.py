@@ -1,0 +1,329 @@
+"""What the collector answers, as plain frozen data; fields are explained in its OpenAPI description.
+
+Times are RFC 3339 text in UTC, hashes lower-case hexadecimal. `decode` takes what it knows of an
+answer and leaves the rest: a newer collector may say more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from keycensus_client.errors import AnswerError
+from keycensus_client.text import safe_again
+
+_Type = TypeVar("_Type")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One name under which a file is reached on a host."""
+
+    host_id: str
+    host: str
+    path: str
+    scope: str
+    use: str
+    role: str
+    status: str
+    reason: str
+    format: str
+    mode: str
+    owner: str
+    group: str
+    target: str
+    kinds: list[str]
+    members: list[str]
+    encrypted: bool
+    first_seen: str | None
+    changed: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """One certificate with its counts, true as of `folded`."""
+
+    sha256: str
+    sha1: str
+    name: str
+    names: list[str]
+    subject: str
+    issuer: str
+    issuer_name: str
+    serial: str
+    not_before: str | None
+    not_after: str | None
+    is_ca: bool
+    self_signed: bool
+    signature_algorithm: str
+    algorithm: str
+    bits: int
+    curve: str
+    extended_key_usage: list[str]
+    key_id: str
+    private_key_places: int
+    line: int | None
+    live_places: int
+    retained_places: int
+    hosts: int
+    problem: str
+    first_seen: str | None
+    folded: str | None
+    places: list[Place] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One private key, or one that is sealed."""
+
+    id: str
+    kind: str
+    algorithm: str
+    bits: int
+    curve: str
+    live_places: int
+    retained_places: int
+    hosts: int
+    certificates: list[str]
+    problem: str
+    places: list[Place]
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """What an agent could not look at."""
+
+    prefix: str
+    reason: str
+    detail: str
+    since: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One host as its agent reported it."""
+
+    id: str
+    name: str
+    state: str
+    operating_system: str
+    kernel: str
+    agent_version: str
+    complete: bool
+    created: str | None
+    last_seen: str | None
+    live_places: int
+    retained_places: int
+    certificates: int
+    keys: int
+    gaps: int
+    labels: dict[str, dict[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The frame of a list."""
+
+    next: str | None
+    total: int
+    total_is_exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CertificatePage(Page):
+    """Certificates in the order in which they expire."""
+
+    items: list[Certificate]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPage(Page):
+    """Keys in the order of their identities."""
+
+    items: list[Key]
+
+
+@dataclass(frozen=True, slots=True)
+class HostPage(Page):
+    """Hosts by name."""
+
+    items: list[Host]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A certificate named by another one."""
+
+    sha256: str
+    name: str
+    subject: str
+    not_before: str | None
+    not_after: str | None
+    live_places: int
+    step: str = ""
+    at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A time during which a place held a thing."""
+
+    host: str
+    path: str
+    since: str | None
+    until: str | None
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateDetail:
+    """Everything about one certificate."""
+
+    certificate: Certificate
+    chain: list[Link]
+    places: list[Place]
+    places_total: int
+    private_key: Key | None
+    predecessors: list[Link]
+    successors: list[Link]
+    line_name: str
+    history: list[Interval]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyDetail:
+    """Everything about one key."""
+
+    key: Key
+    places_total: int
+    certificates: list[Link]
+    history: list[Interval]
+
+
+@dataclass(frozen=True, slots=True)
+class HostDetail:
+    """Everything about one host."""
+
+    host: Host
+    gaps: list[Gap]
+    counters: dict[str, int]
+    unread: list[Place]
+    expiring: list[Certificate]
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentDetail:
+    """A certification request or a revocation list."""
+
+    sha256: str
+    subject: str
+    names: list[str]
+    key_id: str
+    this_update: str | None
+    next_update: str | None
+    revoked_count: int
+    problem: str
+    places: list[Place]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What an ID can mean."""
+
+    kind: str
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The answer to `show`."""
+
+    kind: str
+    certificate: CertificateDetail | None = None
+    key: KeyDetail | None = None
+    host: HostDetail | None = None
+    document: DocumentDetail | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """The answer to `where`."""
+
+    kind: str
+    id: str
+    name: str
+    places: list[Place]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Counts over all that is known."""
+
+    as_of: str | None
+    hosts: int
+    hosts_by_state: dict[str, int]
+    places: int
+    certificates: int
+    expired: int
+    expiring_30_days: int
+    keys: int
+    keys_without_certificate: int
+    keys_readable_by_world: int
+    locked_places: int
+    gaps: int
+    waiting: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WhoAmI:
+    """Whose token was sent."""
+
+    user: str
+    role: str
+    token_id: str
+
+
+def decode(type_: type[_Type], value: object) -> _Type:
+    """Return an answer as `type_`, all text made safe to show; AnswerError if it is none."""
+    try:
+        decoded: _Type = _decode(type_, value)
+    except (TypeError, KeyError, ValueError) as error:
+        raise AnswerError(
+            "the collector's answer is not what this client understands: upgrade the older of both"
+        ) from error
+    return decoded
+
+
+def _decode(hint: Any, value: Any) -> Any:  # noqa: ANN401 - JSON is any
+    if isinstance(hint, type) and hasattr(hint, "__dataclass_fields__"):
+        hints = _hints(hint)
+        known = {name: _decode(hints[name], value[name]) for name in hints if name in value}
+        return hint(**known)
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is list:
+        return [_decode(arguments[0], item) for item in _checked(value, list)]
+    if origin is dict:
+        return {
+            safe_again(key): _decode(arguments[1], item)
+            for key, item in _checked(value, dict).items()
+        }
+    if origin is UnionType or NoneType in arguments:
+        return None if value is None else _decode(arguments[0], value)
+    checked = _checked(value, hint)
+    return safe_again(checked) if hint is str else checked
+
+
+def _checked(value: Any, type_: type[Any]) -> Any:  # noqa: ANN401 - JSON is any
+    if type(value) is not type_:
+        raise TypeError(type_.__name__)
+    return value
+
+
+@cache
+def _hints(type_: type[Any]) -> dict[str, Any]:
+    hints = get_type_hints(type_)
+    return {field.name: hints[field.name] for field in fields(type_)}

@@ -1,0 +1,205 @@
+"""The collector's REST interface, typed. Every failure becomes an error with what to do."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Self, TypeVar
+
+import httpx
+
+from keycensus_client import __version__, model
+from keycensus_client.credentials import Credentials
+from keycensus_client.errors import (
+    AmbiguousError,
+    AnswerError,
+    KeycensusError,
+    NotFoundError,
+    UnauthorisedError,
+    UnreachableError,
+    UntrustedError,
+    UsageError,
+)
+from keycensus_client.text import safe_again
+
+# Seconds; the slowest honest answer is an exact count over millions.
+TIMEOUT = 60.0
+_CONNECT_TIMEOUT = 10.0
+PAGE_LIMIT = 1_000
+
+_Type = TypeVar("_Type")
+Parameters = Mapping[str, str | int | bool | None]
+
+
+class Client:
+    """A connection to one collector. Close it, or use it as a context manager.
+
+    `transport` replaces the network in tests.
+    """
+
+    def __init__(
+        self, credentials: Credentials, *, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        self._url = credentials.url
+        self._http = httpx.Client(
+            base_url=f"{credentials.url}/api/v1",
+            headers={
+                "Authorization": f"Bearer {credentials.token}",
+                "User-Agent": f"keycensus/{__version__}",
+            },
+            verify=_trust(credentials.ca_file),
+            timeout=httpx.Timeout(TIMEOUT, connect=_CONNECT_TIMEOUT),
+            transport=transport,
+        )
+
+    def whoami(self) -> model.WhoAmI:
+        """Return whose token this is."""
+        return self._get(model.WhoAmI, "/whoami")
+
+    def summary(self) -> model.Summary:
+        """Return the counts to look at first."""
+        return self._get(model.Summary, "/summary")
+
+    def certificates(self, **filters: str | int | bool | None) -> model.CertificatePage:
+        """Return a page of certificates; parameters are those of GET /certificates."""
+        return self._get(model.CertificatePage, "/certificates", filters)
+
+    def keys(self, **filters: str | int | bool | None) -> model.KeyPage:
+        """Return a page of keys; parameters are those of GET /keys."""
+        return self._get(model.KeyPage, "/keys", filters)
+
+    def hosts(self, **filters: str | int | bool | None) -> model.HostPage:
+        """Return a page of hosts; parameters are those of GET /hosts."""
+        return self._get(model.HostPage, "/hosts", filters)
+
+    def show(self, identity: str, kind: str = "") -> model.Shown:
+        """Return everything about what an ID names; NotFoundError or AmbiguousError."""
+        return self._get(model.Shown, "/show", {"id": identity, "kind": kind or None})
+
+    def where(self, identity: str, kind: str = "") -> model.Where:
+        """Return every place of what an ID names; errors as `show`."""
+        return self._get(model.Where, "/where", {"id": identity, "kind": kind or None})
+
+    def all_certificates(
+        self, limit: int | None, **filters: str | int | bool | None
+    ) -> Iterator[model.CertificatePage]:
+        """Yield pages until `limit` items came, or all."""
+        return _pages(self.certificates, limit, filters)
+
+    def all_keys(
+        self, limit: int | None, **filters: str | int | bool | None
+    ) -> Iterator[model.KeyPage]:
+        """Yield pages until `limit` items came, or all."""
+        return _pages(self.keys, limit, filters)
+
+    def all_hosts(
+        self, limit: int | None, **filters: str | int | bool | None
+    ) -> Iterator[model.HostPage]:
+        """Yield pages until `limit` items came, or all."""
+        return _pages(self.hosts, limit, filters)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _get(self, type_: type[_Type], path: str, parameters: Parameters | None = None) -> _Type:
+        sent = {
+            name: str(value).lower() if isinstance(value, bool) else value
+            for name, value in (parameters or {}).items()
+            if value is not None
+        }
+        try:
+            response = self._http.get(path, params=sent)
+        except httpx.HTTPError as error:
+            raise self._failure(error) from None
+        if response.status_code != httpx.codes.OK:
+            raise _problem(response, self._url)
+        return model.decode(type_, _json(response, self._url))
+
+    def _failure(self, error: httpx.HTTPError) -> KeycensusError:
+        verification = _find_cause(error, ssl.SSLCertVerificationError)
+        if verification is not None:
+            return UntrustedError(
+                f"the certificate of {self._url} is not trusted: {verification.verify_message};"
+                " if the collector has its own authority, give that with --ca-file at login"
+            )
+        if isinstance(error, httpx.TimeoutException):
+            return UnreachableError(f"{self._url} did not answer in time: try again later")
+        reason = _find_cause(error, OSError) or error
+        return UnreachableError(
+            f"{self._url} can't be reached: {safe_again(str(reason))};"
+            " check the address, the port (8443) and that the collector runs"
+        )
+
+
+def _trust(ca_file: str) -> ssl.SSLContext:
+    """Return the system's authorities, or only those of a file."""
+    try:
+        context = ssl.create_default_context(cafile=ca_file or None)
+    except FileNotFoundError:
+        raise UsageError(f"the authority's file {ca_file} is not there: log in again") from None
+    except (ssl.SSLError, OSError) as error:
+        raise UsageError(f"the authority's file {ca_file} can't be used: {error}") from None
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+_Cause = TypeVar("_Cause", bound=BaseException)
+
+
+def _find_cause(error: BaseException | None, type_: type[_Cause]) -> _Cause | None:
+    while error is not None:
+        if isinstance(error, type_):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _json(response: httpx.Response, url: str) -> Any:  # noqa: ANN401 - JSON is any
+    try:
+        return response.json()
+    except ValueError:
+        raise AnswerError(f"{url} answers, but not like a collector: check the address") from None
+
+
+def _problem(response: httpx.Response, url: str) -> KeycensusError:
+    """Return the error for an answer that is none (RFC 9457)."""
+    content = _json(response, url)
+    if not isinstance(content, dict) or not isinstance(content.get("detail"), str):
+        return AnswerError(f"{url} answers, but not like a collector: check the address")
+    detail = safe_again(content["detail"])
+    status = response.status_code
+    if status == httpx.codes.UNAUTHORIZED:
+        return UnauthorisedError(f"{url} refused the token: {detail}")
+    if status == httpx.codes.NOT_FOUND:
+        return NotFoundError(detail)
+    if status == httpx.codes.CONFLICT:
+        matches = [model.decode(model.Match, match) for match in content.get("candidates", [])]
+        lines = [f"  {match.kind:<12} {match.id}  {match.name}" for match in matches]
+        return AmbiguousError("\n".join([detail, *lines]))
+    if status == httpx.codes.BAD_REQUEST:
+        return UsageError(detail)
+    return AnswerError(f"{url} answers with an error ({status}): {detail}")
+
+
+_Page = TypeVar("_Page", bound=model.Page)
+
+
+def _pages(get: Callable[..., _Page], limit: int | None, filters: Parameters) -> Iterator[_Page]:
+    left = limit
+    cursor: str | None = None
+    while left is None or left > 0:
+        size = PAGE_LIMIT if left is None else min(left, PAGE_LIMIT)
+        page = get(**filters, limit=size, cursor=cursor)
+        yield page
+        cursor = page.next
+        if cursor is None:
+            return
+        if left is not None:
+            left -= size
