@@ -12,25 +12,23 @@ What is refused as a whole raises `errors.Refusal` and leaves no trace.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
 
+from keycensus_collector.authority.peer import check_peer
 from keycensus_collector.errors import Refusal
 from keycensus_collector.intake import convert
 from keycensus_collector.intake.gaps import write_gaps, write_usages
 from keycensus_collector.intake.holding import apply_moves
-from keycensus_collector.intake.hosts import facts_columns, touch
+from keycensus_collector.intake.hosts import counters_columns, facts_columns, touch
 from keycensus_collector.intake.manifests import ManifestCache, find_incomplete
 from keycensus_collector.intake.model import Ack, ItemResult, StreamIdentity
 from keycensus_collector.intake.places import write_places
 from keycensus_collector.intake.rows import PlaceChange, Prepared
 from keycensus_collector.store.schema import (
-    agent,
-    agent_certificate,
     host,
     intake_batch,
     session,
@@ -45,17 +43,9 @@ _STREAM = (
         session.c.instance,
         session.c.last_sequence,
         session.c.complete,
-        agent.c.state.label("agent_state"),
-        agent_certificate.c.state.label("serial_state"),
         host.c.state.label("host_state"),
     )
-    .join(agent, agent.c.agent_no == session.c.agent_no)
     .join(host, host.c.host_no == bindparam("host"))
-    .outerjoin(
-        agent_certificate,
-        (agent_certificate.c.agent_no == session.c.agent_no)
-        & (agent_certificate.c.serial == bindparam("serial")),
-    )
     .where(session.c.agent_no == bindparam("agent"))
     .with_for_update(of=session)
 )
@@ -83,28 +73,16 @@ def check_stream(connection: Connection, stream: StreamIdentity) -> RowMapping:
     Locks the session's row where the database has row locks, so that no newer stream begins while
     this transaction runs.
     """
+    peer = stream.peer
+    check_peer(connection, peer)
     row = (
-        connection.execute(
-            _STREAM,
-            {"agent": stream.agent_no, "host": stream.host_no, "serial": stream.serial},
-        )
+        connection.execute(_STREAM, {"agent": peer.agent_no, "host": peer.host_no})
         .mappings()
         .one_or_none()
     )
     if row is None or (row["session"], row["instance"]) != (stream.session, stream.instance):
         raise Refusal("superseded", "a newer stream of this agent is open; use that one")
-    refuse_unless_valid(row["agent_state"], row["serial_state"])
     return row
-
-
-def refuse_unless_valid(agent_state: str, serial_state: str | None) -> None:
-    """Raise Refusal unless the agent is active and its certificate was issued and is not void."""
-    if agent_state == "banned":
-        raise Refusal("banned", "this agent is banned; ask the operator of the collector")
-    if agent_state != "active":
-        raise Refusal("unknown", f"this agent has {agent_state}; enrol this host again")
-    if serial_state not in {"current", "new"}:
-        raise Refusal("unknown", "this certificate is void; use the renewed one, or enrol again")
 
 
 def commit_batch(
@@ -138,7 +116,7 @@ def commit_batch(
         changes=prepared.change_count,
         now_ms=now_ms,
     )
-    host_no = stream.host_no
+    host_no = stream.peer.host_no
     moves = write_places(connection, places, host_no=host_no, batch_no=batch_no, at_ms=now_ms)
     apply_moves(connection, host_no, moves, cache)
     write_gaps(connection, prepared.gaps, host_no=host_no, at_ms=now_ms)
@@ -148,7 +126,7 @@ def commit_batch(
     columns = _host_columns(connection, host_no, prepared, complete=complete)
     touch(connection, host_no, state["host_state"], now_ms, columns)
     progress = {
-        "agent": stream.agent_no,
+        "agent": stream.peer.agent_no,
         "reached": prepared.sequence,
         "is_complete": complete or state["complete"],
     }
@@ -191,7 +169,7 @@ def _put_aside(
 def _repeat(connection: Connection, stream: StreamIdentity, sequence: int) -> Committed:
     """Count a duplicate and return its stored ack; one that the agent had confirmed was committed."""
     mine = (
-        (intake_batch.c.agent_no == stream.agent_no)
+        (intake_batch.c.agent_no == stream.peer.agent_no)
         & (intake_batch.c.instance == stream.instance)
         & (intake_batch.c.sequence == sequence)
     )
@@ -201,7 +179,7 @@ def _repeat(connection: Connection, stream: StreamIdentity, sequence: int) -> Co
     )
     connection.execute(
         update(session)
-        .where(session.c.agent_no == stream.agent_no)
+        .where(session.c.agent_no == stream.peer.agent_no)
         .values(duplicates=session.c.duplicates + 1)
     )
     return Committed(ack or convert.encode_ack(Ack(sequence)), duplicate=True)
@@ -220,7 +198,7 @@ def insert_batch(
     number: int = connection.execute(
         _INSERT_BATCH,
         {
-            "agent_no": stream.agent_no,
+            "agent_no": stream.peer.agent_no,
             "instance": stream.instance,
             "sequence": sequence,
             "ack": ack,
@@ -245,8 +223,7 @@ def _host_columns(
     columns: dict[str, Any] = {}
     if prepared.host is not None:
         columns = facts_columns(connection, host_no, prepared.host)
-    if prepared.counters:
-        columns["counters"] = json.dumps(prepared.counters, sort_keys=True)
+    columns |= counters_columns(prepared.counters)
     if complete:
         columns["complete"] = True
     return columns

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
+from keycensus_collector.authority.issuing import set_host_state
 from keycensus_collector.intake.rows import HostRow
-from keycensus_collector.store.schema import host, host_state
+from keycensus_collector.store.schema import host
 
 _SEEN = (
     update(host).where(host.c.host_no == bindparam("number")).values(last_seen_ms=bindparam("at"))
@@ -42,6 +43,11 @@ def facts_columns(connection: Connection, host_no: int, row: HostRow) -> dict[st
     return columns
 
 
+def counters_columns(counters: dict[str, int]) -> dict[str, Any]:
+    """Return the columns of `host` that counters set; none if there are no counters."""
+    return {"counters": json.dumps(counters, sort_keys=True)} if counters else {}
+
+
 def touch(
     connection: Connection, host_no: int, state: str, now_ms: int, columns: dict[str, Any]
 ) -> None:
@@ -50,28 +56,7 @@ def touch(
     `state` is its state as read in this transaction. A retired host stays retired.
     """
     if state == "silent":
-        columns = {**columns, "state": "active"}
-        _begin_state(connection, host_no, now_ms)
+        set_host_state(connection, host_no, "active", "heard from", now_ms)
     connection.execute(_SEEN, {"number": host_no, "at": now_ms})
     if columns:
         connection.execute(update(host).where(host.c.host_no == host_no).values(**columns))
-
-
-def _begin_state(connection: Connection, host_no: int, now_ms: int) -> None:
-    """End the host's open state interval and begin one as active, not before the old one began."""
-    began = connection.execute(
-        select(host_state.c.from_ms).where(
-            host_state.c.host_no == host_no, host_state.c.to_ms.is_(None)
-        )
-    ).scalar()
-    from_ms = now_ms if began is None else max(now_ms, began + 1)
-    connection.execute(
-        update(host_state)
-        .where(host_state.c.host_no == host_no, host_state.c.to_ms.is_(None))
-        .values(to_ms=from_ms)
-    )
-    connection.execute(
-        insert(host_state).values(
-            host_no=host_no, from_ms=from_ms, to_ms=None, state="active", cause="heard"
-        )
-    )

@@ -1,42 +1,20 @@
 """What travels between an agent's stream and the rows, as plain frozen data. No protobuf, no SQL.
 
 Everything here came over the wire from an authenticated but not trusted agent, unless its name says
-otherwise (`Peer`, `Limits`). Hashes are 32 bytes, times are milliseconds since the epoch in UTC.
+otherwise (`Limits`, `StreamIdentity`). Hashes are 32 bytes, times are milliseconds since the epoch in UTC.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
+
+from keycensus_collector.authority.peer import Peer
 
 HASH_BYTES = 32
 INSTANCE_BYTES = 16
 PROTOCOL_VERSION = 1
-
-
-class Peer(Protocol):
-    """Who the client certificate says the caller is; already looked up, never taken from a message."""
-
-    @property
-    def agent_no(self) -> int:
-        """Number of the agent."""
-        ...
-
-    @property
-    def agent_id(self) -> str:
-        """UUID of the agent, as in its certificate's URI."""
-        ...
-
-    @property
-    def host_no(self) -> int:
-        """Number of the agent's host."""
-        ...
-
-    @property
-    def serial(self) -> str:
-        """Serial of the certificate that opened the stream, lower-case hexadecimal."""
-        ...
 
 
 class BlobKind(Enum):
@@ -300,9 +278,7 @@ class Opened:
 class StreamIdentity:
     """Under which a stream writes: its peer, and the session and instance of its hello."""
 
-    agent_no: int
-    host_no: int
-    serial: str
+    peer: Peer
     session: int
     instance: bytes
 

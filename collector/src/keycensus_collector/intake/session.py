@@ -18,8 +18,8 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, delete, exists, insert, select, update
 
+from keycensus_collector.authority.peer import Peer, check_peer, settle_certificate
 from keycensus_collector.errors import Refusal
-from keycensus_collector.intake.batches import refuse_unless_valid
 from keycensus_collector.intake.hosts import facts_columns, touch
 from keycensus_collector.intake.model import (
     INSTANCE_BYTES,
@@ -27,12 +27,9 @@ from keycensus_collector.intake.model import (
     Hello,
     MalformedError,
     Opened,
-    Peer,
 )
 from keycensus_collector.intake.rows import HostRow, host_row
 from keycensus_collector.store.schema import (
-    agent,
-    agent_certificate,
     authority_certificate,
     deployment,
     gap,
@@ -70,22 +67,8 @@ class _Nonces:
 def open_session(connection: Connection, peer: Peer, hello: Hello, now_ms: int) -> Welcome:
     """Let a stream in; Refusal if its agent, certificate or protocol may not."""
     _check_hello(hello)
-    agent_state = connection.execute(
-        select(agent.c.state).where(
-            agent.c.agent_no == peer.agent_no, agent.c.host_no == peer.host_no
-        )
-    ).scalar()
-    serial_state = connection.execute(
-        select(agent_certificate.c.state).where(
-            agent_certificate.c.serial == peer.serial,
-            agent_certificate.c.agent_no == peer.agent_no,
-        )
-    ).scalar()
-    if agent_state is None:
-        raise Refusal("unknown", "this agent is not enrolled here; enrol this host")
-    refuse_unless_valid(agent_state, serial_state)
-    if serial_state == "new":
-        _take_over(connection, peer)
+    check_peer(connection, peer)
+    settle_certificate(connection, peer)
     stored = _session(connection, peer)
     same = stored if stored is not None and stored["instance"] == hello.instance else None
     nonces = _next_nonces(same, hello.nonce)
@@ -124,14 +107,6 @@ def _check_hello(hello: Hello) -> None:
     lengths = len(hello.boot_id), len(hello.nonce)
     if len(hello.instance) != INSTANCE_BYTES or max(lengths) > _NONCE_BYTES:
         raise Refusal("protocol", "the hello's instance, boot id or nonce has no fit length")
-
-
-def _take_over(connection: Connection, peer: Peer) -> None:
-    """Make the renewed certificate the current one at its first stream, and void the others."""
-    mine = agent_certificate.c.agent_no == peer.agent_no
-    used = agent_certificate.c.serial == peer.serial
-    connection.execute(update(agent_certificate).where(mine, ~used).values(state="void"))
-    connection.execute(update(agent_certificate).where(mine, used).values(state="current"))
 
 
 def _session(connection: Connection, peer: Peer) -> RowMapping | None:
@@ -242,7 +217,8 @@ def _lost_acks(
 ) -> tuple[bytes, ...]:
     """Return the acks that the agent has not stored, and drop those below what it has.
 
-    The newest confirmed one stays, so that its number (`batch_no`) is never given away again.
+    The newest confirmed one stays, so that its number (`batch_no`) is never given away again; and
+    those that came more than once, as evidence.
     """
     mine = (intake_batch.c.agent_no == peer.agent_no) & (intake_batch.c.instance == hello.instance)
     connection.execute(

@@ -1,0 +1,242 @@
+"""One stream's exchange of blobs: what was offered, what is wanted, what has come.
+
+An offer is settled in rounds: look up what is missing, ask for it, wait until it is stored, look
+again; manifests come first and name the rest. What is stored is the only truth, so a round repeats
+nothing and forgets nothing. Blobs that come are gathered and written in groups; a round begins only
+when its group is on disk.
+
+A blob that another stream is bringing is waited for (`shared.InFlight`). Lives in the event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from keycensus_collector.errors import Refusal
+from keycensus_collector.failpoints import reach
+from keycensus_collector.intake.blobs import (
+    CheckedBlob,
+    UnfitBlobError,
+    check_blob,
+    store_blobs,
+)
+from keycensus_collector.intake.manifests import Missing, find_missing
+from keycensus_collector.intake.model import (
+    HASH_BYTES,
+    BlobKey,
+    BlobKind,
+    CannotSupply,
+    Offer,
+    ReceivedBlob,
+)
+from keycensus_collector.intake.shared import Intake
+
+# Blobs named in one Want, and so under way at once for one offer: 36 KiB of message.
+_WANTED_AT_ONCE = 1024
+# Offers that are worked on at the same time; further ones wait for their turn.
+_ACTIVE_OFFERS = 4
+# A group is written when it has this many blobs or bytes, or when nothing more is coming.
+_GROUP_BLOBS = 500
+_GROUP_BYTES = 4 * 1024 * 1024
+# Blobs that one agent could not supply, or that were unfit; beyond it, it is not worth serving.
+_UNFIT_BLOBS = 65_536
+_OVER_CAP = "over-cap"
+
+
+@dataclass(slots=True, eq=False)
+class _OpenOffer:
+    number: int
+    roots: set[bytes]
+    outstanding: set[BlobKey] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanting:
+    """What to say about an offer: blobs that are missing, or that nothing is."""
+
+    offer: int
+    blobs: list[BlobKey]
+    satisfied: bool
+
+
+class Exchange:
+    """The blobs of one stream. `wake` is called when `work` has something to do by itself."""
+
+    def __init__(self, intake: Intake, wake: Callable[[], None]) -> None:
+        self._intake = intake
+        self._limits = intake.limits
+        self._wake = wake
+        self._offers: list[_OpenOffer] = []
+        self._asked: set[BlobKey] = set()
+        self._waiting: dict[BlobKey, float] = {}  # until when, for what another stream brings
+        self._unfit_blobs: dict[BlobKey, str] = {}
+        self._group: dict[BlobKey, CheckedBlob] = {}
+        self._group_bytes = 0
+        # Why manifests of this stream can't be complete, for the items that name them.
+        self.unfit: dict[bytes, str] = {}
+        self.dropped = 0
+
+    # --- what the agent says -------------------------------------------------------------------
+
+    def offer(self, offer: Offer) -> None:
+        """Take an offer; Refusal "protocol" if it is over the limits."""
+        if len(offer.manifests) > self._limits.offer_hashes:
+            raise Refusal("protocol", f"an offer names more than {self._limits.offer_hashes}")
+        if len(self._offers) >= self._limits.open_offers:
+            raise Refusal("protocol", f"more than {self._limits.open_offers} offers are open")
+        if any(len(hash_) != HASH_BYTES for hash_ in offer.manifests):
+            raise Refusal("protocol", "an offer names something that is no hash")
+        self._offers.append(_OpenOffer(offer.number, set(offer.manifests)))
+
+    def receive(self, received: ReceivedBlob) -> int:
+        """Take a blob and return how many rows it will be; one that was not wanted is dropped."""
+        key = received.key
+        if key not in self._asked:
+            self.dropped += 1
+            return 0
+        self._asked.discard(key)
+        try:
+            checked = check_blob(received)
+        except UnfitBlobError as error:
+            self.dropped += 1
+            self._give_up(key, str(error))
+            return 0
+        self._group[key] = checked
+        self._group_bytes += len(checked.data)
+        return checked.row_count
+
+    def cannot_supply(self, message: CannotSupply) -> None:
+        """Note what the agent does not have; items that need it will be refused."""
+        for key in message.blobs:
+            if key in self._asked:
+                self._asked.discard(key)
+                is_long = message.reason == _OVER_CAP and key.kind != BlobKind.MANIFEST.value
+                self._give_up(key, _OVER_CAP if is_long else "missing-blob")
+
+    def notice(self, key: BlobKey) -> None:
+        """Learn that another stream stored a blob, or will not bring it."""
+        self._waiting.pop(key, None)
+        for offer in self._offers:
+            if key not in self._asked:
+                offer.outstanding.discard(key)
+        self._wake()
+
+    def _give_up(self, key: BlobKey, reason: str) -> None:
+        if len(self._unfit_blobs) >= _UNFIT_BLOBS:
+            raise Refusal("protocol", "too many blobs were unfit or could not be supplied")
+        self._unfit_blobs[key] = reason
+        for offer in self._offers:
+            offer.outstanding.discard(key)
+        self._intake.in_flight.settle([key], self)
+
+    # --- what is to be done -------------------------------------------------------------------
+
+    @property
+    def has_group(self) -> bool:
+        """Whether blobs have come that are not written yet."""
+        return bool(self._group)
+
+    def seconds_to_wait(self, now: float) -> float | None:
+        """Return after how long `work` has something to do by itself; None: not at all."""
+        if not self._waiting:
+            return None
+        return max(0.0, min(self._waiting.values()) - now)
+
+    async def work(self, now: float, *, more_coming: bool) -> list[Wanting]:
+        """Write the group if it is due, and take every offer a step further.
+
+        `now` is the event loop's time in seconds; `more_coming` says that a message waits already.
+        """
+        full = len(self._group) >= _GROUP_BLOBS or self._group_bytes >= _GROUP_BYTES
+        if self._group and (full or not more_coming or not self._asked):
+            await self.flush()
+        for key in [key for key, until in self._waiting.items() if until <= now]:
+            self.notice(key)
+        wantings: list[Wanting] = []
+        for offer in self._offers[:_ACTIVE_OFFERS]:
+            if offer.outstanding:
+                continue
+            wanting = await self._step(offer, now)
+            if wanting.satisfied:
+                self._offers.remove(offer)
+            elif not offer.outstanding:
+                self._wake()  # the look-up was cut short by what is unfit: look again
+            if wanting.satisfied or wanting.blobs:
+                wantings.append(wanting)
+        return wantings
+
+    async def flush(self) -> None:
+        """Write the blobs that were gathered."""
+        group, self._group, self._group_bytes = self._group, {}, 0
+        if not group:
+            return
+        now_ms = self._intake.clock.now_ms()
+        await self._intake.write(
+            lambda connection: store_blobs(connection, list(group.values()), now_ms)
+        )
+        reach("after_blob")
+        for hash_, checked in ((key.hash, checked) for key, checked in group.items()):
+            if checked.manifest is not None and not checked.manifest.parts:
+                self._intake.cache.remember(hash_, checked.artifacts)
+        for offer in self._offers:
+            offer.outstanding -= group.keys()
+        self._intake.in_flight.settle(group, self)
+
+    def close(self) -> None:
+        """Let other streams ask for what this one was asked for."""
+        self._intake.in_flight.settle(self._asked | self._group.keys(), self)
+
+    async def _step(self, offer: _OpenOffer, now: float) -> Wanting:
+        """Look up what an offer still lacks, and say what of it to ask for now."""
+        limit = _WANTED_AT_ONCE + len(self._unfit_blobs)
+        roots = self._intake.cache.not_known_complete(offer.roots)
+        missing = await self._intake.store.run_read(
+            lambda connection: find_missing(connection, roots, limit)
+        )
+        self._settle_roots(offer, roots, missing)
+        open_keys = [
+            key
+            for key, needed_by in missing.blobs.items()
+            if key not in self._unfit_blobs and not needed_by.isdisjoint(offer.roots)
+        ][:_WANTED_AT_ONCE]
+        if not open_keys:
+            # Nothing to wait for; if the look-up was cut short there is more behind what was unfit.
+            return Wanting(offer.number, [], satisfied=not (missing.truncated and offer.roots))
+        offer.outstanding = set(open_keys)
+        reach("after_offer_before_want")
+        return Wanting(offer.number, self._claim(open_keys, now), satisfied=False)
+
+    def _settle_roots(self, offer: _OpenOffer, roots: set[bytes], missing: Missing) -> None:
+        """Take out of the offer what is complete, and what never will be, with the reason."""
+        failed = dict.fromkeys(missing.too_deep, "malformed")
+        waiting: set[bytes] = set()
+        for key, needed_by in missing.blobs.items():
+            reason = self._unfit_blobs.get(key)
+            if reason is None:
+                waiting |= needed_by
+            elif reason != _OVER_CAP or key.kind == BlobKind.MANIFEST.value:
+                failed.update(dict.fromkeys(needed_by, reason))
+        if len(self.unfit) > _UNFIT_BLOBS:
+            self.unfit.clear()  # their items are then tried again, in a later batch
+        self.unfit.update(failed)
+        if not missing.truncated:
+            lacking = {root for needed_by in missing.blobs.values() for root in needed_by}
+            self._intake.cache.mark_complete(roots - lacking - failed.keys())
+            offer.roots = waiting - failed.keys()
+        else:
+            offer.roots -= failed.keys()
+
+    def _claim(self, keys: Sequence[BlobKey], now: float) -> list[BlobKey]:
+        """Return those of `keys` to ask this agent for; another stream is bringing the others."""
+        asking: list[BlobKey] = []
+        for key in keys:
+            if key in self._asked or key in self._group:
+                continue
+            seconds = self._intake.in_flight.claim(key, self, now)
+            if seconds is None:
+                asking.append(key)
+            else:
+                self._waiting[key] = now + seconds
+        self._asked.update(asking)
+        return asking

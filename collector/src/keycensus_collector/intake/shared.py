@@ -1,0 +1,96 @@
+"""What all streams of this process share: the store, the limits, and what they know of blobs.
+
+Several streams often want the same blob (a new CA bundle on every host). `InFlight` lets one ask and
+the others wait for a second; then each asks by itself (protos/README.md, section 5).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from sqlalchemy import Connection
+
+from keycensus_collector.clock import Clock
+from keycensus_collector.intake.manifests import ManifestCache
+from keycensus_collector.intake.model import BlobKey, Limits
+from keycensus_collector.store.engine import Store
+
+_PATIENCE_SECONDS = 1.0
+
+_Result = TypeVar("_Result")
+
+
+class Waiting(Protocol):
+    """A stream that waits for a blob."""
+
+    def notice(self, key: BlobKey) -> None:
+        """Learn that another stream stored the blob, or will not bring it."""
+        ...
+
+
+@dataclass(slots=True)
+class _Asked:
+    at: float
+    waiting: set[Waiting] = field(default_factory=set)
+
+
+class InFlight:
+    """Blobs that some stream was asked for and that are not stored yet."""
+
+    def __init__(self) -> None:
+        self._asked: dict[BlobKey, _Asked] = {}
+
+    def claim(self, key: BlobKey, stream: Waiting, now: float) -> float | None:
+        """Return None if the stream should ask for the blob, or how many seconds to wait for it."""
+        asked = self._asked.get(key)
+        if asked is None:
+            self._asked[key] = _Asked(now, {stream})
+            return None
+        asked.waiting.add(stream)
+        left = asked.at + _PATIENCE_SECONDS - now
+        return left if left > 0 else None
+
+    def settle(self, keys: Iterable[BlobKey], by: Waiting) -> None:
+        """Forget blobs that are stored, or that `by` will not bring, and wake who waits for them."""
+        for key in keys:
+            asked = self._asked.pop(key, None)
+            for stream in asked.waiting if asked is not None else ():
+                if stream is not by:
+                    stream.notice(key)
+
+
+class Intake:
+    """The ground that every stream stands on."""
+
+    def __init__(self, store: Store, clock: Clock, limits: Limits) -> None:
+        self.store = store
+        self.clock = clock
+        self.limits = limits
+        self.cache = ManifestCache()
+        self.in_flight = InFlight()
+        # SQLite's driver gives the interpreter away at each row it writes. A thread that decodes
+        # meanwhile keeps it for milliseconds, a thousand times a batch. So both take turns; the
+        # next batch is decoded while this one is brought to disk.
+        self._turn = threading.Lock()
+
+    async def write(self, function: Callable[[Connection], _Result]) -> _Result:
+        """Run `function` in a transaction of its own; it is on disk when this returns."""
+
+        def work(connection: Connection) -> _Result:
+            with self._turn:
+                return function(connection)
+
+        return await self.store.run_write(work)
+
+    async def compute(self, function: Callable[[], _Result]) -> _Result:
+        """Run something that takes milliseconds of processor outside of the event loop."""
+
+        def work() -> _Result:
+            with self._turn:
+                return function()
+
+        return await asyncio.to_thread(work)
