@@ -29,7 +29,7 @@ from keycensus_agent.reader.discovery.links import (
 from keycensus_agent.reader.discovery.mounts import MountTable, Territory, parent_of, territory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
 # Directories on the way down whose descriptors stay open; the soft limit of a process is 1,024.
 OPEN_FRAMES = 128
@@ -70,7 +70,7 @@ def walk(
     mounts: MountTable | None = None,
     network: bool = False,
     part: int = 0,
-) -> Iterator[Directory | Gap]:
+) -> Generator[Directory | Gap, None, None]:
     """Walk `roots`, absolute paths within the directory `root`, depth first, each directory once.
 
     Children are entered in the order of their bytes; a name taken out of `Directory.children` before
