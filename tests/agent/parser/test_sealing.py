@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from fixtures.build_fixtures import FILES
+
+from keycensus_agent.parser import der, rc2
+from keycensus_agent.parser.sealed_key import read_sealed_key
+from keycensus_agent.parser.sealing import (
+    IterationBudget,
+    LimitError,
+    UnknownSchemeError,
+    open_sealed,
+)
+
+KEY = (FILES / "pkcs8.der").read_bytes()
+LEGACY = ("PBE-MD5-DES", "PBE-SHA1-DES", "PBE-MD5-RC2-64", "PBE-SHA1-RC2-64")
+PKCS12 = ("PBE-SHA1-RC4-128", "PBE-SHA1-RC4-40", "PBE-SHA1-3DES", "PBE-SHA1-2DES")
+RC2 = ("PBE-SHA1-RC2-128", "PBE-SHA1-RC2-40")
+
+
+def opened(data: bytes, *passwords: str | None) -> str:
+    return read_sealed_key(data, passwords, IterationBudget()).entry.kind.value
+
+
+@pytest.mark.parametrize("scheme", [*LEGACY, *PKCS12, *RC2])
+def test_every_scheme_that_openssl_writes_is_opened_by_its_password_only(
+    scheme: str, tmp_path: Path
+) -> None:
+    (tmp_path / "key.der").write_bytes(KEY)
+    command = ["openssl", "pkcs8", "-topk8", "-v1", scheme, "-inform", "DER", "-in", "key.der"]
+    command += ["-outform", "DER", "-passout", "pass:pässword", "-out", "out.der"]
+    command += ["-provider", "legacy", "-provider", "default"]
+    environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    data = (tmp_path / "out.der").read_bytes()
+    assert opened(data, "wrong", None, "") == "sealed-key"
+    assert opened(data, "wrong", "pässword") == "private-key"
+
+
+@pytest.mark.parametrize("cipher", ["aes-128-cbc", "aes-192-cbc", "aes-256-cbc", "des3"])
+@pytest.mark.parametrize("digest", ["hmacWithSHA1", "hmacWithSHA384", "hmacWithSHA512"])
+def test_pbes2_is_opened_by_its_password_only(cipher: str, digest: str, tmp_path: Path) -> None:
+    (tmp_path / "key.der").write_bytes(KEY)
+    command = ["openssl", "pkcs8", "-topk8", "-v2", cipher, "-v2prf", digest, "-inform", "DER"]
+    command += ["-in", "key.der", "-outform", "DER", "-passout", "pass:p", "-out", "out.der"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    data = (tmp_path / "out.der").read_bytes()
+    assert opened(data, "wrong") == "sealed-key"
+    assert opened(data, "p") == "private-key"
+
+
+def pbes2(
+    derivation: bytes, cipher: str = "2.16.840.1.101.3.4.1.2", iv: bytes = bytes(16)
+) -> bytes:
+    encryption = der.encode(der.SEQUENCE, der.encode_oid(cipher), der.encode(4, iv))
+    parameters = der.encode(der.SEQUENCE, derivation, encryption)
+    return der.encode(der.SEQUENCE, der.encode_oid("1.2.840.113549.1.5.13"), parameters)
+
+
+def function(oid: str, *parameters: bytes) -> bytes:
+    return der.encode(
+        der.SEQUENCE, der.encode_oid(oid), der.encode(der.SEQUENCE, b"\x04\x01s", *parameters)
+    )
+
+
+def pbkdf2(iterations: int, *parameters: bytes) -> bytes:
+    return function("1.2.840.113549.1.5.12", der.encode_integer(iterations), *parameters)
+
+
+def scrypt(*numbers: int) -> bytes:
+    return function("1.3.6.1.4.1.11591.4.11", *map(der.encode_integer, numbers))
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "error"),
+    [
+        (pbes2(pbkdf2(2**31)), LimitError),
+        (pbes2(pbkdf2(0)), LimitError),
+        (pbes2(scrypt(2**30, 8, 1)), LimitError),
+        (pbes2(scrypt(2**14, 8, 2**20)), LimitError),
+        (pbes2(scrypt(0, 8, 1)), LimitError),
+        (pbes2(function("1.2.3")), UnknownSchemeError),
+        (pbes2(pbkdf2(1), cipher="1.2.3"), UnknownSchemeError),
+        (
+            pbes2(pbkdf2(1, der.encode(der.SEQUENCE, der.encode_oid("1.2.3")))),
+            UnknownSchemeError,
+        ),
+        (der.encode(der.SEQUENCE, der.encode_oid("1.2.3"), b"\x30\x00"), UnknownSchemeError),
+        (b"\x30\x00", der.DerError),
+    ],
+)
+def test_work_without_bounds_and_unknown_schemes_are_refused_before_they_start(
+    algorithm: bytes, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        open_sealed(algorithm, bytes(16), ["p"], IterationBudget(), lambda _: True)
+
+
+@pytest.mark.parametrize(
+    "algorithm", [pbes2(pbkdf2(1), iv=b"short"), pbes2(scrypt(3, 8, 1)), pbes2(pbkdf2(1))]
+)
+def test_parameters_that_fit_no_cipher_are_opened_by_no_password(algorithm: bytes) -> None:
+    budget = IterationBudget()
+    assert open_sealed(algorithm, bytes(15), ["p"], budget, lambda _: True) is None
+    assert open_sealed(algorithm, b"", ["p"], budget, lambda _: True) is None
+
+
+def test_the_budget_is_shared_by_all_that_one_file_asks_for() -> None:
+    budget = IterationBudget(100)
+    budget.spend(60)
+    with pytest.raises(LimitError):
+        budget.spend(60)
+    budget.spend(40)
+
+
+@pytest.mark.parametrize(
+    ("key", "bits", "plain", "cipher"),
+    [
+        ("0000000000000000", 63, "0000000000000000", "ebb773f993278eff"),
+        ("ffffffffffffffff", 64, "ffffffffffffffff", "278b27e42e2f0d49"),
+        ("3000000000000000", 64, "1000000000000001", "30649edf9be7d2c2"),
+        ("88", 64, "0000000000000000", "61a8a244adacccf0"),
+        ("88bca90e90875a7f0f79c384627bafb2", 128, "0000000000000000", "2269552ab0f85ca6"),
+    ],
+)
+def test_rc2_gives_the_values_of_rfc_2268(key: str, bits: int, plain: str, cipher: str) -> None:
+    got = rc2.decrypt_cbc(bytes.fromhex(key), bits, bytes(8), bytes.fromhex(cipher))
+    assert got.hex() == plain
+
+
+@pytest.mark.parametrize(("iv", "ciphertext"), [(b"", bytes(8)), (bytes(8), b"7 bytes")])
+def test_rc2_refuses_what_is_not_whole_blocks(iv: bytes, ciphertext: bytes) -> None:
+    with pytest.raises(ValueError, match="whole blocks"):
+        rc2.decrypt_cbc(b"key", 40, iv, ciphertext)
