@@ -5,12 +5,17 @@ For tests of ports, identities and commands; what agents report is tested with r
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import grpc
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from fakes.joining import Identity, enrol, request_of
 from fastapi import FastAPI
 
 from keycensus_collector import admin
@@ -22,7 +27,7 @@ from keycensus_collector.config import Address, Configuration, IntakeLimits, Lis
 from keycensus_collector.deployment import CompanyAuthority, SetUp, set_up
 from keycensus_collector.serve import Bound, Parts, Server
 from keycensus_collector.store.engine import Store
-from keycensus_proto.v1 import report_pb2
+from keycensus_proto.v1 import enrolment_pb2, inventory_pb2, report_pb2, report_pb2_grpc
 
 FREE = Address("127.0.0.1", 0)
 
@@ -99,3 +104,50 @@ async def running_server(
         yield Running(configuration, clock, bound, made, reporter, server, anchor_pem)
     finally:
         await server.stop()
+
+
+async def run(running: Running, operation: str, **arguments: object) -> Any:  # noqa: ANN401 - JSON
+    """Run an operation through the server's socket, from its own event loop."""
+    return await asyncio.to_thread(running.run, operation, **arguments)
+
+
+async def token(running: Running, **arguments: object) -> str:
+    return str((await run(running, "token.create", **arguments))["token"])
+
+
+async def join(
+    running: Running, text: str | None = None, *, name: str = "host.example"
+) -> Identity:
+    facts = inventory_pb2.HostFacts(name=name, machine_hash=bytes(32))
+    text = text or await token(running)
+    return await enrol(str(running.bound.enrol), running.anchor_pem, text, facts=facts)
+
+
+async def refusal(work: Awaitable[object]) -> grpc.aio.AioRpcError:
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await work
+    return raised.value
+
+
+async def hello(running: Running, identity: Identity) -> report_pb2.ReportResponse:
+    async with identity.channel(str(running.bound.report)) as channel:
+        stream = report_pb2_grpc.AgentsStub(channel).Report(timeout=20)
+        await stream.write(report_pb2.ReportRequest(hello=report_pb2.Hello()))
+        answer = await stream.read()
+        assert isinstance(answer, report_pb2.ReportResponse)
+        await stream.done_writing()
+        assert await stream.read() is grpc.aio.EOF
+        return answer
+
+
+async def renew(running: Running, identity: Identity) -> Identity:
+    key = ec.generate_private_key(ec.SECP256R1())
+    async with identity.channel(str(running.bound.report)) as channel:
+        answer = await report_pb2_grpc.AgentsStub(channel).Renew(
+            enrolment_pb2.RenewRequest(csr=request_of(key)), timeout=20
+        )
+    response = enrolment_pb2.EnrolResponse()
+    response.CopyFrom(identity.response)
+    del response.certificate_chain[:]
+    response.certificate_chain.extend(answer.certificate_chain)
+    return Identity(key, response)

@@ -47,6 +47,7 @@ def set_up(level: str, form: str) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
+    logging.captureWarnings(capture=True)
     logging.basicConfig(handlers=[handler], level=max(number, _LIBRARY_LEVEL), force=True)
 
 
