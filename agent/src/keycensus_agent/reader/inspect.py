@@ -46,6 +46,8 @@ _KEY_LIKE_NAME = re.compile(
 )
 
 
+# Errors of a name that is gone, or a link, socket, directory or pipe by now.
+_NO_FILE = frozenset({"ENOENT", "ELOOP", "ENXIO", "ENOTDIR", "EISDIR", "EAGAIN"})
 _SKIP, _TEXT = Triage.SKIP, Triage.TEXT
 
 
@@ -295,7 +297,7 @@ class Inspector:
     ) -> bool:
         """Say that a file can't be read; one that vanished or became something else is no file."""
         reason = errno_name(error)
-        if reason in ("ENOENT", "ELOOP", "ENXIO", "ENOTDIR"):
+        if reason in _NO_FILE:
             return False
         path = _path(directory, name)
         self._coverage.count("unreadable")

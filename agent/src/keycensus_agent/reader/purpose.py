@@ -57,22 +57,25 @@ def role_by_path(path: bytes) -> Role:
 
 
 def role_of(path: bytes, parsed: Parsed) -> Role:
-    """Return the role of a file at `path` that holds `parsed`."""
+    """Return the role of a file at `path` that holds `parsed`.
+
+    Without details a certificate among many counts as an authority's, one beside a key as a server's.
+    """
     kinds = {entry.kind for entry in parsed.entries}
     has_key = bool(kinds & {EntryKind.PRIVATE_KEY, EntryKind.SEALED_KEY, EntryKind.OPAQUE_KEY})
-    authorities = sum(detail.is_ca for detail in parsed.details)
-    leaves = len(parsed.details) - authorities
+    hashes = [entry.artifact for entry in parsed.entries if entry.kind is EntryKind.CERTIFICATE]
+    is_ca = {detail.sha256: detail.is_ca for detail in parsed.details}
+    leaves = sum(not is_ca.get(sha256, True) for sha256 in hashes)
+    authorities = len(hashes) - leaves
     if not has_key and authorities >= _BUNDLE_SIZE and leaves * 10 <= authorities:
         return Role.TRUST_STORE
     by_path = role_by_path(path)
     if by_path is Role.TRUST_STORE and (has_key or leaves >= max(authorities, 1) or not kinds):
         # A server's own certificate that was put among the roots: people do that.
         by_path = Role.UNKNOWN
-    if by_path is not Role.UNKNOWN:
+    if by_path is not Role.UNKNOWN or not has_key or not hashes:
         return by_path
-    if has_key and leaves:
-        return Role.SERVER
-    return Role.CA if has_key and authorities else Role.UNKNOWN
+    return Role.SERVER if leaves or not is_ca else Role.CA
 
 
 def use_of(path: bytes, current_version: bytes) -> Use:
