@@ -10,7 +10,6 @@ from pathlib import Path
 
 from keycensus_agent.config import Config, load_config
 from keycensus_agent.errors import UsageError
-from keycensus_agent.logs import set_up_logs
 from keycensus_agent.reader.service import ReaderService
 from keycensus_agent.reader.state import State
 from keycensus_agent.reader.status_file import StatusBoard
@@ -21,7 +20,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run and not arguments.once:
         raise UsageError("--dry-run shows what one sweep would send: give --once with it.")
     config = _config(arguments)
-    set_up_logs(config.log.format, config.log.level)
     if arguments.dry_run:
         return _dry_run(config)
     state = State.open(config.state_database)
@@ -30,8 +28,11 @@ def run(arguments: argparse.Namespace) -> int:
         service = ReaderService(config, state)
         if arguments.once:
             return _once(service)
+        # Logs are the daemon's: one run for cron prints what it did, and starts the faster.
+        from keycensus_agent.logs import set_up_logs
         from keycensus_agent.reader.daemon import Daemon
 
+        set_up_logs(config.log.format, config.log.level)
         return Daemon(service, reload=lambda: _config(arguments)).run()
     finally:
         state.close()
