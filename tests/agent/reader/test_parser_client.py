@@ -133,7 +133,7 @@ def test_a_file_over_the_bytes_in_flight_goes_alone() -> None:
 def test_a_file_that_ends_the_child_twice_is_told_and_the_others_lose_nothing(
     word: str, reason: str
 ) -> None:
-    with faulty(seconds_per_file=1.5) as client:
+    with faulty(seconds_per_file=2.0 if word == "hang" else 60.0) as client:
         for ticket, data in enumerate(["before", word, "after", "last"]):
             client.submit(ticket, data.encode(), b"/x")
         results = drain(client)
