@@ -15,7 +15,7 @@ from typing import Self
 
 # A collector finishes its transactions and an agent its step; both end well within this.
 STOP_SECONDS = 20.0
-TAIL_LINES = 25
+TAIL_LINES = 8
 
 
 class DemoError(Exception):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509 import load_pem_x509_certificate
 from demo.issuing import SampleAuthority, make_authority
 from demo.processes import DemoError, Processes, Running
 from demo.sample_hosts import LINEAGE, WILDCARD, build_sample_hosts, renew_lineage
@@ -172,14 +173,15 @@ class Story:
         self._ask_for_wildcard()
 
     def _ask_for_wildcard(self) -> None:
-        named = self.shell.ask(CLIENT, "certs", "--name", WILDCARD)
-        found = [certificate for certificate in named if certificate["name"] == WILDCARD]
-        self._must(len(found) == 1, f"one certificate {WILDCARD}, whose copies are its places")
-        key = found[0]["key_id"]
-        hosts = {place["host"] for place in self.shell.ask(CLIENT, "where", key)["places"]}
-        self._must(len(hosts) == WILDCARD_HOSTS, f"its key on {WILDCARD_HOSTS} hosts")
+        pem = (self._hosts["web-1"] / "etc/nginx/tls/wildcard.pem").read_bytes()
+        fingerprint = load_pem_x509_certificate(pem).fingerprint(SHA256()).hex()
+        shown = self.shell.ask(CLIENT, "show", fingerprint)["certificate"]
+        key = shown["private_key"]
+        self._must(key is not None, f"the key of {WILDCARD}")
+        hosts = {place["host"] for place in key["places"]}
+        self._must(len(hosts) == WILDCARD_HOSTS, f"the key of {WILDCARD} on {WILDCARD_HOSTS} hosts")
         say(f"\nEvery place of the key of {WILDCARD}:")
-        self.shell.show(CLIENT, "where", key[:16])
+        self.shell.show(CLIENT, "where", key["id"][:16])
 
     def _renew(self, authority: SampleAuthority) -> None:
         renewed = renew_lineage(self._hosts["web-1"], authority, datetime.now(UTC))
@@ -191,7 +193,9 @@ class Story:
         )
         say(f"At the collector after {time.monotonic() - begun:.1f} s.")
         self.shell.show(CLIENT, "show", fingerprint[:16])
-        self.shell.show(CLIENT, "certs", "--name", LINEAGE, "--status", "any", "--places")
+        self.shell.show(
+            CLIENT, "certs", "--name", LINEAGE, "--host", "web-1*", "--status", "any", "--places"
+        )
 
     def _is_live(self, fingerprint: str) -> bool:
         """Tell whether both names in live/ that hold the certificate are known to."""
