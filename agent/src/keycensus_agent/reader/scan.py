@@ -98,8 +98,7 @@ class _Scan:
         self._links = bytearray()
         # A link may be followed by the kernel where it can lead nowhere that hangs or is outside.
         self._plain = request.root == b"/" and not mounts.has_remote
-        found = map(self._resolver.resolve, request.roots)
-        self._roots = {end.path for end in found if isinstance(end, Resolved)}
+        self._roots = set(map(self._canonical, request.roots))
         self._everything = b"/" in self._roots and not request.exclude.selective
 
     def run(self, progress: Callable[[Progress], None]) -> ScanResult:
@@ -146,6 +145,13 @@ class _Scan:
         self._by_file.setdefault((facts.device, facts.inode), len(self._findings))
         place = self._builder.build(inspected.path, facts, parsed)
         self._findings.append(Finding(place, parsed))
+
+    def _canonical(self, root: bytes) -> bytes:
+        """Return where a root is walked: a link to a file is no way to what it leads to."""
+        end = self._resolver.resolve(root)
+        if isinstance(end, Resolved) and stat.S_ISDIR(end.facts.st_mode):
+            return end.path
+        return self._resolver.resolve(root, follow_last=False).path
 
     # --- links --------------------------------------------------------------------------------
 
