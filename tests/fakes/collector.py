@@ -125,6 +125,11 @@ class Collector:
         """Kill the server with SIGKILL."""
         self._end(signal.SIGKILL)
 
+    def interrupt(self) -> None:
+        """Send what Ctrl-C sends; `wait_until_dead` follows."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGINT)
+
     def wait_until_dead(self, seconds: float = START_SECONDS) -> int:
         """Wait until the server has died by itself (a failpoint); return its exit status."""
         assert self._process is not None

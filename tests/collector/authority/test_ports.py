@@ -278,6 +278,17 @@ async def test_streams_beyond_the_limit_are_told_to_come_back(tmp_path: Path) ->
         assert (await hello(running, second)).HasField("hello_ack")
 
 
+async def test_an_open_stream_does_not_hold_up_the_end(running: Running) -> None:
+    identity = await join(running)
+    async with identity.channel(str(running.bound.report)) as channel:
+        stream = report_pb2_grpc.AgentsStub(channel).Report(timeout=60)
+        await stream.write(report_pb2.ReportRequest(hello=report_pb2.Hello()))
+        await stream.read()
+        started = asyncio.get_running_loop().time()
+        await running.server.stop()
+        assert asyncio.get_running_loop().time() - started < 8
+
+
 async def test_our_own_trouble_is_told_as_busy_and_logged(
     running: Running, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -68,7 +69,7 @@ def password_matches(connection: Connection, *, name: str, password: str) -> boo
         select(user.c.password_hash).where(user.c.name == name, user.c.disabled_ms.is_(None))
     ).scalar_one_or_none()
     try:
-        _HASHER.verify(stored or _DUMMY_HASH, password[:_PASSWORD_MOST])
+        _HASHER.verify(stored or _dummy_hash(), password[:_PASSWORD_MOST])
     except (VerificationError, InvalidHashError):
         return False
     return bool(stored)
@@ -101,5 +102,7 @@ def list_users(connection: Connection) -> list[dict[str, object]]:
     ]
 
 
-# What an unknown user's password is compared with, so that the time taken does not tell.
-_DUMMY_HASH = _HASHER.hash("no user has this password")
+@cache
+def _dummy_hash() -> str:
+    """Return what an unknown user's password is compared with: the time taken must not tell."""
+    return _HASHER.hash("no user has this password")
