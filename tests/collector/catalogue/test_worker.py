@@ -11,6 +11,7 @@ import pytest
 from fakes.census import CSR, Census, Item, blob_item, certificate, private_key
 from fakes.pki import Issued, issue
 from sqlalchemy import Connection, func, insert, select, update
+from structlog.testing import capture_logs
 
 from keycensus_collector.catalogue import issuers
 from keycensus_collector.catalogue import worker as worker_module
@@ -224,10 +225,17 @@ async def test_running_goes_on_after_trouble(
     monkeypatch.setattr(worker_module, "fold_batches", fail_once)
     census.report(census.host("web1"), "/etc/ssl/a.pem", certificate(LEAF))
     running = asyncio.create_task(Worker(census.store, census.clock).run())
+    with capture_logs() as logs:
+        await finished(census, running)
+    assert [log["event"] for log in logs] == ["catalogue.round-failed"]
+    assert len(tries) > 1
+
+
+async def finished(census: Census, running: asyncio.Task[None]) -> None:
+    """Wait until the queue is empty, then end the worker."""
     async with asyncio.timeout(10):
         while queue_length(census):  # noqa: ASYNC110 - the queue is in the database
             await asyncio.sleep(0.02)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert len(tries) > 1

@@ -34,6 +34,7 @@ def create_app(store: Store, clock: Clock) -> FastAPI:
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         generate_unique_id_function=_operation_id,
     )
     app.state.store = store

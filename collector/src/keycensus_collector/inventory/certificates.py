@@ -195,9 +195,11 @@ def _identity(wanted: CertificateFilter) -> list[ColumnElement[bool]]:
     if wanted.line is not None:
         conditions.append(certificate.c.line_no == wanted.line)
     if wanted.without_key:
+        # An alias: the list joins the table too.
+        key = public_key.alias()
         has_key = exists().where(
-            public_key.c.key_id == certificate.c.key_id,
-            public_key.c.live_places + public_key.c.retained_places > 0,
+            key.c.key_id == certificate.c.key_id,
+            key.c.live_places + key.c.retained_places > 0,
         )
         conditions.append(~has_key)
     return conditions
