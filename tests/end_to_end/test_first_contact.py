@@ -98,11 +98,11 @@ def test_a_second_run_without_change_sends_no_batch_and_opens_no_file(
     for number in range(5):
         agent.write(f"srv/{number}.pem", Leaf(f"{number}.example").pem)
     agent.run_once()
-    batches = one(collector.database, "SELECT count(*) FROM intake_batch")
+    batches = one(collector.database, "SELECT last_sequence FROM session")
     again = agent.run_once()
     assert " 0 opened" in again.stdout
     assert "in 0 batches" in again.stdout
-    assert one(collector.database, "SELECT count(*) FROM intake_batch") == batches
+    assert one(collector.database, "SELECT last_sequence FROM session") == batches
 
 
 def test_what_goes_from_the_disk_goes_from_the_inventory_and_stays_in_its_history(
