@@ -96,7 +96,8 @@ def commit_batch(
 ) -> Committed:
     """Write a batch and return its ack; the caller's transaction makes it true.
 
-    `unfit` says why manifests that were offered in this stream can't be complete.
+    `unfit` says why manifests that were offered in this stream can't be complete; empty if they
+    may be named all the same.
     """
     state = check_stream(connection, stream)
     if prepared.sequence <= state["last_sequence"]:
@@ -148,6 +149,7 @@ def _put_aside(
     """
     named = {change.manifest for change in prepared.places if change.manifest}
     incomplete = find_incomplete(connection, named, cache)
+    incomplete -= {hash_ for hash_ in incomplete if unfit.get(hash_) == ""}
     results = list(prepared.refused)
     if not incomplete:
         return prepared.places, tuple(sorted(results, key=lambda item: item.index))

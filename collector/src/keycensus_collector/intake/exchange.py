@@ -73,7 +73,8 @@ class Exchange:
         self._unfit_blobs: dict[BlobKey, str] = {}
         self._group: dict[BlobKey, CheckedBlob] = {}
         self._group_bytes = 0
-        # Why manifests of this stream can't be complete, for the items that name them.
+        # Why manifests of this stream can't be complete, for the items that name them; empty if
+        # all that they lack is over its cap, which does not cost the place.
         self.unfit: dict[bytes, str] = {}
         self.dropped = 0
 
@@ -160,10 +161,10 @@ class Exchange:
             wanting = await self._step(offer, now)
             if wanting.satisfied:
                 self._offers.remove(offer)
-            elif not offer.outstanding:
-                self._wake()  # the look-up was cut short by what is unfit: look again
             if wanting.satisfied or wanting.blobs:
                 wantings.append(wanting)
+        if any(not offer.outstanding for offer in self._offers[:_ACTIVE_OFFERS]):
+            self._wake()  # its turn has come, or its look-up was cut short by what is unfit
         return wantings
 
     async def flush(self) -> None:
@@ -211,14 +212,18 @@ class Exchange:
         """Take out of the offer what is complete, and what never will be, with the reason."""
         failed = dict.fromkeys(missing.too_deep, "malformed")
         waiting: set[bytes] = set()
+        excused: set[bytes] = set()
         for key, needed_by in missing.blobs.items():
             reason = self._unfit_blobs.get(key)
             if reason is None:
                 waiting |= needed_by
             elif reason != _OVER_CAP or key.kind == BlobKind.MANIFEST.value:
                 failed.update(dict.fromkeys(needed_by, reason))
+            else:
+                excused |= needed_by
         if len(self.unfit) > _UNFIT_BLOBS:
             self.unfit.clear()  # their items are then tried again, in a later batch
+        self.unfit.update(dict.fromkeys(excused, ""))
         self.unfit.update(failed)
         if not missing.truncated:
             lacking = {root for needed_by in missing.blobs.values() for root in needed_by}
