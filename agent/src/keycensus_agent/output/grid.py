@@ -13,10 +13,14 @@ STYLES = {"bad": "31;1", "warn": "33", "dim": "2", "head": "1"}
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its title, and the width that it keeps when the terminal is narrow (0: all)."""
+    """One column: its title, and how it gives way when the terminal is narrow.
+
+    `keep` is the width that it keeps (0: all), `needs` the terminal width below which it is left out.
+    """
 
     title: str
     keep: int = 0
+    needs: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,10 +41,14 @@ _ATTRIBUTE = re.compile(r"((?:\\.|[^,+\\])*)(?:[,+]|\Z)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Oddity:
-    """One thing that is odd: a word or two, and how bad it is ("bad", "warn" or "")."""
+    """One thing that is odd: a word or two, and how bad it is ("bad", "warn" or "").
+
+    `of_time` says that it only repeats what the day of expiry says.
+    """
 
     text: str
     style: str = ""
+    of_time: bool = False
 
 
 class Judged:
@@ -127,9 +131,9 @@ class Judged:
         if self.days is None:
             return
         if self.days < 0:
-            yield Oddity("expired", "bad" if self.is_live else "")
+            yield Oddity("expired", "bad" if self.is_live else "", of_time=True)
         elif self.days < SOON_DAYS:
-            yield Oddity("expires soon", "warn" if self.is_live else "")
+            yield Oddity("expires soon", "warn" if self.is_live else "", of_time=True)
 
     def _about_access(self) -> Iterator[Oddity]:
         if self.exposed:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 from keycensus_agent.model import Coverage, EntryKind, Finding, Role
 from keycensus_agent.output.bites import closing_lines
@@ -19,14 +20,14 @@ from keycensus_agent.output.records import group_of, owner_of
 from keycensus_agent.text import safe_path
 
 _COLUMNS = (
-    Column("FILE", keep=16),
-    Column("KIND", keep=14),
-    Column("SUBJECT OR KEY", keep=14),
+    Column("FILE", keep=14),
+    Column("KIND", keep=10),
+    Column("SUBJECT OR KEY", keep=12),
     Column("EXPIRES"),
-    Column("ISSUER", keep=8),
-    Column("MODE"),
-    Column("OWNER", keep=9),
-    Column("WHAT IS ODD", keep=32),
+    Column("ISSUER", keep=8, needs=110),
+    Column("MODE", needs=90),
+    Column("OWNER", keep=9, needs=100),
+    Column("WHAT IS ODD", keep=20),
 )
 _INDENT = "  "
 _KEY_NAMES = {
@@ -86,11 +87,12 @@ def _listing(judged: Sequence[Judged], style: Style) -> Iterator[str]:
     if not judged:
         return
     grouped = style.width > 0
-    rows = [_row(one, grouped=grouped) for one in judged]
-    width = style.width - len(_INDENT) if grouped else 0
-    widths = fit(_COLUMNS, rows, width)
+    wanted = [not grouped or style.width >= column.needs for column in _COLUMNS]
+    columns = list(compress(_COLUMNS, wanted))
+    rows = [list(compress(_row(one, grouped=grouped), wanted)) for one in judged]
+    widths = fit(columns, rows, style.width - len(_INDENT) if grouped else 0)
     indent = _INDENT if grouped else ""
-    titles = [Cell(column.title, "head") for column in _COLUMNS]
+    titles = [Cell(column.title, "head") for column in columns]
     yield indent + line(titles, widths, colour=style.colour)
     directory = None
     for one, row in zip(judged, rows, strict=True):
@@ -105,7 +107,8 @@ def _row(judged: Judged, *, grouped: bool) -> list[Cell]:
     place = judged.place
     path = place.path.rpartition(b"/")[2] if grouped else place.path
     dim = "" if judged.is_live else "dim"
-    odd = judged.oddities
+    # On a terminal the column of expiry has a colour for it, and room is dear.
+    odd = [oddity for oddity in judged.oddities if not (grouped and oddity.of_time)]
     return [
         Cell(safe_path(path) + _link_mark(judged), dim),
         Cell(kind_of(judged), dim),
