@@ -37,7 +37,12 @@ def main() -> int:
     work = CHECKOUT / "demo-work"
     try:
         with _alone(work), Processes(work / "logs") as processes:
-            _tell(work, processes, once=once)
+            try:
+                _tell(work, processes, once=once)
+            finally:
+                # Who presses Ctrl-C twice must not leave half of it running.
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
     except DemoError as error:
         say(f"\nThe demo failed: {error}")
         return 1
