@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.measure import (
+    CommandFailedError,
     Cost,
     alternate,
     become_subreaper,
@@ -128,6 +130,17 @@ def unchanged_sweep(bench: Bench) -> Iterator[Row]:
     a, b = alternate(ours, reference, bench.rounds, statuses=(0, 3))
     yield _time_row("unchanged sweep, wall", median_wall, a, b, UNCHANGED_SWEEP)
     yield _time_row("unchanged sweep, CPU", median_cpu, a, b, UNCHANGED_SWEEP)
+    opened = _files_opened(ours)
+    yield Row("unchanged sweep, files opened", str(opened), "0", float(opened), 0.0)
+
+
+def _files_opened(command: list[str]) -> int:
+    """Run a sweep once more and return how many files it says that it opened."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = re.search(r"(\d+) opened", done.stdout)
+    if found is None:
+        raise CommandFailedError(f"{' '.join(command)} does not say what it opened: {done.stderr}")
+    return int(found[1])
 
 
 def memory(bench: Bench) -> Iterator[Row]:
