@@ -153,20 +153,23 @@ def test_a_hundred_kills_under_changing_files_leave_the_inventory_exact(
     """
     dice = random.Random(2026)  # noqa: S311 - a test's dice
     disk = Disk(agent, 4)
+    disk.change()
+    started = time.monotonic()
+    agent.run_once()
+    whole_run = time.monotonic() - started
     late = 0
     for _ in range(KILLS):
         disk.change()
         process = agent.start("run", "--once")
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(dice.uniform(0.0, whole_run))
         if dice.random() < 0.3:
-            time.sleep(dice.uniform(0.2, 0.9))
             collector.kill()
             with suppress(subprocess.TimeoutExpired):
-                process.wait(0.3)
+                process.wait(dice.uniform(0.0, 0.3))
             kill_group(process)
             collector.start()
         else:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(dice.uniform(0.0, 0.9))
             kill_group(process)
         late += unheard_acks(collector, agent)
     agent.run_once()

@@ -64,7 +64,7 @@ def _once(service: ReaderService) -> int:
         signal.signal(number, stop)
     service.should_stop = lambda: stopped[0]
     board = StatusBoard(service)
-    result = service.sweep()
+    result = service.sweep(parallel=True)
     board.swept(result)
     counters = result.coverage.counters
     print(

@@ -117,7 +117,8 @@ class Daemon:
     # --- sweeping -----------------------------------------------------------------------------
 
     def _sweep(self, schedule: _Schedule) -> None:
-        result = self.service.sweep(_Pacer(self.service.config.sweep.cpu_share, self._stop))
+        share = self.service.config.sweep.cpu_share
+        result = self.service.sweep(_Pacer(share, self._stop), parallel=share == 1)
         self._board.swept(result)
         log.info(
             "sweep ended",

@@ -16,6 +16,7 @@ from keycensus_agent.reader.discovery.directory import Directory
 from keycensus_agent.reader.discovery.links import Resolved, Resolver
 from keycensus_agent.reader.findings import Findings, Known, signed_identity
 from keycensus_agent.reader.places import PlaceBuilder
+from keycensus_agent.reader.scout import LinkTargets, link_targets
 from keycensus_agent.reader.state import State
 
 # Links that are kept in memory before they go to a temporary table.
@@ -52,26 +53,32 @@ class LinkPlaces:
 
     def meet(self, directory: Directory) -> None:
         """Take in the links of a directory."""
-        prefix = directory.path if directory.path == b"/" else directory.path + b"/"
-        for name in directory.links:
-            path = prefix + os.fsencode(name)
-            if path in self._known:
-                self._met.add(path)
-            facts = self._target_facts(directory, name, path)
-            if facts is not None and stat.S_ISREG(facts.st_mode):
-                device, inode = signed_identity(facts.st_dev, facts.st_ino)
-                self._buffer.append((path, device, inode, directory.mount.key))
+        targets = link_targets(directory) if self._plain_stat else self._resolved_targets(directory)
+        self.meet_names(directory.path, directory.mount.key, directory.links, targets)
+
+    def meet_names(
+        self, directory: bytes, mount: bytes, names: list[str], targets: LinkTargets
+    ) -> None:
+        """Take in links by their names, and those among them that lead to a regular file."""
+        prefix = directory if directory == b"/" else directory + b"/"
+        if self._known:
+            self._met.update(
+                path for name in names if (path := prefix + os.fsencode(name)) in self._known
+            )
+        for name, st_dev, st_ino in targets:
+            device, inode = signed_identity(st_dev, st_ino)
+            self._buffer.append((prefix + os.fsencode(name), device, inode, mount))
         if len(self._buffer) >= _BUFFERED:
             self._spill()
 
-    def _target_facts(self, directory: Directory, name: str, path: bytes) -> os.stat_result | None:
-        if not self._plain_stat:
-            found = self._resolver.resolve(path)
-            return found.facts if isinstance(found, Resolved) else None
-        try:
-            return os.stat(name, dir_fd=directory.fd)
-        except OSError:
-            return None
+    def _resolved_targets(self, directory: Directory) -> LinkTargets:
+        prefix = directory.path if directory.path == b"/" else directory.path + b"/"
+        targets: LinkTargets = []
+        for name in directory.links:
+            found = self._resolver.resolve(prefix + os.fsencode(name))
+            if isinstance(found, Resolved) and stat.S_ISREG(found.facts.st_mode):
+                targets.append((name, found.facts.st_dev, found.facts.st_ino))
+        return targets
 
     def _spill(self) -> None:
         self._state.connection.executemany(

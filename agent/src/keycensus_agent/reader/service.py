@@ -23,6 +23,7 @@ from keycensus_agent.reader.discovery.exclude import Exclude
 from keycensus_agent.reader.discovery.links import Resolver
 from keycensus_agent.reader.discovery.mounts import MountTable
 from keycensus_agent.reader.discovery.walk import walk
+from keycensus_agent.reader.division import recall_division
 from keycensus_agent.reader.findings import Findings
 from keycensus_agent.reader.inspect import Inspector
 from keycensus_agent.reader.link_client import LinkClient
@@ -32,6 +33,7 @@ from keycensus_agent.reader.passwords import PasswordFile, read_password_file
 from keycensus_agent.reader.places import PlaceBuilder
 from keycensus_agent.reader.report.outbox import Outbox, collect_blobs
 from keycensus_agent.reader.report.sync import Circumstances, Conversation, Outcome
+from keycensus_agent.reader.scout import Scout, Task
 from keycensus_agent.reader.state import State, database_errors
 from keycensus_agent.reader.sweep import Surroundings, Sweep
 
@@ -69,15 +71,24 @@ class ReaderService:
 
     # --- sweeping -----------------------------------------------------------------------------
 
-    def sweep(self, pause: Callable[[], None] = lambda: None) -> SweepResult:
+    def sweep(
+        self, pause: Callable[[], None] = lambda: None, *, parallel: bool = False
+    ) -> SweepResult:
         """Sweep the configured roots once; `pause` is called where it may wait.
+
+        `parallel` lists on a second core, where the disk was seen whole before.
 
         Raises StorageError for trouble of the state; trouble of the host is in the coverage.
         """
         started, cpu_before = time.monotonic(), cpu_seconds()
         with database_errors(), self._sweep() as (sweep, findings):
-            for _ in sweep.run([bytes(path) for path in self.config.scan.roots]):
-                pause()
+            scout = self._scout() if parallel else None
+            try:
+                for _ in sweep.run(list(self.config.scan.roots), scout):
+                    pause()
+            finally:
+                if scout is not None:
+                    scout.close()
             with self.state.transaction() as connection:
                 self.outbox.enforce_cap()
                 if findings.changed and sweep.complete:
@@ -92,6 +103,23 @@ class ReaderService:
                 seconds=time.monotonic() - started,
                 cpu_seconds=cpu_seconds() - cpu_before,
             )
+
+    def _scout(self) -> Scout | None:
+        """Start a scout if there is a core for it and a division of the disk to go by."""
+        scan = self.config.scan
+        if scan.root != b"/" or scan.roots != (b"/",) or (os.cpu_count() or 1) < 2:
+            return None
+        roots = recall_division(self.state)
+        if not roots or not self.state.complete or MountTable.read().has_remote:
+            return None
+        return Scout(
+            Task(
+                roots=roots,
+                exclude=tuple(os.fsdecode(pattern) for pattern in scan.exclude),
+                own=tuple(self._own_directories()),
+                network=scan.network_file_systems,
+            )
+        )
 
     @contextmanager
     def _sweep(self) -> Iterator[tuple[Sweep, Findings]]:

@@ -14,12 +14,13 @@ Runs in the reader.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from keycensus_agent.model import Coverage, Gap, Status
 from keycensus_agent.reader.discovery.directory import Directory, Mount
 from keycensus_agent.reader.discovery.mounts import MountTable
+from keycensus_agent.reader.division import remember_division
 from keycensus_agent.reader.findings import Findings, Known
 from keycensus_agent.reader.inspect import Inspected, Inspector
 from keycensus_agent.reader.link_places import LinkPlaces
@@ -32,6 +33,7 @@ from keycensus_agent.reader.memory import (
     listing_of,
 )
 from keycensus_agent.reader.places import PlaceBuilder
+from keycensus_agent.reader.scout import Scout, Scouted, ScoutError
 from keycensus_agent.reader.state import State
 
 # A change right after the read may carry the same time stamp: the kernel's clock for files ticks every
@@ -40,6 +42,8 @@ FINE_STAMP_NS = 50_000_000
 COARSE_STAMP_NS = 2_000_000_000
 # What is stored in one transaction: few enough to lose little, many enough to sync rarely.
 DIRECTORIES_PER_TRANSACTION = 2000
+# How often the scout's pipe is emptied.
+DIRECTORIES_PER_LOOK = 64
 RESULTS_PER_TRANSACTION = 500
 # A mark that no file has: the file is read again next time.
 _NO_MARK = (0, 0, 0)
@@ -94,11 +98,21 @@ class Sweep:
         self._mount_of: dict[bytes, bytes] = {}
         self._unstable: dict[bytes, int] = {}
         self._files = 0
+        self._directories = 0
+        self._differing: list[bytes] = []
+        self._changed_listings = 0
         self.complete = False
 
-    def run(self, roots: list[bytes]) -> Iterator[None]:
-        """Sweep `roots`; after the last yield `complete` says whether all of it was seen."""
-        yield from self._pass(roots)
+    def run(self, roots: list[bytes], scout: Scout | None = None) -> Iterator[None]:
+        """Sweep `roots`; after the last yield `complete` says whether all of it was seen.
+
+        With a `scout` its trees, which lie within the roots, are listed by it at the same time.
+        """
+        yield from self._pass(roots, scout)
+        if scout is not None:
+            yield from self._finish_scout(scout)
+        self.coverage.count("directories", self._directories)
+        self.coverage.count("files", self._files)
         if self._around.should_stop():
             self._settle()
             return
@@ -112,8 +126,9 @@ class Sweep:
 
     # --- 1: walk ------------------------------------------------------------------------------
 
-    def _pass(self, roots: list[bytes]) -> Iterator[None]:
+    def _pass(self, roots: list[bytes], scout: Scout | None = None) -> Iterator[None]:
         gaps = self.coverage.gaps
+        scouted = _by_parent(scout.roots if scout is not None else ())
         visited = 0
         for item in self._around.walk_from(roots):
             if self._around.should_stop():
@@ -126,15 +141,60 @@ class Sweep:
                     gaps.append(gap)
             self._files += len(item.files)
             self._look_at(item)
+            if item.path in scouted:
+                item.children = [name for name in item.children if name not in scouted[item.path]]
             visited += 1
+            if scout is not None and visited % DIRECTORIES_PER_LOOK == 0:
+                self._hear(scout.drain())
             if (
                 visited % DIRECTORIES_PER_TRANSACTION == 0
                 or len(self._unsettled.results) >= RESULTS_PER_TRANSACTION
             ):
                 self._settle()
                 yield
-        self.coverage.count("directories", visited)
-        self.coverage.count("files", self._files)
+        self._directories += visited
+
+    # --- 1, on another core ---------------------------------------------------------------------
+
+    def _hear(self, news: Iterable[Scouted | Gap]) -> None:
+        """Compare what the scout saw; what differs is listed again by ourselves."""
+        for item in news:
+            if isinstance(item, Gap):
+                self.coverage.gaps.append(item)
+                continue
+            self._directories += 1
+            self._files += item.files
+            known = self._memory.recall(item.path)
+            if item.listed and known is not None and known[:2] == (item.mount, item.listing):
+                if item.links:
+                    self._links.meet_names(item.path, item.mount, item.links, item.targets)
+            else:
+                self._differing.append(item.path)
+
+    def _finish_scout(self, scout: Scout) -> Iterator[None]:
+        try:
+            if not self._around.should_stop():
+                self._hear(scout.finish())
+        except ScoutError:
+            yield from self._pass(list(scout.roots))
+            return
+        finally:
+            scout.close()
+        for path in self._differing:
+            if self._around.should_stop():
+                return
+            self._look_at_one(path)
+            if len(self._unsettled.results) >= RESULTS_PER_TRANSACTION:
+                self._settle()
+                yield
+
+    def _look_at_one(self, path: bytes) -> None:
+        """List one directory and look at it, but not below it."""
+        for item in self._around.walk_from([path]):
+            if isinstance(item, Directory):
+                self._look_at(item)
+            # The rest of the tree has its own turn.
+            break
 
     def _look_at(self, directory: Directory) -> None:
         listing = listing_of(directory)
@@ -240,6 +300,7 @@ class Sweep:
             for inspected, mount in unsettled.results:
                 self._store(inspected, mount)
             self._memory.remember(unsettled.directories)
+            self._changed_listings += len(unsettled.directories)
             connection.executemany(
                 "INSERT OR IGNORE INTO mount VALUES (?, ?, ?, ?, ?)",
                 [
@@ -273,10 +334,7 @@ class Sweep:
         again = sorted(self._unstable)
         self._unstable = {}
         for path in again:
-            for item in self._around.walk_from([path]):
-                if isinstance(item, Directory):
-                    self._look_at(item)
-                    item.children.clear()  # this one only
+            self._look_at_one(path)
             if self._around.should_stop():
                 break
         self._settle()
@@ -290,6 +348,8 @@ class Sweep:
             gaps.extend(self._absent_mounts())
             self._links.settle(gaps, self._findings)
             self._findings.settle_gaps(_distinct(gaps), whole=True)
+            if self._changed_listings:
+                remember_division(self._state)
             if not self._state.complete:
                 self._state.put_number("complete", 1)
 
@@ -332,6 +392,14 @@ def stable_at_ns(ctime_ns: int) -> int:
 
 def _distinct(gaps: list[Gap]) -> list[Gap]:
     return list(dict.fromkeys(gaps))
+
+
+def _by_parent(roots: Iterable[bytes]) -> dict[bytes, set[str]]:
+    parents: dict[bytes, set[str]] = {}
+    for root in roots:
+        parent, _, name = root.rpartition(b"/")
+        parents.setdefault(parent or b"/", set()).add(os.fsdecode(name))
+    return parents
 
 
 def _join(directory: bytes, name: bytes) -> bytes:

@@ -18,6 +18,9 @@ LINK_LIMIT = 40
 # Longer than any path that a system call takes; a chain of links can build more.
 COMPONENT_LIMIT = 4096
 
+# To pass through a directory: that needs the right to search it, not to list it.
+PASS_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# To list it.
 OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
@@ -100,8 +103,12 @@ class Resolver:
         return "network-file-system" if ground is Territory.NETWORK and not self._network else ""
 
     def open_parent(self, path: bytes) -> int:
-        """Open the directory that the canonical `path` lies in; OSError if a component changed."""
-        return open_beneath(self._root_fd, [name for name in path.split(b"/") if name][:-1])
+        """Pass to the directory that the canonical `path` lies in; OSError if a component changed.
+
+        The descriptor serves to open names in it, not to list it.
+        """
+        components = [name for name in path.split(b"/") if name][:-1]
+        return open_beneath(self._root_fd, components, PASS_DIRECTORY)
 
 
 class _Trail:
@@ -122,11 +129,11 @@ class _Trail:
     def enter(self, name: bytes) -> None:
         if len(self._components) >= COMPONENT_LIMIT:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
-        self._swap(os.open(name, OPEN_DIRECTORY, dir_fd=self.descriptor))
+        self._swap(os.open(name, PASS_DIRECTORY, dir_fd=self.descriptor))
         self._components.append(name)
 
     def back(self) -> None:
-        self._swap(open_beneath(self._root_fd, self._components[:-1]))
+        self._swap(open_beneath(self._root_fd, self._components[:-1], PASS_DIRECTORY))
         del self._components[-1:]
 
     def restart(self) -> None:
@@ -141,12 +148,16 @@ class _Trail:
         self.descriptor = descriptor
 
 
-def open_beneath(root_fd: int, components: list[bytes]) -> int:
-    """Open the directory of these plain components below `root_fd`, following no link; OSError."""
+def open_beneath(root_fd: int, components: list[bytes], flags: int = OPEN_DIRECTORY) -> int:
+    """Open the directory of these plain components below `root_fd`, following no link; OSError.
+
+    Only the last one is opened with `flags`; the others are passed through.
+    """
     descriptor = os.dup(root_fd)
-    for name in components:
+    for number, name in enumerate(components, start=1):
+        how = flags if number == len(components) else PASS_DIRECTORY
         try:
-            entered = os.open(name, OPEN_DIRECTORY, dir_fd=descriptor)
+            entered = os.open(name, how, dir_fd=descriptor)
         finally:
             os.close(descriptor)
         descriptor = entered

@@ -21,6 +21,7 @@ from keycensus_agent.reader.discovery.directory import Directory, Mount
 from keycensus_agent.reader.discovery.exclude import SNAPSHOT_NAMES, Exclude
 from keycensus_agent.reader.discovery.links import (
     OPEN_DIRECTORY,
+    PASS_DIRECTORY,
     Resolved,
     Resolver,
     errno_name,
@@ -153,7 +154,7 @@ class _Walk:
         """Give one name of a directory, which is not listed."""
         path = start.path.rstrip(b"/") + b"/" + start.only
         try:
-            fd = open_beneath(self._root_fd, _components(start.path))
+            fd = open_beneath(self._root_fd, _components(start.path), PASS_DIRECTORY)
         except OSError as error:
             yield Gap(path, "unlisted", errno_name(error))
             return
@@ -316,7 +317,7 @@ class _Walk:
         descriptor = os.dup(self._root_fd)
         try:
             for depth, name in enumerate([b".", *_components(self._frames[-1].path)]):
-                entered = os.open(name, OPEN_DIRECTORY, dir_fd=descriptor)
+                entered = os.open(name, PASS_DIRECTORY, dir_fd=descriptor)
                 os.close(descriptor)
                 descriptor = entered
                 frame = wanted.get(depth)

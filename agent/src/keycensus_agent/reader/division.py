@@ -1,0 +1,82 @@
+"""Divide the disk between the reader and its scout, by what the last sweep saw.
+
+The weight of a tree is the size of its remembered listings, which grows with its files.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import sqlite3
+
+from keycensus_agent.reader.state import State
+
+# Trees of less than this part of the whole are not divided further.
+_FINENESS = 16
+# A tree so small is listed before a second process has started.
+_WORTH_BYTES = 512 * 1024
+
+
+def remember_division(state: State) -> None:
+    """Work out which trees the scout takes next time and store them; in a transaction."""
+    paths = [base64.b64encode(path).decode() for path in _divide(state.connection)]
+    state.put("scout_roots", json.dumps(paths).encode())
+
+
+def recall_division(state: State) -> tuple[bytes, ...]:
+    """Return the scout's trees as canonical paths; none if there is nothing to divide."""
+    return tuple(base64.b64decode(path) for path in json.loads(state.get("scout_roots", b"[]")))
+
+
+def _divide(connection: sqlite3.Connection) -> list[bytes]:
+    whole = _weight(connection, b"")
+    if whole < _WORTH_BYTES:
+        return []
+    pieces = [(whole, b"")]
+    settled: list[tuple[int, bytes]] = []
+    while pieces:
+        pieces.sort()
+        weight, key = pieces.pop()
+        children = _children(connection, key) if weight > whole // _FINENESS else []
+        if children:
+            pieces += [(_weight(connection, child), child) for child in children]
+        else:
+            settled.append((weight, key))
+    ours, scouts = 0, 0
+    taken: list[bytes] = []
+    for weight, key in sorted(settled, reverse=True):
+        # The reader also compares, stores and parses: it gets the lighter half.
+        if key and scouts <= ours:
+            scouts += weight
+            taken.append(b"/" + key.replace(b"\0", b"/"))
+        else:
+            ours += weight
+    return taken
+
+
+def _weight(connection: sqlite3.Connection, key: bytes) -> int:
+    if key:
+        row = connection.execute(
+            "SELECT sum(length(listing)) FROM directory WHERE path = ? OR (path > ? AND path < ?)",
+            (key, key + b"\0", key + b"\x01"),
+        ).fetchone()
+    else:
+        row = connection.execute("SELECT sum(length(listing)) FROM directory").fetchone()
+    return int(row[0] or 0)
+
+
+def _children(connection: sqlite3.Connection, key: bytes) -> list[bytes]:
+    """Return the keys of the directories directly in one."""
+    prefix = key + b"\0" if key else b""
+    found: list[bytes] = []
+    after = prefix
+    while True:
+        row = connection.execute(
+            "SELECT path FROM directory WHERE path > ? AND path < ? ORDER BY path LIMIT 1",
+            (after, key + b"\x01" if key else b"\xff" * 8),
+        ).fetchone()
+        if row is None:
+            return found
+        name = bytes(row[0])[len(prefix) :].split(b"\0", 1)[0]
+        found.append(prefix + name)
+        after = prefix + name + b"\x01"
