@@ -33,6 +33,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--once", action="store_true", help="end after the last answer")
     once: bool = parser.parse_args().once
+    # Both, and said outright: a shell starts background jobs with SIGINT ignored.
+    signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
     work = CHECKOUT / "demo-work"
     try:
