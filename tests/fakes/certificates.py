@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,6 +19,7 @@ class Leaf:
     name: str
     days: int = 80
     key: ec.EllipticCurvePrivateKey | None = None
+    authority: bool = False
 
     def __post_init__(self) -> None:
         self._key = self.key or ec.generate_private_key(ec.SECP256R1())
@@ -26,16 +27,17 @@ class Leaf:
     @cached_property
     def certificate(self) -> x509.Certificate:
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self.name)])
-        now = datetime.datetime.now(datetime.UTC)
+        now = dt.datetime.now(dt.UTC)
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
             .issuer_name(subject)
             .public_key(self._key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=10))
-            .not_valid_after(now + datetime.timedelta(days=self.days))
+            .not_valid_before(now - dt.timedelta(days=10))
+            .not_valid_after(now + dt.timedelta(days=self.days))
             .add_extension(x509.SubjectAlternativeName([x509.DNSName(self.name)]), critical=False)
+            .add_extension(x509.BasicConstraints(self.authority, None), critical=True)
             .sign(self._key, hashes.SHA256())
         )
 

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from fakes.agent_command import AgentCommand
+from fakes.certificates import Leaf
+from fakes.unprivileged import as_nobody, open_directory
+
+
+@pytest.fixture
+def agent(capsys: pytest.CaptureFixture[str]) -> AgentCommand:
+    return AgentCommand(capsys)
+
+
+def test_a_finding_is_explained_from_its_mount_to_its_entries(
+    agent: AgentCommand, tmp_path: Path
+) -> None:
+    (tmp_path / "a.pem").write_bytes(Leaf("a.example").pem)
+    (tmp_path / "link.pem").symlink_to("a.pem")
+    ran = agent("explain", tmp_path / "link.pem")
+    assert ran.status == 0
+    steps = [line.split()[0] for line in ran.out.splitlines()[1:]]
+    assert steps == ["link", "mount", "file", "first", "format", "place", "entry", "so"]
+    assert ran.out.startswith(f"{tmp_path}/link.pem\n  link        leads to {tmp_path}/a.pem\n")
+    assert "  format      pem, read\n" in ran.out
+    assert "  entry 1     certificate CN=a.example\n" in ran.out
+    assert ran.out.endswith("  so          seen: a place\n")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"x", "not opened: nothing that is known has under 44 bytes"),
+        (b"\x7fELF\0" + bytes(100), "opened, and holds nothing"),
+        (b"words " * 20, "opened, and holds nothing"),
+        (b"-----BEGIN NONSENSE-----\nAAAA\n-----END NONSENSE-----\n", "parsed, and holds nothing"),
+    ],
+)
+def test_a_file_that_holds_nothing_says_where_it_fell_out(
+    agent: AgentCommand, tmp_path: Path, content: bytes, reason: str
+) -> None:
+    (tmp_path / "f").write_bytes(content)
+    assert reason in agent("explain", tmp_path / "f").out
+
+
+def test_a_long_bundle_lists_its_first_entries(agent: AgentCommand, tmp_path: Path) -> None:
+    (tmp_path / "f.pem").write_bytes(b"".join(Leaf(f"n{n}").pem for n in range(23)))
+    assert "  and         3 more entries\n" in agent("explain", tmp_path / "f.pem").out
+
+
+def test_directories_say_what_of_them_is_walked(agent: AgentCommand, tmp_path: Path) -> None:
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "f").touch()
+    ran = agent("explain", "--exclude", "cache", tmp_path)
+    assert "  directory   1 files, 0 links, 0 directories to enter, 1 passed over\n" in ran.out
+    assert "  passed over cache: excluded pattern\n" in ran.out
+    assert ran.out.endswith("  so          walked\n")
+
+
+def test_what_is_not_walked_says_why(agent: AgentCommand, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache/a.pem").touch()
+    (tmp_path / "state").mkdir()
+    excluded = agent("explain", "--exclude", "cache", tmp_path / "cache/a.pem")
+    assert f"not seen: {tmp_path}/cache is excluded by pattern" in excluded.out
+    own = agent("explain", "--state-dir", tmp_path / "state", tmp_path / "state")
+    assert "the agent's own state directory" in own.out
+    assert "a FIFO" in agent("explain", tmp_path / "fifo").out
+    assert "pseudo-file-system" in agent("explain", "/proc").out
+    assert "a character device" in agent("explain", "/dev/null").out or (
+        "pseudo file system" in agent("explain", "/dev/null").out
+    )
+
+
+def test_a_directory_on_the_way_that_may_not_be_listed_is_named(agent: AgentCommand) -> None:
+    with open_directory() as path:
+        (path / "closed").mkdir()
+        (path / "closed/a.txt").write_bytes(b"words " * 20)
+        (path / "hidden.txt").write_bytes(b"words " * 20)
+        (path / "hidden.txt").chmod(0)
+        (path / "closed").chmod(0o311)
+        with as_nobody():
+            through = agent("explain", path / "closed/a.txt")
+            itself = agent("explain", path / "closed")
+            hidden = agent("explain", path / "hidden.txt")
+        (path / "closed").chmod(0o755)
+    assert f"not seen: {path}/closed can't be listed (EACCES)" in through.out
+    assert "unlisted EACCES" in itself.out
+    assert "  open        EACCES\n" in hidden.out
+    assert "  gap         unreadable EACCES\n" in hidden.out
+
+
+def test_a_path_that_is_not_there_is_a_mistake(agent: AgentCommand, tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"words " * 20)
+    ran = agent("explain", tmp_path / "absent", tmp_path / "f")
+    assert ran.status == 2
+    assert f"{tmp_path}/absent: no such file or directory\n" in ran.out
+    assert "holds nothing" in ran.out
+    assert agent("explain").status == 2
