@@ -137,9 +137,7 @@ def file_of(*ders: bytes, format_: str = "pem") -> File:
     return file_with([(CERTIFICATE, entry("certificate", der), der) for der in ders], format_)
 
 
-def file_with(
-    items: Sequence[tuple[int, manifest_pb2.Entry, bytes]], format_: str = "pem"
-) -> File:
+def file_with(items: Sequence[tuple[int, manifest_pb2.Entry, bytes]], format_: str = "pem") -> File:
     data = manifest_pb2.Manifest(
         format=format_, entries=[one for _, one, _ in items]
     ).SerializeToString()
@@ -220,10 +218,7 @@ def listing(
     return report_pb2.ReportRequest(
         listing=report_pb2.Listing(
             row_class=inventory_pb2.RowClass.ValueType(row_class),
-            rows=[
-                report_pb2.RowHash(key=key, row_hash=rows[key])
-                for key in sorted(rows)
-            ],
+            rows=[report_pb2.RowHash(key=key, row_hash=rows[key]) for key in sorted(rows)],
             more=more,
             complete=complete,
         )
@@ -301,9 +296,7 @@ class FakeAgent:
     async def send_offer(self, line: Line, manifests: Sequence[bytes]) -> int:
         self.offers += 1
         await line.send(
-            report_pb2.ReportRequest(
-                offer=report_pb2.Offer(offer=self.offers, manifests=manifests)
-            )
+            report_pb2.ReportRequest(offer=report_pb2.Offer(offer=self.offers, manifests=manifests))
         )
         return self.offers
 
@@ -356,7 +349,9 @@ class FakeAgent:
             await self.offer(line, *files)
         changes = [
             place_change(
-                path, None if file is None else place_row(path, file.manifest, **fields), cause=cause
+                path,
+                None if file is None else place_row(path, file.manifest, **fields),
+                cause=cause,
             )
             for path, file in places.items()
         ]

@@ -13,7 +13,7 @@ from keycensus_collector.store.engine import Store
 
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with all tables: migrating takes longer than most tests."""
+    """Return a database with all tables: migrating takes longer than most tests."""
     path = tmp_path_factory.mktemp("empty") / "collector.db"
     with Store.create(f"sqlite:///{path}"):
         pass

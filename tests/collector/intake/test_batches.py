@@ -8,10 +8,10 @@ from fakes.agent_stream import (
     START_MS,
     Desk,
     batch,
+    entry,
     expect,
     file_of,
     file_with,
-    entry,
     gap_change,
     long_file,
     place_change,
@@ -60,9 +60,7 @@ async def test_a_place_is_written_with_its_first_version_its_holding_and_work(de
         (artifact, "certificate", 1, 0, 1) for artifact in sorted((sha256(LEAF), sha256(ROOT)))
     ]
     batch_no = desk.one(select(intake_batch.c.batch_no))
-    assert (("batch", batch_no)) in [
-        (one.kind, one.number) for one in desk.rows(select(work))
-    ]
+    assert (("batch", batch_no)) in [(one.kind, one.number) for one in desk.rows(select(work))]
     await line.leave()
 
 
@@ -280,9 +278,9 @@ async def test_a_payload_cannot_name_another_host(desk: Desk) -> None:
     assert desk.one(mine) == file_of(LEAF).manifest
     # The same key, gone, by the other agent: only its own row goes.
     await other.report(lines[1], {NGINX: None})
-    assert desk.rows(
-        select(place.c.gone_ms).where(place.c.host_no == one.peer.host_no)
-    ) == [(None,)]
+    assert desk.rows(select(place.c.gone_ms).where(place.c.host_no == one.peer.host_no)) == [
+        (None,)
+    ]
     for line in lines:
         await line.leave()
 

@@ -116,10 +116,7 @@ async def test_a_blob_on_its_way_is_asked_for_once_and_everyone_gets_it(desk: De
     agents = [desk.enrol(f"web{number}") for number in range(4)]
     lines = [await desk.connect(agent) for agent in agents]
     acks = await asyncio.gather(
-        *(
-            agent.report(line, {PATH: bundle})
-            for agent, line in zip(agents, lines, strict=True)
-        )
+        *(agent.report(line, {PATH: bundle}) for agent, line in zip(agents, lines, strict=True))
     )
     assert [list(ack.items) for ack in acks] == [[]] * 4
     sent = [key for agent in agents for key in agent.sent]
@@ -241,9 +238,7 @@ async def test_a_manifest_that_is_none_is_refused(desk: Desk) -> None:
     member = manifest_pb2.Manifest(
         format="pem", entries=[entry("certificate", LEAF, member=b"m" * 4097)]
     )
-    many = manifest_pb2.Manifest(
-        format="pem", entries=[entry("sealed-key", b"k")] * 4097
-    )
+    many = manifest_pb2.Manifest(format="pem", entries=[entry("sealed-key", b"k")] * 4097)
     bad = [one.SerializeToString() for one in (mixed, short, member, many)]
     for data in (b"\xff\xff\xff", b"", *bad):
         file = File(sha256(data), {(MANIFEST, sha256(data)): data})

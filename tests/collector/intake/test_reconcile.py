@@ -247,9 +247,7 @@ async def test_usages_that_a_list_lacks_are_removed(desk: Desk) -> None:
 async def test_another_hosts_rows_are_not_in_the_comparison(desk: Desk) -> None:
     one, other = desk.enrol("web1"), desk.enrol("web2")
     lines = [await desk.connect(one), await desk.connect(other)]
-    await asyncio.gather(
-        three_places(desk, one, lines[0]), three_places(desk, other, lines[1])
-    )
+    await asyncio.gather(three_places(desk, one, lines[0]), three_places(desk, other, lines[1]))
     desk.clock.advance(60)
     await lines[0].send(listing(PLACE, {}))
     assert (await expect(lines[0], "difference")).removed == 3

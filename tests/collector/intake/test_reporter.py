@@ -34,16 +34,24 @@ class _Servicer(report_pb2_grpc.AgentsServicer):
         self._who = who
 
     async def Report(  # type: ignore[override]  # noqa: N802 - the protocol's name; a coroutine
-        self, request_iterator: AsyncIterator[report_pb2.ReportRequest], context: Any  # noqa: ANN401
+        self,
+        request_iterator: AsyncIterator[report_pb2.ReportRequest],
+        context: Any,  # noqa: ANN401
     ) -> None:
         await self._desk.reporter.serve(request_iterator, context, self._who.peer)
+
+    async def Renew(self, request: object, context: object) -> Any:  # noqa: ANN401, N802
+        raise NotImplementedError
+
+    async def Leave(self, request: object, context: object) -> Any:  # noqa: ANN401, N802
+        raise NotImplementedError
 
 
 @asynccontextmanager
 async def serving(desk: Desk, who: FakeAgent) -> AsyncIterator[grpc.aio.Channel]:
     """Serve the desk's reporter over real gRPC on a free port, without TLS."""
     server = grpc.aio.server()
-    report_pb2_grpc.add_AgentsServicer_to_server(_Servicer(desk, who), server)  # type: ignore[no-untyped-call]
+    report_pb2_grpc.add_AgentsServicer_to_server(_Servicer(desk, who), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -71,16 +79,15 @@ async def test_a_whole_stream_over_grpc(desk: Desk) -> None:
 async def test_bytes_that_are_no_message_end_that_stream_alone(desk: Desk) -> None:
     who = desk.enrol()
     async with serving(desk, who) as channel:
-        raw = channel.stream_stream("/keycensus.v1.Agents/Report")
+        raw: Any = channel.stream_stream("/keycensus.v1.Agents/Report")
         call = raw()
         await call.write(who.hello().SerializeToString())
         hello_ack = await call.read()
         assert isinstance(hello_ack, bytes)
         await call.write(b"\xff\xff\xff\xff")
         last = await asyncio.wait_for(call.read(), 5)
-        assert last is grpc.aio.EOF or report_pb2.ReportResponse.FromString(
-            last
-        ).refusal.reason == "protocol"
+        assert isinstance(last, bytes)
+        assert report_pb2.ReportResponse.FromString(last).refusal.reason == "protocol"
         line = GrpcLine(report_pb2_grpc.AgentsStub(channel).Report())
         await who.greet(line)
         await who.report(line, {PATH: file_of(b"leaf")})
@@ -136,9 +143,7 @@ async def test_a_ban_reaches_an_open_stream_within_seconds(
     with desk.store.write() as connection:
         _set(connection, banned, state="banned")
         connection.execute(
-            update(session)
-            .where(session.c.agent_no == moved.peer.agent_no)
-            .values(session=99)
+            update(session).where(session.c.agent_no == moved.peer.agent_no).values(session=99)
         )
     assert (await expect(lines[0], "refusal")).reason == "banned"
     assert (await expect(lines[2], "refusal")).reason == "superseded"
@@ -147,9 +152,7 @@ async def test_a_ban_reaches_an_open_stream_within_seconds(
 
 
 def _set(connection: Connection, who: FakeAgent, **values: str) -> None:
-    connection.execute(
-        update(agent).where(agent.c.agent_no == who.peer.agent_no).values(**values)
-    )
+    connection.execute(update(agent).where(agent.c.agent_no == who.peer.agent_no).values(**values))
 
 
 async def test_a_batch_of_an_agent_banned_a_moment_ago_writes_nothing(desk: Desk) -> None:

@@ -174,9 +174,7 @@ async def test_a_renewed_certificate_takes_over_at_its_first_stream(desk: Desk) 
     desk.clock.advance(60)
     agent_.peer = replace(old, serial=desk.issue(old.agent_no, "new"))
     await desk.connect(agent_)
-    states = dict(
-        (row.serial, row.state) for row in desk.rows(select(agent_certificate))
-    )
+    states = {row.serial: row.state for row in desk.rows(select(agent_certificate))}
     assert states == {old.serial: "void", agent_.peer.serial: "current"}
     agent_.peer = old
     line = desk.line(agent_)

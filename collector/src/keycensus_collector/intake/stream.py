@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
+from google.protobuf.message import DecodeError
 from sqlalchemy import Connection, select
 
 from keycensus_collector.authority.peer import Peer, check_peer
@@ -162,6 +163,8 @@ class Stream:
                     await self._inbox.put(decoded)
         except Refusal as refusal:
             self._inbox.stop(refusal)
+        except DecodeError:
+            self._inbox.stop(Refusal("protocol", "a message is no ReportRequest"))
         except Exception as error:  # noqa: BLE001 - a broken connection has many names in gRPC
             self._log.debug("stream.unreadable", error=type(error).__name__)
         finally:
