@@ -69,9 +69,7 @@ class Story:
         say("keycensus certs")
         say("keycensus keys")
         say("keycensus hosts")
-        say(
-            f"ls {self._relative(self.work)}/hosts     # change something; agents sweep each minute"
-        )
+        say(f"ls {self._relative(self.work)}/hosts     # change something: seen in seconds")
         say(f"tail -f {self._relative(self.work)}/logs/*.log")
 
     # --- 1, 2, 3: what there is -----------------------------------------------------------------
