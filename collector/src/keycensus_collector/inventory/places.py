@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    CompoundSelect,
     Connection,
     Row,
     Select,
@@ -75,14 +76,21 @@ def hosts_named(text: str) -> Select[int]:
 
 def artifacts_at(
     entry_conditions: Sequence[ColumnElement[bool]], place_conditions: Sequence[ColumnElement[bool]]
-) -> Select[bytes]:
-    """Return artifacts of entries that one and the same place satisfies all conditions for."""
-    found = entries(*entry_conditions)
-    return (
-        select(found.c.artifact)
-        .join(place, place.c.manifest == found.c.manifest)
-        .where(is_now(), *place_conditions)
+) -> CompoundSelect[bytes]:
+    """Return artifacts of entries that one and the same place satisfies all conditions for.
+
+    It starts at the places, which the conditions mostly select few of.
+    """
+    manifests = select(place.c.manifest).where(is_now(), *place_conditions)
+    whole = select(manifest_entry.c.artifact).where(
+        *entry_conditions, manifest_entry.c.manifest.in_(manifests)
     )
+    in_parts = (
+        select(manifest_entry.c.artifact)
+        .join(manifest_part, manifest_part.c.part == manifest_entry.c.manifest)
+        .where(*entry_conditions, manifest_part.c.manifest.in_(manifests))
+    )
+    return union_all(whole, in_parts)
 
 
 def place_conditions(
