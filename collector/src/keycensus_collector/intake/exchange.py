@@ -138,6 +138,11 @@ class Exchange:
         """Whether blobs have come that are not written yet."""
         return bool(self._group)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the blobs that have come should be written now."""
+        return len(self._group) >= _GROUP_BLOBS or self._group_bytes >= _GROUP_BYTES
+
     def seconds_to_wait(self, now: float) -> float | None:
         """Return after how long `work` has something to do by itself; None: not at all."""
         if not self._waiting:
@@ -149,8 +154,7 @@ class Exchange:
 
         `now` is the event loop's time in seconds; `more_coming` says that a message waits already.
         """
-        full = len(self._group) >= _GROUP_BLOBS or self._group_bytes >= _GROUP_BYTES
-        if self._group and (full or not more_coming or not self._asked):
+        if self._group and (self.is_full or not more_coming or not self._asked):
             await self.flush()
         for key in [key for key, until in self._waiting.items() if until <= now]:
             self.notice(key)

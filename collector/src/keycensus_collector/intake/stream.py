@@ -31,7 +31,7 @@ from keycensus_collector.intake import convert, reconcile
 from keycensus_collector.intake.batches import Committed, commit_batch
 from keycensus_collector.intake.exchange import Exchange
 from keycensus_collector.intake.hosts import counters_columns, touch
-from keycensus_collector.intake.inbox import Inbox, StreamEndedError
+from keycensus_collector.intake.inbox import CAPACITY, Inbox, StreamEndedError
 from keycensus_collector.intake.model import (
     Batch,
     CannotSupply,
@@ -59,6 +59,9 @@ _GROUP_SECONDS = 0.05
 _HEARTBEAT_SECONDS = 10.0
 _STORE_RETRY_SECONDS = 60
 _FAILURE_RETRY_SECONDS = 30
+
+# Messages wait for their turn up to this size together: two full batches.
+_INBOX_BYTES = 1024 * 1024
 
 Send = Callable[[report_pb2.ReportResponse], Awaitable[None]]
 _Decoded = Message | Prepared
@@ -158,9 +161,10 @@ class Stream:
     async def _read(self, requests: AsyncIterator[report_pb2.ReportRequest]) -> None:
         try:
             async for request in requests:
-                decoded = await self._decode(request)
+                size = request.ByteSize()
+                decoded = await self._decode(request, size)
                 if decoded is not None:
-                    await self._inbox.put(decoded)
+                    await self._inbox.put(decoded, 1 + size * CAPACITY // _INBOX_BYTES)
         except Refusal as refusal:
             self._inbox.stop(refusal)
         except DecodeError:
@@ -170,8 +174,7 @@ class Stream:
         finally:
             self._inbox.end()
 
-    async def _decode(self, request: report_pb2.ReportRequest) -> _Decoded | None:
-        size = request.ByteSize()
+    async def _decode(self, request: report_pb2.ReportRequest, size: int) -> _Decoded | None:
         if size > self._limits.message_hard_bytes:
             raise Refusal("protocol", f"a message of {size} bytes is over the limit")
         await self._wait(self._quota.take_message(size, self._now()))
@@ -212,6 +215,8 @@ class Stream:
             message = await self._inbox.take(self._patience())
             if message is not None:
                 await self._handle(identity, message)
+                if self._inbox.has_items and not self._exchange.is_full:
+                    continue
             for wanting in await self._exchange.work(self._now(), more_coming=message is not None):
                 await self._send(
                     convert.want(wanting.offer, wanting.blobs, satisfied=wanting.satisfied)
