@@ -34,6 +34,8 @@ BACK_OFF_SECONDS = (5.0, 900.0)
 STORAGE_RETRY_SECONDS = 60.0
 # A timer sweep is not more often than this many times its own cost.
 SWEEP_COST_FACTOR = 2000.0
+# What an unchanged sweep is taken to cost (CPU seconds) until one was seen.
+FIRST_COST_SECONDS = 2.0
 # Reasons that trying again soon will not mend.
 _NEEDS_A_PERSON = frozenset({"banned", "cloned", "unknown", "upgrade", "other-machine"})
 
@@ -45,6 +47,7 @@ class _Schedule:
     sweep_at: float
     talk_at: float
     failures: int = 0
+    cheapest: float = FIRST_COST_SECONDS
 
 
 @dataclass(slots=True)
@@ -129,12 +132,12 @@ class Daemon:
             cpu_seconds=round(result.cpu_seconds, 2),
         )
         self.service.state.restore_ballast()
-        interval = max(
-            float(self.service.config.sweep.interval_seconds),
-            result.cpu_seconds * SWEEP_COST_FACTOR
-            if self.service.config.sweep.cpu_share < 1
-            else 0.0,
-        )
+        schedule.cheapest = min(schedule.cheapest, result.cpu_seconds)
+        interval = float(self.service.config.sweep.interval_seconds)
+        if share < 1:
+            # By the cheapest sweep so far: the first one reads the whole disk and says nothing of
+            # what the next will cost.
+            interval = max(interval, schedule.cheapest * SWEEP_COST_FACTOR)
         schedule.sweep_at = time.monotonic() + interval * random.uniform(0.9, 1.1)  # noqa: S311
         if result.changes and schedule.failures == 0:
             schedule.talk_at = time.monotonic()
