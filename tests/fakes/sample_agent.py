@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -9,7 +10,6 @@ import sys
 from pathlib import Path
 
 from fakes.collector import Collector
-import contextlib
 
 COMMAND_SECONDS = 90.0
 
