@@ -8,7 +8,8 @@ arrives, so the order in which a chain is seen does not matter.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, case, select
 
@@ -23,65 +24,85 @@ PARENTS = 32
 CHILDREN = 200
 
 _HASH_BYTES = 32
-_EMPTY_NAME = hashlib.sha256(b"\x30\x00").digest()
+_NO_NAME = frozenset({b"", hashlib.sha256(b"\x30\x00").digest()})
+
+Pair = tuple[bytes, bytes]  # child and parent, SHA-256 each
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Candidates:
-    """Pairs to verify around one certificate: (hash, DER) each. `next_subject` queues the rest."""
+    """Pairs to verify for each row of work, and the subjects under which to queue the rest."""
 
-    own: bytes
-    own_der: bytes
-    parents: tuple[tuple[bytes, bytes], ...]
-    children: tuple[tuple[bytes, bytes], ...]
-    next_subject: bytes
+    pairs: dict[int, list[Pair]] = field(default_factory=dict)
+    more: dict[int, bytes] = field(default_factory=dict)
 
 
-def find_candidates(connection: Connection, subject: bytes) -> Candidates | None:
-    """Return whom to ask about a certificate; None if there is none of this hash.
+def find_candidates(connection: Connection, subjects: Mapping[int, bytes]) -> Candidates:
+    """Return whom to ask about certificates, by number of work.
 
-    `subject` is the work's: the certificate's hash, and when children are gone through in steps the
+    A subject is a certificate's hash; behind it, when children are gone through in steps, stands the
     hash of the last one.
     """
-    own, after = subject[:_HASH_BYTES], subject[_HASH_BYTES:]
-    row = connection.execute(
-        select(certificate, blob.c.data)
-        .join(blob, (blob.c.hash == certificate.c.sha256) & (blob.c.kind == CERTIFICATE))
-        .where(certificate.c.sha256 == own)
-    ).one_or_none()
-    if row is None:
-        return None
-    parents: tuple[tuple[bytes, bytes], ...] = ()
-    if not after and row.issuer_der_hash not in {b"", _EMPTY_NAME}:
-        parents = _parents(connection, own, row.issuer_der_hash, row.authority_key_identifier)
-    children: tuple[tuple[bytes, bytes], ...] = ()
-    if row.subject_der_hash not in {b"", _EMPTY_NAME}:
-        children = _children(connection, own, row.subject_der_hash, after)
-    more = own + children[-1][0] if len(children) == CHILDREN else b""
-    return Candidates(own, row.data, parents, children, more)
+    own = {number: subject[:_HASH_BYTES] for number, subject in subjects.items()}
+    rows = {
+        row.sha256: row
+        for row in connection.execute(
+            select(
+                certificate.c.sha256,
+                certificate.c.subject_der_hash,
+                certificate.c.issuer_der_hash,
+                certificate.c.authority_key_identifier,
+            ).where(certificate.c.sha256.in_(set(own.values())))
+        )
+    }
+    with_children = _with_children(connection, {row.subject_der_hash for row in rows.values()})
+    # Leaves of one issuer ask for the same parents.
+    asked: dict[tuple[bytes, bytes], list[bytes]] = {}
+    found = Candidates()
+    for number, sha256 in own.items():
+        row = rows.get(sha256)
+        if row is None:
+            continue
+        pairs = found.pairs[number] = []
+        after = subjects[number][_HASH_BYTES:]
+        if not after and row.issuer_der_hash not in _NO_NAME:
+            key = (row.issuer_der_hash, row.authority_key_identifier)
+            if key not in asked:
+                asked[key] = _parents(connection, *key)
+            pairs += [(sha256, parent) for parent in asked[key] if parent != sha256]
+        if row.subject_der_hash in with_children:
+            children = _children(connection, sha256, row.subject_der_hash, after)
+            pairs += [(child, sha256) for child in children]
+            if len(children) == CHILDREN:
+                found.more[number] = sha256 + children[-1]
+    return found
 
 
-def _parents(
-    connection: Connection, own: bytes, name: bytes, key_identifier: bytes
-) -> tuple[tuple[bytes, bytes], ...]:
+def _with_children(connection: Connection, names: set[bytes]) -> set[bytes]:
+    """Return those names that some certificate calls its issuer."""
+    statement = (
+        select(certificate.c.issuer_der_hash)
+        .where(certificate.c.issuer_der_hash.in_(names - _NO_NAME))
+        .distinct()
+    )
+    return set(connection.execute(statement).scalars())
+
+
+def _parents(connection: Connection, name: bytes, key_identifier: bytes) -> list[bytes]:
     named_first = case((certificate.c.subject_key_identifier == key_identifier, 0), else_=1)
-    rows = connection.execute(
-        select(certificate.c.sha256, blob.c.data)
-        .join(blob, (blob.c.hash == certificate.c.sha256) & (blob.c.kind == CERTIFICATE))
-        .where(certificate.c.subject_der_hash == name, certificate.c.sha256 != own)
+    statement = (
+        select(certificate.c.sha256)
+        .where(certificate.c.subject_der_hash == name)
         .order_by(named_first, certificate.c.is_ca.desc(), certificate.c.sha256)
         .limit(PARENTS)
     )
-    return tuple((row.sha256, row.data) for row in rows)
+    return list(connection.execute(statement).scalars())
 
 
-def _children(
-    connection: Connection, own: bytes, name: bytes, after: bytes
-) -> tuple[tuple[bytes, bytes], ...]:
+def _children(connection: Connection, own: bytes, name: bytes, after: bytes) -> list[bytes]:
     known = select(issuer_edge.c.child).where(issuer_edge.c.parent == own)
-    rows = connection.execute(
-        select(certificate.c.sha256, blob.c.data)
-        .join(blob, (blob.c.hash == certificate.c.sha256) & (blob.c.kind == CERTIFICATE))
+    statement = (
+        select(certificate.c.sha256)
         .where(
             certificate.c.issuer_der_hash == name,
             certificate.c.sha256 != own,
@@ -91,14 +112,24 @@ def _children(
         .order_by(certificate.c.sha256)
         .limit(CHILDREN)
     )
-    return tuple((row.sha256, row.data) for row in rows)
+    return list(connection.execute(statement).scalars())
 
 
-def write_edges(connection: Connection, edges: set[tuple[bytes, bytes]], now_ms: int) -> None:
-    """Insert (child, parent) pairs whose signature was verified."""
-    if edges:
-        rows = [
-            {"child": child, "parent": parent, "verified_ms": now_ms}
-            for child, parent in sorted(edges)
-        ]
+def load_certificates(connection: Connection, hashes: Iterable[bytes]) -> dict[bytes, bytes]:
+    """Return the DER of certificates by hash."""
+    rows = connection.execute(
+        select(blob.c.hash, blob.c.data).where(
+            blob.c.kind == CERTIFICATE, blob.c.hash.in_(set(hashes))
+        )
+    )
+    return {row.hash: row.data for row in rows}
+
+
+def write_edges(connection: Connection, edges: Iterable[Pair], now_ms: int) -> None:
+    """Insert pairs whose signature was verified."""
+    rows = [
+        {"child": child, "parent": parent, "verified_ms": now_ms}
+        for child, parent in sorted(set(edges))
+    ]
+    if rows:
         connection.execute(upsert(connection, issuer_edge).on_conflict_do_nothing(), rows)

@@ -31,6 +31,9 @@ _TYPES: dict[str, type[Facts]] = {
     "revocation-list": RevocationListFacts,
 }
 _NAMES = {type_: name for name, type_ in _TYPES.items()}
+_HINTS: dict[type[Any], dict[str, Any]] = {
+    type_: get_type_hints(type_) for type_ in (*_TYPES.values(), NameFact)
+}
 
 
 class WireError(Exception):
@@ -83,7 +86,7 @@ def facts_from_json(value: Any) -> Facts:  # noqa: ANN401 - JSON is any
 
 
 def _object(type_: type[Any], content: dict[str, Any]) -> Any:  # noqa: ANN401 - any of the facts
-    hints = get_type_hints(type_)
+    hints = _HINTS[type_]
     if set(content) != set(hints):
         raise WireError("facts with other fields")
     return type_(**{name: _field(hints[name], content[name]) for name in hints})

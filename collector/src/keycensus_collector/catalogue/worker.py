@@ -20,7 +20,12 @@ import structlog
 from sqlalchemy import Connection, delete, exists, insert, or_, select
 
 from keycensus_collector.catalogue.facts import CATALOGUE_VERSION
-from keycensus_collector.catalogue.issuers import Candidates, find_candidates, write_edges
+from keycensus_collector.catalogue.issuers import (
+    Pair,
+    find_candidates,
+    load_certificates,
+    write_edges,
+)
 from keycensus_collector.catalogue.parse import CAPS, CERTIFICATE, SPKI
 from keycensus_collector.catalogue.parser import CatalogueParser
 from keycensus_collector.catalogue.rows import ReadBlob, read_blob_of, write_blobs
@@ -31,8 +36,10 @@ from keycensus_collector.store.schema import blob, certificate, public_key, work
 
 # How much of each kind one round takes. Blobs bound its memory (at most 1 MiB each), batches the
 # time for which others wait for the writer (1,000 changes each), issuers the child's time.
-_GROUP = {"blob": 128, "batch": 4, "issuers": 16}
+_GROUP = {"blob": 128, "batch": 4, "issuers": 128}
 _LOOK_AHEAD = 256
+# Pairs of certificates whose bytes are in memory at one time.
+_PAIRS = 64
 # Seconds between looks at an empty queue; answers promise to be folded within two.
 POLL_SECONDS = 0.25
 # Seconds until the next try after the store failed, for instance by a full disk.
@@ -51,7 +58,7 @@ class _Group:
     batches: list[tuple[int, int]] = field(default_factory=list)
     issuers: list[tuple[int, bytes]] = field(default_factory=list)
     read: dict[int, ReadBlob] = field(default_factory=dict)
-    edges: dict[int, set[tuple[bytes, bytes]]] = field(default_factory=dict)
+    edges: dict[int, list[Pair]] = field(default_factory=dict)
     more: dict[int, bytes] = field(default_factory=dict)
 
 
@@ -107,11 +114,8 @@ class Worker:
         if not group.rows:
             return 0
         await asyncio.to_thread(self._parse, group)
-        for number, subject in group.issuers:
-            found = await self._store.run_read(partial(find_candidates, subject=subject))
-            if found is not None:
-                group.edges[number] = await asyncio.to_thread(self._verify, found)
-                group.more[number] = found.next_subject
+        if group.issuers:
+            await self._resolve(group)
         now_ms = self._clock.now_ms()
         return await self._store.run_write(partial(_finish, group=group, now_ms=now_ms))
 
@@ -122,17 +126,31 @@ class Worker:
                 _log.warning("catalogue.blob-killed-parser", sha256=hash_.hex(), why=facts.problem)
             group.read[number] = read_blob_of(hash_, data, facts)
 
-    def _verify(self, found: Candidates) -> set[tuple[bytes, bytes]]:
-        edges = {
-            (found.own, parent)
-            for parent, data in found.parents
-            if self._parser.is_issued_by(found.own_der, data)
-        }
-        return edges | {
-            (child, found.own)
-            for child, data in found.children
-            if self._parser.is_issued_by(data, found.own_der)
-        }
+    async def _resolve(self, group: _Group) -> None:
+        """Find out which certificates issued which of the group, a few blobs in memory at a time."""
+        subjects = dict(group.issuers)
+        found = await self._store.run_read(partial(find_candidates, subjects=subjects))
+        group.more = found.more
+        pairs = [(number, pair) for number, pairs in found.pairs.items() for pair in pairs]
+        for start in range(0, len(pairs), _PAIRS):
+            chunk = pairs[start : start + _PAIRS]
+            hashes = {hash_ for _, pair in chunk for hash_ in pair}
+            ders = await self._store.run_read(partial(load_certificates, hashes=hashes))
+            await asyncio.to_thread(self._verify, chunk, ders, group.edges)
+
+    def _verify(
+        self,
+        chunk: Sequence[tuple[int, Pair]],
+        ders: dict[bytes, bytes],
+        edges: dict[int, list[Pair]],
+    ) -> None:
+        for number, (child, parent) in chunk:
+            if (
+                child in ders
+                and parent in ders
+                and self._parser.is_issued_by(ders[child], ders[parent])
+            ):
+                edges.setdefault(number, []).append((child, parent))
 
 
 def _take(connection: Connection) -> _Group:
@@ -189,7 +207,7 @@ def _finish(connection: Connection, group: _Group, now_ms: int) -> int:
     )
     for number, _ in group.issuers:
         if number in ours:
-            write_edges(connection, group.edges.get(number, set()), now_ms)
+            write_edges(connection, group.edges.get(number, []), now_ms)
             if group.more.get(number):
                 queue(connection, [("issuers", group.more[number], 0)], now_ms)
     batches = [batch_no for number, batch_no in group.batches if number in ours]
