@@ -8,27 +8,29 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from typing import BinaryIO
 
 # cryptography imports it by itself at the first signature that it checks, when no file opens any more.
 import cryptography.hazmat.backends.openssl.backend  # noqa: F401 - for its effect, as said
 
+from keycensus_agent.model import Parsed
 from keycensus_agent.parser import pipe, sandbox
 from keycensus_agent.parser.dispatch import parse
 from keycensus_agent.parser.findings import Hint
+from keycensus_agent.parser.remembered import CostlyResults
 
 
 def main() -> int:
     """Serve requests until the pipe is closed; return the exit status."""
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
+    remembered = CostlyResults()
     sandbox.enter()
     try:
         _write(answers, pipe.encode_ready())
         while request := _next_request(requests):
             sandbox.allow_cpu()
-            parsed = parse(
-                request.data, Hint(request.name), request.passwords, details=request.details
-            )
+            parsed = remembered.get(request, partial(_parse, request))
             _write(answers, pipe.encode_answer(request.number, parsed))
     except MemoryError:
         # Nothing in here can be relied on now; the reader judges by the status.
@@ -36,6 +38,10 @@ def main() -> int:
     except BrokenPipeError:
         os._exit(0)
     return 0
+
+
+def _parse(request: pipe.ParseRequest) -> Parsed:
+    return parse(request.data, Hint(request.name), request.passwords, details=request.details)
 
 
 def _next_request(requests: BinaryIO) -> pipe.ParseRequest | None:

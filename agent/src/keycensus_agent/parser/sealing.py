@@ -25,6 +25,10 @@ _ITERATIONS = 4_000_000
 _SCRYPT_MEMORY = 48 * 1024 * 1024
 
 
+# Block of DES and RC2 in bytes.
+_BLOCK = 8
+
+
 class LimitError(ValueError):
     """Opening this would take more work than a file may; `str()` is the stable reason."""
 
@@ -158,13 +162,28 @@ def _legacy(
             secret = (password or "").encode("utf-8", "surrogatepass")
             derived = _pbkdf1(scheme.pkcs5_digest, secret, salt, iterations, budget)
             key, iv = derived[:8], derived[8:16]
-        else:
-            derive = _Pkcs12Derivation(_bmp_password(password), salt, iterations, budget)
-            key = derive(1, scheme.key_bytes)
-            iv = derive(2, 0 if scheme.cipher == "rc4" else 8)
-        return _decipher(scheme, key, iv, ciphertext), scheme.cipher != "rc4"
+            return _decipher(scheme, key, iv, ciphertext), True
+        derive = _Pkcs12Derivation(_bmp_password(password), salt, iterations, budget)
+        key = derive(1, scheme.key_bytes)
+        if scheme.cipher == "rc4":
+            return _decipher(scheme, key, b"", ciphertext), False
+        last = _last_block(scheme, key, ciphertext)
+        if without_padding(last) is None:
+            # A wrong password in all but 1 of 256 cases: the other derivation is saved.
+            return last, True
+        return _decipher(scheme, key, derive(2, _BLOCK), ciphertext), True
 
     return attempt
+
+
+def _last_block(scheme: _LegacyScheme, key: bytes, ciphertext: bytes) -> bytes:
+    """Return the last block's plain bytes, for which the key and the block before it are enough.
+
+    Of a single block, whose predecessor is the initialisation vector, something well padded.
+    """
+    if len(ciphertext) < 2 * _BLOCK:
+        return b"\x01"
+    return _decipher(scheme, key, ciphertext[-2 * _BLOCK : -_BLOCK], ciphertext[-_BLOCK:])
 
 
 def _decipher(scheme: _LegacyScheme, key: bytes, iv: bytes, ciphertext: bytes) -> bytes:

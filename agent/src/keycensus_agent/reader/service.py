@@ -143,7 +143,8 @@ class ReaderService:
         findings = Findings(self.state, self.outbox, now_ms)
         passwords = read_password_file(scan.password_file) if scan.password_file else PasswordFile()
         try:
-            with ParserClient(passwords=passwords, details=False) as parser:
+            # With details: what a place is for is judged by its certificates, as `scan` does.
+            with ParserClient(passwords=passwords, details=True) as parser:
                 links = LinkPlaces(
                     self.state,
                     findings,
