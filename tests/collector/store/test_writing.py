@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from keycensus_collector.store.writing import WriteThread
+from keycensus_collector.store.writing import URGENT_IN_A_ROW, WriteThread
 
 SECONDS = 10
 
@@ -29,6 +29,26 @@ def test_the_urgent_go_first_and_the_rest_in_order(thread: WriteThread) -> None:
     for future in futures:
         future.result(SECONDS)
     assert done == ["urgent one", "urgent two", "one", "two", "three"]
+
+
+def test_the_urgent_do_not_keep_the_rest_waiting_for_ever(thread: WriteThread) -> None:
+    begun, release = threading.Event(), threading.Event()
+    done: list[str] = []
+
+    def block() -> None:
+        begun.set()
+        release.wait(SECONDS)
+
+    thread.submit(block)
+    assert begun.wait(SECONDS)
+    urgent = 3 * URGENT_IN_A_ROW
+    futures = [thread.submit(lambda: done.append("ordinary")) for _ in range(2)]
+    futures += [thread.submit(lambda: done.append("urgent"), urgent=True) for _ in range(urgent)]
+    release.set()
+    for future in futures:
+        future.result(SECONDS)
+    row = ["urgent"] * URGENT_IN_A_ROW
+    assert done == [*row, "ordinary", *row, "ordinary", *row]
 
 
 def test_an_error_goes_to_who_asked_and_the_thread_goes_on(thread: WriteThread) -> None:

@@ -1,32 +1,32 @@
 """The thread that writes: one after another, the urgent before the rest.
 
 Hosts that join must not stand behind the reports of those that have joined: after an outage of the
-collector all of them report at once.
+collector all of them report at once. Nor may those who ask for what is urgent, again and again, keep
+the rest waiting for ever: after a few of the urgent one that waits has its turn.
 """
 
 from __future__ import annotations
 
-import itertools
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
 _Result = TypeVar("_Result")
 
-_URGENT, _ORDINARY, _LAST = range(3)
+# So many of the urgent go one after another while others wait.
+URGENT_IN_A_ROW = 4
 
 
 class WriteThread:
     """Runs what is given to it in one thread, by urgency and then in order."""
 
     def __init__(self) -> None:
-        self._order = itertools.count()
-        self._queue: queue.PriorityQueue[tuple[int, int, Callable[[], bool]]] = (
-            queue.PriorityQueue()
-        )
-        self._lock = threading.Lock()
+        self._urgent: deque[Callable[[], None]] = deque()
+        self._ordinary: deque[Callable[[], None]] = deque()
+        self._in_a_row = 0
+        self._changed = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="store-write", daemon=True)
         self._thread.start()
@@ -35,7 +35,7 @@ class WriteThread:
         """Queue `work` and return its future; RuntimeError after `close`."""
         future: Future[_Result] = Future()
 
-        def run() -> bool:
+        def run() -> None:
             if future.set_running_or_notify_cancel():
                 try:
                     result = work()
@@ -43,25 +43,31 @@ class WriteThread:
                     future.set_exception(error)
                 else:
                     future.set_result(result)
-            return True
 
-        with self._lock:
+        with self._changed:
             if self._closed:
                 raise RuntimeError("the store is closed")
-            self._put(_URGENT if urgent else _ORDINARY, run)
+            (self._urgent if urgent else self._ordinary).append(run)
+            self._changed.notify()
         return future
 
     def close(self) -> None:
         """Run what is queued, then end the thread; a second time does nothing."""
-        with self._lock:
-            if not self._closed:
-                self._closed = True
-                self._put(_LAST, lambda: False)
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
         self._thread.join()
 
-    def _put(self, priority: int, run: Callable[[], bool]) -> None:
-        self._queue.put((priority, next(self._order), run))
-
     def _run(self) -> None:
-        while self._queue.get()[2]():
-            pass
+        while (run := self._next()) is not None:
+            run()
+
+    def _next(self) -> Callable[[], None] | None:
+        """Wait for what is to run next; None when the thread is to end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._urgent or self._ordinary or self._closed)
+            if self._urgent and (not self._ordinary or self._in_a_row < URGENT_IN_A_ROW):
+                self._in_a_row = self._in_a_row + 1 if self._ordinary else 0
+                return self._urgent.popleft()
+            self._in_a_row = 0
+            return self._ordinary.popleft() if self._ordinary else None
