@@ -25,6 +25,7 @@ from fakes.ports import (
     token,
 )
 from grpc import StatusCode
+from grpc.aio import AioRpcError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -60,14 +61,31 @@ async def test_a_renewed_certificate_ends_the_old_one_when_it_opens_its_first_st
     assert (await hello(running, new)).HasField("hello_ack")
 
 
-async def test_a_second_renewal_survives_the_first_stream_of_the_first(running: Running) -> None:
+async def test_a_second_renewal_survives_the_first_stream_of_the_first(tmp_path: Path) -> None:
+    clock = FixedClock(int(datetime.now(UTC).timestamp() * 1000))
+    async with running_server(tmp_path / "state", clock=clock) as running:
+        old = await join(running)
+        first = await renew(running, old)
+        clock.advance(61)
+        second = await renew(running, old)
+        assert (await hello(running, first)).HasField("hello_ack")
+        assert (await hello(running, second)).HasField("hello_ack")
+        assert (await hello(running, first)).refusal.reason == "unknown"
+
+
+async def test_an_agent_that_asks_for_one_certificate_after_another_is_told_to_wait(
+    running: Running,
+) -> None:
     old = await join(running)
-    first = await renew(running, old)
-    await asyncio.sleep(0.002)
-    second = await renew(running, old)
-    assert (await hello(running, first)).HasField("hello_ack")
-    assert (await hello(running, second)).HasField("hello_ack")
-    assert (await hello(running, first)).refusal.reason == "unknown"
+    results = await asyncio.gather(*(renew(running, old) for _ in range(5)), return_exceptions=True)
+    errors = [result for result in results if isinstance(result, AioRpcError)]
+    assert len(results) - len(errors) == 1
+    for error in errors:
+        assert (error.code(), reason_of(error)) == (CODE.RESOURCE_EXHAUSTED, "busy")
+        assert error.details() == "this agent was renewed a moment ago"
+    (new,) = [result for result in results if isinstance(result, Identity)]
+    assert (await hello(running, new)).HasField("hello_ack")
+    assert (await hello(running, await renew(running, new))).HasField("hello_ack")
 
 
 async def test_the_banned_are_told_so_until_they_are_let_in_again(running: Running) -> None:

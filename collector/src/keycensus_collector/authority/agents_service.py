@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from keycensus_collector.authority.convert import certificate_chain, trust_bundle
 from keycensus_collector.authority.csr import requested_key
-from keycensus_collector.authority.issuing import Issuing, leave
+from keycensus_collector.authority.issuing import Issuing, check_renewal, leave
 from keycensus_collector.authority.peer import (
     Peer,
     check_peer,
@@ -127,6 +127,8 @@ class AgentsServicer(report_pb2_grpc.AgentsServicer):
                 collector_time_unix_ms=now_ms,
             )
 
+        # Asked here already, so that one who repeats itself takes none of the writer's time.
+        await self._store.run_read(lambda connection: check_renewal(connection, peer, now_ms))
         response = await self._store.run_write(work, urgent=True)
         _log.info("agent.renewed", agent_id=peer.agent_id)
         return response

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from keycensus_collector.access import audit
 from keycensus_collector.authority import tokens
@@ -43,6 +43,9 @@ RECOVERY_DAYS = 180
 _NAME_CHARACTERS = 255
 _TEXT_CHARACTERS = 200
 _LABELS_MOST = 64
+# An agent renews at half of its certificate's life; one that asks again at once is broken or hostile,
+# and each certificate is a signature and a transaction.
+_RENEWAL_PAUSE_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +128,11 @@ class Issuing:
         return Issued(host_id, agent_id, certificate)
 
     def renew(self, connection: Connection, peer: Peer, key: RequestedKey, now_ms: int) -> Issued:
-        """Give an agent a further certificate; the one it has stays good until this is used."""
+        """Give an agent a further certificate; the one it has stays good until this is used.
+
+        Raises Refusal "busy" if it was given one a moment ago that it has not used yet.
+        """
+        check_renewal(connection, peer, now_ms)
         host_id = connection.execute(
             select(host.c.host_id).where(host.c.host_no == peer.host_no)
         ).scalar_one()
@@ -139,7 +146,8 @@ class Issuing:
     ) -> Issued:
         """Give an agent a certificate for one that has expired, whose key it has proved to hold.
 
-        Raises Refusal "banned", "unknown", or "too-late" beyond 180 days after its end.
+        Raises Refusal "banned", "unknown", "busy" as `renew`, or "too-late" beyond 180 days after
+        its end.
         """
         peer = find_peer(connection, read_certificate(expired, self.deployment))
         if now_ms - to_ms(expired.not_valid_after_utc) > RECOVERY_DAYS * 86_400_000:
@@ -186,6 +194,22 @@ class Issuing:
             )
         )
         return der
+
+
+def check_renewal(connection: Connection, peer: Peer, now_ms: int) -> None:
+    """Refuse ("busy") an agent whose newest unused certificate was issued within the last minute."""
+    issued_ms = connection.execute(
+        select(func.max(agent_certificate.c.issued_ms)).where(
+            agent_certificate.c.agent_no == peer.agent_no, agent_certificate.c.state == "new"
+        )
+    ).scalar_one()
+    # Either way, since the clock may have been set back.
+    if issued_ms is not None and abs(now_ms - issued_ms) < _RENEWAL_PAUSE_SECONDS * 1000:
+        raise Refusal(
+            "busy",
+            "this agent was renewed a moment ago",
+            retry_after_seconds=_RENEWAL_PAUSE_SECONDS,
+        )
 
 
 def leave(connection: Connection, peer: Peer, reason: str, now_ms: int) -> None:
