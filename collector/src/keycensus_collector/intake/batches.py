@@ -99,6 +99,8 @@ def commit_batch(
     `unfit` says why manifests that were offered in this stream can't be complete; empty if they
     may be named all the same.
     """
+    if prepared.sequence < 1:
+        raise Refusal("protocol", "the sequences of batches begin at 1")
     state = check_stream(connection, stream)
     if prepared.sequence <= state["last_sequence"]:
         return _repeat(connection, stream, prepared.sequence)

@@ -49,6 +49,8 @@ class _OpenOffer:
     number: int
     roots: set[bytes]
     outstanding: set[BlobKey] = field(default_factory=set)
+    # Rows that one look-up may give; more when all that it gave was unfit.
+    room: int = _WANTED_AT_ONCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +196,7 @@ class Exchange:
 
     async def _step(self, offer: _OpenOffer, now: float) -> Wanting:
         """Look up what an offer still lacks, and say what of it to ask for now."""
-        limit = _WANTED_AT_ONCE + len(self._unfit_blobs)
+        limit = offer.room + len(self._unfit_blobs)
         roots = self._intake.cache.not_known_complete(offer.roots)
         missing = await self._intake.store.run_read(
             lambda connection: find_missing(connection, roots, limit)
@@ -207,6 +209,8 @@ class Exchange:
         ][:_WANTED_AT_ONCE]
         if not open_keys:
             # Nothing to wait for; if the look-up was cut short there is more behind what was unfit.
+            if missing.truncated:
+                offer.room *= 4
             return Wanting(offer.number, [], satisfied=not (missing.truncated and offer.roots))
         offer.outstanding = set(open_keys)
         reach("after_offer_before_want")

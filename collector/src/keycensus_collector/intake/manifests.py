@@ -56,6 +56,7 @@ _MISSING = Keyed(
     select(manifest_entry.c.manifest, _BLOB_KIND.label("kind"), manifest_entry.c.artifact)
     .select_from(_WITH_BLOBS)
     .where(_LACKS_BLOB)
+    .distinct()
     .limit(bindparam("room"))
 )
 _INCOMPLETE = Keyed(

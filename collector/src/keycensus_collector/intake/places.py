@@ -32,6 +32,7 @@ _STATES = Keyed(
         place.c.role,
         place.c.use,
         place.c.gone_ms,
+        place.c.changed_ms,
     ).where(place.c.host_no == bindparam("host"), place.c.path_hash.in_(KEYS))
 )
 
@@ -69,6 +70,7 @@ class _State(NamedTuple):
     number: int
     row_hash: bytes  # empty if the place is gone
     share: Share
+    changed_ms: int
 
 
 @dataclass(slots=True)
@@ -116,8 +118,8 @@ def write_places(
 
 def _states(connection: Connection, host_no: int, keys: set[bytes]) -> dict[bytes, _State]:
     return {
-        key: _State(number, row_hash if gone is None else b"", (manifest, role, use))
-        for key, number, row_hash, manifest, role, use, gone in _STATES.rows(
+        key: _State(number, row_hash if gone is None else b"", (manifest, role, use), changed)
+        for key, number, row_hash, manifest, role, use, gone, changed in _STATES.rows(
             connection, keys, host=host_no
         )
     }
@@ -161,7 +163,9 @@ def _plan_states(plan: _Plan, known: _State | None, group: Sequence[PlaceChange]
             applied.append(change)
     if not applied:
         return
-    _plan_versions(plan, _plan_place(plan, known, applied), applied)
+    # A clock that was set back must not make this begin before the state that it follows.
+    at_ms = plan.at_ms if known is None else max(plan.at_ms, known.changed_ms)
+    _plan_versions(plan, _plan_place(plan, known, applied, at_ms), applied, at_ms)
     last = applied[-1]
     after = (last.manifest, last.role, last.use) if last.row else None
     if before != after:
@@ -171,8 +175,9 @@ def _plan_states(plan: _Plan, known: _State | None, group: Sequence[PlaceChange]
             plan.moves.added.append(after)
 
 
-def _plan_place(plan: _Plan, known: _State | None, applied: Sequence[PlaceChange]) -> int:
-    at_ms = plan.at_ms
+def _plan_place(
+    plan: _Plan, known: _State | None, applied: Sequence[PlaceChange], at_ms: int
+) -> int:
     gone_ms = None if applied[-1].row else at_ms
     columns = next((change.columns for change in reversed(applied) if change.row), ())
     if known is None:
@@ -188,10 +193,10 @@ def _plan_place(plan: _Plan, known: _State | None, applied: Sequence[PlaceChange
     return known.number
 
 
-def _plan_versions(plan: _Plan, number: int, applied: Sequence[PlaceChange]) -> None:
+def _plan_versions(plan: _Plan, number: int, applied: Sequence[PlaceChange], at_ms: int) -> None:
     """Plan a version for each state; those between have an empty interval but are kept."""
     last = applied[-1]
     for change in applied:
-        to_ms = None if change is last else plan.at_ms
+        to_ms = None if change is last else at_ms
         row = (change.manifest, change.row, change.cause, change.observed_ms, change.skipped)
-        plan.versions.append((number, plan.at_ms, to_ms, *row, plan.batch_no))
+        plan.versions.append((number, at_ms, to_ms, *row, plan.batch_no))

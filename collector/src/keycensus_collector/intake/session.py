@@ -16,7 +16,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, delete, exists, insert, select, update
+from sqlalchemy import Connection, RowMapping, delete, exists, func, insert, select, update
 
 from keycensus_collector.authority.peer import Peer, check_peer, settle_certificate
 from keycensus_collector.errors import Refusal
@@ -140,7 +140,13 @@ def _progress(
     """Return how far the instance is: `same` is its session so far, None if it is new."""
     if same is None:
         return {
-            "last_sequence": 0,
+            # Not 0 for one that was here before and comes back, restored from an older copy.
+            "last_sequence": connection.execute(
+                select(func.coalesce(func.max(intake_batch.c.sequence), 0)).where(
+                    intake_batch.c.agent_no == peer.agent_no,
+                    intake_batch.c.instance == hello.instance,
+                )
+            ).scalar_one(),
             "complete": hello.complete,
             "list_wanted": _has_rows(connection, peer.host_no),
         }

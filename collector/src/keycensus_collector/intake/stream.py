@@ -19,6 +19,7 @@ import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import structlog
 from google.protobuf.message import DecodeError
@@ -58,6 +59,8 @@ _GROUP_SECONDS = 0.05
 # Heartbeats are written at most this often; they come every quarter of an hour.
 _HEARTBEAT_SECONDS = 10.0
 _STORE_RETRY_SECONDS = 60
+# How long a stream that is to end may take to say so.
+_STOP_SECONDS = 2.0
 _FAILURE_RETRY_SECONDS = 30
 
 # Messages wait for their turn up to this size together: two full batches.
@@ -95,11 +98,20 @@ class Stream:
         self._says: list[report_pb2.ReportResponse] = []
         self._heard_at = -math.inf
         self._tally = _Tally()
+        self._serving: asyncio.Task[Any] | None = None
+        self._cutting: asyncio.TimerHandle | None = None
         self._log = _log.bind(agent_id=peer.agent_id)
 
     def stop(self, refusal: Refusal) -> None:
-        """End the stream with a refusal, as soon as what it is doing is done."""
+        """End the stream with a refusal, as soon as what it is doing is done.
+
+        An agent that takes nothing would hold it in the middle of a message for ever: after
+        `_STOP_SECONDS` it is cut off.
+        """
         self._inbox.stop(refusal)
+        if self._serving is not None and self._cutting is None:
+            loop = asyncio.get_running_loop()
+            self._cutting = loop.call_later(_STOP_SECONDS, self._serving.cancel)
 
     def say(self, response: report_pb2.ReportResponse) -> None:
         """Send a message that the agent did not ask for."""
@@ -112,6 +124,7 @@ class Stream:
         opened: Callable[[Stream], None],
     ) -> None:
         """Serve the stream until it ends; `opened` is told once its session is open."""
+        self._serving = asyncio.current_task()
         reading = asyncio.create_task(self._read(requests))
         try:
             await self._serve(opened)
@@ -128,6 +141,9 @@ class Stream:
             text = "the collector has a fault of its own; its log says more"
             await self._refuse(Refusal("busy", text, retry_after_seconds=_FAILURE_RETRY_SECONDS))
         finally:
+            if self._cutting is not None:
+                self._cutting.cancel()
+            self._serving = None
             self._exchange.close()
             reading.cancel()
             self._log.info(
