@@ -47,10 +47,42 @@ def test_self_signed_is_judged_by_the_signature(parser: CatalogueParser) -> None
 
 def test_an_issuer_is_one_whose_key_signed(parser: CatalogueParser) -> None:
     impostor = issue("Root", is_ca=True)
-    assert parser.is_issued_by(LEAF.der, ROOT.der) is True
-    assert parser.is_issued_by(LEAF.der, impostor.der) is False
-    assert parser.is_issued_by(LEAF.der, LEAF.der) is None
-    assert parser.is_issued_by(b"nonsense", ROOT.der) is None
+    certificates = [LEAF.der, ROOT.der, impostor.der, b"nonsense"]
+    pairs = [(0, 1), (0, 2), (0, 0), (3, 1)]
+    assert parser.are_issued(certificates, pairs) == [True, False, None, None]
+    assert parser.are_issued([], []) == []
+
+
+def test_a_certificate_that_kills_the_child_costs_only_its_own_verdicts(tmp_path: Path) -> None:
+    program = tmp_path / "child.py"
+    program.write_text(
+        "import os, socket\n"
+        "from keycensus_collector.catalogue import child\n"
+        "real = child.are_issued\n"
+        "child.are_issued = lambda c, p: os.abort() if b'deadly' in c else real(c, p)\n"
+        "child.serve(socket.socket(fileno=0))\n"
+    )
+    with CatalogueParser((sys.executable, str(program))) as parser:
+        certificates = [LEAF.der, ROOT.der, b"deadly"]
+        assert parser.are_issued(certificates, [(0, 1), (2, 1)]) == [True, None]
+
+
+@pytest.mark.parametrize("tag", [0x0C, 0x13, 0x14, 0x16, 0x1C, 0x1E])
+def test_names_in_every_string_type_are_read_in_the_child(
+    parser: CatalogueParser, tag: int
+) -> None:
+    encoding = {0x1C: "utf-32-be", 0x1E: "utf-16-be"}.get(tag, "ascii")
+    der_ = LEAF.der.replace(b"\x0c\x0cleaf.example", _padded(tag, encoding))
+    facts = parser.parse(CERTIFICATE, der_)
+    assert isinstance(facts, CertificateFacts)
+    assert facts.common_name in {"leaf.example", "lea", "leaf.e"}
+    assert parser.lost == 0
+
+
+def _padded(tag: int, encoding: str) -> bytes:
+    """Return a string of this type that takes as many bytes as "leaf.example" does in ASCII."""
+    width = {"utf-32-be": 4, "utf-16-be": 2}.get(encoding, 1)
+    return bytes((tag, 12)) + "leaf.example"[: 12 // width].encode(encoding)
 
 
 def test_a_killed_child_is_replaced_and_the_blob_read_again(parser: CatalogueParser) -> None:
@@ -68,7 +100,7 @@ def test_a_blob_that_kills_the_child_twice_is_kept_with_that_reason(tmp_path: Pa
     program.write_text("import os, signal; os.read(0, 1); os.kill(os.getpid(), signal.SIGSEGV)")
     with CatalogueParser((sys.executable, str(program))) as parser:
         assert parser.parse(CERTIFICATE, LEAF.der) == CertificateFacts(problem="crash")
-        assert parser.is_issued_by(LEAF.der, ROOT.der) is None
+        assert parser.are_issued([LEAF.der, ROOT.der], [(0, 1)]) == [None]
         assert parser.lost == 4
 
 

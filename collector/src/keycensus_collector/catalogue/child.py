@@ -17,7 +17,7 @@ import cryptography.hazmat.backends.openssl.backend  # noqa: F401 - see above
 
 from keycensus_collector.catalogue.facts import CertificateFacts, Facts
 from keycensus_collector.catalogue.parse import CAPS, parse
-from keycensus_collector.catalogue.signature import is_issued_by
+from keycensus_collector.catalogue.signature import are_issued, is_issued_by
 from keycensus_collector.catalogue.wire import encode_frame, facts_to_json, read_frame
 
 # Seconds of processor time for one request; the dearest honest one takes milliseconds.
@@ -45,9 +45,9 @@ def allow_processor_time() -> None:
 
 
 def answer(request: dict[str, Any], parts: list[bytes]) -> dict[str, Any]:
-    """Return the answer to one request: "parse" with a kind and a blob, or "verify" with two."""
+    """Return the answer to one request: "parse" with a kind and a blob, or "verify" with several."""
     if request["do"] == "verify":
-        return {"issued": is_issued_by(parts[0], parts[1])}
+        return {"issued": are_issued(parts, request["pairs"])}
     return {"facts": facts_to_json(read_blob(request["kind"], parts[0]))}
 
 

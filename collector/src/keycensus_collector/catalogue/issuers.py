@@ -1,7 +1,8 @@
 """Who issued what, by verified signature: candidates by name from the database, verdicts by the child.
 
 The library's verification asks for equal names, so the hash of the issuer's name is the selective
-side; key identifiers only say whom to ask first. Both directions are looked up when a certificate
+side. Where both sides name a key and the names differ, they are no pair (RFC 5280, section 4.2.1.1); one
+that signed itself needs no other issuer. Both directions are looked up when a certificate
 arrives, so the order in which a chain is seen does not matter.
 """
 
@@ -10,8 +11,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from sqlalchemy import Connection, case, select
+from sqlalchemy import Connection, select
 
 from keycensus_collector.catalogue.parse import CERTIFICATE
 from keycensus_collector.store.engine import upsert
@@ -51,7 +53,9 @@ def find_candidates(connection: Connection, subjects: Mapping[int, bytes]) -> Ca
                 certificate.c.sha256,
                 certificate.c.subject_der_hash,
                 certificate.c.issuer_der_hash,
+                certificate.c.subject_key_identifier,
                 certificate.c.authority_key_identifier,
+                certificate.c.self_signed,
             ).where(certificate.c.sha256.in_(set(own.values())))
         )
     }
@@ -65,13 +69,13 @@ def find_candidates(connection: Connection, subjects: Mapping[int, bytes]) -> Ca
             continue
         pairs = found.pairs[number] = []
         after = subjects[number][_HASH_BYTES:]
-        if not after and row.issuer_der_hash not in _NO_NAME:
+        if not (after or row.self_signed or row.issuer_der_hash in _NO_NAME):
             key = (row.issuer_der_hash, row.authority_key_identifier)
             if key not in asked:
                 asked[key] = _parents(connection, *key)
             pairs += [(sha256, parent) for parent in asked[key] if parent != sha256]
         if row.subject_der_hash in with_children:
-            children = _children(connection, sha256, row.subject_der_hash, after)
+            children = _children(connection, row, after)
             pairs += [(child, sha256) for child in children]
             if len(children) == CHILDREN:
                 found.more[number] = sha256 + children[-1]
@@ -89,29 +93,39 @@ def _with_children(connection: Connection, names: set[bytes]) -> set[bytes]:
 
 
 def _parents(connection: Connection, name: bytes, key_identifier: bytes) -> list[bytes]:
-    named_first = case((certificate.c.subject_key_identifier == key_identifier, 0), else_=1)
     statement = (
         select(certificate.c.sha256)
         .where(certificate.c.subject_der_hash == name)
-        .order_by(named_first, certificate.c.is_ca.desc(), certificate.c.sha256)
+        .order_by(certificate.c.is_ca.desc(), certificate.c.sha256)
         .limit(PARENTS)
     )
+    if key_identifier:
+        own = certificate.c.subject_key_identifier
+        statement = statement.where(own.in_((key_identifier, b"")))
     return list(connection.execute(statement).scalars())
 
 
-def _children(connection: Connection, own: bytes, name: bytes, after: bytes) -> list[bytes]:
-    known = select(issuer_edge.c.child).where(issuer_edge.c.parent == own)
+def _children(
+    connection: Connection,
+    own: Any,  # noqa: ANN401 - a row of the statement above
+    after: bytes,
+) -> list[bytes]:
+    known = select(issuer_edge.c.child).where(issuer_edge.c.parent == own.sha256)
     statement = (
         select(certificate.c.sha256)
         .where(
-            certificate.c.issuer_der_hash == name,
-            certificate.c.sha256 != own,
+            certificate.c.issuer_der_hash == own.subject_der_hash,
+            certificate.c.sha256 != own.sha256,
+            certificate.c.self_signed.is_(False),
             certificate.c.sha256 > after,
             certificate.c.sha256.not_in(known),
         )
         .order_by(certificate.c.sha256)
         .limit(CHILDREN)
     )
+    if own.subject_key_identifier:
+        named = certificate.c.authority_key_identifier
+        statement = statement.where(named.in_((own.subject_key_identifier, b"")))
     return list(connection.execute(statement).scalars())
 
 

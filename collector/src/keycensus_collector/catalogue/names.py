@@ -6,6 +6,7 @@ others, so no value can pass for two. Pure; runs on hostile bytes.
 
 from __future__ import annotations
 
+import codecs
 import ipaddress
 from dataclasses import dataclass
 
@@ -53,6 +54,9 @@ _STRINGS = {
     0x1C: "utf-32-be",
     0x1E: "utf-16-be",
 }
+# Found now: the child that uses them can't open the files that they are in later.
+for _encoding in _STRINGS.values():
+    codecs.lookup(_encoding)
 _RFC4514_SPECIAL = frozenset(',+"<>;')
 
 # GeneralName, RFC 5280 section 4.2.1.6: context tags.

@@ -65,13 +65,26 @@ class CatalogueParser:
         except (WireError, KeyError):
             return unread(kind, "crash")
 
-    def is_issued_by(self, child: bytes, parent: bytes) -> bool | None:
-        """Return whether `parent` signed `child`, both DER; None if that can't be told."""
+    def are_issued(
+        self, certificates: Sequence[bytes], pairs: Sequence[tuple[int, int]]
+    ) -> list[bool | None]:
+        """Return whether a certificate signed another, for each (child, parent) as places in the list.
+
+        None if that can't be told. If all together kill the child, each pair is asked by itself.
+        """
         try:
-            issued = self._ask({"do": "verify"}, child, parent).get("issued")
+            issued = self._ask({"do": "verify", "pairs": pairs}, *certificates).get("issued")
         except _ChildLostError:
-            return None
-        return issued if isinstance(issued, bool) else None
+            issued = None
+        if isinstance(issued, list) and len(issued) == len(pairs):
+            return [verdict if isinstance(verdict, bool) else None for verdict in issued]
+        if len(pairs) <= 1:
+            return [None] * len(pairs)
+        alone = [
+            self.are_issued([certificates[child], certificates[parent]], [(0, 1)])
+            for child, parent in pairs
+        ]
+        return [verdict for verdicts in alone for verdict in verdicts]
 
     def close(self) -> None:
         """End the child."""

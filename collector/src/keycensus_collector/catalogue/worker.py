@@ -144,13 +144,16 @@ class Worker:
         ders: dict[bytes, bytes],
         edges: dict[int, list[Pair]],
     ) -> None:
-        for number, (child, parent) in chunk:
-            if (
-                child in ders
-                and parent in ders
-                and self._parser.is_issued_by(ders[child], ders[parent])
-            ):
-                edges.setdefault(number, []).append((child, parent))
+        hashes = list(ders)
+        places = {hash_: place for place, hash_ in enumerate(hashes)}
+        known = [item for item in chunk if item[1][0] in ders and item[1][1] in ders]
+        verdicts = self._parser.are_issued(
+            [ders[hash_] for hash_ in hashes],
+            [(places[child], places[parent]) for _, (child, parent) in known],
+        )
+        for (number, pair), issued in zip(known, verdicts, strict=True):
+            if issued:
+                edges.setdefault(number, []).append(pair)
 
 
 def _take(connection: Connection) -> _Group:
