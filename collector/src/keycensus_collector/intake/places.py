@@ -140,16 +140,16 @@ def _by_key(changes: Sequence[PlaceChange]) -> Iterator[Sequence[PlaceChange]]:
 def _plan_new(plan: _Plan, changes: Sequence[PlaceChange]) -> None:
     """Plan places that nothing is known of, each in one state: the batches of a first sweep."""
     at_ms, host_no, batch_no = plan.at_ms, plan.host_no, plan.batch_no
-    new = [change for change in changes if change.row]
-    numbered = list(enumerate(new, plan.next_number))
-    plan.inserted = [
-        (number, host_no, *change.columns, at_ms, at_ms, None) for number, change in numbered
-    ]
-    plan.versions = [
-        (number, at_ms, None, manifest, row, cause, observed_ms, skipped, batch_no)
-        for number, (_, _, row, _, manifest, _, _, _, cause, observed_ms, skipped) in numbered
-    ]
-    plan.moves.added = [(change.manifest, change.role, change.use) for change in new]
+    number = plan.next_number
+    for _, _, row, _, manifest, role, use, columns, cause, observed_ms, skipped in changes:
+        if not row:
+            continue
+        plan.inserted.append((number, host_no, *columns, at_ms, at_ms, None))
+        plan.versions.append(
+            (number, at_ms, None, manifest, row, cause, observed_ms, skipped, batch_no)
+        )
+        plan.moves.added.append((manifest, role, use))
+        number += 1
 
 
 def _plan_states(plan: _Plan, known: _State | None, group: Sequence[PlaceChange]) -> None:
