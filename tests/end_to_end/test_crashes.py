@@ -145,6 +145,7 @@ def test_a_commit_whose_ack_was_lost_is_not_applied_twice(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_hundred_kills_under_changing_files_leave_the_inventory_exact(
     collector: Collector, agent: SampleAgent
 ) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 from fakes.certificates import Leaf
 
 from keycensus_agent.config import Config, ScanSettings, StateSettings
+from keycensus_agent.errors import ConfigurationError
 from keycensus_agent.model import Cause, Place, RowClass
 from keycensus_agent.reader.convert import place_of
 from keycensus_agent.reader.report.convert import Change
@@ -372,3 +375,160 @@ def test_what_could_be_read_once_keeps_its_content_when_it_can_not_be_read(
     place = machine.places()["/srv/site.pem"]
     assert (place.status, place.reason) == ("unreadable", "EACCES")
     assert place.manifest == manifest
+
+
+def reconfigure(machine: Machine, **scan: object) -> None:
+    """Change what is scanned, as a new configuration would."""
+    settings = dataclasses.replace(machine.config.scan, **scan)  # type: ignore[arg-type]
+    machine.config = dataclasses.replace(machine.config, scan=settings)
+    machine.service.config = machine.config
+
+
+def test_an_exclude_of_files_is_a_gap_and_nothing_is_gone(machine: Machine) -> None:
+    machine.write("etc/a.pem", Leaf("a.example").pem)
+    (machine.root / "etc/l.crt").symlink_to("a.pem")
+    machine.settle()
+    reconfigure(machine, exclude=(b"*.pem",))
+    result = machine.sweep()
+    assert [gap.prefix for gap in result.coverage.gaps] == [b"/etc/a.pem"]
+    assert machine.take_changes() == []
+    assert set(machine.places()) == {"/etc/a.pem", "/etc/l.crt"}
+
+
+def test_a_root_that_is_asked_for_no_more_is_a_gap(machine: Machine) -> None:
+    machine.write("etc/a.pem", Leaf("a.example").pem)
+    machine.write("srv/b.pem", Leaf("b.example").pem)
+    reconfigure(machine, roots=(b"/etc", b"/srv"))
+    machine.settle()
+    reconfigure(machine, roots=(b"/etc",))
+    for _ in range(2):
+        result = machine.sweep()
+        assert [(gap.prefix, gap.reason) for gap in result.coverage.gaps] == [(b"/srv", "excluded")]
+        assert machine.take_changes() == []
+
+
+def test_a_root_that_is_a_file_stays_that_file(machine: Machine) -> None:
+    machine.write("etc/a.pem", Leaf("a.example").pem)
+    machine.write("etc/b.pem", Leaf("b.example").pem)
+    reconfigure(machine, roots=(b"/etc/a.pem",))
+    machine.sweep()
+    assert set(machine.places()) == {"/etc/a.pem"}
+
+
+def test_a_file_system_unmounted_in_mid_sweep_takes_nothing_with_it(
+    machine: Machine, mounted: Path
+) -> None:
+    machine.write("data/sub/a.pem", Leaf("a.example").pem)
+    machine.write("data/b.pem", Leaf("b.example").pem)
+    machine.settle()
+    asked: list[int] = []
+
+    def unmount_at_first() -> bool:
+        if not asked:
+            subprocess.run(["umount", str(mounted)], check=True)
+        asked.append(1)
+        return False
+
+    result = machine.sweep(should_stop=unmount_at_first)
+    assert [gap.reason for gap in result.coverage.gaps] == ["unmounted"]
+    assert machine.take_changes() == []
+    assert len(machine.places()) == 2
+
+
+def test_what_went_while_a_file_system_was_away_is_gone_when_it_is_back(
+    machine: Machine, tmp_path: Path
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    (tmp_path / "volume/sub").mkdir(parents=True)
+    (tmp_path / "volume/sub/a.pem").write_bytes(Leaf("a.example").pem)
+    point = machine.root / "data"
+    point.mkdir()
+    mount = ["mount", "--bind", str(tmp_path / "volume"), str(point)]
+    subprocess.run(mount, check=True)
+    try:
+        machine.settle()
+        assert set(machine.places()) == {"/data/sub/a.pem"}
+        subprocess.run(["umount", str(point)], check=True)
+        machine.sweep()
+        machine.take_changes()
+        shutil.rmtree(tmp_path / "volume/sub")
+        subprocess.run(mount, check=True)
+        machine.sweep()
+        assert machine.places() == {}
+    finally:
+        subprocess.run(["umount", str(point)], check=False, capture_output=True)
+
+
+def test_links_stay_when_device_numbers_change(machine: Machine) -> None:
+    machine.write("srv/a.pem", Leaf("a.example").pem)
+    (machine.root / "etc/l.pem").symlink_to("../srv/a.pem")
+    machine.settle()
+    machine.state.connection.execute("UPDATE place SET device = device + 1")
+    machine.sweep()
+    assert machine.take_changes() == []
+    assert "/etc/l.pem" in machine.places()
+
+
+def test_a_file_replaced_by_a_link_to_nothing_is_gone(machine: Machine) -> None:
+    file = machine.write("srv/a.pem", Leaf("a.example").pem)
+    machine.settle()
+    file.unlink()
+    file.symlink_to("/nowhere")
+    machine.sweep()
+    assert machine.places() == {}
+
+
+def test_a_link_turned_to_where_the_agent_may_not_look_stays(machine: Machine) -> None:
+    machine.write("srv/a.pem", Leaf("a.example").pem)
+    machine.write("secret/b.pem", Leaf("b.example").pem)
+    link = machine.root / "etc/l.pem"
+    link.symlink_to("../srv/a.pem")
+    reconfigure(machine, exclude=(b"/secret",))
+    machine.settle()
+    link.unlink()
+    link.symlink_to("../secret/b.pem")
+    machine.sweep()
+    assert "/etc/l.pem" in machine.places()
+
+
+def test_a_time_that_no_clock_shows_does_not_stop_the_sweep(machine: Machine) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
+        file = Path(memory) / "a.pem"
+        file.write_bytes(Leaf("a.example").pem)
+        os.utime(file, ns=(10**22, 10**22))
+        reconfigure(machine, root=os.fsencode(memory))
+        assert machine.sweep().complete
+        assert set(machine.places()) == {"/a.pem"}
+
+
+def test_a_lease_hides_a_file_only_while_it_lasts(machine: Machine) -> None:
+    file = machine.write("srv/a.pem", Leaf("a.example").pem)
+    machine.settle()
+    file.write_bytes(Leaf("b.example").pem)
+    holder = (
+        "import fcntl, os, signal, sys, time\n"
+        "signal.signal(signal.SIGIO, signal.SIG_IGN)\n"
+        "fcntl.fcntl(os.open(sys.argv[1], os.O_RDWR), fcntl.F_SETLEASE, fcntl.F_WRLCK)\n"
+        "print('held', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", holder, str(file)], stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        machine.sweep()
+        assert set(machine.places()) == {"/srv/a.pem"}
+        process.kill()
+    machine.take_changes()
+    machine.sweep()
+    assert [change.cause for change in machine.take_changes()] == [Cause.CONTENT]
+
+
+def test_a_directory_to_scan_that_is_not_there_is_a_mistake_of_the_configuration(
+    machine: Machine,
+) -> None:
+    reconfigure(machine, root=b"/no/such/place")
+    with pytest.raises(ConfigurationError, match="/no/such/place"):
+        machine.sweep()

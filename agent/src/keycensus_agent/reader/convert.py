@@ -31,7 +31,8 @@ def encode_place(place: Place) -> bytes:
         acl=place.acl,
         selinux_label=place.selinux_label,
         size=facts.size,
-        mtime_ns=facts.mtime_ns,
+        # Some file systems keep times that the wire's 64 bits do not.
+        mtime_ns=max(-(1 << 63), min(facts.mtime_ns, (1 << 63) - 1)),
         target=place.target,
         file_id=place.file_id,
         link_count=facts.link_count,

@@ -6,11 +6,13 @@ the configuration read anew. A sweep works for its share of a core and sleeps th
 
 from __future__ import annotations
 
+import os
 import random
+import select
 import signal
-import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import FrameType
 
@@ -18,7 +20,12 @@ import structlog
 
 from keycensus_agent import __version__
 from keycensus_agent.config import Config
-from keycensus_agent.errors import ConfigurationError, StateDamagedError, StorageError
+from keycensus_agent.errors import (
+    ConfigurationError,
+    KeycensusError,
+    StateDamagedError,
+    StorageError,
+)
 from keycensus_agent.reader.report.sync import Outcome
 from keycensus_agent.reader.service import ReaderService, cpu_seconds
 from keycensus_agent.reader.status_file import StatusBoard
@@ -30,8 +37,8 @@ HEARTBEAT_SECONDS = 900.0
 # The first try after a lost collector is spread over this, so that a fleet does not come at once.
 RECONNECT_SPREAD_SECONDS = 120.0
 BACK_OFF_SECONDS = (5.0, 900.0)
-# After trouble with the state (a full disk), try again this much later.
-STORAGE_RETRY_SECONDS = 60.0
+# After trouble of our own (a full disk, no more processes), try again this much later.
+RETRY_SECONDS = 60.0
 # A timer sweep is not more often than this many times its own cost.
 SWEEP_COST_FACTOR = 2000.0
 # What an unchanged sweep is taken to cost (CPU seconds) until one was seen.
@@ -56,35 +63,45 @@ class Daemon:
 
     service: ReaderService
     reload: Callable[[], Config]
-    _stop: threading.Event = field(default_factory=threading.Event)
-    _wake: threading.Event = field(default_factory=threading.Event)
+    _stopping: bool = False
     _hangup: bool = False
+    _wake_reader: int = field(init=False)
+    _wake_writer: int = field(init=False)
     _board: StatusBoard = field(init=False)
 
     def __post_init__(self) -> None:
         self._board = StatusBoard(self.service)
+        self._wake_reader, self._wake_writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
     def run(self) -> int:
         """Sweep and report until SIGTERM or SIGINT."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._on_signal)
-        self.service.should_stop = self._stop.is_set
+        self.service.should_stop = lambda: self._stopping
         now = time.monotonic()
         delay = random.uniform(0, self.service.config.sweep.start_delay_seconds)  # noqa: S311
         schedule = _Schedule(sweep_at=now + delay, talk_at=now + delay)
         log.info("agent started", version=__version__, first_sweep_in_seconds=round(delay, 1))
-        while not self._stop.is_set():
+        while not self._stopping:
             self._step(schedule)
         log.info("agent stopped")
         self._board.write()
         return 0
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        # Nothing that takes a lock: the signal may have come while the main thread held it.
         if number == signal.SIGHUP:
             self._hangup = True
         else:
-            self._stop.set()
-        self._wake.set()
+            self._stopping = True
+        with suppress(BlockingIOError):
+            os.write(self._wake_writer, b"x")
+
+    def _sleep(self, seconds: float) -> None:
+        """Wait for so long, or until a signal comes."""
+        ready, _, _ = select.select([self._wake_reader], [], [], max(0.0, seconds))
+        if ready:
+            os.read(self._wake_reader, 64)
 
     def _step(self, schedule: _Schedule) -> None:
         now = time.monotonic()
@@ -95,20 +112,29 @@ class Daemon:
                 schedule.sweep_at = now
             if now >= schedule.sweep_at:
                 self._sweep(schedule)
-            if time.monotonic() >= schedule.talk_at and not self._stop.is_set():
+            if time.monotonic() >= schedule.talk_at and not self._stopping:
                 self._talk(schedule)
+            self._board.write()
         except StateDamagedError:
             # A fresh start puts the damaged file aside; this process can't.
             raise
-        except StorageError as error:
-            # The outbox is whole; what could not be stored is seen again by the next sweep.
-            log.error("state trouble", error=str(error), error_id=error.error_id)  # noqa: TRY400
-            self._board.trouble(str(error))
+        except (KeycensusError, OSError) as error:
+            # The outbox is whole; what could not be done is tried again, nothing is skipped.
+            self._put_off(schedule, error)
+        if not (self._stopping or self._hangup):
+            self._sleep(min(schedule.sweep_at, schedule.talk_at) - time.monotonic())
+
+    def _put_off(self, schedule: _Schedule, error: KeycensusError | OSError) -> None:
+        identity = error.error_id if isinstance(error, KeycensusError) else "agent.system"
+        log.error("trouble", error=str(error), error_id=identity, again_in=RETRY_SECONDS)
+        self._board.trouble(str(error))
+        if isinstance(error, StorageError):
             self.service.state.release_ballast()
-            schedule.sweep_at = time.monotonic() + STORAGE_RETRY_SECONDS
-        self._board.write()
-        self._wake.wait(max(0.0, min(schedule.sweep_at, schedule.talk_at) - time.monotonic()))
-        self._wake.clear()
+        retry_at = time.monotonic() + RETRY_SECONDS
+        schedule.sweep_at = retry_at
+        schedule.talk_at = max(schedule.talk_at, retry_at)
+        with suppress(StorageError):
+            self._board.write()
 
     def _reload(self) -> None:
         try:
@@ -121,7 +147,9 @@ class Daemon:
 
     def _sweep(self, schedule: _Schedule) -> None:
         share = self.service.config.sweep.cpu_share
-        result = self.service.sweep(_Pacer(share, self._stop), parallel=share == 1)
+        result = self.service.sweep(
+            _Pacer(share, self._sleep, lambda: self._stopping), parallel=share == 1
+        )
         self._board.swept(result)
         log.info(
             "sweep ended",
@@ -162,7 +190,7 @@ class Daemon:
                 refused=outcome.refused,
             )
             return
-        if outcome.reason == "stopped":
+        if outcome.reason == "stopped" and self._stopping:
             return
         schedule.failures += 1
         delay = back_off(schedule.failures, outcome, random.random())  # noqa: S311
@@ -193,13 +221,17 @@ def back_off(failures: int, outcome: Outcome, fraction: float) -> float:
 class _Pacer:
     """Sleeps so that the sweep takes no more than its share of one core."""
 
-    def __init__(self, share: float, stop: threading.Event) -> None:
+    def __init__(
+        self, share: float, sleep: Callable[[float], None], stopping: Callable[[], bool]
+    ) -> None:
         self._share = share
-        self._stop = stop
+        self._sleep = sleep
+        self._stopping = stopping
         self._cpu = cpu_seconds()
 
     def __call__(self) -> None:
-        used, self._cpu = cpu_seconds() - self._cpu, cpu_seconds()
-        if self._share < 1:
-            self._stop.wait(used / self._share - used)
-            self._cpu = cpu_seconds()
+        used = cpu_seconds() - self._cpu
+        until = time.monotonic() + used / self._share - used
+        while self._share < 1 and not self._stopping() and time.monotonic() < until:
+            self._sleep(until - time.monotonic())
+        self._cpu = cpu_seconds()

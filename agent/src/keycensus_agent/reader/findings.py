@@ -7,6 +7,7 @@ itself, so that after a crash either both are there or neither.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -56,6 +57,24 @@ class Findings:
             "SELECT path, is_link, mount, manifest, row_hash FROM place WHERE path = ?", (path,)
         ).fetchone()
         return None if row is None else Known(row[0], bool(row[1]), row[2], row[3], row[4])
+
+    def children_of(self, directory: bytes, mount: bytes) -> set[str]:
+        """Return the names directly in a directory below which places are known on this mount."""
+        prefix = directory.rstrip(b"/") + b"/"
+        rows = self._connection.execute(
+            "SELECT DISTINCT directory FROM place WHERE path > ? AND path < ? AND mount = ?"
+            " AND directory != ?",
+            (prefix, prefix[:-1] + b"0", mount, directory),
+        )
+        return {os.fsdecode(path[len(prefix) :].split(b"/", 1)[0]) for (path,) in rows}
+
+    def any_below(self, directory: bytes) -> bool:
+        """Whether places are known at or below a path."""
+        row = self._connection.execute(
+            "SELECT 1 FROM place WHERE path = ? OR (path > ? AND path < ?) LIMIT 1",
+            (directory, directory + b"/", directory + b"0"),
+        ).fetchone()
+        return row is not None
 
     def links(self) -> dict[bytes, Known]:
         """Return every known place that is a link, by path."""
@@ -122,9 +141,12 @@ class Findings:
 
     def lose(self, known: Known, reason: str) -> None:
         """Say that a place is gone; `reason` is "removed" or "holds-nothing"."""
-        (key,) = self._connection.execute(
+        found = self._connection.execute(
             "SELECT key FROM place WHERE path = ?", (known.path,)
         ).fetchone()
+        if found is None:
+            return  # lost already, with the directory that it was in
+        (key,) = found
         self._connection.execute("DELETE FROM place WHERE path = ?", (known.path,))
         self._add(
             Change(RowClass.PLACE, key, None, Cause.CONTENT, self._now_ms(), gone_reason=reason)

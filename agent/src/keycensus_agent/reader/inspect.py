@@ -47,7 +47,7 @@ _KEY_LIKE_NAME = re.compile(
 
 
 # Errors of a name that is gone, or a link, socket, directory or pipe by now.
-_NO_FILE = frozenset({"ENOENT", "ELOOP", "ENXIO", "ENOTDIR", "EISDIR", "EAGAIN"})
+_NO_FILE = frozenset({"ENOENT", "ELOOP", "ENXIO", "ENOTDIR", "EISDIR"})
 _SKIP, _TEXT = Triage.SKIP, Triage.TEXT
 
 
@@ -131,6 +131,8 @@ class Inspector:
         self._flags = _OPEN_FLAGS | os.O_NOATIME
         self._refused_in = (b"", 0)
         self.files_opened = 0
+        # Files that are there and could not be opened or read, so far.
+        self.refused = 0
         self._counted_opened = self._bytes_read = self._binary_skipped = self._too_small = 0
 
     def inspect(self, directory: Directory, name: str, facts: os.stat_result) -> bool:
@@ -184,6 +186,10 @@ class Inspector:
                 self._coverage.count(name, value)
         self._bytes_read = self._binary_skipped = self._too_small = 0
         self._counted_opened = self.files_opened
+
+    def forget_shared(self) -> None:
+        """Read files anew whose other names were read before; nothing may be in flight."""
+        self._shared.clear()
 
     # --- reading ------------------------------------------------------------------------------
 
@@ -300,6 +306,7 @@ class Inspector:
         if reason in _NO_FILE:
             return False
         path = _path(directory, name)
+        self.refused += 1
         self._coverage.count("unreadable")
         if is_key_like(name) or self._is_known(path):
             parsed = Parsed(format="", status=Status.UNREADABLE, reason=reason)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 
-from keycensus_agent.model import Gap, Place
+from keycensus_agent.model import Gap
 from keycensus_agent.reader.convert import place_of
 from keycensus_agent.reader.discovery.directory import Directory
 from keycensus_agent.reader.discovery.links import Resolved, Resolver
@@ -19,6 +19,8 @@ from keycensus_agent.reader.places import PlaceBuilder
 from keycensus_agent.reader.scout import LinkTargets, link_targets
 from keycensus_agent.reader.state import State
 
+# Reasons for which a link leads to nothing at all, wherever the agent may look.
+_LEADS_NOWHERE = frozenset({"ENOENT", "ENOTDIR", "ELOOP"})
 # Links that are kept in memory before they go to a temporary table.
 _BUFFERED = 4096
 
@@ -90,31 +92,42 @@ class LinkPlaces:
         """Store link places, lose those that lead to nothing; inside the sweep's transaction."""
         self._spill()
         standing: set[bytes] = set()
+        # By the inode to find candidates, by the path to decide: device numbers change between
+        # boots, and a link may have been turned since it was met.
         rows = self._state.connection.execute(
-            "SELECT DISTINCT l.path, l.mount, p.row FROM temp.link AS l JOIN place AS p"
-            " ON p.device = l.device AND p.inode = l.inode AND p.is_link = 0"
-            " GROUP BY l.path"
+            "SELECT DISTINCT l.path, l.mount FROM temp.link AS l JOIN place AS p"
+            " ON p.inode = l.inode AND p.is_link = 0"
         ).fetchall()
-        for path, mount, target_row in rows:
-            place = self._link_place(path, place_of(target_row))
-            if place is not None:
-                findings.store(place, mount, ())
-                standing.add(path)
+        for path, mount in rows:
+            found = self._resolver.resolve(path)
+            target = findings.at(found.path) if isinstance(found, Resolved) else None
+            if target is None or target.is_link or not isinstance(found, Resolved):
+                continue
+            place = self._builder.for_link(path, found.path, place_of(findings.row(found.path)))
+            findings.store(place, mount, ())
+            standing.add(path)
         for path in self._met - standing:
             known = findings.at(path)
             if known is not None and known.is_link and not self._hidden(findings, known, gaps):
                 findings.lose(known, "holds-nothing")
 
-    def _link_place(self, path: bytes, target: Place) -> Place | None:
-        found = self._resolver.resolve(path)
-        if not isinstance(found, Resolved):
-            return None
-        return self._builder.for_link(path, found.path, target)
-
     def _hidden(self, findings: Findings, known: Known, gaps: list[Gap]) -> bool:
-        """Whether the file that the link led to lies where the agent could not look this time."""
-        target = place_of(findings.row(known.path)).target
-        return any(
-            target == gap.prefix or target.startswith(gap.prefix.rstrip(b"/") + b"/")
-            for gap in gaps
-        )
+        """Whether what the link leads to, or led to, lies where the agent could not look."""
+        found = self._resolver.resolve(known.path)
+        if not isinstance(found, Resolved) and found.reason not in _LEADS_NOWHERE:
+            return True
+        before = place_of(findings.row(known.path)).target
+        if _is_below_gap(before, gaps):
+            # An unmounted file system keeps what was on it as places: if the target is none of
+            # them, it was gone before.
+            unmounted = all(gap.reason == "unmounted" for gap in gaps if _covers(gap, before))
+            return not unmounted or findings.at(before) is not None
+        return isinstance(found, Resolved) and _is_below_gap(found.path, gaps)
+
+
+def _is_below_gap(path: bytes, gaps: list[Gap]) -> bool:
+    return any(_covers(gap, path) for gap in gaps)
+
+
+def _covers(gap: Gap, path: bytes) -> bool:
+    return path == gap.prefix or path.startswith(gap.prefix.rstrip(b"/") + b"/")

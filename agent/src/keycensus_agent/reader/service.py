@@ -15,13 +15,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from keycensus_agent.config import Config
+from keycensus_agent.errors import ConfigurationError, LinkError
 from keycensus_agent.host_facts import HostFacts, gather
 from keycensus_agent.model import Coverage, Gap
 from keycensus_agent.reader.convert import encode_host_facts
 from keycensus_agent.reader.discovery.directory import Directory
 from keycensus_agent.reader.discovery.exclude import Exclude
 from keycensus_agent.reader.discovery.links import Resolver
-from keycensus_agent.reader.discovery.mounts import MountTable
+from keycensus_agent.reader.discovery.mounts import (
+    MountTable,
+    Territory,
+    parent_of,
+    territory,
+)
 from keycensus_agent.reader.discovery.walk import walk
 from keycensus_agent.reader.division import recall_division
 from keycensus_agent.reader.findings import Findings
@@ -36,6 +42,7 @@ from keycensus_agent.reader.report.sync import Circumstances, Conversation, Outc
 from keycensus_agent.reader.scout import Scout, Task
 from keycensus_agent.reader.state import State, database_errors
 from keycensus_agent.reader.sweep import Surroundings, Sweep
+from keycensus_agent.text import safe_path
 
 # Grows when formats learn to see more: everything is then read once more, as cause "parser".
 PARSER_EPOCH = 1
@@ -109,8 +116,15 @@ class ReaderService:
         scan = self.config.scan
         if scan.root != b"/" or scan.roots != (b"/",) or (os.cpu_count() or 1) < 2:
             return None
-        roots = recall_division(self.state)
-        if not roots or not self.state.complete or MountTable.read().has_remote:
+        mounts = MountTable.read()
+        stored_epoch = self.state.get_number("parser_epoch")
+        if not self.state.complete or mounts.has_remote or stored_epoch != PARSER_EPOCH:
+            return None
+        exclude = self._exclude()
+        roots = tuple(
+            root for root in recall_division(self.state) if _is_entered(root, mounts, exclude)
+        )
+        if not roots:
             return None
         return Scout(
             Task(
@@ -125,9 +139,7 @@ class ReaderService:
     def _sweep(self) -> Iterator[tuple[Sweep, Findings]]:
         scan = self.config.scan
         mounts = MountTable.read(os.path.realpath(scan.root))
-        exclude = Exclude(
-            tuple(os.fsdecode(pattern) for pattern in scan.exclude), own=self._own_directories()
-        )
+        exclude = self._exclude()
 
         def walk_from(roots: list[bytes]) -> Iterator[Directory | Gap]:
             return walk(
@@ -138,10 +150,10 @@ class ReaderService:
                 network=scan.network_file_systems,
             )
 
-        root_fd = os.open(scan.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         builder = PlaceBuilder(root=scan.root, salt=self._salt())
         findings = Findings(self.state, self.outbox, now_ms)
         passwords = read_password_file(scan.password_file) if scan.password_file else PasswordFile()
+        root_fd = _open_root(scan.root)
         try:
             # With details: what a place is for is judged by its certificates, as `scan` does.
             with ParserClient(passwords=passwords, details=True) as parser:
@@ -165,7 +177,7 @@ class ReaderService:
                     links,
                     Surroundings(
                         walk_from=walk_from,
-                        mounts=mounts,
+                        reread_mounts=lambda: MountTable.read(os.path.realpath(scan.root)),
                         root=os.path.realpath(scan.root),
                         builder=builder,
                         now_ns=time.time_ns,
@@ -177,6 +189,10 @@ class ReaderService:
                 yield sweep, findings
         finally:
             os.close(root_fd)
+
+    def _exclude(self) -> Exclude:
+        patterns = tuple(os.fsdecode(pattern) for pattern in self.config.scan.exclude)
+        return Exclude(patterns, own=self._own_directories())
 
     def _own_directories(self) -> frozenset[bytes]:
         """Return the state directory as a path within the scanned root; the walk stays out of it."""
@@ -228,16 +244,19 @@ class ReaderService:
                 "this host is not enrolled: run 'keycensus-agent enrol --collector HOST:PORT "
                 "--token-file FILE'. What was found waits until then.",
             )
-        circumstances = Circumstances(
-            host_facts=encode_host_facts(self.host_facts()),
-            boot_id=boot_id(),
-            counters=self.counters(),
-            now_ms=now_ms,
-        )
         with database_errors():
-            outcome = self._converse_once(circumstances)
-            if outcome.start_over:
+            circumstances = Circumstances(
+                host_facts=encode_host_facts(self.host_facts()),
+                boot_id=boot_id(),
+                counters=self.counters(),
+                now_ms=now_ms,
+            )
+            try:
                 outcome = self._converse_once(circumstances)
+                if outcome.start_over:
+                    outcome = self._converse_once(circumstances)
+            except (LinkError, OSError) as error:
+                return Outcome("unreachable", f"the link can't be started: {error}")
         return outcome
 
     def _converse_once(self, circumstances: Circumstances) -> Outcome:
@@ -254,6 +273,31 @@ class ReaderService:
             ).converse()
         finally:
             connection.close()
+
+
+def _open_root(root: bytes) -> int:
+    try:
+        return os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the directory to scan, {safe_path(root)}, can't be opened: {error.strerror}. "
+            "Correct [scan] root in the configuration."
+        ) from error
+
+
+def _is_entered(root: bytes, mounts: MountTable, exclude: Exclude) -> bool:
+    """Whether the walk reaches a directory from directory to directory.
+
+    Not what lies under a pseudo file system, which is walked apart, nor under an exclude.
+    """
+    path = root
+    while path != b"/":
+        if territory(mounts.at(path).type) is not Territory.LOCAL or path in exclude.own:
+            return False
+        if exclude.reason(path, path.rpartition(b"/")[2]):
+            return False
+        path = parent_of(path)
+    return True
 
 
 def boot_id() -> bytes:

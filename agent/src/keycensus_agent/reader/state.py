@@ -213,6 +213,7 @@ class State:
             self.put("nonce", b"")
             self.put_number("acknowledged_sequence", 0)
             self.put_number("complete_acknowledged", 0)
+            self.put_number("outbox_rebuild", 1)
             for table in ("acknowledged", "outbox", "batch", "refused"):
                 connection.execute(f"DELETE FROM {table}")  # noqa: S608 - names from above
 
@@ -302,16 +303,27 @@ def _put_aside(path: Path) -> Path:
 
 def _take_lock(path: Path) -> int:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = _read_note(descriptor) or "unknown"
+    if not _lock_soon(descriptor):
+        note = _read_note(descriptor)
+        holder = note if note.isdigit() else "unknown"
         os.close(descriptor)
         raise StateBusyError(
             f"another keycensus-agent (pid {holder}) uses the state directory {path.parent}: "
             "stop it, or give this one its own --state-dir."
-        ) from None
+        )
     return descriptor
+
+
+def _lock_soon(descriptor: int) -> bool:
+    """Take the lock; `status` may hold it for a moment, to see whether an agent does."""
+    for _ in range(10):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.05)
+        else:
+            return True
+    return False
 
 
 def _read_note(lock: int) -> str:

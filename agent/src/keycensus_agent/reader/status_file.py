@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from keycensus_agent import __version__
 from keycensus_agent.reader.report.sync import Outcome
 from keycensus_agent.reader.service import ReaderService, SweepResult, now_ms
+from keycensus_agent.reader.state import database_errors
 
 FILE_NAME = "status.json"
 SCHEMA_VERSION = 1
@@ -72,12 +74,13 @@ class StatusBoard:
         """Write the file, with what waits in the outbox now."""
         service = self.service
         self._status["written_ms"] = now_ms()
-        self._status["outbox"] = {
-            "items": service.outbox.count(),
-            "bytes": service.outbox.size_bytes(),
-            "dropped": service.state.get_number("outbox_dropped"),
-            "refused": service.refused(),
-        }
+        with database_errors():
+            self._status["outbox"] = {
+                "items": service.outbox.count(),
+                "bytes": service.outbox.size_bytes(),
+                "dropped": service.state.get_number("outbox_dropped"),
+                "refused": service.refused(),
+            }
         write_status(service.config.state.directory, self._status)
 
 
@@ -92,7 +95,8 @@ def write_status(directory: Path, status: dict[str, Any]) -> None:
             json.dump({**status, "schema_version": SCHEMA_VERSION}, file, indent=1, sort_keys=True)
         fresh.replace(directory / FILE_NAME)
     except OSError:
-        fresh.unlink(missing_ok=True)
+        with suppress(OSError):
+            fresh.unlink()
 
 
 def read_status(directory: Path) -> dict[str, Any] | None:

@@ -13,6 +13,8 @@ Runs in the reader.
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -54,7 +56,7 @@ class Surroundings:
     """What a sweep works with. `walk_from` walks roots of this host with the excludes in force."""
 
     walk_from: Callable[[list[bytes]], Iterator[Directory | Gap]]
-    mounts: MountTable
+    reread_mounts: Callable[[], MountTable]
     root: bytes  # canonical, in the host's own paths
     builder: PlaceBuilder
     now_ns: Callable[[], int]
@@ -97,10 +99,13 @@ class Sweep:
         self._unsettled = _Unsettled()
         self._mount_of: dict[bytes, bytes] = {}
         self._unstable: dict[bytes, int] = {}
+        self._torn: set[bytes] = set()
+        self._settling = False
         self._files = 0
         self._directories = 0
         self._differing: list[bytes] = []
         self._changed_listings = 0
+        self._roots: list[bytes] = []
         self.complete = False
 
     def run(self, roots: list[bytes], scout: Scout | None = None) -> Iterator[None]:
@@ -108,6 +113,7 @@ class Sweep:
 
         With a `scout` its trees, which lie within the roots, are listed by it at the same time.
         """
+        self._roots = roots
         yield from self._pass(roots, scout)
         if scout is not None:
             yield from self._finish_scout(scout)
@@ -159,6 +165,8 @@ class Sweep:
     def _hear(self, news: Iterable[Scouted | Gap]) -> None:
         """Compare what the scout saw; what differs is listed again by ourselves."""
         for item in news:
+            if self._around.should_stop():
+                return
             if isinstance(item, Gap):
                 self.coverage.gaps.append(item)
                 continue
@@ -191,21 +199,24 @@ class Sweep:
     def _look_at_one(self, path: bytes) -> None:
         """List one directory and look at it, but not below it."""
         for item in self._around.walk_from([path]):
-            if isinstance(item, Directory):
-                self._look_at(item)
+            # Not another one, to which a link leads that took its place.
+            if isinstance(item, Directory) and item.path == path and item.listed:
+                self._look_at(item, force=path in self._torn_directories())
             # The rest of the tree has its own turn.
             break
 
-    def _look_at(self, directory: Directory) -> None:
+    def _torn_directories(self) -> set[bytes]:
+        return {path.rpartition(b"/")[0] or b"/" for path in self._torn}
+
+    def _look_at(self, directory: Directory, *, force: bool = False) -> None:
         listing = listing_of(directory)
         encoded = encode_listing(listing)
         known = self._memory.recall(directory.path)
         if directory.links:
             self._links.meet(directory)
         if known is not None and known[1] == encoded and known[0] == directory.mount.key:
-            if not self._reread:
+            if not self._reread and not force:
                 return
-            known = None
         elif known is not None and known[0] != directory.mount.key:
             # Another file system is here now: what was remembered says nothing of it.
             known = None
@@ -221,21 +232,27 @@ class Sweep:
         remembered = decode_listing(known[1], known[2]) if known is not None else None
         before = remembered or ([], [], [])
         places = self._findings.in_directory(directory.path)
-        marks = set(before[0])
-        unstable = self._open_changed(directory, listing, marks, places)
+        marks = set() if self._reread else set(before[0])
+        again = self._open_changed(directory, listing, marks, places)
         if not directory.listed:
             return
         self._miss(directory, listing, places)
-        for name in set(before[2]).difference(listing[2]):
+        gone = set(before[2]).difference(listing[2])
+        if remembered is None:
+            gone = self._findings.children_of(directory.path, directory.mount.key)
+            gone.difference_update(listing[2])
+        for name in gone:
             self._unsettled.vanished.append(
                 (_join(directory.path, os.fsencode(name)), directory.mount.key)
             )
-        if unstable:
+        if again:
             files = [
-                (name, *_NO_MARK) if name in unstable else (name, inode, ctime_ns, size)
+                (name, *_NO_MARK) if name in again else (name, inode, ctime_ns, size)
                 for name, inode, ctime_ns, size in listing[0]
             ]
             encoded = encode_listing((files, listing[1], listing[2]))
+        if known is not None and known[:2] == (directory.mount.key, encoded):
+            return
         self._unsettled.directories.append((directory.path, directory.mount.key, encoded))
         self._unsettled.mounts[directory.mount.key] = directory.mount
 
@@ -246,42 +263,64 @@ class Sweep:
         marks: set[FileMark],
         places: dict[bytes, Known],
     ) -> set[str]:
-        """Open the files whose marks are new; return the names that must be read again."""
-        unstable: set[str] = set()
+        """Open the files whose marks are new; return the names that must be read again.
+
+        Those that changed a moment ago, and those that could not be opened: a reason to be refused
+        may go without a trace in the file's times.
+        """
+        again: set[str] = set()
         now_ns = self._around.now_ns()
         self._mount_of[directory.path] = directory.mount.key
         for mark, (name, facts) in zip(listing[0], directory.files, strict=True):
-            if mark in marks:
+            if mark in marks and not (
+                self._torn and _join(directory.path, os.fsencode(name)) in self._torn
+            ):
                 continue
             stable_ns = stable_at_ns(facts.st_ctime_ns)
-            if stable_ns > now_ns:
-                unstable.add(name)
-                self._unstable[directory.path] = max(
-                    stable_ns, self._unstable.get(directory.path, 0)
-                )
+            if stable_ns > now_ns and directory.listed:
+                again.add(name)
+                self._read_again(directory.path, stable_ns)
+            refused = self._inspector.refused
             if self._inspector.inspect(directory, name, facts):
+                if self._inspector.refused > refused:
+                    again.add(name)
+                continue
+            if self._inspector.refused > refused:
+                again.add(name)
                 continue
             if places:
                 known = places.get(_join(directory.path, os.fsencode(name)))
                 if known is not None and known.mount == directory.mount.key:
                     self._unsettled.lost.append((known, "holds-nothing"))
-        return unstable
+        return again
+
+    def _read_again(self, directory: bytes, stable_ns: int) -> None:
+        self._unstable[directory] = max(stable_ns, self._unstable.get(directory, 0))
 
     def _miss(self, directory: Directory, listing: Listing, places: dict[bytes, Known]) -> None:
         """Note the places of a listed directory whose names are not there any more."""
         if not places:
             return
         names = {mark[0] for mark in listing[0]}
-        names.update(listing[1])
+        names.update(name for name, _ in directory.pruned)
+        links = set(listing[1])
         for path, known in places.items():
             name = os.fsdecode(path.rpartition(b"/")[2])
-            if name not in names and known.mount == directory.mount.key:
+            if name in names or known.mount != directory.mount.key:
+                continue
+            # A file that became a link is gone; the link is a place again if it leads to one.
+            if name not in links or not known.is_link:
                 self._unsettled.lost.append((known, "removed"))
 
     # --- 2: store -----------------------------------------------------------------------------
 
     def _take(self, inspected: Inspected) -> None:
         directory = inspected.path.rpartition(b"/")[0] or b"/"
+        if inspected.changed and not self._settling:
+            # Torn: neither what was nor what will be. It is read again when it has come to rest.
+            self._torn.add(inspected.path)
+            self._read_again(directory, self._around.now_ns() + FINE_STAMP_NS)
+            return
         self._unsettled.results.append((inspected, self._mount_of[directory]))
 
     def _settle(self) -> None:
@@ -291,6 +330,7 @@ class Sweep:
         self._mount_of.clear()
         if not (unsettled.directories or unsettled.results or unsettled.lost):
             return
+        self._forget_unmounted(unsettled)
         with self._state.transaction() as connection:
             for known, reason in unsettled.lost:
                 self._findings.lose(known, reason)
@@ -308,6 +348,23 @@ class Sweep:
                     for mount in unsettled.mounts.values()
                 ],
             )
+
+    def _forget_unmounted(self, unsettled: _Unsettled) -> None:
+        """Drop what was seen in directories whose mount came or went since the sweep began.
+
+        A file system that was unmounted meanwhile was listed as an empty directory of its own.
+        """
+        fresh = self._around.reread_mounts()
+
+        def stands(path: bytes, mount: bytes) -> bool:
+            return fresh.at(path.rpartition(b"/")[0] or b"/").key == mount
+
+        unsettled.directories = [
+            row for row in unsettled.directories if fresh.at(row[0]).key == row[1]
+        ]
+        unsettled.lost = [item for item in unsettled.lost if stands(item[0].path, item[0].mount)]
+        unsettled.vanished = [item for item in unsettled.vanished if stands(*item)]
+        unsettled.results = [item for item in unsettled.results if stands(item[0].path, item[1])]
 
     def _store(self, inspected: Inspected, mount: bytes) -> None:
         known = self._findings.at(inspected.path)
@@ -333,6 +390,15 @@ class Sweep:
             self._around.sleep(wait_ns / 1e9 + 0.005)
         again = sorted(self._unstable)
         self._unstable = {}
+        self._settling = True
+        # What was found a moment ago under one of its names must not answer for a file read anew.
+        self._inspector.forget_shared()
+        torn = self._torn
+        self.coverage.gaps = [
+            gap
+            for gap in self.coverage.gaps
+            if not (gap.reason == "changed-while-read" and gap.prefix in torn)
+        ]
         for path in again:
             self._look_at_one(path)
             if self._around.should_stop():
@@ -346,6 +412,7 @@ class Sweep:
         gaps = self.coverage.gaps
         with self._state.transaction():
             gaps.extend(self._absent_mounts())
+            gaps.extend(self._former_roots())
             self._links.settle(gaps, self._findings)
             self._findings.settle_gaps(_distinct(gaps), whole=True)
             if self._changed_listings:
@@ -359,20 +426,33 @@ class Sweep:
         inside = mount.mount_point.startswith(root + b"/")
         return mount.mount_point[len(root) :] if inside else b"/"
 
+    def _former_roots(self) -> Iterator[Gap]:
+        """Yield a gap for each root that was swept once, has places, and is asked for no more."""
+        former = json.loads(self._state.get("roots", b"[]"))
+        current = [root.rstrip(b"/") for root in self._roots]
+        kept = {base64.b64encode(root).decode() for root in self._roots}
+        for encoded in former:
+            root = base64.b64decode(encoded).rstrip(b"/")
+            inside = any((root + b"/").startswith(now + b"/") for now in current)
+            if not inside and self._findings.any_below(root):
+                kept.add(encoded)
+                yield Gap(root or b"/", "excluded", "not among the roots")
+        self._state.put("roots", json.dumps(sorted(kept)).encode())
+
     def _absent_mounts(self) -> Iterator[Gap]:
         """Yield a gap for each mount that places were seen on and that is not there, or covered."""
-        mounts = self._around.mounts
+        mounts = self._around.reread_mounts()
         for key, fs_type, source, point in self._state.connection.execute(
             "SELECT key, type, source, mount_point FROM mount"
             " WHERE key IN (SELECT DISTINCT mount FROM place)"
         ).fetchall():
             here = mounts.at(point)
             if here.key != key:
-                yield Gap(point, "unmounted", f"{fs_type} {os.fsdecode(source)}")
+                yield Gap(point, "unmounted", f"{fs_type} {_text(source)}")
         for point in mounts.points:
             here = mounts.at(point)
             if self._covers_places(point, here.key):
-                yield Gap(point, "unmounted", f"covered by {here.type} {os.fsdecode(here.source)}")
+                yield Gap(point, "unmounted", f"covered by {here.type} {_text(here.source)}")
 
     def _covers_places(self, point: bytes, key: bytes) -> bool:
         row = self._state.connection.execute(
@@ -388,6 +468,10 @@ def stable_at_ns(ctime_ns: int) -> int:
     """Return from when on a file that is read can't change without another ctime."""
     coarse = ctime_ns % 1_000_000 == 0
     return ctime_ns + (COARSE_STAMP_NS if coarse else FINE_STAMP_NS)
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "backslashreplace")
 
 
 def _distinct(gaps: list[Gap]) -> list[Gap]:

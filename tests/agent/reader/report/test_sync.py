@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 from fakes.collector_in_memory import CollectorInMemory, Connection
 
-from keycensus_agent.model import Blob, BlobKind, Cause, FileFacts, Place, Status
+from keycensus_agent.model import Blob, BlobKind, Cause, FileFacts, Place, RowClass, Status
 from keycensus_agent.reader.findings import Findings
-from keycensus_agent.reader.report.outbox import Outbox
+from keycensus_agent.reader.report.outbox import Outbox, requeue
 from keycensus_agent.reader.report.sync import Circumstances, Conversation, Outcome
 from keycensus_agent.reader.state import State
 from keycensus_proto.v1 import manifest_pb2, report_pb2
@@ -227,3 +227,28 @@ def test_a_blob_that_is_not_here_any_more_is_said_to_be_missing(host: Host) -> N
     connection = collector.connect()
     assert host.talk(connection).ok
     assert "cannot_supply" in connection.sent
+
+
+def test_a_crash_right_after_starting_over_still_sends_everything(host: Host) -> None:
+    collector = CollectorInMemory()
+    host.put("/a", "/b")
+    host.complete()
+    assert host.talk(collector.connect()).ok
+    host.state.new_instance()  # and killed before the outbox was listed again
+    fresh = CollectorInMemory()
+    assert host.talk(fresh.connect()).ok
+    assert fresh.rows == host.rows()
+
+
+def test_an_item_tried_again_is_offered_again(host: Host) -> None:
+    collector = CollectorInMemory()
+    host.put("/a")
+    collector.verdicts[host.key("/a")] = [("retry", "missing-blob")]
+    connection = collector.connect()
+    assert host.talk(connection).ok
+    assert connection.sent.count("offer") == 2
+
+
+def test_no_listing_claims_to_be_whole_for_rows_that_are_not_kept(host: Host) -> None:
+    host.put("/a")
+    assert requeue(host.state, RowClass.USAGE, [host.key("/a")], 1) == 0

@@ -13,12 +13,13 @@ from keycensus_agent.reader.convert import (
     encode_host_facts,
 )
 from keycensus_agent.reader.report.outbox import BATCH_BYTES, Pending
-from keycensus_agent.reader.service import ReaderService
+from keycensus_agent.reader.service import ReaderService, now_ms
 
 
 def lines(service: ReaderService) -> Iterator[dict[str, Any]]:
     """Yield one JSON-able object per message: hello, then per batch its blobs and its changes.
 
+    The service's state is a copy in memory: batches that were fixed before are listed again in it.
     Blobs are those that a collector without any would ask for; each is named once.
     """
     facts = encode_host_facts(service.host_facts())
@@ -29,6 +30,9 @@ def lines(service: ReaderService) -> Iterator[dict[str, Any]]:
         "host_facts": describe_row(RowClass.HOST, facts),
     }
     shown: set[bytes] = set()
+    service.outbox.unfix_batches()
+    if service.state.get_number("outbox_rebuild"):
+        service.outbox.rebuild(now_ms())
     after_item, sequence = 0, service.outbox.last_sequence()
     while (pending := service.outbox.next_pending(after_item, batch_bytes=BATCH_BYTES)) is not None:
         after_item, sequence = pending.items[-1], sequence + 1

@@ -203,6 +203,12 @@ class Outbox:
         manifests.pop(b"", None)
         return bytes(message), tuple(manifests)
 
+    def unfix_batches(self) -> None:
+        """List the items of fixed batches like all others; only in a copy that is shown."""
+        with self._state.transaction() as connection:
+            connection.execute("UPDATE outbox SET sequence = NULL, position = NULL")
+            connection.execute("DELETE FROM batch")
+
     def apply_ack(self, ack: Ack, *, complete: bool) -> None:
         """Forget what was committed; note what was refused; keep what is to be tried again."""
         results = {item.index: item for item in ack.items}
@@ -217,9 +223,8 @@ class Outbox:
                 if result is not None and result.result == "retry":
                     _try_again(connection, item, row_class, key)
                     continue
-                _note_outcome(
-                    connection, row_class, key, row, "" if result is None else result.reason
-                )
+                refusal = "" if result is None else result.reason or "refused"
+                _note_outcome(connection, row_class, key, row, refusal)
                 connection.execute("DELETE FROM outbox WHERE item = ?", (item,))
             connection.execute("DELETE FROM batch WHERE sequence = ?", (ack.sequence,))
             if ack.sequence > self._state.get_number("acknowledged_sequence"):
@@ -307,7 +312,10 @@ def _rebuild_class(
         SELECT ?1, key, row, ?2, ?3, 0, '' FROM {table} AS t
         WHERE NOT EXISTS (SELECT 1 FROM acknowledged AS a
                           WHERE a.class = ?1 AND a.key = t.key AND a.row_hash = t.row_hash)
-          AND NOT EXISTS (SELECT 1 FROM outbox AS o WHERE o.class = ?1 AND o.key = t.key)
+          AND NOT EXISTS (SELECT 1 FROM outbox AS o
+                          WHERE o.class = ?1 AND o.key = t.key AND o.row = t.row
+                            AND o.item = (SELECT max(item) FROM outbox AS n
+                                          WHERE n.class = ?1 AND n.key = t.key))
           AND NOT EXISTS (SELECT 1 FROM refused AS r
                           WHERE r.class = ?1 AND r.key = t.key AND r.row_hash = t.row_hash)
         """,  # noqa: S608 - see above
@@ -318,7 +326,10 @@ def _rebuild_class(
         INSERT INTO outbox (class, key, row, cause, observed_ms, skipped, gone_reason)
         SELECT ?1, key, NULL, ?2, ?3, 0, 'removed' FROM acknowledged AS a
         WHERE a.class = ?1 AND NOT EXISTS (SELECT 1 FROM {table} AS t WHERE t.key = a.key)
-          AND NOT EXISTS (SELECT 1 FROM outbox AS o WHERE o.class = ?1 AND o.key = a.key)
+          AND NOT EXISTS (SELECT 1 FROM outbox AS o
+                          WHERE o.class = ?1 AND o.key = a.key AND o.row IS NULL
+                            AND o.item = (SELECT max(item) FROM outbox AS n
+                                          WHERE n.class = ?1 AND n.key = a.key))
         """,  # noqa: S608 - see above
         (number, Cause.RECONCILE, now_ms),
     ).rowcount
@@ -327,6 +338,8 @@ def _rebuild_class(
 
 def requeue(state: State, row_class: RowClass, keys: Sequence[bytes], now_ms: int) -> int:
     """List rows again that the collector asked for after a listing; how many."""
+    if row_class not in (RowClass.PLACE, RowClass.GAP):
+        return 0
     table = "gap" if row_class is RowClass.GAP else "place"
     with state.transaction() as connection:
         for key in keys:

@@ -197,7 +197,7 @@ class Conversation:
                 self.outbox.rebuild(self.circumstances.now_ms())
             if self.outbox.count() == 0:
                 break
-            self._after_item = 0
+            self._start_round()
             self._drain(credit, batch_bytes)
         if self.state.complete and self.outbox.count() == 0:
             self._announce_complete()
@@ -209,6 +209,11 @@ class Conversation:
                 self.circumstances.now_ms(), self.circumstances.counters
             )
             self._send(heartbeat)
+
+    def _start_round(self) -> None:
+        """Take up what is left from the beginning, and offer again what it names."""
+        self._after_item = 0
+        self._offered.clear()
 
     def _drain(self, credit: int, batch_bytes: int) -> None:
         while not self.should_stop():
@@ -284,7 +289,7 @@ class Conversation:
                 answer = self._receive()
             if answer.keys:
                 requeue(self.state, answer.row_class, answer.keys, self.circumstances.now_ms())
-                self._after_item = 0
+                self._start_round()
                 self._drain(credit, batch_bytes)
 
     def _send_listing(self, row_class: RowClass) -> None:
@@ -298,10 +303,10 @@ class Conversation:
             rows[start : start + LISTING_ROWS] for start in range(0, len(rows), LISTING_ROWS)
         ] or [[]]
         for index, piece in enumerate(pieces):
+            # Of a class that this agent keeps no rows of, an empty list says nothing.
+            complete = self.state.complete and table is not None
             more = index + 1 < len(pieces)
-            self._send(
-                convert.encode_listing(row_class, piece, more=more, complete=self.state.complete)
-            )
+            self._send(convert.encode_listing(row_class, piece, more=more, complete=complete))
 
     # --- what the collector says --------------------------------------------------------------
 
