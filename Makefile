@@ -50,9 +50,10 @@ proto-check: $(GENERATOR)
 proto: $(GENERATOR) ## generate the protocol's Python code again
 	$(VENV_PROTO)/bin/python protos/generate.py
 
-# Two processes at once: the tests start servers and agents of their own, and wait for them.
+# Two processes at once: the tests start servers and agents of their own, and wait for them; who is
+# done takes from the other, since a few files hold the long tests.
 unit: $(DEVELOPMENT) ## pytest with coverage (PYTEST=... adds options)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report= $(PYTEST)
+	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report= $(PYTEST)
 	$(BIN)/python -m coverage report --fail-under=85
 
 bench: $(DEVELOPMENT) ## the budgets as ratios (ROOT=/ ROUNDS=5 ONLY=name)
