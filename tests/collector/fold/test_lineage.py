@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from keycensus_collector.fold.lineage import Leaf, Step, find_steps, is_news, kind_of
@@ -88,6 +90,16 @@ def test_an_authority_is_followed_only_by_one_of_its_own_name_or_key() -> None:
     again = leaf("r10b", subject="CN=R10", issuer="CN=Root", names=(), key="k2", is_ca=True)
     assert find_steps([old], [other]) == []
     assert find_steps([old], [again]) == [Step(b"r10", b"r10b", "rekey")]
+
+
+def test_thousands_of_certificates_that_do_not_pair_take_no_more_than_their_number() -> None:
+    def file(number: int) -> list[Leaf]:
+        names = [f"{number}-{position}" for position in range(5_000)]
+        return [leaf(name, subject=name, key=name, names=(name,)) for name in names]
+
+    started = time.process_time()
+    assert find_steps(file(1), file(2)) == []
+    assert time.process_time() - started < 3
 
 
 def test_certificates_that_can_not_be_read_do_not_pair_with_each_other() -> None:

@@ -7,7 +7,8 @@ other names or another issuer a replacement.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 # Causes of a change that are no news: nothing happened on the host (protos/README.md, 3.2).
@@ -56,13 +57,12 @@ def find_steps(before: Sequence[Leaf], after: Sequence[Leaf]) -> list[Step]:
     old = [leaf for leaf in old if leaf.sha256 not in kept]
     new = [leaf for leaf in new if leaf.sha256 not in kept]
     steps: list[Step] = []
-    for same in (_same_identity, _same_names, _same_key, _same_subject):
-        for successor in list(new):
-            match = next((leaf for leaf in old if same(leaf, successor)), None)
-            if match is not None:
-                steps.append(_step(match, successor))
-                old.remove(match)
-                new.remove(successor)
+    for key_of in _KEYS:
+        pairs = _pairs(old, new, key_of)
+        steps += [_step(match, successor) for match, successor in pairs]
+        paired = {leaf.sha256 for pair in pairs for leaf in pair}
+        old = [leaf for leaf in old if leaf.sha256 not in paired]
+        new = [leaf for leaf in new if leaf.sha256 not in paired]
     # With others kept in the file, one gone and one come need not have to do with each other.
     if len(old) == len(new) == 1 and not kept and not (old[0].is_ca or new[0].is_ca):
         steps.append(_step(old[0], new[0]))
@@ -75,20 +75,26 @@ def _leaves(certificates: Sequence[Leaf]) -> list[Leaf]:
     return ends or unique
 
 
-def _same_identity(old: Leaf, new: Leaf) -> bool:
-    return bool(old.subject) and kind_of(old, new) != "replacement"
+# By what certificates pair, the strongest first: by identity, by names, by key, and by subject where
+# there are no other names. One whose key is None pairs with nothing.
+_KEYS: tuple[Callable[[Leaf], Hashable], ...] = (
+    lambda leaf: (leaf.subject, leaf.issuer, leaf.names) if leaf.subject else None,
+    lambda leaf: (leaf.names, leaf.is_ca) if leaf.names else None,
+    lambda leaf: leaf.key_id or None,
+    lambda leaf: leaf.subject if leaf.subject and not leaf.names else None,
+)
 
 
-def _same_names(old: Leaf, new: Leaf) -> bool:
-    return bool(old.names) and old.names == new.names and old.is_ca == new.is_ca
-
-
-def _same_key(old: Leaf, new: Leaf) -> bool:
-    return bool(old.key_id) and old.key_id == new.key_id
-
-
-def _same_subject(old: Leaf, new: Leaf) -> bool:
-    return bool(old.subject) and old.subject == new.subject and not (old.names or new.names)
+def _pairs(
+    old: Sequence[Leaf], new: Sequence[Leaf], key_of: Callable[[Leaf], Hashable]
+) -> list[tuple[Leaf, Leaf]]:
+    """Return each new certificate that has one with the first old one of its key that is free."""
+    free: dict[Hashable, deque[Leaf]] = defaultdict(deque)
+    for leaf in old:
+        key = key_of(leaf)
+        if key is not None:
+            free[key].append(leaf)
+    return [(free[key].popleft(), leaf) for leaf in new if free.get(key := key_of(leaf))]
 
 
 def _step(old: Leaf, new: Leaf) -> Step:

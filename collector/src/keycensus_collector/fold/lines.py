@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -88,30 +89,36 @@ def _continue_lines(steps: Sequence[Step], alone: set[int], known: dict[bytes, K
     A successor that has a line keeps it, unless it is alone in it. Repeated while lines move on,
     since a predecessor may be the successor of another step.
     """
+    predecessors: dict[bytes, list[bytes]] = defaultdict(list)
+    for step in steps:
+        predecessors[step.successor].append(step.predecessor)
+    members: dict[int, list[Known]] = defaultdict(list)
+    for item in known.values():
+        if item.line_no is not None:
+            members[item.line_no].append(item)
     given_up: set[int] = set()
     settled: set[bytes] = set()
     moved = True
     while moved:
         moved = False
-        for successor in dict.fromkeys(step.successor for step in steps):
+        for successor, followed in predecessors.items():
             own = known[successor].line_no
             if successor in settled or (own is not None and own not in alone):
                 continue
             best = max(
-                (known[step.predecessor] for step in steps if step.successor == successor),
+                (known[predecessor] for predecessor in followed),
                 key=lambda item: (item.line_no is not None, item.live_places),
             )
             if best.line_no is None or best.line_no == own:
                 continue
             settled.add(successor)
             moved = True
-            if own is None:
-                known[successor].line_no = best.line_no
-                continue
-            given_up.add(own)
-            for item in known.values():
-                if item.line_no == own:
-                    item.line_no = best.line_no
+            moving = [known[successor]] if own is None else members.pop(own)
+            if own is not None:
+                given_up.add(own)
+            for item in moving:
+                item.line_no = best.line_no
+            members[best.line_no] += moving
     return given_up
 
 
