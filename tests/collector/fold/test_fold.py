@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,8 @@ from fakes.census import Census, certificate, private_key
 from fakes.pki import Issued, issue
 from sqlalchemy import insert, select
 
+from keycensus_collector.fold import fold as fold_module
+from keycensus_collector.fold.lineage import Leaf, Step, find_steps
 from keycensus_collector.store import schema
 
 ROOT = issue("Example Root", is_ca=True, days=3650)
@@ -131,6 +133,26 @@ def test_the_line_is_named_after_its_newest_certificate(census: Census) -> None:
     census.report(host, LIVE, certificate(renamed))
     census.fold()
     assert census.row(select(schema.line.c.name))[0] == "shop.example.com"
+
+
+def test_the_same_change_at_many_places_is_compared_once(
+    census: Census, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[int] = []
+
+    def counted(before: Sequence[Leaf], after: Sequence[Leaf]) -> list[Step]:
+        compared.append(1)
+        return find_steps(before, after)
+
+    monkeypatch.setattr(fold_module, "find_steps", counted)
+    hosts = [census.host(f"web{number}") for number in range(4)]
+    for issued in (FIRST, SECOND):
+        for host in hosts:
+            census.report(host, LIVE, certificate(issued))
+    census.fold()
+    assert len(compared) <= 2  # the queue's worker takes four batches at a time
+    assert steps(census) == [(FIRST.sha256, SECOND.sha256, "rekey")]
+    assert counts_of(census, SECOND) == (4, 0, 4)
 
 
 def test_an_older_certificate_put_back_is_no_successor(census: Census) -> None:

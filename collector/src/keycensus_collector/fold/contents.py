@@ -2,49 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from keycensus_collector.catalogue.parse import CERTIFICATE, SPKI
 from keycensus_collector.fold.chunks import chunked
 from keycensus_collector.store.schema import (
     blob,
     certificate,
+    manifest,
     manifest_entry,
     manifest_part,
     public_key,
 )
 
+# So many entries are looked at for one place, its manifest's parts together. Files have thousands at
+# most; but a few kilobytes can name the same large parts over and over.
+PLACE_ENTRIES = 65_536
+
 
 @dataclass(slots=True)
 class Contents:
-    """Certificates by manifest in the order of the file, and all that the manifests name."""
+    """What manifests name. Parts that several of them share are here once, not once for each."""
 
-    by_manifest: dict[bytes, list[bytes]] = field(default_factory=dict)
+    # A manifest's own hash and its parts, and the certificates that each of those lists itself.
+    parts: dict[bytes, list[bytes]] = field(default_factory=dict)
+    listed: dict[bytes, list[bytes]] = field(default_factory=dict)
     certificates: set[bytes] = field(default_factory=set)
     private_keys: set[bytes] = field(default_factory=set)
 
-    def of(self, manifest: bytes) -> list[bytes]:
-        """Return the certificates in a manifest."""
-        return self.by_manifest.get(manifest, [])
+    def of(self, *manifests: bytes) -> list[bytes]:
+        """Return the certificates in manifests, each once, in the order of the files."""
+        parts = dict.fromkeys(part for whole in manifests for part in self.parts.get(whole, ()))
+        return list(dict.fromkeys(item for part in parts for item in self.listed.get(part, ())))
 
 
 def load_contents(connection: Connection, manifests: Iterable[bytes]) -> Contents:
-    """Return what these manifests name."""
-    contents = Contents()
-    wanted = sorted(manifests)
-    owner: dict[bytes, list[bytes]] = {manifest: [manifest] for manifest in wanted}
-    for chunk in chunked(wanted):
-        parts = connection.execute(
-            select(manifest_part.c.manifest, manifest_part.c.part)
-            .where(manifest_part.c.manifest.in_(chunk))
-            .order_by(manifest_part.c.manifest, manifest_part.c.position)
-        )
-        for whole, part in parts:
-            owner.setdefault(part, []).append(whole)
-    for chunk in chunked(sorted(owner)):
+    """Return what these manifests name, of each the first PLACE_ENTRIES or so."""
+    contents = Contents(_parts_of(connection, sorted(manifests)))
+    for chunk in chunked(sorted({part for parts in contents.parts.values() for part in parts})):
         entries = connection.execute(
             select(manifest_entry.c.manifest, manifest_entry.c.kind, manifest_entry.c.artifact)
             .where(
@@ -59,9 +57,28 @@ def load_contents(connection: Connection, manifests: Iterable[bytes]) -> Content
                 contents.private_keys.add(artifact)
                 continue
             contents.certificates.add(artifact)
-            for manifest in owner[listed_in]:
-                contents.by_manifest.setdefault(manifest, []).append(artifact)
+            contents.listed.setdefault(listed_in, []).append(artifact)
     return contents
+
+
+def _parts_of(connection: Connection, manifests: Sequence[bytes]) -> dict[bytes, list[bytes]]:
+    """Return for each manifest itself and its parts in order, each once, as far as there is room."""
+    parts = {whole: [whole] for whole in manifests}
+    room = dict.fromkeys(manifests, PLACE_ENTRIES)
+    for chunk in chunked(manifests):
+        columns = (manifest_part.c.manifest, manifest_part.c.part, manifest.c.entry_count)
+        rows = connection.execute(
+            select(*columns)
+            .join(manifest, manifest.c.hash == manifest_part.c.part)
+            .where(manifest_part.c.manifest.in_(chunk))
+            .group_by(*columns)
+            .order_by(manifest_part.c.manifest, func.min(manifest_part.c.position))
+        )
+        for whole, part, entries in rows:
+            room[whole] -= entries
+            if room[whole] >= 0:
+                parts[whole].append(part)
+    return parts
 
 
 def unread_blobs(connection: Connection, contents: Contents) -> set[tuple[bytes, int]]:

@@ -115,8 +115,12 @@ def _steps(
     contents: Contents,
     known: dict[bytes, Known],
 ) -> list[tuple[Step, int]]:
-    """Return the steps at all places in the order of the versions, each with its time."""
+    """Return the steps at all places in the order of the versions, each with its time.
+
+    Where the same content followed the same content at many places, the first is the evidence.
+    """
     steps: list[tuple[Step, int]] = []
+    seen: set[tuple[bytes, bytes]] = set()
     current = dict(before)
     for version in versions:
         if not version.manifest:
@@ -127,6 +131,10 @@ def _steps(
             continue
         if not is_news(version.cause, previous.use, version.use, roles=(version.role,)):
             continue
+        pair = (previous.manifest, version.manifest)
+        if pair in seen:
+            continue
+        seen.add(pair)
         old = [known[hash_].leaf for hash_ in contents.of(previous.manifest) if hash_ in known]
         new = [known[hash_].leaf for hash_ in contents.of(version.manifest) if hash_ in known]
         steps += [
@@ -138,8 +146,9 @@ def _steps(
 
 def _live(versions: Iterable[Version], contents: Contents) -> list[bytes]:
     """Return the certificates that these versions show live, trust stores apart; in order."""
-    found: dict[bytes, None] = {}
-    for version in versions:
-        if version.manifest and version.use == "live" and version.role != "trust-store":
-            found |= dict.fromkeys(contents.of(version.manifest))
-    return list(found)
+    manifests = dict.fromkeys(
+        version.manifest
+        for version in versions
+        if version.manifest and version.use == "live" and version.role != "trust-store"
+    )
+    return contents.of(*manifests)
