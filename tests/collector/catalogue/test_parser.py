@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,10 +15,20 @@ from fakes.pki import issue
 
 from keycensus_collector.catalogue.facts import CertificateFacts
 from keycensus_collector.catalogue.parse import CAPS, CERTIFICATE, CRL, CSR, SPKI
-from keycensus_collector.catalogue.parser import COMMAND, CatalogueParser
+from keycensus_collector.catalogue.parser import (
+    COMMAND,
+    CatalogueParser,
+    ParserUnavailableError,
+)
 
 ROOT = issue("Root", is_ca=True)
 LEAF = issue("leaf.example", issuer=ROOT, sans=("leaf.example",))
+
+# How a child begins: it says that it is ready.
+READY = (
+    "import socket; s = socket.socket(fileno=0)\n"
+    "h = b'{\"parts\": []}'; s.sendall(len(h).to_bytes(4, 'big') + h)\n"
+)
 
 
 @pytest.fixture
@@ -60,7 +72,8 @@ def test_a_certificate_that_kills_the_child_costs_only_its_own_verdicts(tmp_path
         "from keycensus_collector.catalogue import child\n"
         "real = child.are_issued\n"
         "child.are_issued = lambda c, p: os.abort() if b'deadly' in c else real(c, p)\n"
-        "child.serve(socket.socket(fileno=0))\n"
+        "child.limit_process = lambda: None\n"
+        "child.main()\n"
     )
     with CatalogueParser((sys.executable, str(program))) as parser:
         certificates = [LEAF.der, ROOT.der, b"deadly"]
@@ -97,7 +110,9 @@ def test_a_killed_child_is_replaced_and_the_blob_read_again(parser: CataloguePar
 
 def test_a_blob_that_kills_the_child_twice_is_kept_with_that_reason(tmp_path: Path) -> None:
     program = tmp_path / "child.py"
-    program.write_text("import os, signal; os.read(0, 1); os.kill(os.getpid(), signal.SIGSEGV)")
+    program.write_text(
+        READY + "import os, signal; os.read(0, 1); os.kill(os.getpid(), signal.SIGSEGV)"
+    )
     with CatalogueParser((sys.executable, str(program))) as parser:
         assert parser.parse(CERTIFICATE, LEAF.der) == CertificateFacts(problem="crash")
         assert parser.are_issued([LEAF.der, ROOT.der], [(0, 1)]) == [None]
@@ -106,7 +121,7 @@ def test_a_blob_that_kills_the_child_twice_is_kept_with_that_reason(tmp_path: Pa
 
 def test_a_blob_that_hangs_the_child_ends_at_the_limit(tmp_path: Path) -> None:
     program = tmp_path / "child.py"
-    program.write_text("import time; time.sleep(60)")
+    program.write_text(READY + "import time; time.sleep(60)")
     with CatalogueParser((sys.executable, str(program)), seconds=0.2) as parser:
         assert parser.parse(CERTIFICATE, LEAF.der) == CertificateFacts(problem="limit")
 
@@ -126,11 +141,68 @@ def test_a_blob_that_hangs_the_child_ends_at_the_limit(tmp_path: Path) -> None:
 )
 def test_what_a_taken_over_child_says_is_checked(tmp_path: Path, body: str, problem: str) -> None:
     program = tmp_path / "child.py"
-    program.write_text(
-        f"import socket; s = socket.socket(fileno=0)\nwhile True:\n    s.recv(1 << 20); {body}\n"
-    )
+    program.write_text(f"{READY}while True:\n    s.recv(1 << 20); {body}\n")
     with CatalogueParser((sys.executable, str(program))) as parser:
         assert parser.parse(SPKI, b"x").problem == problem
+
+
+@pytest.mark.parametrize(
+    ("program", "why"),
+    [
+        (None, "No such file"),
+        ("raise SystemExit(1)", "it ended"),
+        ("import time; time.sleep(60)", "timed out"),
+        ("import os; os.write(0, b'\\xff' * 4); os.read(0, 1)", "over the limit"),
+    ],
+)
+def test_a_child_that_does_not_start_is_no_blobs_fault(
+    tmp_path: Path, program: str | None, why: str
+) -> None:
+    command = ["/nonexistent"]
+    if program is not None:
+        (tmp_path / "child.py").write_text(program)
+        command = [sys.executable, str(tmp_path / "child.py")]
+    seconds = 0.2 if why == "timed out" else 20
+    with CatalogueParser(command, start_seconds=seconds) as parser:
+        with pytest.raises(ParserUnavailableError, match=why):
+            parser.parse(CERTIFICATE, LEAF.der)
+        with pytest.raises(ParserUnavailableError, match=why):
+            parser.are_issued([LEAF.der, ROOT.der], [(0, 1)])
+        assert parser.lost == 0
+
+
+def test_a_child_that_can_not_be_replaced_judges_no_blob(tmp_path: Path) -> None:
+    program = tmp_path / "child.py"
+    program.write_text(READY + f"import os; os.read(0, 1); os.unlink({str(program)!r})")
+    with (
+        CatalogueParser((sys.executable, str(program))) as parser,
+        pytest.raises(ParserUnavailableError),
+    ):
+        parser.parse(CERTIFICATE, LEAF.der)
+
+
+@pytest.mark.parametrize("ready", [READY, ""])
+def test_closing_waits_for_no_blob(tmp_path: Path, ready: str) -> None:
+    program = tmp_path / "child.py"
+    program.write_text(
+        f"{ready}import pathlib, time; pathlib.Path({str(tmp_path / 'began')!r}).touch()\n"
+        "time.sleep(60)\n"
+    )
+    parser = CatalogueParser((sys.executable, str(program)))
+    with ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(parser.parse, CERTIFICATE, LEAF.der)
+        until = time.monotonic() + 20
+        while not (tmp_path / "began").exists() and time.monotonic() < until:
+            time.sleep(0.01)
+        started = time.monotonic()
+        parser.close()
+        assert time.monotonic() - started < 0.5
+        with pytest.raises(ParserUnavailableError, match="closed"):
+            asked.result(5)
+    assert parser._child is None
+    assert parser.lost == 0
+    with pytest.raises(ParserUnavailableError, match="closed"):
+        parser.parse(CERTIFICATE, LEAF.der)
 
 
 def test_a_blob_over_its_cap_is_not_given_to_the_child() -> None:

@@ -84,6 +84,7 @@ def main() -> None:
     """Run as the child of `parser.CatalogueParser`, whose socket is standard input."""
     connection = socket.socket(fileno=0)
     limit_process()
+    connection.sendall(encode_frame({"ready": True}))
     try:
         serve(connection)
     except MemoryError:

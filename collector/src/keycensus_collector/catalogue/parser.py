@@ -2,6 +2,8 @@
 
 Runs in the collector, in a thread. A blob that ends the child twice is answered with facts that say
 so ("crash", or "limit" for time and memory), and is not tried again under this catalogue version.
+A child that can't be started, for instance because memory or processes ran out, says nothing about a
+blob: whoever asked gets an error and asks again later.
 """
 
 from __future__ import annotations
@@ -25,11 +27,18 @@ from keycensus_collector.catalogue.wire import (
     read_frame,
 )
 
+# Wall-clock limit for a child to say that it is ready; generous, since many things start at once with
+# a machine.
+START_SECONDS = 60.0
 # Wall-clock limit for one request; longer than the child's processor limit on an idle machine.
 SECONDS = 10.0
 _ATTEMPTS = 2
 _LIMIT_STATUSES = {MEMORY_STATUS, -signal.SIGXCPU, -signal.SIGKILL}
 COMMAND = (sys.executable, "-I", "-m", "keycensus_collector.catalogue")
+
+
+class ParserUnavailableError(Exception):
+    """No child can be had now: it does not start, or the parser was closed."""
 
 
 class _ChildLostError(Exception):
@@ -43,12 +52,20 @@ class _ChildLostError(Exception):
 class CatalogueParser:
     """Parses and verifies in one child at a time, started when first needed. Thread-safe.
 
-    `command` and `seconds` are what tests change; the command gets a socket as standard input.
+    `command` and the limits in seconds are what tests change; the command gets a socket as standard
+    input. Every question raises ParserUnavailableError if there is no child to ask.
     """
 
-    def __init__(self, command: Sequence[str] = COMMAND, seconds: float = SECONDS) -> None:
+    def __init__(
+        self,
+        command: Sequence[str] = COMMAND,
+        seconds: float = SECONDS,
+        start_seconds: float = START_SECONDS,
+    ) -> None:
         self._command = tuple(command)
         self._seconds = seconds
+        self._start_seconds = start_seconds
+        self._closed = False
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
@@ -87,9 +104,17 @@ class CatalogueParser:
         return [verdict for verdicts in alone for verdict in verdicts]
 
     def close(self) -> None:
-        """End the child."""
-        with self._lock:
-            self._end_child()
+        """Kill the child, for good, without waiting for whoever asks it just now: they get an error."""
+        self._closed = True
+        child = self._child
+        if child is not None:
+            child.kill()
+        # Else the one who asks does the rest, see `_ask`.
+        if self._lock.acquire(blocking=False):
+            try:
+                self._end_child()
+            finally:
+                self._lock.release()
 
     def __enter__(self) -> Self:
         return self
@@ -99,29 +124,53 @@ class CatalogueParser:
 
     def _ask(self, request: dict[str, Any], *parts: bytes) -> dict[str, Any]:
         frame = encode_frame(request, parts)
-        with self._lock:
-            for attempt in range(1, _ATTEMPTS + 1):
-                try:
-                    return self._exchange(frame)
-                except (OSError, EOFError, WireError) as error:
-                    problem = self._lose_child(error)
-                    if attempt == _ATTEMPTS:
-                        raise _ChildLostError(problem) from None
+        try:
+            with self._lock:
+                return self._ask_twice(frame)
+        finally:
+            if self._closed:
+                self.close()
+
+    def _ask_twice(self, frame: bytes) -> dict[str, Any]:
+        for attempt in range(1, _ATTEMPTS + 1):
+            connection = self._socket or self._start_child()
+            try:
+                return self._exchange(connection, frame)
+            except (OSError, EOFError, WireError) as error:
+                self._check_open()
+                problem = self._lose_child(error)
+                if attempt == _ATTEMPTS:
+                    raise _ChildLostError(problem) from None
         raise AssertionError
 
-    def _exchange(self, frame: bytes) -> dict[str, Any]:
+    def _exchange(self, connection: socket.socket, frame: bytes) -> dict[str, Any]:
         deadline = time.monotonic() + self._seconds
-        connection = self._socket or self._start_child()
         connection.settimeout(self._seconds)
         connection.sendall(frame)
+        return _receive_frame(connection, deadline)
 
-        def read(count: int) -> bytes:
-            return _receive(connection, count, deadline)
-
-        return read_frame(read, PART_LIMIT)[0]
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ParserUnavailableError("the parser was closed")
 
     def _start_child(self) -> socket.socket:
+        """Start the child and wait until it says that it is ready; return the socket to it."""
+        try:
+            connection = self._launch()
+            _receive_frame(connection, time.monotonic() + self._start_seconds)
+        except (OSError, EOFError, WireError) as error:
+            self._end_child()
+            self._check_open()
+            raise ParserUnavailableError(
+                "the process that parses certificates does not start "
+                f"({error}); see that memory and processes are left"
+            ) from error
+        return connection
+
+    def _launch(self) -> socket.socket:
+        self._check_open()
         ours, theirs = socket.socketpair()
+        self._socket = ours
         with theirs:
             self._child = subprocess.Popen(
                 self._command,
@@ -132,7 +181,8 @@ class CatalogueParser:
                 env={},
                 start_new_session=True,  # a Ctrl-C at the terminal is the parent's to handle
             )
-        self._socket = ours
+        if self._closed:  # meanwhile: `close` may not have seen this child
+            self._child.kill()
         return ours
 
     def _lose_child(self, error: Exception) -> str:
@@ -156,15 +206,22 @@ class CatalogueParser:
             return child.wait()
 
 
+def _receive_frame(connection: socket.socket, deadline: float) -> dict[str, Any]:
+    def read(count: int) -> bytes:
+        return _receive(connection, count, deadline)
+
+    return read_frame(read, PART_LIMIT)[0]
+
+
 def _receive(connection: socket.socket, count: int, deadline: float) -> bytes:
     received = bytearray()
     while len(received) < count:
         left = deadline - time.monotonic()
         if left <= 0:
-            raise TimeoutError
+            raise TimeoutError("timed out")
         connection.settimeout(left)
         piece = connection.recv(min(count - len(received), 1 << 18))
         if not piece:
-            raise EOFError
+            raise EOFError("it ended")
         received += piece
     return bytes(received)
