@@ -114,15 +114,18 @@ class ReaderService:
     def _scout(self) -> Scout | None:
         """Start a scout if there is a core for it and a division of the disk to go by."""
         scan = self.config.scan
-        if scan.root != b"/" or scan.roots != (b"/",) or (os.cpu_count() or 1) < 2:
+        if scan.root != b"/" or (os.cpu_count() or 1) < 2:
             return None
         mounts = MountTable.read()
         stored_epoch = self.state.get_number("parser_epoch")
         if not self.state.complete or mounts.has_remote or stored_epoch != PARSER_EPOCH:
             return None
         exclude = self._exclude()
+        above = tuple(root.rstrip(b"/") + b"/" for root in scan.roots)
         roots = tuple(
-            root for root in recall_division(self.state) if _is_entered(root, mounts, exclude)
+            root
+            for root in recall_division(self.state)
+            if root.startswith(above) and _is_entered(root, mounts, exclude)
         )
         if not roots:
             return None
