@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterator, Sequence
+import shlex
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,9 @@ from structlog.testing import capture_logs
 
 from keycensus_collector.catalogue import issuers
 from keycensus_collector.catalogue import worker as worker_module
-from keycensus_collector.catalogue.worker import Worker
+from keycensus_collector.catalogue.parser import COMMAND, CatalogueParser
+from keycensus_collector.catalogue.worker import Unread, Worker, requeue
+from keycensus_collector.errors import StoreFullError
 from keycensus_collector.fold.fold import fold_batches
 from keycensus_collector.store import schema
 
@@ -229,6 +233,112 @@ async def test_running_goes_on_after_trouble(
         await finished(census, running)
     assert [log["event"] for log in logs] == ["catalogue.round-failed"]
     assert len(tries) > 1
+
+
+async def test_all_that_an_older_catalogue_read_is_read_again_in_steps(
+    census: Census, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "_REQUEUE_ROWS", 2)
+    host = census.host("web1")
+    for number in range(5):
+        leaf = issue(f"{number}.example.com", issuer=ISSUER)
+        census.report(host, f"/etc/ssl/{number}.pem", certificate(leaf), private_key(leaf.key))
+    await census.work()
+    tables = (schema.certificate, schema.public_key)
+    with census.store.write() as connection:
+        for table in tables:
+            connection.execute(update(table).values(catalogue_version=0))
+    running = asyncio.create_task(Worker(census.store, census.clock).run())
+    async with asyncio.timeout(10):
+        for column in (table.c.catalogue_version for table in tables):
+            while census.row(select(func.min(column)))[0] == 0:  # noqa: ASYNC110 - as below
+                await asyncio.sleep(0.02)
+    await finished(census, running)
+
+
+def test_what_is_read_again_is_found_in_one_pass_and_ends(census: Census) -> None:
+    hashes = [hashlib.sha256(b"%d" % number).digest() for number in range(15_000)]
+    queued = hashes[:10_000]
+    with census.store.write() as connection:
+        connection.execute(
+            insert(schema.blob),
+            [{"hash": hash_, "kind": 2, "data": b"", "received_ms": 1} for hash_ in hashes],
+        )
+        connection.execute(
+            insert(schema.work),
+            [{"kind": "blob", "subject": hash_, "number": 2, "queued_ms": 1} for hash_ in queued],
+        )
+    started = time.process_time()
+    with census.store.write() as connection:
+        after_certificates = requeue(connection, Unread(), 1)
+        assert after_certificates is not None
+        assert requeue(connection, after_certificates, 1) is None
+    assert time.process_time() - started < 3
+    assert sorted(row[0] for row in census.rows(select(schema.work.c.subject))) == sorted(hashes)
+
+
+async def test_a_full_disk_at_the_start_is_waited_out(
+    census: Census, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "RETRY_SECONDS", 0.01)
+    write = census.store.run_write
+    room = asyncio.Event()
+    tries: list[int] = []
+
+    async def full(function: Callable[[Connection], Unread | None]) -> Unread | None:
+        tries.append(1)
+        if len(tries) == 3:
+            room.set()
+        if len(tries) <= 3:
+            raise StoreFullError("the disk is full")
+        return await write(function)
+
+    monkeypatch.setattr(census.store, "run_write", full)
+    running = asyncio.create_task(Worker(census.store, census.clock).run())
+    with capture_logs() as logs:
+        async with asyncio.timeout(10):
+            await room.wait()
+        census.report(census.host("web1"), "/etc/ssl/a.pem", certificate(LEAF))
+        await finished(census, running)
+    assert [log["event"] for log in logs] == ["catalogue.round-failed"] * 3
+
+
+async def test_while_nothing_can_be_parsed_everything_waits(
+    census: Census, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "RETRY_SECONDS", 0.01)
+    census.report(census.host("web1"), "/etc/ssl/a.pem", certificate(LEAF))
+    before = queue_length(census)
+    child = tmp_path / "child"
+    worker = Worker(census.store, census.clock, parser=CatalogueParser((str(child),)))
+    with capture_logs() as logs:
+        running = asyncio.create_task(worker.run())
+        async with asyncio.timeout(10):
+            while len(logs) < 2:  # noqa: ASYNC110 - nobody but the log says so
+                await asyncio.sleep(0.01)
+        assert queue_length(census) == before
+        assert census.rows(select(schema.certificate)) == []
+        child.write_text(f"#!/bin/sh\nexec {shlex.join(COMMAND)}\n")
+        child.chmod(0o700)
+        await finished(census, running)
+    assert census.row(select(schema.certificate.c.problem))[0] == ""
+
+
+async def test_a_blob_that_hangs_does_not_hold_up_the_end(census: Census, tmp_path: Path) -> None:
+    census.report(census.host("web1"), "/etc/ssl/a.pem", certificate(LEAF))
+    began = tmp_path / "began"
+    began.with_suffix(".sh").write_text(f"#!/bin/sh\n: > {began}\nexec sleep 60\n")
+    parser = CatalogueParser(("/bin/sh", str(began.with_suffix(".sh"))))
+    running = asyncio.create_task(Worker(census.store, census.clock, parser=parser).run())
+    async with asyncio.timeout(10):
+        while not began.exists():  # noqa: ASYNC110 - it is another process
+            await asyncio.sleep(0.01)
+    started = time.monotonic()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    await asyncio.get_running_loop().shutdown_default_executor()
+    assert time.monotonic() - started < 1
 
 
 async def finished(census: Census, running: asyncio.Task[None]) -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
-from sqlalchemy import Connection, delete, exists, insert, or_, select
+from sqlalchemy import Connection, delete, exists, insert, select
 
 from keycensus_collector.catalogue.facts import CATALOGUE_VERSION
 from keycensus_collector.catalogue.issuers import (
@@ -45,6 +45,11 @@ POLL_SECONDS = 0.25
 # Seconds until the next try after the store failed, for instance by a full disk.
 RETRY_SECONDS = 5.0
 _REQUEUE_ROWS = 10_000
+# Where it stands what a kind of blob was read as.
+_READ_IN = {
+    CERTIFICATE: (certificate, certificate.c.sha256),
+    SPKI: (public_key, public_key.c.key_id),
+}
 
 _log = structlog.get_logger(__name__)
 
@@ -72,6 +77,8 @@ class Worker:
         self._clock = clock
         self._parser = parser or CatalogueParser()
         self._wake = asyncio.Event()
+        # From where on to look for blobs to be read again; None: all were looked at.
+        self._unread: Unread | None = Unread()
 
     def wake(self) -> None:
         """Say, on the event loop, that something was queued."""
@@ -80,7 +87,6 @@ class Worker:
     async def run(self) -> None:
         """Work until cancelled; trouble with the store is logged and tried again."""
         try:
-            await self._store.run_write(partial(requeue, now_ms=self._clock.now_ms()))
             while True:
                 self._wake.clear()
                 if await self._run_logged() == 0:
@@ -94,12 +100,23 @@ class Worker:
 
     async def _run_logged(self) -> int:
         try:
-            return await self.run_once()
+            return await self.run_once() or await self._requeue()
         except Exception:  # noqa: BLE001 - logged whole, and the queue must not stop for one row
             # Whatever it was, the transaction is gone as a whole and the work still queued.
             _log.exception("catalogue.round-failed")
             await asyncio.sleep(RETRY_SECONDS)
             return 0
+
+    async def _requeue(self) -> int:
+        """Queue some of what was never read, or by an older catalogue, until all was looked at.
+
+        At the start, and only when there is nothing else: what hosts report now goes before.
+        """
+        if self._unread is None:
+            return 0
+        step = partial(requeue, unread=self._unread, now_ms=self._clock.now_ms())
+        self._unread = await self._store.run_write(step)
+        return 1
 
     async def _pause(self) -> None:
         try:
@@ -247,17 +264,35 @@ def queue(connection: Connection, items: Iterable[tuple[str, bytes, int]], now_m
         connection.execute(insert(work), rows)
 
 
-def requeue(connection: Connection, now_ms: int) -> None:
-    """Queue blobs that were never read, or read by an older catalogue; at the start of a worker."""
-    for table, key, kind in (
-        (certificate, certificate.c.sha256, CERTIFICATE),
-        (public_key, public_key.c.key_id, SPKI),
-    ):
-        read = exists().where(key == blob.c.hash, table.c.catalogue_version >= CATALOGUE_VERSION)
-        queued = exists().where(
-            work.c.kind == "blob", work.c.subject == blob.c.hash, work.c.number == blob.c.kind
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """How far the search for unread blobs has come: all kinds before, and hashes up to this."""
+
+    kind: int = CERTIFICATE
+    after: bytes = b""
+
+
+def requeue(connection: Connection, unread: Unread, now_ms: int) -> Unread | None:
+    """Queue blobs that were never read, or read by an older catalogue, as many as one step takes.
+
+    Returns where to go on, or None at the end: a blob is queued once, whatever reading it gives.
+    """
+    table, key = _READ_IN[unread.kind]
+    read = exists().where(key == blob.c.hash, table.c.catalogue_version >= CATALOGUE_VERSION)
+    queued = select(work.c.subject).where(work.c.kind == "blob", work.c.number == unread.kind)
+    hashes = connection.execute(
+        select(blob.c.hash)
+        .where(
+            blob.c.kind == unread.kind,
+            blob.c.hash > unread.after,
+            ~read,
+            blob.c.hash.not_in(queued),
         )
-        hashes = connection.execute(
-            select(blob.c.hash).where(blob.c.kind == kind, ~or_(read, queued)).limit(_REQUEUE_ROWS)
-        ).scalars()
-        queue(connection, (("blob", hash_, kind) for hash_ in hashes.all()), now_ms)
+        .order_by(blob.c.hash)
+        .limit(_REQUEUE_ROWS)
+    ).scalars()
+    found = list(hashes)
+    queue(connection, (("blob", hash_, unread.kind) for hash_ in found), now_ms)
+    if len(found) == _REQUEUE_ROWS:
+        return Unread(unread.kind, found[-1])
+    return Unread(SPKI) if unread.kind == CERTIFICATE else None
