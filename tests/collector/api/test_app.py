@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import AsyncIterator, Iterator
 
 import httpx
@@ -20,6 +22,11 @@ HOSTILE = "\x1b]0;x\x07<img src=x onerror=alert(1)>\u202e=cmd()"
 ROOT = issue("Example Root", is_ca=True, days=3650)
 WWW = issue("www.example.com", issuer=ROOT, sans=("www.example.com",), days=20)
 EVIL = issue(HOSTILE, days=50)
+
+
+def cursor_of(key: list[str | int | None]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(key).encode()).decode().rstrip("=")
+
 
 PATHS = [
     "/certificates",
@@ -150,6 +157,11 @@ async def test_pages_follow_each_other(client: httpx.AsyncClient) -> None:
         ("/certificates?status=dead", "status"),
         ("/certificates?key_id=xyz", "key_id"),
         ("/certificates?cursor=zzz", "cursor"),
+        ("/certificates?cursor=" + cursor_of([10**30, "00" * 32]), "cursor"),
+        ("/hosts?cursor=" + cursor_of(["web", -(10**30)]), "cursor"),
+        ("/hosts?cursor=" + cursor_of(["\ud800", 1]), "cursor"),
+        ("/certificates?line=99999999999999999999", "line"),
+        ("/certificates?line=0", "line"),
         ("/keys?readable_by=me", "readable_by"),
         ("/hosts?name=" + "x" * 1001, "name"),
         ("/show", "id"),

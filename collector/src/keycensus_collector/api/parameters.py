@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from keycensus_collector.inventory.certificates import CertificateFilter
 from keycensus_collector.inventory.hosts import HostFilter
 from keycensus_collector.inventory.keys import KeyFilter
-from keycensus_collector.inventory.paging import DEFAULT_LIMIT, PAGE_LIMIT
+from keycensus_collector.inventory.paging import BIGGEST_INTEGER, DEFAULT_LIMIT, PAGE_LIMIT
 
 _TEXT = 1_000
 _DURATION = re.compile(r"(\d{1,6})([hdwy])")
@@ -88,7 +88,9 @@ class CertificateParameters(_Parameters):
     key_id: Annotated[
         str | None, Field(pattern="^[0-9a-fA-F]{64}$", description="Certifies this key.")
     ] = None
-    line: Annotated[int | None, Field(description="Belongs to this line.")] = None
+    line: Annotated[
+        int | None, Field(ge=1, le=BIGGEST_INTEGER, description="Belongs to this line.")
+    ] = None
     without_key: Annotated[bool, Field(description="Its private key was found nowhere.")] = False
     include: Annotated[
         Literal["", "trust-stores"],

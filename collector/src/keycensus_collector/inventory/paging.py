@@ -15,6 +15,8 @@ from keycensus_collector.errors import UsageError
 EXACT_TOTAL = 10_000
 PAGE_LIMIT = 1_000
 DEFAULT_LIMIT = 100
+# Databases have integers of eight bytes; a longer one is an error of the driver, not an answer.
+BIGGEST_INTEGER = 2**63 - 1
 
 Key = list[str | int | None]
 
@@ -28,15 +30,20 @@ def decode_cursor(cursor: str, length: int) -> Key:
     """Return the key in a cursor; UsageError if it is none of ours."""
     try:
         key = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except (ValueError, binascii.Error):
+    except (ValueError, binascii.Error, RecursionError):
         key = None
-    if (
-        not isinstance(key, list)
-        or len(key) != length
-        or not all(isinstance(value, str | int | None) for value in key)
-    ):
+    if not isinstance(key, list) or len(key) != length or not all(map(_is_value, key)):
         raise UsageError("the cursor is not one that this collector gave; start without one")
     return key
+
+
+def _is_value(value: object) -> bool:
+    """Return whether a database takes this as the value of a text, a number, or none."""
+    if isinstance(value, int):
+        return abs(value) <= BIGGEST_INTEGER
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode() == value  # no lone surrogates
+    return value is None
 
 
 def hash_in(value: str | int | None) -> bytes:
