@@ -53,6 +53,18 @@ def test_the_database_and_its_directory_are_its_owners_alone(store: Store) -> No
     assert all(file.stat().st_mode & 0o777 == 0o600 for file in files)
 
 
+def test_what_stands_in_rows_reaches_no_error(store: Store) -> None:
+    with store.write() as connection:
+        connection.execute(insert(line).values(line_no=1, created_ms=1, name="a"))
+    with pytest.raises(IntegrityError) as written, store.write() as connection:
+        connection.execute(insert(line).values(line_no=1, created_ms=1, name="hunter2"))
+    with pytest.raises(OperationalError) as read, store.read() as connection:
+        connection.execute(text("SELECT nothing FROM line WHERE name = :name"), {"name": "hunter2"})
+    for error in (written.value, read.value):
+        assert "hunter2" not in str(error)
+        assert "SQL parameters hidden" in str(error)
+
+
 def test_a_write_is_seen_after_it_and_not_before(store: Store) -> None:
     with store.write() as connection:
         add_line(connection, "a")

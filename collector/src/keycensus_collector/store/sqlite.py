@@ -54,16 +54,19 @@ def database_path(url: URL) -> Path:
     return Path(url.database).absolute()
 
 
+# `hide_parameters`, for both: an error's text may reach a log, what stands in rows must not.
 def writer_engine(url: URL) -> Engine:
     """Return an engine with the one connection that writes; each transaction is BEGIN IMMEDIATE."""
-    engine = create_engine(url, pool_size=1, max_overflow=0)
+    engine = create_engine(url, pool_size=1, max_overflow=0, hide_parameters=True)
     _prepare(engine, (*_SHARED, *_WRITER), "BEGIN IMMEDIATE")
     return engine
 
 
 def reader_engine(url: URL, connections: int) -> Engine:
     """Return an engine whose connections can't write; each transaction is one snapshot."""
-    engine = create_engine(url, pool_size=connections, max_overflow=connections)
+    engine = create_engine(
+        url, pool_size=connections, max_overflow=connections, hide_parameters=True
+    )
     _prepare(engine, (*_SHARED, *_READER), "BEGIN")
     return engine
 
