@@ -43,7 +43,7 @@ PLACES = 20_000
 BATCH = 1000
 BLOB_GROUP = 500
 BUDGET = 0.7
-ROUNDS = 5
+ROUNDS = 7
 CREDIT = Limits().batch_credit
 # Length of an ordinary certificate's DER, in bytes.
 _DER_BYTES = 1300

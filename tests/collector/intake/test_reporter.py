@@ -230,7 +230,7 @@ async def test_a_message_over_the_hard_limit_ends_the_stream(
     desk = make_desk(Limits(message_hard_bytes=1000))
     who = desk.enrol()
     line = await desk.connect(who)
-    await line.send(batch(1, place_change(PATH, place_row(PATH, selinux_label="x" * 1000))))
+    await who.send_offer(line, [bytes(32)] * 40)
     assert (await expect(line, "refusal")).reason == "protocol"
 
 

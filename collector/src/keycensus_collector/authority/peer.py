@@ -16,7 +16,7 @@ import grpc
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from keycensus_collector.errors import Refusal
 from keycensus_collector.store.engine import Store
@@ -52,6 +52,17 @@ class Presented:
     serial: str
     sha256: bytes
     deployment: str
+
+
+# Built once: `check_peer` runs in the transaction of every batch.
+_PEER_STATES = (
+    select(agent.c.state, agent_certificate.c.state.label("certificate_state"))
+    .join(agent, agent.c.agent_no == agent_certificate.c.agent_no)
+    .where(
+        agent_certificate.c.serial == bindparam("serial_now"),
+        agent.c.agent_no == bindparam("agent_now"),
+    )
+)
 
 
 def agent_uri(deployment: str, agent_id: str) -> str:
@@ -139,9 +150,7 @@ def check_peer(connection: Connection, peer: Peer) -> None:
     Raises Refusal "banned" or "unknown". Every transaction that writes for an agent calls this.
     """
     row = connection.execute(
-        select(agent.c.state, agent_certificate.c.state.label("certificate_state"))
-        .join(agent, agent.c.agent_no == agent_certificate.c.agent_no)
-        .where(agent_certificate.c.serial == peer.serial, agent.c.agent_no == peer.agent_no)
+        _PEER_STATES, {"serial_now": peer.serial, "agent_now": peer.agent_no}
     ).one_or_none()
     if row is not None and row.state == "banned":
         raise Refusal("banned", "this agent was banned; ask the collector's operators")

@@ -102,7 +102,7 @@ def _batch(batch: report_pb2.Batch) -> Batch:
                 change.row or (None if change.HasField("gone") else b""),
                 change.cause,
                 change.observed_at_unix_ms,
-                min(change.skipped, _BIGGEST_SMALL),
+                change.skipped & _BIGGEST_SMALL,
             )
         )
         for position, change in enumerate(batch.changes)

@@ -7,7 +7,7 @@ transaction.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -48,16 +48,20 @@ _HELD_BY_HOST = (
 )
 
 
-# What a place contributes: the artifacts of a manifest (empty: none), in a role and use.
-Share = tuple[bytes, str, str]
+# Manifests by the role and use in which a place contributes what they list; empty: nothing.
+Shares = defaultdict[tuple[str, str], list[bytes]]
+
+
+def _no_shares() -> Shares:
+    return defaultdict(list)
 
 
 @dataclass(slots=True)
 class Moves:
     """What the places of a host stopped to contribute, and what they began to."""
 
-    removed: list[Share] = field(default_factory=list)
-    added: list[Share] = field(default_factory=list)
+    removed: Shares = field(default_factory=_no_shares)
+    added: Shares = field(default_factory=_no_shares)
 
 
 def _upsert_holding(connection: Connection) -> Insert:
@@ -121,16 +125,12 @@ def _counts(
     return counts
 
 
-def _by_role_and_use(shares: list[Share]) -> dict[tuple[int, bool], list[bytes]]:
-    groups: dict[tuple[str, str], list[bytes]] = {}
-    for manifest, role, use in shares:
-        if manifest:
-            groups.setdefault((role, use), []).append(manifest)
+def _by_role_and_use(shares: Shares) -> dict[tuple[int, bool], list[bytes]]:
     result: dict[tuple[int, bool], list[bytes]] = {}
-    for (role, use), manifests in groups.items():
+    for (role, use), manifests in shares.items():
         if role != TRUST_STORE:
             group = _ROLE_BITS.get(role, _UNKNOWN_BIT), use == RETAINED
-            result.setdefault(group, []).extend(manifests)
+            result.setdefault(group, []).extend(filter(None, manifests))
     return result
 
 

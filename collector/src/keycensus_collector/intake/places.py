@@ -19,7 +19,7 @@ from keycensus_collector.intake.bulk import (
     insert_into,
     numbers_from,
 )
-from keycensus_collector.intake.holding import Moves, Share
+from keycensus_collector.intake.holding import Moves
 from keycensus_collector.intake.rows import PlaceChange
 from keycensus_collector.store.schema import place, place_version
 
@@ -69,7 +69,7 @@ _GONE = Keyed(
 class _State(NamedTuple):
     number: int
     row_hash: bytes  # empty if the place is gone
-    share: Share
+    share: tuple[bytes, str, str]  # manifest, role, use
     changed_ms: int
 
 
@@ -140,15 +140,14 @@ def _by_key(changes: Sequence[PlaceChange]) -> Iterator[Sequence[PlaceChange]]:
 def _plan_new(plan: _Plan, changes: Sequence[PlaceChange]) -> None:
     """Plan places that nothing is known of, each in one state: the batches of a first sweep."""
     at_ms, host_no, batch_no = plan.at_ms, plan.host_no, plan.batch_no
-    number = plan.next_number
+    number, inserted, versions = plan.next_number, plan.inserted, plan.versions
+    added = plan.moves.added
     for _, _, row, _, manifest, role, use, columns, cause, observed_ms, skipped in changes:
         if not row:
             continue
-        plan.inserted.append((number, host_no, *columns, at_ms, at_ms, None))
-        plan.versions.append(
-            (number, at_ms, None, manifest, row, cause, observed_ms, skipped, batch_no)
-        )
-        plan.moves.added.append((manifest, role, use))
+        inserted.append((number, host_no, *columns, at_ms, at_ms, None))
+        versions.append((number, at_ms, None, manifest, row, cause, observed_ms, skipped, batch_no))
+        added[role, use].append(manifest)
         number += 1
 
 
@@ -169,10 +168,10 @@ def _plan_states(plan: _Plan, known: _State | None, group: Sequence[PlaceChange]
     last = applied[-1]
     after = (last.manifest, last.role, last.use) if last.row else None
     if before != after:
-        if before is not None:
-            plan.moves.removed.append(before)
-        if after is not None:
-            plan.moves.added.append(after)
+        for share, shares in ((before, plan.moves.removed), (after, plan.moves.added)):
+            if share is not None:
+                manifest, role, use = share
+                shares[role, use].append(manifest)
 
 
 def _plan_place(

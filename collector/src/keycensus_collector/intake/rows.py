@@ -102,6 +102,7 @@ class Prepared:
     complete: bool
     counters: dict[str, int]
     change_count: int
+    row_bytes: int = 0
     places: list[PlaceChange] = field(default_factory=list)
     gaps: dict[bytes, GapChange] = field(default_factory=dict)
     usages: dict[bytes, UsageChange] = field(default_factory=dict)
@@ -128,6 +129,7 @@ def prepare(batch: Batch, limits: Limits) -> Prepared:
                 _prepare_other(prepared, change)
         except MalformedError:
             prepared.refused.append(ItemResult(change.position, "refused", "malformed"))
+    prepared.row_bytes = limits.batch_bytes - room
     # Stable, so that states of one place stay in the order of the batch.
     places.sort(key=itemgetter(0))
     return prepared
@@ -173,7 +175,8 @@ def _place(change: Change) -> PlaceChange:
     ) = convert.decode_place(row)
     if scope_kind or scope_name:
         _check_scope(scope_kind, scope_name)
-    _check_path(path)
+    if path[:1] != b"/" or len(path) > PATH_BYTES or b"\0" in path:
+        raise MalformedError("no absolute path")
     if place_key(scope_kind, scope_name, path) != key:
         raise MalformedError("the key is another row's")
     if len(manifest) not in _MANIFEST_BYTES or len(file_id) > FILE_ID_BYTES:
@@ -187,7 +190,7 @@ def _place(change: Change) -> PlaceChange:
     columns = (
         key,
         row_hash,
-        safe_text(scope_kind) or "host",
+        safe_text(scope_kind) if scope_kind else "host",
         _path_text(scope_name) if scope_name else "",
         _path_text(path),
         manifest,

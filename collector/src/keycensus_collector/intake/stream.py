@@ -177,8 +177,7 @@ class Stream:
     async def _read(self, requests: AsyncIterator[report_pb2.ReportRequest]) -> None:
         try:
             async for request in requests:
-                size = request.ByteSize()
-                decoded = await self._decode(request, size)
+                decoded, size = await self._decode(request)
                 if decoded is not None:
                     await self._inbox.put(decoded, 1 + size * CAPACITY // _INBOX_BYTES)
         except Refusal as refusal:
@@ -190,15 +189,18 @@ class Stream:
         finally:
             self._inbox.end()
 
-    async def _decode(self, request: report_pb2.ReportRequest, size: int) -> _Decoded | None:
+    async def _decode(self, request: report_pb2.ReportRequest) -> tuple[_Decoded | None, int]:
+        """Return a message and its size in bytes, when the agent's quota has room for it."""
+        if request.WhichOneof("message") == "batch":
+            prepared = await self._intake.compute(lambda: self._prepare(request))
+            await self._wait(self._quota.take_message(prepared.row_bytes, self._now()))
+            await self._wait(self._quota.take_rows(prepared.change_count, self._now()))
+            return prepared, prepared.row_bytes
+        size = request.ByteSize()
         if size > self._limits.message_hard_bytes:
             raise Refusal("protocol", f"a message of {size} bytes is over the limit")
         await self._wait(self._quota.take_message(size, self._now()))
-        if request.WhichOneof("message") != "batch":
-            return convert.message_of(request)
-        prepared = await self._intake.compute(lambda: self._prepare(request))
-        await self._wait(self._quota.take_rows(prepared.change_count, self._now()))
-        return prepared
+        return convert.message_of(request), size
 
     def _prepare(self, request: report_pb2.ReportRequest) -> Prepared:
         batch = convert.message_of(request)
