@@ -13,7 +13,7 @@
     └── LinkError                         agent.link                3
         └── RefusedError                  agent.link.refused        3
 
-The last column is the exit status (DESIGN: 2 usage or configuration, 3 internal). Trouble of the
+The last column is the exit status: 2 usage or configuration, 3 anything else of our own. Trouble of the
 scanned host is no error: it is a gap, or a place's status and reason.
 """
 

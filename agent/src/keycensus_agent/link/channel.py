@@ -1,6 +1,6 @@
 """One gRPC channel to a collector: how it is made, when it stands, and what its errors mean.
 
-Runs in the link. A channel belongs to one attempt and is closed with it (FAULTS 4.1: channels that
+Runs in the link. A channel belongs to one attempt and is closed with it (channels that
 reconnect by themselves leak, and can't take a renewed certificate).
 """
 
@@ -38,7 +38,7 @@ _TEXT_LIMIT = 500
 # A collector may ask for patience, but not for silence.
 _RETRY_LIMIT_SECONDS = 86400
 
-# FAULTS 4.1: without keepalive a dead peer is noticed after hours; retries are ours to decide.
+# Without keepalive a dead peer is noticed after hours; retries are ours to decide.
 _OPTIONS: Final[tuple[tuple[str, int | str], ...]] = (
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
