@@ -10,6 +10,7 @@ A blob that another stream is bringing is waited for (`shared.InFlight`). Lives 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -131,7 +132,7 @@ class Exchange:
         self._unfit_blobs[key] = reason
         for offer in self._offers:
             offer.outstanding.discard(key)
-        self._intake.in_flight.settle([key], self)
+        self._intake.in_flight.forget([key], self)
 
     # --- what is to be done -------------------------------------------------------------------
 
@@ -188,11 +189,11 @@ class Exchange:
                 self._intake.cache.remember(hash_, checked.artifacts)
         for offer in self._offers:
             offer.outstanding -= group.keys()
-        self._intake.in_flight.settle(group, self)
+        self._intake.in_flight.stored(group, self, asyncio.get_running_loop().time())
 
     def close(self) -> None:
         """Let other streams ask for what this one was asked for."""
-        self._intake.in_flight.settle(self._asked | self._group.keys(), self)
+        self._intake.in_flight.forget(self._asked | self._group.keys(), self)
 
     async def _step(self, offer: _OpenOffer, now: float) -> Wanting:
         """Look up what an offer still lacks, and say what of it to ask for now."""

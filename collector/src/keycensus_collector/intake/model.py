@@ -82,8 +82,8 @@ class Limits:
     linger_seconds: int = 60
     bytes_per_second: float = 16 * 1024 * 1024
     bytes_burst: float = 256 * 1024 * 1024
-    messages_per_second: float = 2000
-    messages_burst: float = 20_000
+    messages_per_second: float = 10_000
+    messages_burst: float = 200_000
     rows_per_second: float = 20_000
     rows_burst: float = 1_000_000
     # A stream over its rate is made to wait this long at most, then told when to come back.

@@ -21,6 +21,7 @@ from keycensus_collector.intake.model import BlobKey, Limits
 from keycensus_collector.store.engine import Store
 
 _PATIENCE_SECONDS = 1.0
+_STORED_KEYS = 50_000
 _COLLECT_AFTER = 100_000
 
 _Result = TypeVar("_Result")
@@ -45,9 +46,13 @@ class InFlight:
 
     def __init__(self) -> None:
         self._asked: dict[BlobKey, _Asked] = {}
+        # Blobs stored a moment ago: a look-up that began before may still call them missing.
+        self._stored: dict[BlobKey, float] = {}
 
     def claim(self, key: BlobKey, stream: Waiting, now: float) -> float | None:
         """Return None if the stream should ask for the blob, or how many seconds to wait for it."""
+        if now - self._stored.get(key, -_PATIENCE_SECONDS) < _PATIENCE_SECONDS:
+            return 0.0
         asked = self._asked.get(key)
         if asked is None:
             self._asked[key] = _Asked(now, {stream})
@@ -56,8 +61,15 @@ class InFlight:
         left = asked.at + _PATIENCE_SECONDS - now
         return left if left > 0 else None
 
-    def settle(self, keys: Iterable[BlobKey], by: Waiting) -> None:
-        """Forget blobs that are stored, or that `by` will not bring, and wake who waits for them."""
+    def stored(self, keys: Iterable[BlobKey], by: Waiting, now: float) -> None:
+        """Learn that `by` brought blobs and that they are stored; wake who waits for them."""
+        if len(self._stored) > _STORED_KEYS:
+            self._stored.clear()
+        self._stored.update(dict.fromkeys(keys, now))
+        self.forget(keys, by)
+
+    def forget(self, keys: Iterable[BlobKey], by: Waiting) -> None:
+        """Forget blobs that `by` brought or will not bring, and wake who waits for them."""
         for key in keys:
             asked = self._asked.pop(key, None)
             for stream in asked.waiting if asked is not None else ():
