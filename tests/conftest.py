@@ -1,8 +1,22 @@
-"""What holds for every test: a skipped test fails the run where `--fail-on-skip` says so (CI)."""
+"""What holds for every test.
+
+A skipped test fails the run where `--fail-on-skip` says so (CI); logging that one test set up does not
+outlive it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+import structlog
+
+
+@pytest.fixture(autouse=True)
+def _logging_of_its_own() -> Iterator[None]:
+    """Take back what a command set up: it writes to the stream that pytest caught it with."""
+    yield
+    structlog.reset_defaults()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
