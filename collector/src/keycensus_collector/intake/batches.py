@@ -21,6 +21,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
 from keycensus_collector.authority.peer import check_peer
 from keycensus_collector.errors import Refusal
 from keycensus_collector.intake import convert
+from keycensus_collector.intake.bulk import Bulk, insert_into
 from keycensus_collector.intake.gaps import write_gaps, write_usages
 from keycensus_collector.intake.holding import apply_moves
 from keycensus_collector.intake.hosts import counters_columns, facts_columns, touch
@@ -50,11 +51,14 @@ _STREAM = (
     .with_for_update(of=session)
 )
 _INSERT_BATCH = insert(intake_batch).returning(intake_batch.c.batch_no)
-_INSERT_WORK = insert(work)
-_UPDATE_SESSION = (
-    update(session)
-    .where(session.c.agent_no == bindparam("agent"))
-    .values(last_sequence=bindparam("reached"), complete=bindparam("is_complete"))
+_INSERT_WORK = insert_into(work, leave_out=("work_no",))
+_UPDATE_SESSION = Bulk(
+    lambda _: (
+        update(session)
+        .where(session.c.agent_no == bindparam("agent"))
+        .values(last_sequence=bindparam("reached"), complete=bindparam("is_complete"))
+    ),
+    ["reached", "is_complete", "agent"],
 )
 
 
@@ -128,12 +132,8 @@ def commit_batch(
     complete = prepared.complete and not any(item.result == "retry" for item in results)
     columns = _host_columns(connection, host_no, prepared, complete=complete)
     touch(connection, host_no, state["host_state"], now_ms, columns)
-    progress = {
-        "agent": stream.peer.agent_no,
-        "reached": prepared.sequence,
-        "is_complete": complete or state["complete"],
-    }
-    connection.execute(_UPDATE_SESSION, progress)
+    is_complete = complete or state["complete"]
+    _UPDATE_SESSION.run(connection, [(prepared.sequence, is_complete, stream.peer.agent_no)])
     queue_batch(connection, batch_no, now_ms)
     return Committed(ack, duplicate=False, results=results)
 
@@ -216,9 +216,7 @@ def insert_batch(
 
 def queue_batch(connection: Connection, batch_no: int, now_ms: int) -> None:
     """Let the fold know that a batch was written."""
-    connection.execute(
-        _INSERT_WORK, {"kind": "batch", "subject": b"", "number": batch_no, "queued_ms": now_ms}
-    )
+    _INSERT_WORK.run(connection, [("batch", b"", batch_no, now_ms)])
 
 
 def _host_columns(

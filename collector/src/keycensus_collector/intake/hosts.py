@@ -12,11 +12,17 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select, update
 
 from keycensus_collector.authority.issuing import set_host_state
+from keycensus_collector.intake.bulk import Bulk
 from keycensus_collector.intake.rows import HostRow
 from keycensus_collector.store.schema import host
 
-_SEEN = (
-    update(host).where(host.c.host_no == bindparam("number")).values(last_seen_ms=bindparam("at"))
+_SEEN = Bulk(
+    lambda _: (
+        update(host)
+        .where(host.c.host_no == bindparam("number"))
+        .values(last_seen_ms=bindparam("at"))
+    ),
+    ["at", "number"],
 )
 
 
@@ -57,6 +63,6 @@ def touch(
     """
     if state == "silent":
         set_host_state(connection, host_no, "active", "heard from", now_ms)
-    connection.execute(_SEEN, {"number": host_no, "at": now_ms})
+    _SEEN.run(connection, [(now_ms, host_no)])
     if columns:
         connection.execute(update(host).where(host.c.host_no == host_no).values(**columns))

@@ -100,7 +100,7 @@ def write_places(
     """Write the states of a batch, sorted by key; return how the contributions to holdings moved."""
     if not changes:
         return Moves()
-    keys = {change.key for change in changes}
+    keys = list(dict.fromkeys([change.key for change in changes]))  # sorted, as the changes are
     states = _states(connection, host_no, keys)
     plan = _Plan(host_no, batch_no, at_ms, numbers_from(connection, place.c.place_no))
     if states or len(keys) < len(changes):
@@ -116,7 +116,7 @@ def write_places(
     return plan.moves
 
 
-def _states(connection: Connection, host_no: int, keys: set[bytes]) -> dict[bytes, _State]:
+def _states(connection: Connection, host_no: int, keys: list[bytes]) -> dict[bytes, _State]:
     return {
         key: _State(number, row_hash if gone is None else b"", (manifest, role, use), changed)
         for key, number, row_hash, manifest, role, use, gone, changed in _STATES.rows(
