@@ -398,3 +398,27 @@ async def test_a_manifest_entry_keeps_hostile_text_escaped_and_numbers_in_range(
     (row,) = desk.rows(select(manifest_entry))
     assert (row.member, row.bits, row.size) == ("\\x1b]0;\\xff", 2**31 - 1, 2**63 - 1)
     await line.leave()
+
+
+async def test_a_first_sweep_of_a_host_that_is_known_in_part_keeps_what_is_known(
+    desk: Desk,
+) -> None:
+    agent = desk.enrol()
+    line = await desk.connect(agent)
+    known, changed = b"/known.pem", b"/changed.pem"
+    await agent.report(line, {known: file_of(LEAF), changed: file_of(LEAF)})
+    numbers = {row.path: row.place_no for row in desk.rows(select(place))}
+    desk.clock.advance(60)
+    places = {known: file_of(LEAF), changed: file_of(OTHER), b"/new.pem": file_of(ROOT)}
+    await agent.report(line, dict(places), cause="first")
+    rows = {row.path: row for row in desk.rows(select(place))}
+    assert {path: rows[path].place_no for path in numbers} == numbers
+    assert rows["/known.pem"].changed_ms == START_MS
+    assert rows["/changed.pem"].manifest == file_of(OTHER).manifest
+    assert len(desk.rows(select(place_version))) == 4
+    assert {row.artifact: row.live for row in desk.rows(select(holding))} == {
+        sha256(LEAF): 1,
+        sha256(OTHER): 1,
+        sha256(ROOT): 1,
+    }
+    await line.leave()

@@ -4,11 +4,13 @@ import json
 from dataclasses import replace
 
 from fakes.agent_stream import (
+    PLACE,
     START_MS,
     Desk,
     batch,
     expect,
     file_of,
+    listing,
     place_change,
     place_row,
     sha256,
@@ -215,3 +217,18 @@ async def test_complete_is_kept_and_reaches_the_host(desk: Desk) -> None:
     await desk.connect(agent_)
     assert desk.one(select(session.c.complete)) is True
     assert desk.one(select(host.c.complete)) is True
+
+
+async def test_an_instance_that_returns_with_removals_alone_begins_at_zero(desk: Desk) -> None:
+    agent_ = desk.enrol()
+    line = await desk.connect(agent_)
+    await agent_.report(line, {b"/a.pem": file_of(b"der")})
+    desk.clock.advance(60)
+    first, second = agent_.instance, b"n" * 16
+    agent_.instance, agent_.nonce, agent_.complete = second, b"", True
+    line = await desk.connect(agent_)
+    await line.send(listing(PLACE, {}))
+    assert (await expect(line, "difference")).removed == 1
+    for instance, reached in ((first, 1), (second, 0)):
+        agent_.instance, agent_.nonce = instance, b""
+        assert (await agent_.greet(desk.line(agent_))).last_sequence == reached

@@ -62,11 +62,12 @@ class Bulk:
         self._parameters = list(parameters)
         self._texts: dict[str, str] = {}
 
-    def run(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Run the statement for each row."""
-        if rows:
-            text = self._texts.get(connection.dialect.name) or self._compile(connection)
-            connection.exec_driver_sql(text, rows)
+    def run(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> int:
+        """Run the statement for each row; return how many rows of the table it changed."""
+        if not rows:
+            return 0
+        text = self._texts.get(connection.dialect.name) or self._compile(connection)
+        return connection.exec_driver_sql(text, rows).rowcount
 
     def _compile(self, connection: Connection) -> str:
         compiled = self._build(connection).compile(

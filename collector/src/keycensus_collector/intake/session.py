@@ -145,6 +145,7 @@ def _progress(
                 select(func.coalesce(func.max(intake_batch.c.sequence), 0)).where(
                     intake_batch.c.agent_no == peer.agent_no,
                     intake_batch.c.instance == hello.instance,
+                    intake_batch.c.sequence > 0,  # those below are removals of our own
                 )
             ).scalar_one(),
             "complete": hello.complete,
