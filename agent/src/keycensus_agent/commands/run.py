@@ -55,14 +55,14 @@ def _tell_quarantine(state: State) -> None:
 
 
 def _once(service: ReaderService) -> int:
-    stopped = [False]
+    signals: list[int] = []
 
-    def stop(_number: int, _frame: object) -> None:
-        stopped[0] = True
+    def stop(number: int, _frame: object) -> None:
+        signals.append(number)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    service.should_stop = lambda: stopped[0]
+    service.should_stop = lambda: bool(signals)
     board = StatusBoard(service)
     result = service.sweep(parallel=True)
     board.swept(result)
@@ -72,13 +72,16 @@ def _once(service: ReaderService) -> int:
         f" {counters.get('files-opened', 0)} opened, {result.changes} changes,"
         f" {len(result.coverage.gaps)} gaps"
     )
-    if stopped[0]:
+    if signals:
         print("stopped before the end; what was seen is stored", file=sys.stderr)
         board.write()
         return 0
     outcome = service.converse()
     board.talked(outcome)
     board.write()
+    if signals and outcome.reason == "stopped":
+        print("stopped while reporting; what was not acknowledged waits", file=sys.stderr)
+        return 0
     if not outcome.ok:
         print(
             f"keycensus-agent: not reported ({outcome.reason}): {outcome.text}"
