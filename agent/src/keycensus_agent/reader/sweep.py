@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 
 from keycensus_agent.model import Coverage, Gap, Status
 from keycensus_agent.reader.discovery.directory import Directory, Mount
-from keycensus_agent.reader.discovery.mounts import MountTable
+from keycensus_agent.reader.discovery.mounts import MountTable, parent_of
 from keycensus_agent.reader.division import remember_division
 from keycensus_agent.reader.findings import Findings, Known
 from keycensus_agent.reader.inspect import Inspected, Inspector
@@ -94,6 +94,8 @@ class Sweep:
         self._around = surroundings
         self._reread = reread
         self._memory = DirectoryMemory(state)
+        # The scout is elsewhere on the disk: with one window each would fetch the other's away.
+        self._scouted_memory = DirectoryMemory(state)
         self.coverage = Coverage()
         self._inspector = make_inspector(self._take, self.coverage)
         self._unsettled = _Unsettled()
@@ -172,7 +174,7 @@ class Sweep:
                 continue
             self._directories += 1
             self._files += item.files
-            known = self._memory.recall(item.path)
+            known = self._scouted_memory.recall(item.path)
             if item.listed and known is not None and known[:2] == (item.mount, item.listing):
                 if item.links:
                     self._links.meet_names(item.path, item.mount, item.links, item.targets)
@@ -206,7 +208,7 @@ class Sweep:
             break
 
     def _torn_directories(self) -> set[bytes]:
-        return {path.rpartition(b"/")[0] or b"/" for path in self._torn}
+        return {parent_of(path) for path in self._torn}
 
     def _look_at(self, directory: Directory, *, force: bool = False) -> None:
         listing = listing_of(directory)
@@ -315,7 +317,7 @@ class Sweep:
     # --- 2: store -----------------------------------------------------------------------------
 
     def _take(self, inspected: Inspected) -> None:
-        directory = inspected.path.rpartition(b"/")[0] or b"/"
+        directory = parent_of(inspected.path)
         if inspected.changed and not self._settling:
             # Torn: neither what was nor what will be. It is read again when it has come to rest.
             self._torn.add(inspected.path)
@@ -357,7 +359,7 @@ class Sweep:
         fresh = self._around.reread_mounts()
 
         def stands(path: bytes, mount: bytes) -> bool:
-            return fresh.at(path.rpartition(b"/")[0] or b"/").key == mount
+            return fresh.at(parent_of(path)).key == mount
 
         unsettled.directories = [
             row for row in unsettled.directories if fresh.at(row[0]).key == row[1]
