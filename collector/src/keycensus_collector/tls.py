@@ -38,13 +38,29 @@ class ServerTls:
 
     def grpc_credentials(self, *, ask_for_client: bool) -> grpc.ServerCredentials:
         """Return credentials that follow renewals; with `ask_for_client`, mutual TLS."""
+        served = self._identity
 
-        def current() -> grpc.ServerCertificateConfiguration:
-            pair = (self._identity.key_pem, self._identity.chain_pem)
+        def configuration() -> grpc.ServerCertificateConfiguration:
+            pair = (served.key_pem, served.chain_pem)
             roots = self._anchor_pem if ask_for_client else None
             return grpc.ssl_server_certificate_configuration([pair], root_certificates=roots)
 
-        return grpc.dynamic_ssl_server_credentials(current(), current, ask_for_client)
+        def renewed() -> grpc.ServerCertificateConfiguration | None:
+            nonlocal served
+            # None: as it was. gRPC exchanges what it serves for whatever else comes back, without a
+            # lock against the other handshakes under way: at each of them, fifty hosts that join
+            # at once end the process (segmentation fault, seen with grpcio 1.85).
+            if served is self._identity:
+                return None
+            served = self._identity
+            return configuration()
+
+        # gRPC's documentation allows None; the types know nothing of it.
+        return grpc.dynamic_ssl_server_credentials(
+            configuration(),
+            renewed,  # type: ignore[arg-type]
+            ask_for_client,
+        )
 
     async def renew_if_due(self) -> None:
         """Issue a new certificate if a third of the old one's life is left."""
