@@ -9,7 +9,7 @@ there reaches this machine's disk; kernel settings (/proc/sys, /sys) are read-on
 also by a killed test, its processes are killed with their PID 1 and its mounts go with its namespace.
 
 The programs are installed as a package would: in /opt/keycensus, for everyone to read, because the
-checkout may lie where only root comes.
+checkout may lie where only root comes. Of the checkout /opt/keycensus-test shows what is needed.
 """
 
 from __future__ import annotations
@@ -36,18 +36,6 @@ _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 _PROJECTS = ("protos", "agent", "collector", "client")
 _PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
-# What is installed where: file of packaging/systemd → path in the machine.
-INSTALLED = {
-    "keycensus-agent.service": "usr/lib/systemd/system/keycensus-agent.service",
-    "keycensus-agent-link.socket": "usr/lib/systemd/system/keycensus-agent-link.socket",
-    "keycensus-agent-link@.service": "usr/lib/systemd/system/keycensus-agent-link@.service",
-    "keycensus-collector.service": "usr/lib/systemd/system/keycensus-collector.service",
-    "keycensus-agent.sysusers": "usr/lib/sysusers.d/keycensus-agent.conf",
-    "keycensus-agent.tmpfiles": "usr/lib/tmpfiles.d/keycensus-agent.conf",
-    "keycensus-collector.sysusers": "usr/lib/sysusers.d/keycensus-collector.conf",
-    "10-systemd.toml": "etc/keycensus/agent.d/10-systemd.toml",
-}
-
 # Into a cgroup of its own first, so that the namespace that follows has it as its root.
 _OUTER = """
 set -eu
@@ -196,6 +184,7 @@ class Machine:
         bound = {
             "python": Path(sys.base_prefix),
             "packages": Path(sysconfig.get_path("purelib")),
+            "packaging": CHECKOUT / "packaging",
             **{project: CHECKOUT / project / "src" for project in _PROJECTS},
         }
         with (self._directory / "boot.log").open("wb") as log:
@@ -241,7 +230,7 @@ class Machine:
         return {"PATH": path, "WORK": str(self._directory), "NAME": self._name}
 
     def _stage(self, root: Path) -> None:
-        """Lay out what a package would install."""
+        """Lay out the programs as a package would."""
         environment, packages = root / "opt/keycensus", f"lib/{_PYTHON}/site-packages"
         for directory in (environment / "bin", environment / packages, root / "usr/bin"):
             directory.mkdir(parents=True)
@@ -259,9 +248,6 @@ class Machine:
             )
             script.chmod(0o755)
             (root / "usr/bin" / name).symlink_to(f"/opt/keycensus/bin/{name}")
-        for name, path in INSTALLED.items():
-            (root / path).parent.mkdir(parents=True, exist_ok=True)
-            (root / path).write_bytes((UNITS / name).read_bytes())
 
 
 def programs() -> dict[str, str]:

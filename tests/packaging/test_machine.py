@@ -23,12 +23,11 @@ from keycensus_agent.reader.service import now_ms
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(240),
-    pytest.mark.skipif(
-        os.geteuid() != 0 or not SYSTEMD.exists(), reason="needs root and systemd"
-    ),
+    pytest.mark.skipif(os.geteuid() != 0 or not SYSTEMD.exists(), reason="needs root and systemd"),
 ]
 
 READER, LINK = "keycensus-agent", "keycensus-agent-link"
+README = UNITS / "README.md"
 ATTACK = Path(__file__).with_name("attack.py")
 CONFIGURATION = """
 [scan]
@@ -39,6 +38,7 @@ cpu_share = 1.0
 """
 DAC_READ_SEARCH = 1 << 2
 SECONDS = 60.0
+IN_TMP = "/tmp/cert.pem"  # noqa: S108 - the machine's
 
 # Connects as the reader does, and stays until its standard input ends.
 HOLD = """
@@ -61,37 +61,38 @@ def until(holds: Callable[[], bool], what: Callable[[], str]) -> None:
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """Boot a machine with collector and agent, installed as the units' README says, both running."""
     with Machine.booted(tmp_path_factory.mktemp("machine")) as machine:
-        machine.run("systemd-sysusers")
-        machine.run("systemd-tmpfiles", "--create", "/usr/lib/tmpfiles.d/keycensus-agent.conf")
-        machine.write("/etc/keycensus/agent.d/50-test.toml", CONFIGURATION)
         lay_out_keys(machine)
-        start_collector(machine)
+        machine.write("/etc/keycensus/agent.d/50-test.toml", CONFIGURATION)
+        _, agent, collector = re.findall(r"```\n(.*?)```", README.read_text(), re.DOTALL)
+        follow(machine, collector.splitlines())
+        ready = machine.path("/var/lib/keycensus-collector/admin.sock")
+        until(ready.exists, machine.journal)
         token = machine.run("keycensus-collector", "token", "create", "-o", "json").stdout
         machine.write("/root/token", json.loads(token)["token"], mode=0o600)
-        enrol = ("keycensus-agent", "enrol", "--collector", "localhost", "--token-file", "/root/token")
-        assert "systemctl enable --now keycensus-agent" in machine.run(*enrol).stdout
-        machine.run("systemctl", "start", READER)
+        follow(machine, agent.splitlines())
         until(lambda: status(machine).get("connection", {}).get("ok", False), machine.journal)
         yield machine
+
+
+def follow(machine: Machine, commands: list[str]) -> None:
+    """Run the README's commands, with what is this machine's in place of what stands for it."""
+    for command in commands:
+        ours = command.replace("collector.example.com", "localhost")
+        ours = ours.replace("--token-file token", "--token-file /root/token")
+        if " init " in ours:
+            ours += " --deployment test --admin-token-file /root/admin-token"
+        machine.run("sh", "-ec", f"cd /opt/keycensus-test; {ours}")
 
 
 def lay_out_keys(machine: Machine) -> None:
     """Put a key where only root reads, and certificates into a home and /tmp."""
     machine.run("mkdir", "--parents", "--mode=0700", "/srv/private", "/home/ada")
-    openssl = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=a.example"
-    machine.run(*openssl.split(), "-keyout", "/srv/private/key.pem", "-out", "/tmp/cert.pem")
-    machine.run("chmod", "0600", "/srv/private/key.pem")
-    machine.run("cp", "/tmp/cert.pem", "/home/ada/cert.pem")
-
-
-def start_collector(machine: Machine) -> None:
-    machine.run(
-        *("keycensus-collector", "init", "--deployment", "test", "--name", "localhost"),
-        *("--admin-token-file", "/root/admin-token"),
+    openssl = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=a.example"
     )
-    machine.run("systemctl", "start", "keycensus-collector")
-    socket = machine.path("/var/lib/keycensus-collector/admin.sock")
-    until(socket.exists, machine.journal)
+    machine.run(*openssl.split(), "-keyout", "/srv/private/key.pem", "-out", IN_TMP)
+    machine.run("chmod", "0600", "/srv/private/key.pem")
+    machine.run("cp", IN_TMP, "/home/ada/cert.pem")
 
 
 def status(machine: Machine) -> dict[str, Any]:
@@ -146,7 +147,7 @@ def test_what_only_root_can_read_arrives_at_the_collector(machine: Machine) -> N
     [key] = json.loads(machine.run("keycensus", "keys", "-o", "json").stdout)
     places = machine.run("keycensus", "where", certificate["sha256"], "-o", "json").stdout
     places += machine.run("keycensus", "where", key["id"], "-o", "json").stdout
-    for path in ("/srv/private/key.pem", "/tmp/cert.pem", "/home/ada/cert.pem"):  # noqa: S108
+    for path in ("/srv/private/key.pem", IN_TMP, "/home/ada/cert.pem"):
         assert f'"{path}"' in places
 
 

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from fakes.machine import INSTALLED, UNITS, programs
+from fakes.machine import UNITS, programs
 
 SERVICES = (
     "keycensus-agent.service",
@@ -122,12 +122,9 @@ def switches(unit: str) -> dict[str, str]:
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Return a root directory with systemd's units and ours, and stubs of the programs."""
-    shutil.copytree(
-        "/usr/lib/systemd/system", tmp_path / "usr/lib/systemd/system", symlinks=True
-    )
-    for name, path in INSTALLED.items():
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(UNITS / name, tmp_path / path)
+    shutil.copytree("/usr/lib/systemd/system", tmp_path / "usr/lib/systemd/system", symlinks=True)
+    for name in (*SERVICES, "keycensus-agent-link.socket"):
+        shutil.copy(UNITS / name, tmp_path / "usr/lib/systemd/system")
     for program in (*(f"usr/bin/{name}" for name in programs()), "bin/kill"):
         (tmp_path / program).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / program).write_text("#!/bin/sh\n")
@@ -148,7 +145,7 @@ def test_systemd_verifies_every_unit_without_a_word(root: Path) -> None:
 
 
 def test_a_misspelt_switch_would_be_seen(root: Path) -> None:
-    unit = root / INSTALLED["keycensus-agent.service"]
+    unit = root / "usr/lib/systemd/system/keycensus-agent.service"
     unit.write_text(unit.read_text().replace("ProtectClock", "ProtectsClock"))
     assert "ProtectsClock" in analyze("verify", f"--root={root}", unit.name).stderr
 
@@ -174,9 +171,7 @@ def test_only_the_reader_may_connect_to_the_socket() -> None:
 
 
 def test_the_units_start_programs_that_we_install() -> None:
-    started = {
-        Path(switches(unit)["ExecStart"].split()[0]).name for unit in SERVICES
-    }
+    started = {Path(switches(unit)["ExecStart"].split()[0]).name for unit in SERVICES}
     assert started <= set(programs())
     assert all(switches(unit)["ExecStart"].startswith("/usr/bin/") for unit in SERVICES)
 

@@ -38,24 +38,20 @@ def run(arguments: argparse.Namespace) -> int:
 
     # Late: mistakes above need none of gRPC and cryptography.
     from keycensus_agent.link.enrol import enrol
-    from keycensus_agent.link.owner import as_owner_of
     from keycensus_agent.link.token import parse_token
     from keycensus_agent.reader.convert import encode_host_facts
 
-    # As the caller: some of it is for root only.
     facts = gather(config.scan.root, config.labels, config.scan.roots)
-    machine = machine_prints()
-    with as_owner_of(config.identity_directory):
-        outcome = asyncio.run(
-            enrol(
-                config,
-                arguments.collector,
-                parse_token(text),
-                encode_host_facts(facts),
-                machine=machine,
-                now=dt.datetime.now(dt.UTC),
-            )
+    outcome = asyncio.run(
+        enrol(
+            config,
+            arguments.collector,
+            parse_token(text),
+            encode_host_facts(facts),
+            machine=machine_prints(),
+            now=dt.datetime.now(dt.UTC),
         )
+    )
     identity = outcome.identity
     deployment = safe_text(identity.deployment)
     if not outcome.changed:
@@ -82,9 +78,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _next_step(config: Config) -> str:
-    where = _shown(str(config.state.directory))
     if config.link.socket is not None:
         return "next: start the agent (`systemctl enable --now keycensus-agent`)"
+    where = _shown(str(config.state.directory))
     return f"next: start the agent (`keycensus-agent run`); its state is in {where}"
 
 

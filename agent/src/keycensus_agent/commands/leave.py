@@ -29,11 +29,9 @@ def run(arguments: argparse.Namespace) -> int:
         state_directory=Path(arguments.state_dir) if arguments.state_dir else None,
     )
     from keycensus_agent.link.leave import leave
-    from keycensus_agent.link.owner import as_owner_of
 
-    reason, machine = arguments.reason or "uninstalled", machine_prints()
-    with as_owner_of(config.identity_directory):
-        print(asyncio.run(leave(config, reason, force=arguments.force, machine=machine)))
+    reason = arguments.reason or "uninstalled"
+    print(asyncio.run(leave(config, reason, force=arguments.force, machine=machine_prints())))
     if arguments.purge:
         print(_purge(config))
     return 0

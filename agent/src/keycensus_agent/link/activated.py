@@ -95,12 +95,15 @@ def _become_link(connection: socket.socket, config: Config) -> None:
     command += ["--fd", str(connection.fileno()), "--identity", str(config.identity_directory)]
     command += ["--address", config.collector.address]
     command += ["--log-format", config.log.format, "--log-level", config.log.level]
-    environment = {name: value for name, value in os.environ.items() if name not in _SYSTEMDS_VARIABLES}
+    environment = {
+        name: value for name, value in os.environ.items() if name not in _SYSTEMDS_VARIABLES
+    }
     environment |= {"GRPC_VERBOSITY": "NONE", "KEYCENSUS_PROXY": config.collector.proxy}
     connection.set_inheritable(True)
     os.execve(sys.executable, command, environment)  # noqa: S606 - our own program, no shell
 
 
 def _tell_and_exit(error: KeycensusError) -> NoReturn:
-    print(f"keycensus-agent-link: {error}", file=sys.stderr)
+    # To the journal; the log's settings may be what is mistaken.
+    sys.stderr.write(f"keycensus-agent-link: {error}\n")
     sys.exit(error.exit_status)

@@ -1,8 +1,8 @@
-"""Whose the identity is: root acts as the link's user while it changes it.
+"""Whose the identity is: root acts as the link's user where it touches the files.
 
-Runs in the commands enrol and leave. In packages the identity lies in a directory of the link's own
-user. Root works there as that user: files come out as the link's, and a link that was taken over
-can't lead root anywhere by what it planted in its directory.
+Runs in the commands enrol and leave, which root calls. In packages the identity lies in a directory
+of the link's own user. Root works there as that user: files come out as the link's, and a link that
+was taken over can't lead root anywhere by what it planted in its directory.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ _ROOT = 0
 def as_owner_of(directory: Path) -> Iterator[None]:
     """Be the owner of `directory`, or of what will be its parent, if root is who calls.
 
-    For all threads of the process, and for a while: root takes its rights back at the end. Anyone
-    else stays who they are.
+    For all threads of the process, and for the moment of a file operation only: nothing can be
+    imported meanwhile where the interpreter is for root alone. Root takes its rights back at the
+    end; anyone else stays who they are.
     """
     owner, group = _owner_of(directory)
     if os.geteuid() != _ROOT or owner == _ROOT:
