@@ -206,6 +206,7 @@ READERS_ATTACKS = {
 LINKS_ATTACKS = {
     "internet": "done",
     "write-own-state": "done",
+    "listen": "EPERM",
     **dict.fromkeys(("netlink", "packets", "vsock"), "EAFNOSUPPORT"),
     "read-root-only-file": "EACCES",
     "read-for-all-in-home": "EACCES",
@@ -329,6 +330,13 @@ def test_the_reader_restarts_after_a_crash_and_reports_again(machine: Machine) -
     until(lambda: status(machine)["connection"]["at_ms"] > started, machine.journal)
     assert status(machine)["connection"]["ok"]
     assert process_of(machine, READER)["Pid"] != before
+
+
+def test_an_ordinary_user_is_told_that_status_is_for_root(machine: Machine) -> None:
+    as_nobody = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups")
+    refused = machine.run(*as_nobody, "keycensus-agent", "status", check=False)
+    assert refused.returncode == 2
+    assert "run `keycensus-agent status` as root" in refused.stderr
 
 
 def test_root_leaves_and_the_link_says_that_nobody_is_enrolled(machine: Machine) -> None:

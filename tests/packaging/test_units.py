@@ -46,6 +46,7 @@ EVERY_SERVICE = {
     "LimitCORE": "0",
     "StateDirectoryMode": "0700",
 }
+NO_LISTENING = "listen accept accept4"
 LOCKING_IN = "capset seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self"
 ONE_SERVICE = {
     "keycensus-agent.service": {
@@ -80,7 +81,7 @@ ONE_SERVICE = {
         "ProtectProc": "invisible",
         "ProcSubset": "pid",
         "ProtectKernelModules": "yes",
-        "SystemCallFilter": f"@system-service ~@privileged @resources {LOCKING_IN}",
+        "SystemCallFilter": f"@system-service ~@privileged @resources {NO_LISTENING} {LOCKING_IN}",
         "MemoryMax": "256M",
         "TasksMax": "64",
         "CollectMode": "inactive-or-failed",
