@@ -31,6 +31,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 UNITS = CHECKOUT / "packaging" / "systemd"
 SYSTEMD = Path("/usr/lib/systemd/systemd")
 BOOT_SECONDS = 60.0
+END_SECONDS = 30.0
 
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -47,11 +48,17 @@ umount "$WORK/cgroup"
 exec unshare --pid --mount --uts --ipc --net --cgroup --fork --kill-child sh -c "$INNER" sh "$@"
 """
 
-_REMOVE_CGROUP = """
+# Its own, and what tests that were killed have left.
+_REMOVE_CGROUPS = """
 set -eu
 mount --make-rprivate /
 mount -t cgroup2 cgroup2 "$WORK/cgroup"
-[ ! -d "$WORK/cgroup/$NAME" ] || find "$WORK/cgroup/$NAME" -depth -type d -exec rmdir {} +
+for each in "$WORK"/cgroup/keycensus-test-*; do
+    rest=${each##*/keycensus-test-}
+    if [ "${each##*/}" = "$NAME" ] || { [ -d "$each" ] && [ ! -d "/proc/${rest%%-*}" ]; }; then
+        find "$each" -depth -type d -exec rmdir {} +
+    fi
+done
 """
 
 _INNER = """
@@ -108,9 +115,9 @@ class Machine:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._name = f"keycensus-test-{os.getpid()}-{time.monotonic_ns()}"
+        self.name = f"keycensus-test-{os.getpid()}-{time.monotonic_ns()}"
         self._process: subprocess.Popen[bytes] | None = None
-        self._init = 0
+        self.init = 0
 
     @classmethod
     @contextlib.contextmanager
@@ -156,12 +163,12 @@ class Machine:
             process.communicate(timeout=30)
 
     def _inside(self, *command: str) -> list[str]:
-        enter = ["nsenter", "--target", str(self._init), "--all", "--", "env", "-i"]
+        enter = ["nsenter", "--target", str(self.init), "--all", "--", "env", "-i"]
         return [*enter, "LC_ALL=C.UTF-8", f"PATH={_PATH}", "HOME=/root", *command]
 
     def path(self, path: str) -> Path:
         """Return where a path of the machine is for the test, to be read and written as root."""
-        return Path(f"/proc/{self._init}/root", path.lstrip("/"))
+        return Path(f"/proc/{self.init}/root", path.lstrip("/"))
 
     def write(self, path: str, content: str, *, mode: int = 0o644) -> None:
         """Write a file of root's, and the directories above it (0755)."""
@@ -210,24 +217,26 @@ class Machine:
         children = psutil.Process(self._process.pid).children()
         if not children or children[0].name() != "systemd":
             return False
-        self._init = children[0].pid
+        self.init = children[0].pid
         state = self.run("systemctl", "is-system-running", check=False).stdout.strip()
         return state in {"running", "degraded"}
 
     def _end(self) -> None:
         if self._process is not None:
             # Its child, the machine's PID 1, dies with it, and everything else with that.
+            children: list[psutil.Process] = []
+            with contextlib.suppress(psutil.NoSuchProcess):
+                children = psutil.Process(self._process.pid).children()
             self._process.kill()
             self._process.wait()
-            while self._init and psutil.pid_exists(self._init):
-                time.sleep(0.02)
+            psutil.wait_procs(children, timeout=END_SECONDS)
         subprocess.run(
-            ["unshare", "--mount", "sh", "-c", _REMOVE_CGROUP], env=self._environment(), check=True
+            ["unshare", "--mount", "sh", "-c", _REMOVE_CGROUPS], env=self._environment(), check=True
         )
 
     def _environment(self) -> dict[str, str]:
         path = os.environ["PATH"] + ":/usr/sbin:/sbin"
-        return {"PATH": path, "WORK": str(self._directory), "NAME": self._name}
+        return {"PATH": path, "WORK": str(self._directory), "NAME": self.name}
 
     def _stage(self, root: Path) -> None:
         """Lay out the programs as a package would."""

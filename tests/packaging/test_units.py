@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from fakes.machine import UNITS, programs
 
+from keycensus_agent.link.owner import LINK_USER
+
 SERVICES = (
     "keycensus-agent.service",
     "keycensus-agent-link@.service",
@@ -194,3 +196,4 @@ def test_every_user_of_a_unit_is_made() -> None:
         if (words := line.split()) and words[0] == "u"
     }
     assert made == {switches(unit)["User"] for unit in SERVICES}
+    assert switches("keycensus-agent-link@.service")["User"] == LINK_USER

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from fakes.collector_stub import CollectorStub, running_collector
-from fakes.unprivileged import open_directory
 
 # What cli.py does with a command, without its parser.
 RUN = """
@@ -117,18 +115,3 @@ async def test_a_missing_token_file_and_a_collector_that_is_down_say_what_to_do(
     assert down.status == 3
     assert "nothing listens on port 1" in down.err
     assert "Traceback" not in down.err
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be someone else")
-async def test_enrolled_by_root_the_identity_belongs_to_the_owner_of_its_directory(
-    tmp_path: Path,
-) -> None:
-    with open_directory() as directory:
-        (directory / "state").mkdir()
-        os.chown(directory / "state", 65534, 65534)
-        async with running_collector() as stub:
-            ended = await enrol(stub, directory, kept(tmp_path, stub.token()))
-        assert (ended.status, ended.err) == (0, "")
-        identity = directory / "state" / "identity"
-        owners = {path.stat().st_uid for path in (identity, *identity.iterdir())}
-    assert owners == {65534}

@@ -2,7 +2,7 @@
 
 Runs in the link and in the commands enrol and leave. Directory 0700, files 0600, owned by the
 caller; anything else is refused at the start, because a key that others could read may be theirs.
-Root works in it as its owner (owner.py).
+In a directory of the link's user, root works as that user (owner.py).
 
 Several files are replaced as one: first a journal with all of them, then each, then the journal is
 removed. Whoever finds a journal finishes its work, so that a key never stands beside another key's
@@ -91,13 +91,12 @@ class SecretDirectory:
                 return
             for path in list(self.path.iterdir()):
                 path.unlink()
-        with _own_storage(self.path.parent):
             self.path.rmdir()
 
     def put_aside(self, suffix: str) -> Path:
         """Rename the directory; return its new path."""
         aside = self.path.with_name(f"{self.path.name}.{suffix}")
-        with _own_storage(self.path.parent):
+        with _own_storage(self.path):
             self.path.rename(aside)
         return aside
 

@@ -263,7 +263,7 @@ class ReaderService:
         return outcome
 
     def _converse_once(self, circumstances: Circumstances) -> Outcome:
-        connection = self._link()
+        connection = self._open_link()
         try:
             return Conversation(
                 self.state, self.outbox, connection, circumstances, self.should_stop
@@ -271,7 +271,7 @@ class ReaderService:
         finally:
             connection.close()
 
-    def _link(self) -> Connection:
+    def _open_link(self) -> Connection:
         config = self.config
         if config.link.socket is not None:
             return LinkClient.connect(config.link.socket)
