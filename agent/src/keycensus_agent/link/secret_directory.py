@@ -2,6 +2,7 @@
 
 Runs in the link and in the commands enrol and leave. Directory 0700, files 0600, owned by the
 caller; anything else is refused at the start, because a key that others could read may be theirs.
+In a directory of the link's user, root works as that user (owner.py).
 
 Several files are replaced as one: first a journal with all of them, then each, then the journal is
 removed. Whoever finds a journal finishes its work, so that a key never stands beside another key's
@@ -20,6 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from keycensus_agent.errors import IdentityError, StorageError, StorageFullError
+from keycensus_agent.link.owner import as_owner_of
 from keycensus_agent.text import safe_path
 
 _JOURNAL = "journal.json"
@@ -206,7 +208,8 @@ def _check_private(path: Path, facts: os.stat_result, *, directory: bool) -> Non
 def _own_storage(path: Path) -> Iterator[None]:
     """Turn the file system's trouble into an error for people (STYLE: our own storage stops)."""
     try:
-        yield
+        with as_owner_of(path):
+            yield
     except OSError as error:
         shown = safe_path(os.fsencode(error.filename or path))
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:

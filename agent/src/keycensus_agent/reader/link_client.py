@@ -1,12 +1,12 @@
 """The reader's side of the link: start it, exchange frames with it, and see it off.
 
-Runs in the reader, which has no network: the link is another process, reached by one AF_UNIX socket
-pair, and gets an environment of its own. No threads: everything waits in `poll`, with a limit.
+Runs in the reader, which has no network: the link is another process, reached by one AF_UNIX socket.
+Either the reader starts it, with a socket pair and an environment of its own, or systemd does, for
+each connection to the link's socket. No threads: everything waits in `poll`, with a limit.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import socket
@@ -19,7 +19,14 @@ from pathlib import Path
 from typing import Self
 
 from keycensus_agent.errors import LinkError
-from keycensus_agent.relay import HEADER_BYTES, FrameKind, decode_header, encode_frame
+from keycensus_agent.relay import (
+    HEADER_BYTES,
+    FrameKind,
+    closed_payload,
+    decode_header,
+    encode_frame,
+)
+from keycensus_agent.text import safe_path
 
 # What of our environment the link may know: its way out, and how to show text.
 _KEPT_VARIABLES = frozenset(
@@ -43,12 +50,19 @@ _SEND_TIMEOUT_SECONDS = 120.0
 # How long a link that was told to leave may take, then how long one that was terminated.
 _LEAVE_SECONDS = 2.0
 _TERMINATE_SECONDS = 1.0
+# systemd answers at once; a full queue of its socket means that it starts nothing any more.
+_CONNECT_SECONDS = 10.0
+_UNIT = "keycensus-agent-link"
+_SPAWNED_ENDED = "the link process ended unexpectedly"
+_SYSTEMDS_ENDED = (
+    f"the link that systemd started ended without a word: `journalctl -u '{_UNIT}@*'` says why"
+)
 
 
 class Connection:
-    """One link process and our end of its socket."""
+    """Our end of a link's socket, and the link process if it is our child and not systemd's."""
 
-    def __init__(self, process: subprocess.Popen[bytes], connection: socket.socket) -> None:
+    def __init__(self, process: subprocess.Popen[bytes] | None, connection: socket.socket) -> None:
         self._process = process
         self._socket = connection
         self._socket.setblocking(False)
@@ -58,8 +72,8 @@ class Connection:
 
     @property
     def pid(self) -> int:
-        """The link's process id."""
-        return self._process.pid
+        """The link's process id, 0 if it is systemd's."""
+        return self._process.pid if self._process else 0
 
     def fileno(self) -> int:
         """Return the descriptor to poll; when it is readable, call `receive(0)` until None."""
@@ -101,8 +115,13 @@ class Connection:
         return self._frames.popleft()
 
     def close(self) -> None:
-        """End the link process and reap it: after 2 s by SIGTERM, after another by SIGKILL."""
+        """End the link process and reap it: after 2 s by SIGTERM, after another by SIGKILL.
+
+        One that is systemd's ends by itself, since its connection has ended.
+        """
         self._socket.close()
+        if self._process is None:
+            return
         for wait, end in (
             (_LEAVE_SECONDS, self._process.terminate),
             (_TERMINATE_SECONDS, self._process.kill),
@@ -151,7 +170,7 @@ class Connection:
         try:
             self._cut_frames()
         except ValueError as error:
-            self._closed = _closed_payload("protocol", f"the link sent what is no frame: {error}")
+            self._closed = closed_payload("protocol", f"the link sent what is no frame: {error}")
 
     def _cut_frames(self) -> None:
         while len(self._inbound) >= HEADER_BYTES:
@@ -168,11 +187,28 @@ class Connection:
 
     def _end_without_a_word(self) -> None:
         if self._closed is None:
-            self._closed = _closed_payload("stopped", "the link process ended unexpectedly")
+            text = _SPAWNED_ENDED if self._process else _SYSTEMDS_ENDED
+            self._closed = closed_payload("stopped", text)
 
 
 class LinkClient:
-    """Starts link processes."""
+    """Starts link processes, or has systemd start them."""
+
+    @staticmethod
+    def connect(path: Path) -> Connection:
+        """Connect to the socket for which systemd starts a link, and return our end.
+
+        That link reads the configuration by itself. LinkError if there is no socket, or nobody
+        listens at it, or this user may not connect.
+        """
+        ours = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        ours.settimeout(_CONNECT_SECONDS)
+        try:
+            ours.connect(os.fspath(path))
+        except OSError as error:
+            ours.close()
+            raise LinkError(_no_link(path, error)) from error
+        return Connection(None, ours)
 
     @staticmethod
     def spawn(
@@ -214,6 +250,22 @@ def _environment(own: Mapping[str, str], proxy: str) -> dict[str, str]:
     return kept | {"GRPC_VERBOSITY": "NONE", "KEYCENSUS_PROXY": proxy}
 
 
-def _closed_payload(reason: str, text: str) -> bytes:
-    closed = {"reason": reason, "text": text, "retry_after_seconds": 0, "refusal": ""}
-    return json.dumps(closed).encode()
+def _no_link(path: Path, error: OSError) -> str:
+    """Return what keeps us from the link's socket, and what to do."""
+    shown = safe_path(os.fsencode(path))
+    if isinstance(error, PermissionError):
+        return (
+            f"user {os.geteuid()} may not connect to {shown}: only the agent's service may; "
+            f"see SocketUser= in {_UNIT}.socket"
+        )
+    if isinstance(error, FileNotFoundError):
+        what = "is not there"
+    elif isinstance(error, ConnectionRefusedError):
+        what = "answers nobody"
+    else:
+        what = f"can't be reached ({error.strerror or error})"
+    return (
+        f"the link's socket {shown} {what}: `systemctl start {_UNIT}.socket`, and `systemctl "
+        f"enable {_UNIT}.socket` for the next boot; without systemd, leave [link] socket out of the "
+        "configuration"
+    )
