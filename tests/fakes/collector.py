@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -36,6 +36,8 @@ class Collector:
         self.database = self.state / "keycensus.db"
         self.log_file = directory / "log.ndjson"
         self.enrol = self.report = self.web = ""
+        # What stands before the server's command line, such as `ip netns exec NAME`.
+        self.before: list[str] = []
         self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
@@ -88,19 +90,26 @@ class Collector:
         """Make a token that lets one host in."""
         return str(self.query("token", "create", *options)["token"])
 
-    def start(self, *, failpoint: str = "") -> None:
-        """Start the server and wait until it listens; `failpoint` arms a crash ("NAME[:NTH]")."""
+    def start(self, *, failpoint: str = "", environment: Mapping[str, str] | None = None) -> None:
+        """Start the server and wait until it listens.
+
+        `failpoint` arms a crash ("NAME[:NTH]"); `environment` is added to our own.
+        """
         assert self._process is None
         ready = self.directory / "ready.json"
         ready.unlink(missing_ok=True)
-        environment = {**os.environ, "KEYCENSUS_FAILPOINT": failpoint}
+        variables = {**os.environ, "KEYCENSUS_FAILPOINT": failpoint, **(environment or {})}
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                _program("serve", "--config", str(self.config_file), "--ready-file", str(ready)),
+                [
+                    *self.before,
+                    *_program("serve", "--config", str(self.config_file)),
+                    *("--ready-file", str(ready)),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=environment,
+                env=variables,
             )
         deadline = time.monotonic() + START_SECONDS
         while not ready.exists():

@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from fakes.collector import Collector
+from fakes.inventory import one, places
+from fakes.sample_agent import SampleAgent, kill_group
+from faults.kit.chaos_proxy import PASS, ChaosProxy, Way
+from faults.kit.disk import Disk
+from faults.kit.namespaces import cable
+from faults.kit.oracle import rows_of, within
 from faults.kit.strangers import break_off_handshakes
+
+from keycensus_agent.reader.state import State
 
 
 @pytest.fixture
-def collector(tmp_path: Path) -> Iterator[Collector]:
-    with Collector.make(tmp_path / "collector") as collector:
-        yield collector
+def proxy(collector: Collector, agent: SampleAgent) -> Iterator[ChaosProxy]:
+    with ChaosProxy(collector.report) as proxy:
+        agent.report_to(proxy.address)
+        yield proxy
+
+
+PLACES_OF = "SELECT count(*) FROM place JOIN host USING (host_no) WHERE host.name = ?"
+SEQUENCE_OF = (
+    "SELECT max(last_sequence) FROM session JOIN agent USING (agent_no) JOIN host USING (host_no)"
+    " WHERE host.name = ?"
+)
+
+
+def invents_nothing(collector: Collector, agent: SampleAgent, disk: Disk) -> None:
+    assert set(places(collector.database, agent.name)) <= set(disk.ever)
 
 
 def test_strangers_that_break_off_handshakes_do_not_end_the_collector(
@@ -22,3 +46,92 @@ def test_strangers_that_break_off_handshakes_do_not_end_the_collector(
     for address in (collector.report, collector.enrol):
         assert break_off_handshakes(address, count=1000) > 900
         assert collector.is_running(), "the collector died of broken handshakes"
+
+
+def test_a_connection_that_is_reset_after_some_bytes_loses_and_invents_nothing(
+    collector: Collector, agent: SampleAgent, proxy: ChaosProxy
+) -> None:
+    disk = Disk(agent, 1)
+    disk.change(40)
+    for direction, cut_after in (("up", 200), ("up", 9_000), ("down", 3_000), ("down", 4_500)):
+        setattr(proxy, direction, Way(cut_after=cut_after))
+        done = agent.command("run", "--once")
+        assert "Traceback" not in done.stdout + done.stderr
+        invents_nothing(collector, agent, disk)
+        proxy.up = proxy.down = PASS
+        disk.change(4)
+    agent.run_once()
+    disk.is_inventory_of(collector)
+
+
+def test_a_flipped_byte_ends_the_connection_and_nothing_of_it_is_stored(
+    collector: Collector, agent: SampleAgent, proxy: ChaosProxy
+) -> None:
+    disk = Disk(agent, 8)
+    disk.change(40)
+    for direction, flip_at in (("up", 60), ("up", 1_500), ("up", 4_000), ("down", 300)):
+        setattr(proxy, direction, Way(flip_at=flip_at))
+        done = agent.command("run", "--once")
+        assert done.returncode == 3, done.stdout
+        assert "Traceback" not in done.stdout + done.stderr
+        assert one(collector.database, PLACES_OF, agent.name) == 0
+        proxy.up = proxy.down = PASS
+    agent.run_once()
+    disk.is_inventory_of(collector)
+
+
+def acknowledged(agent: SampleAgent) -> int:
+    state = State.in_memory(agent.state / "state/state.db")
+    try:
+        return state.get_number("acknowledged_sequence")
+    finally:
+        state.close()
+
+
+def test_acks_that_are_lost_on_the_way_are_told_again_and_nothing_is_stored_twice(
+    collector: Collector, agent: SampleAgent, proxy: ChaosProxy
+) -> None:
+    disk = Disk(agent, 6)
+    disk.change(20)
+    # Every answer is late, so the ack of a batch that is seen to be committed is still on the way.
+    proxy.down = Way(delay_seconds=0.4)
+    process = agent.start("run", "--once")
+    within(60, lambda: one(collector.database, PLACES_OF, agent.name) > 0, "a commit")
+    proxy.down = Way(swallow=True)
+    time.sleep(0.5)
+    proxy.reset_all()
+    assert process.wait(60) == 3
+    proxy.down = PASS
+    assert one(collector.database, SEQUENCE_OF, agent.name) > acknowledged(agent), "no ack was lost"
+    before = rows_of(collector.database, agent.name)
+    agent.run_once()
+    assert rows_of(collector.database, agent.name) == before
+    disk.is_inventory_of(collector)
+
+
+def test_a_partition_without_a_reset_is_noticed_and_healed(tmp_path: Path) -> None:
+    """The cable is pulled while the agent waits for an answer: nobody says so, and it finds out."""
+    with cable() as (near, far, wire):
+        listen = [f"--listen-{port}={far.address}:0" for port in ("enrol", "report", "web")]
+        collector = Collector.make(tmp_path / "collector", *listen, "--name", far.address)
+        collector.before = far.prefix
+        with collector:
+            agent = SampleAgent(tmp_path / "one", "one")
+            agent.interpreter = [*near.prefix, sys.executable]
+            agent.enrol(collector)
+            disk = Disk(agent, 5)
+            disk.change(20)
+            os.kill(collector.pid, signal.SIGSTOP)
+            process = agent.start("run", "--once")
+            try:
+                time.sleep(2)
+                wire.pull()
+                os.kill(collector.pid, signal.SIGCONT)
+                took = within(100, lambda: process.poll() is not None, "the agent gives up")
+                assert process.returncode == 3
+                print(f"noticed after {took:.0f} s")
+            finally:
+                kill_group(process)
+            wire.plug()
+            agent.run_once()
+            disk.is_inventory_of(collector)

@@ -208,6 +208,8 @@ class _Pump:
             return True
         if way.delay_seconds:
             await asyncio.sleep(way.delay_seconds)
+            if self.way.swallow:
+                return True
         piece = _flipped(piece, way.flip_at, self.passed)
         going_on = True
         if way.cut_after is not None and self.passed + len(piece) >= way.cut_after:

@@ -255,7 +255,9 @@ class SimulatedAgent:
             if not changed:
                 return
             self.sequence += 1
-            changes = [place_change(path, place_row(path, f.manifest)) for path, f in changed.items()]
+            changes = [
+                place_change(path, place_row(path, f.manifest)) for path, f in changed.items()
+            ]
             batch = report_pb2.Batch(sequence=self.sequence, changes=changes)
             self._waiting = report_pb2.ReportRequest(batch=batch), changed
         request, changed = self._waiting
