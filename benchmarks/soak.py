@@ -25,7 +25,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import linear_regression, median
@@ -84,7 +84,12 @@ class Soak:
                 config.write(f'[collector]\naddress = "{proxy.address}"\n')
             process = agent.start("run")
             try:
-                samples = await self._watch(collector, process.pid, proxy, fleet, agent, files)
+                tasks = [
+                    *(self._live(each, proxy.address, files) for each in fleet),
+                    self._change_files(agent),
+                    self._trouble(proxy),
+                ]
+                samples = await self._watch(collector, process.pid, proxy, tasks)
             finally:
                 process.terminate()
                 with contextlib.suppress(Exception):
@@ -103,14 +108,11 @@ class Soak:
         collector: Collector,
         reader: int,
         proxy: ChaosProxy,
-        fleet: Sequence[SimulatedAgent],
-        agent: SampleAgent,
-        files: Sequence[File],
+        lives: Sequence[Coroutine[None, None, None]],
     ) -> list[Sample]:
-        tasks = [asyncio.create_task(self._live(each, proxy.address, files)) for each in fleet]
-        tasks.append(asyncio.create_task(self._change_files(agent)))
-        tasks.append(asyncio.create_task(self._trouble(proxy)))
-        started, samples = time.monotonic(), []
+        tasks = [asyncio.create_task(each) for each in lives]
+        samples: list[Sample] = []
+        started = time.monotonic()
         try:
             while time.monotonic() - started < self.seconds:
                 await asyncio.sleep(self.every)
@@ -217,11 +219,14 @@ def drawn(samples: Sequence[Sample]) -> str:
 def table(samples: Sequence[Sample], soak: Soak) -> str:
     """Return the figures as Markdown."""
     last = samples[-1]
-    lines = [
+    happened = (
         f"{last.seconds / 60:.1f} minutes, {soak.agents} simulated agents and a real one,"
         f" {last.connections} connections, {last.reports} reports,"
         f" {soak.broken} visits broken by resets,"
-        f" database {last.database_bytes / _MEBIBYTE:.1f} MiB",
+        f" database {last.database_bytes / _MEBIBYTE:.1f} MiB"
+    )
+    lines = [
+        happened,
         "",
         "| what | first third | last third | slope an hour |",
         "|---|---|---|---|",

@@ -16,14 +16,14 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="module")
 def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
-    """A running collector that the tests of one file share; whoever stops it starts it again."""
+    """Give a running collector to the tests of one file; whoever stops it starts it again."""
     with Collector.make(tmp_path_factory.mktemp("shared") / "collector") as collector:
         yield collector
 
 
 @pytest.fixture
 def agent(tmp_path: Path, collector: Collector) -> SampleAgent:
-    """An agent under a host name of its own, enrolled at the shared collector."""
+    """Give an agent under a host name of its own, enrolled at the shared collector."""
     agent = SampleAgent(tmp_path / "one", f"host{next(_numbers)}")
     agent.enrol(collector)
     return agent
@@ -31,5 +31,5 @@ def agent(tmp_path: Path, collector: Collector) -> SampleAgent:
 
 @pytest.fixture
 def preload(tmp_path: Path) -> Preload:
-    """The preloaded library, compiled, doing nothing yet."""
+    """Give the preloaded library, compiled, doing nothing yet."""
     return Preload.build(tmp_path)

@@ -102,9 +102,7 @@ def test_swallowed_bytes_arrive_at_nobody(proxy: ChaosProxy) -> None:
 def test_a_cut_comes_after_so_many_bytes_and_is_a_reset(proxy: ChaosProxy) -> None:
     proxy.up = Way(cut_after=5)
     with connected(proxy) as connection, pytest.raises(ConnectionResetError):
-        connection.sendall(b"0123456789")
-        while connection.recv(1):
-            pass
+        exchange(connection, b"0123456789" * 1000)
     assert proxy.counted.up == 5
 
 

@@ -198,7 +198,7 @@ class _Pump:
                     return
 
     async def _wait_while_stalled(self) -> None:
-        while self.way.stall:
+        while self.way.stall:  # noqa: ASYNC110 - the way is set from other threads
             await asyncio.sleep(_TICK_SECONDS)
 
     async def _hand_on(self, piece: bytes) -> bool:

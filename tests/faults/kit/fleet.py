@@ -14,12 +14,13 @@ import os
 import random
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from fakes.agent_stream import File, place_change, place_row
@@ -29,12 +30,7 @@ from sqlalchemy import Connection, insert, select
 
 from keycensus_agent.reader.daemon import back_off
 from keycensus_agent.reader.report.sync import Outcome
-from keycensus_collector.authority.authority import (
-    Authority,
-    issue_agent_certificate,
-    spki,
-    to_ms,
-)
+from keycensus_collector.authority.authority import issue_agent_certificate, spki, to_ms
 from keycensus_collector.authority.local import load as load_authority
 from keycensus_collector.authority.peer import serial_text
 from keycensus_collector.config import load as load_configuration
@@ -49,7 +45,6 @@ from keycensus_collector.store.schema import (
 )
 from keycensus_proto.v1 import inventory_pb2, report_pb2, report_pb2_grpc
 
-_DEPLOYMENT = "test"
 _CALL_SECONDS = 60.0
 # As the agent's own channel: no reconnecting behind our back, a connection for each attempt.
 _OPTIONS: tuple[tuple[str, int], ...] = (
@@ -85,25 +80,21 @@ def issue_fleet(collector: Collector, count: int) -> list[Credentials]:
         name = connection.execute(select(deployment.c.name)).scalar_one()
         for number in range(count):
             key = ec.generate_private_key(ec.SECP256R1())
-            member = _insert(connection, authority, key, name, f"sim{number}.example", now)
-            issued.append(
-                Credentials(
-                    *member[:2], f"sim{number}.example", key_pem(key), member[2] + chain, roots
-                )
+            host_name, agent_id = f"sim{number}.example", str(uuid.uuid4())
+            certificate = issue_agent_certificate(
+                authority, key.public_key(), deployment=name, agent_id=agent_id, now=now
             )
+            host_no, agent_no = _insert(connection, host_name, agent_id, certificate)
+            pem = certificate.public_bytes(Encoding.PEM) + chain
+            issued.append(Credentials(host_no, agent_no, host_name, key_pem(key), pem, roots))
     return issued
 
 
 def _insert(
-    connection: Connection,
-    authority: Authority,
-    key: ec.EllipticCurvePrivateKey,
-    deployment_name: str,
-    name: str,
-    now: dt.datetime,
-) -> tuple[int, int, bytes]:
-    """Write one host with its agent and certificate; return their numbers and the PEM."""
-    now_ms, agent_id = to_ms(now), str(uuid.uuid4())
+    connection: Connection, name: str, agent_id: str, certificate: x509.Certificate
+) -> tuple[int, int]:
+    """Write one host with its agent and certificate; return their numbers."""
+    now_ms = time.time_ns() // 1_000_000
     host_no = connection.execute(
         insert(host)
         .values(
@@ -138,9 +129,6 @@ def _insert(
         )
         .returning(agent.c.agent_no)
     ).scalar_one()
-    certificate = issue_agent_certificate(
-        authority, key.public_key(), deployment=deployment_name, agent_id=agent_id, now=now
-    )
     connection.execute(
         insert(agent_certificate).values(
             serial=serial_text(certificate.serial_number),
@@ -152,7 +140,7 @@ def _insert(
             issued_ms=now_ms,
         )
     )
-    return host_no, agent_no, certificate.public_bytes(Encoding.PEM)
+    return host_no, agent_no
 
 
 class EndedError(Exception):
@@ -192,6 +180,11 @@ class SimulatedAgent:
     repeated: int = 0
     _waiting: tuple[report_pb2.ReportRequest, dict[bytes, File]] | None = None
     _offers: int = 0
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a batch was sent, or was about to be, and its ack has not come."""
+        return self._waiting is not None
 
     @asynccontextmanager
     async def stream(self, address: str, visit: Visit) -> AsyncIterator[Conversation]:
@@ -340,12 +333,7 @@ class Returned:
 
 
 async def come_back(
-    member: SimulatedAgent,
-    address: str,
-    lost_at: float,
-    dice: random.Random,
-    scale: float = 1.0,
-    served: Callable[[], None] = lambda: None,
+    member: SimulatedAgent, address: str, lost_at: float, dice: random.Random, scale: float = 1.0
 ) -> Returned:
     """Reconnect as the agent's daemon does after a loss, until the collector has everything.
 
@@ -364,5 +352,4 @@ async def come_back(
             refused += error.reason == "busy"
             outcome = Outcome(error.reason, retry_after_seconds=error.retry_after)
             continue
-        served()
         return Returned(tuple(tries), visit.acknowledged - lost_at, refused, visit)
