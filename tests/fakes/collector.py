@@ -111,14 +111,21 @@ class Collector:
                 stderr=log,
                 env=variables,
             )
-        deadline = time.monotonic() + START_SECONDS
-        while not ready.exists():
-            assert self._process.poll() is None, self.log_file.read_text()
-            assert time.monotonic() < deadline, self.log_file.read_text()
-            time.sleep(0.02)
+        self._await(ready)
         addresses = json.loads(ready.read_text())
         self.enrol, self.report, self.web = (addresses[key] for key in ("enrol", "report", "web"))
         self._keep_ports(addresses)
+
+    def _await(self, ready: Path) -> None:
+        """Wait until the server has written where it listens; end it if it does not in time."""
+        assert self._process is not None
+        deadline = time.monotonic() + START_SECONDS
+        while not ready.exists():
+            assert self._process.poll() is None, self.log_file.read_text()
+            if time.monotonic() > deadline:
+                self.kill()
+                raise AssertionError(f"not in time: {self.log_file.read_text()}")
+            time.sleep(0.02)
 
     def _keep_ports(self, addresses: dict[str, str]) -> None:
         text = self.config_file.read_text()

@@ -81,6 +81,10 @@ ENDED = [
 ]
 
 
+# The last two are gRPC's own: for a message over its limit, as the reset of the stream arrives.
+ENDINGS = {"protocol", "out-of-sequence", "busy", "RESOURCE_EXHAUSTED", "INTERNAL"}
+
+
 async def good_is_served(collector: Collector, good: SimulatedAgent, path: bytes) -> None:
     good.wanted[path] = file_of(SHARED.der)
     await good.visit(collector.report)
@@ -98,7 +102,7 @@ async def test_what_is_against_the_protocol_ends_that_stream_alone(
     with pytest.raises(EndedError) as ended:
         async with evil.stream(collector.report, Visit(time.monotonic())) as line:
             await deed(evil, line)
-    assert ended.value.reason in {"protocol", "out-of-sequence", "busy", "RESOURCE_EXHAUSTED"}
+    assert ended.value.reason in ENDINGS
     assert collector.is_running()
     assert rows_of(collector.database, good.credentials.name) == before
     await good_is_served(collector, good, f"/srv/{deed.__name__}".encode())
@@ -113,9 +117,9 @@ async def test_bytes_that_are_no_message_end_that_stream_alone(
     async with grpc.aio.secure_channel(collector.report, secret) as channel:
         call: Any = channel.stream_stream("/keycensus.v1.Agents/Report")()
         await call.write(b"\xff" * 1000)
-        with pytest.raises(grpc.aio.AioRpcError):
-            async with asyncio.timeout(30):
-                await call.read()
+        async with asyncio.timeout(30):
+            last = await call.read()
+        assert report_pb2.ReportResponse.FromString(last).refusal.reason == "protocol"
     await good_is_served(collector, good, b"/srv/after-nonsense.pem")
 
 
