@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import signal
 import sys
@@ -10,13 +11,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from fakes.collector import Collector
 from fakes.inventory import one, places
 from fakes.sample_agent import SampleAgent, kill_group
 from faults.kit.chaos_proxy import PASS, ChaosProxy, Way
 from faults.kit.disk import Disk
 from faults.kit.namespaces import cable
-from faults.kit.oracle import rows_of, within
+from faults.kit.oracle import Footprint, family, rows_of, within
 from faults.kit.strangers import break_off_handshakes
 
 from keycensus_agent.reader.state import State
@@ -107,6 +112,47 @@ def test_acks_that_are_lost_on_the_way_are_told_again_and_nothing_is_stored_twic
     agent.run_once()
     assert rows_of(collector.database, agent.name) == before
     disk.is_inventory_of(collector)
+
+
+def revocation_lists(count: int) -> list[bytes]:
+    """Return so many different lists of almost 1 MiB each; only their signatures differ."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = dt.datetime.now(dt.UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Slow CA")])
+    revoked = [
+        x509.RevokedCertificateBuilder().serial_number(number).revocation_date(now).build()
+        for number in range(1 << 150, (1 << 150) + 20_000)
+    ]
+    builder = x509.CertificateRevocationListBuilder(
+        issuer_name=name,
+        last_update=now,
+        next_update=now + dt.timedelta(days=7),
+        revoked_certificates=revoked,
+    )
+    der = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+    return [der[:-4] + number.to_bytes(4, "big") for number in range(count)]
+
+
+def test_a_slow_line_fills_no_memory_and_everything_arrives_in_the_end(
+    collector: Collector, agent: SampleAgent, proxy: ChaosProxy
+) -> None:
+    """32 KiB/s for 24 MiB: what does not go out stays on the agent's disk."""
+    for number, der in enumerate(revocation_lists(30)):
+        agent.write(f"srv/{number}.crl", der)
+    proxy.up = Way(bytes_per_second=32 * 1024)
+    process = agent.start("run", "--once")
+    try:
+        within(120, lambda: proxy.counted.up > 100 * 1024, "the first list is under way")
+        before = Footprint.of(*family(process.pid))
+        time.sleep(8)
+        assert process.poll() is None
+        after = Footprint.of(*family(process.pid))
+        assert after.memory_bytes - before.memory_bytes < 12 * 1024 * 1024
+        proxy.up = PASS
+        assert process.wait(120) == 0
+    finally:
+        kill_group(process)
+    assert one(collector.database, PLACES_OF, agent.name) == 30
 
 
 def test_a_partition_without_a_reset_is_noticed_and_healed(tmp_path: Path) -> None:

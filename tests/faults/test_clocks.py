@@ -44,10 +44,14 @@ def test_a_clock_that_is_a_year_off_is_named_and_nothing_is_lost(
 ) -> None:
     disk = Disk(agent, 20)
     disk.change(8)
-    for years in (-1, 1):
+    for years, said in (
+        (-1, "before this agent's certificate starts"),
+        (1, "by this host's clock"),
+    ):
         preload.shift_clock(years * 365 * DAY)
         done = agent.command("run", "--once")
         assert done.returncode == 3, done.stdout
+        assert said in done.stderr
         assert "clock" in done.stderr
         assert "changes wait" in done.stderr
         assert "Traceback" not in done.stderr
