@@ -15,7 +15,7 @@ from fakes.collector import Collector
 from fakes.inventory import one
 from fakes.sample_agent import SampleAgent, kill_group
 from faults.kit.disk import Disk
-from faults.kit.oracle import within
+from faults.kit.oracle import acknowledged_is_committed, within
 from faults.kit.preload import SYNC, WRITE, Preload
 from faults.kit.small_disk import fill, small_disk
 
@@ -93,18 +93,27 @@ def test_what_the_collectors_disk_did_not_keep_is_not_acknowledged(
         disk.is_inventory_of(collector)
 
 
-def test_a_collector_goes_on_after_one_failed_fsync_and_loses_nothing(
+def test_a_collector_goes_on_after_single_failures_and_acknowledged_nothing_that_it_lost(
     tmp_path: Path, preload: Preload
 ) -> None:
+    """The failure comes later each time: at the hello, at blobs, at the commit of a batch."""
     collector = Collector.make(tmp_path / "collector")
     collector.start(environment=preload.environment)
     with collector:
         agent = enrolled(tmp_path / "one", collector)
         disk = Disk(agent, 16)
-        for after in range(6):
-            disk.change(6)
-            preload.fail(SYNC, errno.EIO, below=collector.database, after=after, times=1)
-            agent.command("run", "--once")
+        refused = 0
+        for operation, error, steps in (
+            (SYNC, errno.EIO, (0, 1, 2, 3)),
+            (WRITE, errno.ENOSPC, (0, 8, 16, 24)),
+        ):
+            for after in steps:
+                disk.change(6)
+                log = Path(f"{collector.database}-wal")
+                preload.fail(operation, error, below=log, after=after, times=1)
+                refused += agent.command("run", "--once").returncode == 3
+                acknowledged_is_committed(collector.database, agent)
+        assert refused >= 4
         preload.heal()
         agent.run_once()
         disk.is_inventory_of(collector)

@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Self
 
 from fakes.agent_stream import File
-from fakes.inventory import connect, places
+from fakes.inventory import connect, one, places
+from fakes.sample_agent import SampleAgent
+
+from keycensus_agent.reader.state import State
 
 # What a process may grow by and still be called flat: allocators keep what they once had.
 SLACK_BYTES = 24 * 1024 * 1024
@@ -27,6 +30,27 @@ def acknowledged_is_there(
     found = manifests(database, host_name)
     missing = {path for path, file in acknowledged.items() if found.get(path) != file.manifest}
     assert not missing, f"{host_name}: acknowledged and not in the inventory: {sorted(missing)[:5]}"
+
+
+SEQUENCE_OF = (
+    "SELECT max(last_sequence) FROM session JOIN agent USING (agent_no) JOIN host USING (host_no)"
+    " WHERE host.name = ?"
+)
+
+
+def acknowledged_sequence(agent: SampleAgent) -> int:
+    """Return the highest sequence whose ack a real agent has stored; it must not be running."""
+    state = State.in_memory(agent.state / "state/state.db")
+    try:
+        return state.get_number("acknowledged_sequence")
+    finally:
+        state.close()
+
+
+def acknowledged_is_committed(database: Path, agent: SampleAgent) -> None:
+    """I1 for a real agent that is not running: no batch was acknowledged that is not stored."""
+    committed = one(database, SEQUENCE_OF, agent.name)
+    assert acknowledged_sequence(agent) <= committed, "acknowledged and not stored"
 
 
 def nothing_invented(database: Path, ever: Mapping[bytes, Iterable[bytes]], host_name: str) -> None:
