@@ -57,7 +57,12 @@ class ServerTls:
             told = self._identity
             return configuration()
 
-        return grpc.dynamic_ssl_server_credentials(configuration(), renewed, ask_for_client)
+        # The stubs do not know that None means "as before" (grpc's own documentation does).
+        return grpc.dynamic_ssl_server_credentials(
+            configuration(),
+            renewed,  # type: ignore[arg-type]
+            ask_for_client,
+        )
 
     async def renew_if_due(self) -> None:
         """Issue a new certificate if a third of the old one's life is left."""
