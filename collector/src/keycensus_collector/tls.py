@@ -11,10 +11,10 @@ import ssl
 
 import grpc
 import structlog
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from keycensus_collector.authority import server_identity
-from keycensus_collector.authority.authority import Authority, anchor, from_ms
+from keycensus_collector.authority.authority import from_ms
+from keycensus_collector.authority.keeper import AuthorityKeeper
 from keycensus_collector.clock import Clock
 from keycensus_collector.config import Configuration
 from keycensus_collector.deployment import server_directory
@@ -25,12 +25,13 @@ _log = structlog.get_logger()
 class ServerTls:
     """Loads or issues the server's certificate, and hands it to the ports."""
 
-    def __init__(self, configuration: Configuration, authority: Authority, clock: Clock) -> None:
+    def __init__(
+        self, configuration: Configuration, authority: AuthorityKeeper, clock: Clock
+    ) -> None:
         self._directory = server_directory(configuration)
         self._names = configuration.names
         self._authority = authority
         self._clock = clock
-        self._anchor_pem = anchor(authority).public_bytes(Encoding.PEM)
         self._identity = self._ensure()
         self.web = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.web.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -41,13 +42,13 @@ class ServerTls:
 
         def current() -> grpc.ServerCertificateConfiguration:
             pair = (self._identity.key_pem, self._identity.chain_pem)
-            roots = self._anchor_pem if ask_for_client else None
+            roots = self._authority.client_anchors_pem if ask_for_client else None
             return grpc.ssl_server_certificate_configuration([pair], root_certificates=roots)
 
         return grpc.dynamic_ssl_server_credentials(current(), current, ask_for_client)
 
     async def renew_if_due(self) -> None:
-        """Issue a new certificate if a third of the old one's life is left."""
+        """Issue a new certificate if a third of the old one's life is left, or another CA signs."""
         identity = await asyncio.to_thread(self._ensure)
         if identity.certificate == self._identity.certificate:
             return

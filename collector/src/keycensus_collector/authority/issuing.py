@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from sqlalchemy import Connection, func, insert, select, update
 
@@ -33,6 +34,7 @@ from keycensus_collector.authority.authority import (
 )
 from keycensus_collector.authority.csr import RequestedKey
 from keycensus_collector.authority.peer import Peer, find_peer, read_certificate, serial_text
+from keycensus_collector.authority.standing import ended
 from keycensus_collector.errors import Refusal, StoreError
 from keycensus_collector.intake.model import HostFacts
 from keycensus_collector.store.engine import upsert
@@ -63,6 +65,7 @@ class Issued:
     host_id: str
     agent_id: str
     certificate: bytes
+    agent_no: int = 0
     repeated: bool = False
 
 
@@ -91,29 +94,22 @@ class Issuing:
         if before is not None:  # 2
             return before
         tokens.spend(connection, known, now_ms)  # 3
-        host_no, host_id = _add_host(connection, known, claims, now_ms)  # 4
-        agent_id = str(uuid.uuid4())
-        agent_no = _inserted_number(
-            connection.execute(
-                insert(agent).values(
-                    agent_id=agent_id,
-                    host_no=host_no,
-                    state="active",
-                    state_reason="",
-                    enrolled_ms=now_ms,
-                    enrolled_by=known.token_id,
-                )
-            ).inserted_primary_key
-        )
-        certificate = self._issue(
-            connection, agent_no, agent_id, key.public_key, state="current", now_ms=now_ms
+        host_no, host_id = self._host_for(connection, known, claims, now_ms)  # 4
+        issued = add_agent(
+            connection,
+            self,
+            key,
+            host_no=host_no,
+            host_id=host_id,
+            enrolled_by=known.token_id,
+            now_ms=now_ms,
         )
         connection.execute(
             insert(token_use).values(
                 token_id=known.token_id,
                 public_key_hash=key_hash,
-                agent_no=agent_no,
-                certificate=certificate,
+                agent_no=issued.agent_no,
+                certificate=issued.certificate,
                 used_ms=now_ms,
             )
         )
@@ -122,10 +118,24 @@ class Issuing:
             at_ms=now_ms,
             actor=f"token:{known.token_id}",
             action="agent.enrol",
-            subject=agent_id,
-            detail={"host_id": host_id, "claimed_name": safe_text(claims.facts.name)},
+            subject=issued.agent_id,
+            detail={
+                "host_id": host_id,
+                "claimed_name": safe_text(claims.facts.name),
+                "succeeds": known.host_no is not None,
+            },
         )
-        return Issued(host_id, agent_id, certificate)
+        return issued
+
+    @staticmethod
+    def _host_for(
+        connection: Connection, known: tokens.KnownToken, claims: Claims, now_ms: int
+    ) -> tuple[int, str]:
+        """Return the host that a token lets in: the one that it is bound to, else a new one."""
+        if known.host_no is None:
+            labels = {"token": known.labels, "host": claimed_labels(claims.facts.labels)}
+            return add_host(connection, json.dumps(labels, sort_keys=True), claims, now_ms)
+        return known.host_no, take_over_host(connection, known.host_no, now_ms)
 
     def renew(self, connection: Connection, peer: Peer, key: RequestedKey, now_ms: int) -> Issued:
         """Give an agent a further certificate; the one it has stays good until this is used.
@@ -136,10 +146,10 @@ class Issuing:
         host_id = connection.execute(
             select(host.c.host_id).where(host.c.host_no == peer.host_no)
         ).scalar_one()
-        certificate = self._issue(
+        certificate = self.issue(
             connection, peer.agent_no, peer.agent_id, key.public_key, state="new", now_ms=now_ms
         )
-        return Issued(host_id, peer.agent_id, certificate)
+        return Issued(host_id, peer.agent_id, certificate, peer.agent_no)
 
     def recover(
         self, connection: Connection, expired: x509.Certificate, key: RequestedKey, now_ms: int
@@ -150,11 +160,7 @@ class Issuing:
         its end.
         """
         peer = find_peer(connection, read_certificate(expired, self.deployment))
-        if now_ms - to_ms(expired.not_valid_after_utc) > RECOVERY_DAYS * 86_400_000:
-            raise Refusal(
-                "too-late",
-                f"this certificate expired more than {RECOVERY_DAYS} days ago; enrol the host again",
-            )
+        check_not_too_late(expired, now_ms)
         audit.record(
             connection,
             at_ms=now_ms,
@@ -164,7 +170,7 @@ class Issuing:
         )
         return self.renew(connection, peer, key, now_ms)
 
-    def _issue(
+    def issue(
         self,
         connection: Connection,
         agent_no: int,
@@ -174,6 +180,7 @@ class Issuing:
         state: str,
         now_ms: int,
     ) -> bytes:
+        """Issue a certificate, write it down, and return it as DER."""
         certificate = issue_agent_certificate(
             self.authority,
             public_key,
@@ -191,9 +198,66 @@ class Issuing:
                 state=state,
                 not_after_ms=to_ms(certificate.not_valid_after_utc),
                 issued_ms=now_ms,
+                issuer=self.authority.chain[0].fingerprint(SHA256()),
             )
         )
         return der
+
+
+def add_agent(
+    connection: Connection,
+    issuing: Issuing,
+    key: RequestedKey,
+    *,
+    host_no: int,
+    host_id: str,
+    enrolled_by: str,
+    now_ms: int,
+) -> Issued:
+    """Make a new identity of a host, with its first certificate."""
+    agent_id = str(uuid.uuid4())
+    agent_no = _inserted_number(
+        connection.execute(
+            insert(agent).values(
+                agent_id=agent_id,
+                host_no=host_no,
+                state="active",
+                state_reason="",
+                enrolled_ms=now_ms,
+                enrolled_by=enrolled_by,
+            )
+        ).inserted_primary_key
+    )
+    certificate = issuing.issue(
+        connection, agent_no, agent_id, key.public_key, state="current", now_ms=now_ms
+    )
+    return Issued(host_id, agent_id, certificate, agent_no)
+
+
+def take_over_host(connection: Connection, host_no: int, now_ms: int) -> str:
+    """Make a host ready for a new identity after its machine was installed anew; return its id.
+
+    The identities that it had end: what is installed anew has one machine. Refusal "banned".
+    """
+    row = connection.execute(select(host).where(host.c.host_no == host_no)).one()
+    if row.banned_ms is not None:
+        raise Refusal("banned", "this host was banned; ask the collector's operators")
+    connection.execute(
+        update(agent)
+        .where(agent.c.host_no == host_no, agent.c.state.in_(("active", "cloned", "rekeyed")))
+        .values(state="evicted", state_reason="the host was installed anew")
+    )
+    set_host_state(connection, host_no, "active", "succession", now_ms)
+    return str(row.host_id)
+
+
+def check_not_too_late(expired: x509.Certificate, now_ms: int) -> None:
+    """Refuse ("too-late") a certificate that ended more than 180 days ago."""
+    if now_ms - to_ms(expired.not_valid_after_utc) > RECOVERY_DAYS * 86_400_000:
+        raise Refusal(
+            "too-late",
+            f"this certificate expired more than {RECOVERY_DAYS} days ago; enrol the host again",
+        )
 
 
 def check_renewal(connection: Connection, peer: Peer, now_ms: int) -> None:
@@ -280,8 +344,8 @@ def _answered_before(connection: Connection, token_id: str, key_hash: bytes) -> 
     ).one_or_none()
     if row is None:
         return None
-    if row.state == "banned":
-        raise Refusal("banned", "this agent was banned; ask the collector's operators")
+    if row.state in ("banned", "cloned", "rekeyed"):
+        raise ended(row.state, row.agent_id)
     if row.state != "active":
         raise Refusal(
             "token-used", "this key joined with this token and has left since; use a new token"
@@ -289,13 +353,11 @@ def _answered_before(connection: Connection, token_id: str, key_hash: bytes) -> 
     return Issued(row.host_id, row.agent_id, row.certificate, repeated=True)
 
 
-def _add_host(
-    connection: Connection, known: tokens.KnownToken, claims: Claims, now_ms: int
-) -> tuple[int, str]:
+def add_host(connection: Connection, labels: str, claims: Claims, now_ms: int) -> tuple[int, str]:
+    """Make a new host of what it claims to be; `labels` is the column's JSON."""
     facts = claims.facts
     host_id = str(uuid.uuid4())
     system = f"{facts.operating_system} {facts.operating_system_version}".strip()
-    labels = {"token": known.labels, "host": _claimed_labels(facts.labels)}
     result = connection.execute(
         insert(host).values(
             host_id=host_id,
@@ -309,7 +371,7 @@ def _add_host(
             kernel=_clip(facts.kernel, _TEXT_CHARACTERS),
             agent_version=_clip(facts.agent_version, _TEXT_CHARACTERS),
             machine_hash=facts.machine_hash if len(facts.machine_hash) == 32 else None,
-            labels=json.dumps(labels, sort_keys=True),
+            labels=labels,
             counters="{}",
             clock_skew_ms=0,
         )
@@ -319,7 +381,8 @@ def _add_host(
     return host_no, host_id
 
 
-def _claimed_labels(labels: dict[str, str]) -> dict[str, str]:
+def claimed_labels(labels: dict[str, str]) -> dict[str, str]:
+    """Return what a host calls itself, escaped and bounded."""
     return {
         _clip(key, _TEXT_CHARACTERS): _clip(value, _TEXT_CHARACTERS)
         for key, value in sorted(labels.items())[:_LABELS_MOST]
