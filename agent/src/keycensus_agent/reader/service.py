@@ -241,7 +241,7 @@ class ReaderService:
 
     def converse(self) -> Outcome:
         """Report what there is to report; the outcome says how it went, it does not raise for it."""
-        if not self.enrolled:
+        if not self.enrolled and self.config.collector.token_file is None:
             return Outcome(
                 "not-enrolled",
                 "this host is not enrolled: run 'keycensus-agent enrol --collector HOST:PORT "
@@ -267,6 +267,8 @@ class ReaderService:
             self.config.identity_directory,
             self.config.collector.address,
             proxy=self.config.collector.proxy,
+            enrol_address=self.config.collector.enrol_address,
+            token_file=self.config.collector.token_file,
             log_format=self.config.log.format,
             log_level=self.config.log.level,
         )

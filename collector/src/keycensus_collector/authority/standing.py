@@ -8,19 +8,19 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, func, select, update
 
 from keycensus_collector.access import audit
 from keycensus_collector.errors import Refusal
-from keycensus_collector.store.schema import agent, rekey_grant
+from keycensus_collector.store.schema import agent, agent_contact, rekey_grant
 
 ACTIVE, CLONED, REKEYED = "active", "cloned", "rekeyed"
 # A certificate that a newer one of the same agent has replaced: a copy, or a restored snapshot.
 REPLACED = "replaced"
 
-# Copies that may come for an identity of their own are told so at their next contact; those that
-# come at once are spread over this.
-_SPREAD_SECONDS = 60
+# Copies of one image that come at once are spread over so long, a second for so many.
+_SPREAD_MOST_SECONDS = 20
+_COPIES_A_SECOND = 20
 
 
 def open_grant(connection: Connection, agent_no: int, now_ms: int) -> Row[*tuple[Any, ...]] | None:
@@ -73,9 +73,16 @@ def turned_away(
                 "rekey",
                 "an operator lets each machine with this identity have one of its own; the agent "
                 "fetches it by itself",
-                retry_after_seconds=1 + secrets.randbelow(_SPREAD_SECONDS),
+                retry_after_seconds=_spread(connection, agent_no),
             )
     return ended(state, agent_id)
+
+
+def _spread(connection: Connection, agent_no: int) -> int:
+    copies = connection.execute(
+        select(func.count()).where(agent_contact.c.agent_no == agent_no)
+    ).scalar_one()
+    return secrets.randbelow(1 + min(_SPREAD_MOST_SECONDS, copies // _COPIES_A_SECOND))
 
 
 def mark_cloned(
