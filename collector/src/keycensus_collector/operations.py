@@ -16,6 +16,7 @@ from keycensus_collector.authority.authority import anchor, spki
 from keycensus_collector.authority_operations import AUTHORITY_OPERATIONS
 from keycensus_collector.authority_operations import status as authority_status
 from keycensus_collector.deployment import OPERATOR
+from keycensus_collector.errors import UsageError
 from keycensus_collector.host_operations import HOST_OPERATIONS
 from keycensus_collector.inventory.succession import propose, warn_of_banned
 from keycensus_collector.operation import (
@@ -35,6 +36,10 @@ from keycensus_collector.store.schema import agent, host, work
 def _token_create(connection: Connection, around: Surroundings, arguments: Arguments) -> Json:
     bound = arguments.get("host")
     its_host = find_host(connection, str(bound)) if bound else None
+    if its_host is not None and its_host.banned_ms is not None:
+        raise UsageError(
+            f"host {its_host.host_id} is banned; unban its agent first, if that is right"
+        )
     made = tokens.create(
         connection,
         anchor_spki=spki(anchor(around.authority)),
