@@ -80,8 +80,9 @@ class RekeyProof(_message.Message):
     at_unix_ms: _builtins.int
     """The agent's clock, milliseconds since the epoch; at most an hour from the collector's."""
     boot_id: _builtins.bytes
-    """Hello.boot_id and Hello.instance of the stream that was refused: which copy this is."""
+    """Hello.boot_id of the stream that was refused: which copy this is."""
     instance: _builtins.bytes
+    """Hello.instance of that stream."""
     signature: _builtins.bytes
     """Signature with the certificate's key over the bytes that protos/README.md 4.4 names."""
     def __init__(
