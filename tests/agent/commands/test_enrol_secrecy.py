@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
-import time
+import threading
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,13 @@ def test_a_token_is_not_to_be_seen_among_the_processes(tmp_path: Path, way: str)
     file = tmp_path / "token"
     file.write_text(TOKEN)
     file.chmod(0o600)
-    with tcp_server(says_nothing) as port:
+    connected = threading.Event()
+
+    def notice(connection: socket.socket) -> None:
+        connected.set()
+        says_nothing(connection)
+
+    with tcp_server(notice) as port:
         agent = subprocess.Popen(
             [
                 *(sys.executable, "-m", "keycensus_agent", "--state-dir", str(tmp_path / "state")),
@@ -35,16 +42,12 @@ def test_a_token_is_not_to_be_seen_among_the_processes(tmp_path: Path, way: str)
             if way == "standard input":
                 agent.stdin.write(TOKEN.encode() + b"\n")
             agent.stdin.close()
-            seen = b""
-            deadline = time.monotonic() + 30
-            # Once it is connected it holds the token; until it ends nothing of it may show.
-            while f"127.0.0.1:{port}".encode() not in seen and time.monotonic() < deadline:
-                seen = Path(f"/proc/{agent.pid}/cmdline").read_bytes()
-                time.sleep(0.05)
-            for _ in range(20):
-                for name in ("cmdline", "environ"):
-                    seen += Path(f"/proc/{agent.pid}/{name}").read_bytes()
-                time.sleep(0.05)
+            # From here on it holds the token, and waits for a server that says nothing.
+            assert connected.wait(60)
+            seen = b"".join(
+                Path(f"/proc/{agent.pid}/{name}").read_bytes() for name in ("cmdline", "environ")
+            )
+            assert f"127.0.0.1:{port}".encode() in seen
         finally:
             agent.kill()
             agent.wait()
