@@ -106,6 +106,13 @@ def _identities(numbers: dict[str, Any]) -> Iterator[Check]:
         if cloned
         else "no identity is used by several machines",
     )
+    if numbers["replaced"]:
+        yield Check(
+            "replaced certificates",
+            WARN,
+            f"used by a copy, or a restored snapshot, of {_some(numbers['replaced'])}; see: "
+            "keycensus-collector agent show, then: keycensus-collector agent rekey --keep",
+        )
     if numbers["may_succeed"]:
         yield Check(
             "successions",

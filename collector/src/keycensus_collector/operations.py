@@ -13,6 +13,7 @@ from keycensus_collector.access.tokens import DEFAULT_DAYS, create_api_token
 from keycensus_collector.agent_operations import AGENT_OPERATIONS
 from keycensus_collector.authority import tokens
 from keycensus_collector.authority.authority import anchor, spki
+from keycensus_collector.authority.standing import REPLACED
 from keycensus_collector.authority_operations import AUTHORITY_OPERATIONS
 from keycensus_collector.authority_operations import status as authority_status
 from keycensus_collector.deployment import OPERATOR
@@ -30,7 +31,7 @@ from keycensus_collector.operation import (
     text_of,
 )
 from keycensus_collector.store.revisions import revision_status
-from keycensus_collector.store.schema import agent, host, work
+from keycensus_collector.store.schema import agent, agent_contact, host, work
 
 
 def _token_create(connection: Connection, around: Surroundings, arguments: Arguments) -> Json:
@@ -112,6 +113,13 @@ def _doctor(connection: Connection, around: Surroundings, _arguments: Arguments)
         .where(agent.c.state == "cloned")
         .order_by(host.c.name)
     ).scalars()
+    replaced = connection.execute(
+        select(host.c.name.distinct())
+        .join(agent, agent.c.host_no == host.c.host_no)
+        .join(agent_contact, agent_contact.c.agent_no == agent.c.agent_no)
+        .where(agent.c.state == "active", agent_contact.c.verdict == REPLACED)
+        .order_by(host.c.name)
+    ).scalars()
     roll_over = authority_status(connection, around, {})
     return {
         "revision": revision_status(connection).current,
@@ -120,6 +128,7 @@ def _doctor(connection: Connection, around: Surroundings, _arguments: Arguments)
         "oldest_queued_ms": queue[1],
         "hosts": dict(sorted((row[0], row[1]) for row in states)),
         "cloned": list(cloned),
+        "replaced": list(replaced),
         "may_succeed": len(propose(connection)),
         "like_banned": sorted(warn_of_banned(connection).values()),
         "next_authority": any(each["state"] == "next" for each in roll_over["certificates"]),

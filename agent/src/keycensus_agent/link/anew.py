@@ -61,7 +61,7 @@ async def enrol_anew(
         store,
         invitation.address,
         token,
-        _facts(),
+        own_facts(),
         proxy=proxy,
         machine=machine,
         now=dt.datetime.now(dt.UTC),
@@ -87,7 +87,7 @@ def _token(file: Path, why: IdentityError) -> Token:
         ) from error
 
 
-def _facts() -> bytes:
+def own_facts() -> bytes:
     """Return what this host says of itself for the time until its first report says more."""
     facts = gather(b"/", {}, ())
     return inventory_pb2.HostFacts(

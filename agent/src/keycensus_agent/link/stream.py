@@ -22,8 +22,8 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from keycensus_agent.errors import IdentityError, KeycensusError, LinkError, RefusedError
-from keycensus_agent.host_facts import MachinePrints
-from keycensus_agent.link.anew import NO_INVITATION, Invitation, enrol_anew
+from keycensus_agent.host_facts import MachinePrints, boot_id
+from keycensus_agent.link.anew import NO_INVITATION, Invitation, enrol_anew, own_facts
 from keycensus_agent.link.channel import connected, explained_status, refused
 from keycensus_agent.link.control import Route, recover, renew, report_endpoint
 from keycensus_agent.link.identity import Identity, IdentityStore, checked_trust
@@ -163,7 +163,7 @@ class Link:
                 reason="tls",
             )
         if now >= identity.not_after:
-            return await recover(identity, self._store, self._route.proxy, now)
+            return await self._recovered(identity, now)
         if not identity.is_past_half_life(now):
             return identity
         try:
@@ -174,6 +174,19 @@ class Link:
             return identity
         log.info("renewed", not_after=str(renewed.not_after))
         return renewed
+
+    async def _recovered(self, identity: Identity, now: dt.datetime) -> Identity:
+        """Return the identity with a valid certificate; one of our own if it is several machines'."""
+        try:
+            return await recover(identity, self._store, self._route.proxy, now)
+        except RefusedError as error:
+            if error.refusal != _REKEY:
+                raise
+            await asyncio.sleep(min(error.retry_after_seconds, _SPREAD_MOST_SECONDS))
+        hello = report_pb2.Hello(boot_id=boot_id(), host_facts=own_facts())
+        return await rekey(
+            identity, self._store, self._route.proxy, hello, machine=self._machine, now=now
+        )
 
     async def _relay(self, call: _Call, identity: Identity) -> Closing:
         up = asyncio.create_task(self._upwards(call, identity))

@@ -34,7 +34,7 @@ from keycensus_collector.authority.authority import (
 )
 from keycensus_collector.authority.csr import RequestedKey
 from keycensus_collector.authority.peer import Peer, find_peer, read_certificate, serial_text
-from keycensus_collector.authority.standing import ended
+from keycensus_collector.authority.standing import ACTIVE, ended, turned_away
 from keycensus_collector.errors import Refusal, StoreError
 from keycensus_collector.intake.model import HostFacts
 from keycensus_collector.store.engine import upsert
@@ -159,7 +159,10 @@ class Issuing:
         Raises Refusal "banned", "unknown", "busy" as `renew`, or "too-late" beyond 180 days after
         its end.
         """
-        peer = find_peer(connection, read_certificate(expired, self.deployment))
+        presented = read_certificate(expired, self.deployment)
+        peer = find_peer(connection, presented, for_hello=True)
+        if peer.standing != ACTIVE:
+            raise turned_away(connection, peer.standing, peer.agent_no, peer.agent_id, now_ms)
         check_not_too_late(expired, now_ms)
         audit.record(
             connection,

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -64,6 +65,7 @@ class AuthorityKeeper:
 
     def __init__(self, state_directory: Path, rows: list[Registered], now: datetime) -> None:
         self._directory = state_directory
+        self._lock = threading.Lock()
         self._current, self._where = self._find(rows, now)
         self._rows = rows
 
@@ -95,7 +97,11 @@ class AuthorityKeeper:
         shutil.rmtree(self.next_directory, ignore_errors=True)
 
     def refresh(self, rows: list[Registered], now: datetime) -> bool:
-        """Take up what the database says now; whether another authority signs."""
+        """Take up what the database says now; whether another authority signs. Thread-safe."""
+        with self._lock:
+            return self._refresh(rows, now)
+
+    def _refresh(self, rows: list[Registered], now: datetime) -> bool:
         if rows == self._rows and self._where == self._directory / CURRENT_DIRECTORY:
             return False
         before = fingerprint(self._current.chain[0])

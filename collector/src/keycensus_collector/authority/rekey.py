@@ -33,6 +33,7 @@ from keycensus_collector.authority.issuing import (
 from keycensus_collector.authority.peer import Peer
 from keycensus_collector.authority.standing import CLONED, REKEYED, ended, open_grant
 from keycensus_collector.errors import Refusal, UsageError
+from keycensus_collector.intake.model import MalformedError
 from keycensus_collector.intake.rows import host_row
 from keycensus_collector.store.schema import (
     agent,
@@ -223,7 +224,10 @@ def _is_kept(connection: Connection, found: Row[*tuple[Any, ...]], copy: Copy) -
     ).one_or_none()
     if named is None:
         return False
-    facts = host_row(copy.claims.encoded).facts  # escaped as the stored ones are
+    try:
+        facts = host_row(copy.claims.encoded).facts  # escaped as the stored ones are
+    except MalformedError:
+        return False
     if (named.machine_hash, named.name) != (facts.machine_hash, facts.name):
         return False
     if named.boot_id == copy.boot_id:
