@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 
 from keycensus_collector.access import audit
 from keycensus_collector.agent_operations import set_agent_state
-from keycensus_collector.authority.issuing import set_host_state
+from keycensus_collector.authority.hosts import set_host_state
 from keycensus_collector.deployment import OPERATOR
 from keycensus_collector.errors import UsageError
 from keycensus_collector.intake.succession import hand_over

@@ -22,14 +22,8 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 
 from keycensus_collector.access import audit
 from keycensus_collector.authority.csr import RequestedKey
-from keycensus_collector.authority.issuing import (
-    Claims,
-    Issued,
-    Issuing,
-    add_agent,
-    add_host,
-    set_host_state,
-)
+from keycensus_collector.authority.hosts import Claims, add_host, set_host_state
+from keycensus_collector.authority.issuing import Issued, Issuing, add_agent
 from keycensus_collector.authority.peer import Peer
 from keycensus_collector.authority.standing import CLONED, REKEYED, ended, open_grant
 from keycensus_collector.errors import Refusal, UsageError

@@ -44,6 +44,7 @@ from keycensus_collector.intake.model import (
     INSTANCE_BYTES,
     PROTOCOL_VERSION,
     Hello,
+    HostFacts,
     MalformedError,
     Opened,
 )
@@ -108,40 +109,22 @@ def open_session(
     facts = None if row is None else row.facts
     standing = standing_now(connection, peer)  # 2
     if standing != ACTIVE:
-        refusal = turned_away(connection, standing, peer.agent_no, peer.agent_id, now_ms)
-        if standing in (CLONED, REKEYED, REPLACED):
-            note_contact(
-                connection, peer, hello, facts, verdict=standing, now_ms=now_ms, copies=True
-            )
-            return TurnedAway(refusal)
-        raise refusal
+        return _turn_away(connection, peer, hello, facts, standing, now_ms=now_ms)
     check_peer(connection, peer)
     stored = _session(connection, peer)
     judged = _judge(stored, hello)  # 3
     if judged.word == _LATE:
         raise Refusal("superseded", "this hello was overtaken by a newer one of the same agent")
-    note_contact(
-        connection,
-        peer,
-        hello,
-        facts,
-        verdict=judged.word,
-        now_ms=now_ms,
-        copies=bool(judged.cloned),
-    )
-    if judged.cloned:
+    cloned = bool(judged.cloned)
+    note_contact(connection, peer, hello, facts, verdict=judged.word, now_ms=now_ms, copies=cloned)
+    if cloned:
         mark_cloned(connection, peer.agent_no, peer.agent_id, judged.cloned, now_ms)
         return TurnedAway(ended(CLONED, peer.agent_id))
     settle_certificate(connection, peer)  # 4
     same = stored if stored is not None and stored["instance"] == hello.instance else None
     values = {  # 5
         "session": 1 if stored is None else stored["session"] + 1,
-        "instance": hello.instance,
-        "boot_id": hello.boot_id,
-        "opened_ms": now_ms,
-        "agent_time_ms": hello.agent_time_ms,
-        "trust_anchors": _trust(hello),
-        **_remembered(judged),
+        **_remembered(hello, judged, now_ms),
         **_progress(connection, peer, hello, same, restored=judged.restored),
     }
     if stored is None:
@@ -157,6 +140,23 @@ def open_session(
         restored=judged.restored,
         bad_facts=bool(hello.host_facts) and row is None,
     )
+
+
+def _turn_away(
+    connection: Connection,
+    peer: Peer,
+    hello: Hello,
+    facts: HostFacts | None,
+    standing: str,
+    *,
+    now_ms: int,
+) -> TurnedAway:
+    """Note which machine came under an identity that may not write, where that is of use to people."""
+    refusal = turned_away(connection, standing, peer.agent_no, peer.agent_id, now_ms)
+    if standing not in (CLONED, REKEYED, REPLACED):
+        raise refusal
+    note_contact(connection, peer, hello, facts, verdict=standing, now_ms=now_ms, copies=True)
+    return TurnedAway(refusal)
 
 
 def _check_hello(hello: Hello) -> None:
@@ -220,8 +220,13 @@ def _line(stored: RowMapping) -> nonces.Line:
     )
 
 
-def _remembered(judged: _Judged) -> dict[str, Any]:
+def _remembered(hello: Hello, judged: _Judged, now_ms: int) -> dict[str, Any]:
     return {
+        "instance": hello.instance,
+        "boot_id": hello.boot_id,
+        "opened_ms": now_ms,
+        "agent_time_ms": hello.agent_time_ms,
+        "trust_anchors": _trust(hello),
         "nonce": judged.line.current,
         "pending_nonce": judged.line.pending,
         "past_nonces": b"".join(judged.line.past),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, select, update
 
-from keycensus_collector.authority.issuing import set_host_state
+from keycensus_collector.authority.hosts import set_host_state
 from keycensus_collector.authority.peer import Peer
 from keycensus_collector.intake.batches import insert_batch, queue_batch
 from keycensus_collector.intake.gaps import write_gaps, write_usages
