@@ -119,3 +119,14 @@ def headings(page: Path) -> set[str]:
     """Return the anchors that a page's headings give."""
     titles = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_every_test_that_the_threat_model_names_is_there() -> None:
+    named = re.findall(r"`(\w+(?:/\w+)*\.py)::(\w+)`", read("docs/threat-model.md"))
+    assert len(named) > 10
+    missing = [
+        f"{file}::{name}"
+        for file, name in named
+        if f"def {name}(" not in (CHECKOUT / "tests" / file).read_text()
+    ]
+    assert missing == []

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-START_SECONDS = 90.0
+START_SECONDS = 120.0
 STOP_SECONDS = 30.0
 
 
@@ -70,7 +70,7 @@ class Collector:
 
     def command(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run one `keycensus-collector` command line to its end."""
-        group = 2 if arguments[0] in ("token", "agent", "host", "user", "db") else 1
+        group = 2 if arguments[0] in ("token", "agent", "host", "user", "ca", "db") else 1
         return subprocess.run(
             _program(*arguments[:group], "--config", str(self.config_file), *arguments[group:]),
             input=stdin,

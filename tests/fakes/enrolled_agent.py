@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 from pathlib import Path
 
+from fakes.collector import Collector
 from fakes.collector_stub import CollectorStub
 
 from keycensus_agent.config import CollectorSettings, Config, StateSettings
@@ -40,3 +42,25 @@ async def enrol_at(
 async def enrolled(stub: CollectorStub, directory: Path) -> tuple[Identity, IdentityStore]:
     outcome = await enrol_at(stub, config_in(directory))
     return outcome.identity, IdentityStore(config_in(directory).identity_directory)
+
+
+def join(
+    collector: Collector,
+    directory: Path,
+    *,
+    machine: MachinePrints | None = None,
+    token: str = "",
+) -> Path:
+    """Enrol at a real collector with the agent's own code; return the identity directory."""
+    config = config_in(directory)
+    asyncio.run(
+        enrol(
+            config,
+            collector.enrol,
+            parse_token(token or collector.enrolment_token()),
+            b"",
+            machine=machine or machine_prints(),
+            now=dt.datetime.now(dt.UTC),
+        )
+    )
+    return config.identity_directory

@@ -22,6 +22,7 @@ from keycensus_collector import admin
 from keycensus_collector.authority.agents_service import Reporter
 from keycensus_collector.authority.peer import Peer
 from keycensus_collector.authority.refusals import CallContext
+from keycensus_collector.authority.standing import ACTIVE, ended
 from keycensus_collector.clock import Clock, FixedClock, SystemClock
 from keycensus_collector.config import Address, Configuration, IntakeLimits, Listen
 from keycensus_collector.deployment import CompanyAuthority, SetUp, set_up
@@ -46,6 +47,11 @@ class HelloReporter:
     ) -> None:
         self.peers.append(peer)
         async for _ in requests:
+            if peer.standing != ACTIVE:
+                refusal = ended(peer.standing, peer.agent_id)
+                said = report_pb2.Refusal(reason=refusal.reason, text=str(refusal))
+                await context.write(report_pb2.ReportResponse(refusal=said))
+                return
             answer = report_pb2.HelloAck(deployment=f"{peer.deployment}/{peer.agent_id}")
             await context.write(report_pb2.ReportResponse(hello_ack=answer))
 

@@ -51,11 +51,14 @@ class StateSettings:
 class CollectorSettings:
     """`address`: "host:port" for reports instead of the one learned at enrolment, empty for none.
 
-    `proxy`: "http://host:port", "none", or empty for what the environment says.
+    `proxy`: "http://host:port", "none", or empty for what the environment says. `enrol_address`
+    ("host:port") and `token_file`: where a machine without an identity of its own enrols by itself.
     """
 
     address: str = ""
     proxy: str = ""
+    enrol_address: str = ""
+    token_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

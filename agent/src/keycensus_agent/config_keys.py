@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from keycensus_agent.address import REPORT_PORT, parse_address
+from keycensus_agent.address import ENROLMENT_PORT, REPORT_PORT, parse_address
 from keycensus_agent.text import safe_text
 
 Value = bool | int | float | str | bytes | tuple[bytes, ...] | Path | None
@@ -157,6 +157,11 @@ def _optional_address(value: object) -> Value:
     return str(parse_address(text, REPORT_PORT)) if text else ""
 
 
+def _optional_enrolment_address(value: object) -> Value:
+    text = _text(value, 'must be a text such as "collector.example.com:8441"')
+    return str(parse_address(text, ENROLMENT_PORT)) if text else ""
+
+
 def _proxy(value: object) -> Value:
     right = 'must be "http://host:port", "none", or "" for what the environment says'
     text = _text(value, right)
@@ -188,6 +193,8 @@ KEYS: Mapping[str, Mapping[str, Check]] = {
     "collector": {
         "address": _optional_address,
         "proxy": _proxy,
+        "enrol_address": _optional_enrolment_address,
+        "token_file": _optional_file,
     },
     "link": {
         "socket": _optional_file,

@@ -126,6 +126,15 @@ def machine_prints(root: bytes = b"/") -> MachinePrints:
     return MachinePrints(printed(_machine_id(root)), printed(_product_uuid(root)))
 
 
+def boot_id() -> bytes:
+    """Return the kernel's identity of this boot, 16 bytes; zeros where it can't be read."""
+    try:
+        text = Path("/proc/sys/kernel/random/boot_id").read_text()
+        return bytes.fromhex(text.strip().replace("-", ""))
+    except (OSError, ValueError):
+        return bytes(16)
+
+
 def _read(root: bytes, name: bytes) -> bytes:
     """Return the file's first bytes; empty if it can't be read or a link leads out of `root`."""
     real_root = os.path.realpath(root)

@@ -11,7 +11,7 @@ bytes of length (big-endian), and the payload:
                     CLOSED   JSON {"reason", "text", "retry_after_seconds"}: the link leaves
 
 Reasons of CLOSED: "done", "not-enrolled", "other-machine", "unreachable", "tls", "expired",
-"refused", "protocol", "stopped". Payloads are at most 4 MiB; a longer one ends the connection.
+"refused", "protocol", "rekeyed" (the identity is another one now: begin anew), "stopped". Payloads are at most 4 MiB; a longer one ends the connection.
 """
 
 from __future__ import annotations

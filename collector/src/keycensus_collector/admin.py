@@ -13,7 +13,7 @@ import json
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,14 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection
 
-from keycensus_collector.authority import local
-from keycensus_collector.authority.authority import Authority, from_ms
+from keycensus_collector.authority.authority import from_ms
+from keycensus_collector.authority.keeper import AuthorityKeeper, registered
 from keycensus_collector.clock import Clock
 from keycensus_collector.config import Configuration
-from keycensus_collector.deployment import admin_socket, authority_directory
+from keycensus_collector.deployment import admin_socket
 from keycensus_collector.errors import AddressError, KeycensusError, StoreError, UsageError
-from keycensus_collector.operations import OPERATIONS, Arguments, Json, Surroundings
+from keycensus_collector.operation import Arguments, Json, Surroundings
+from keycensus_collector.operations import OPERATIONS
 from keycensus_collector.store.engine import Store
 
 _REQUEST_LIMIT = 64 * 1024
@@ -69,10 +70,16 @@ def _run_here(configuration: Configuration, clock: Clock, name: str, arguments: 
     now_ms = clock.now_ms()
     operation = OPERATIONS[name]
     with Store.open(configuration.database_url) as store:
-        authority = local.load(authority_directory(configuration), from_ms(now_ms))
+        with store.read() as connection:
+            rows = registered(connection)
+        authority = AuthorityKeeper(configuration.state_directory, rows, from_ms(now_ms))
         around = Surroundings(authority, now_ms)
         with store.write() if operation.writes else store.read() as connection:
-            return operation.run(connection, around, arguments)
+            result = operation.run(connection, around, arguments)
+        if operation.changes_authority:
+            with store.read() as connection:
+                authority.refresh(registered(connection), from_ms(now_ms))
+        return result
 
 
 def _connect(path: Path) -> socket.socket:
@@ -117,9 +124,17 @@ def _ask(connection: socket.socket, name: str, arguments: Arguments) -> Json:
 class AdminServer:
     """The server's end of the socket."""
 
-    def __init__(self, store: Store, authority: Authority, clock: Clock, path: Path) -> None:
+    def __init__(
+        self,
+        store: Store,
+        authority: AuthorityKeeper,
+        clock: Clock,
+        path: Path,
+        follow_authority: Callable[[], Awaitable[None]],
+    ) -> None:
         self._store = store
         self._authority = authority
+        self._follow_authority = follow_authority
         self._clock = clock
         self._path = path
         self._server: asyncio.Server | None = None
@@ -191,5 +206,8 @@ class AdminServer:
 
         if operation.writes:
             _log.info("admin.operation", operation=name)
-            return await self._store.run_write(work, urgent=True)
+            result = await self._store.run_write(work, urgent=True)
+            if operation.changes_authority:
+                await self._follow_authority()
+            return result
         return await self._store.run_read(work)

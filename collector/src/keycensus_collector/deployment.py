@@ -13,21 +13,21 @@ import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, insert, select
 from sqlalchemy.engine import make_url
 
 from keycensus_collector.access.tokens import create_api_token
 from keycensus_collector.access.users import add_user
 from keycensus_collector.authority import local
 from keycensus_collector.authority.authority import anchor, from_ms
+from keycensus_collector.authority.keeper import CURRENT_DIRECTORY
+from keycensus_collector.authority.rollover import register
 from keycensus_collector.clock import Clock
 from keycensus_collector.config import Configuration
 from keycensus_collector.errors import AuthorityError, StoreError, UsageError
 from keycensus_collector.files import make_private_directory
 from keycensus_collector.store.engine import Store
-from keycensus_collector.store.schema import authority_certificate, deployment
+from keycensus_collector.store.schema import deployment
 from keycensus_collector.store.sqlite import database_path
 
 OPERATOR = "operator"
@@ -63,7 +63,7 @@ class SetUp:
 
 def authority_directory(configuration: Configuration) -> Path:
     """Return where the authority's key and chain are."""
-    return configuration.state_directory / "authority"
+    return configuration.state_directory / CURRENT_DIRECTORY
 
 
 def server_directory(configuration: Configuration) -> Path:
@@ -129,7 +129,7 @@ def set_up(
                 deployment_no=1, name=name, database_id=made.database_id, created_ms=now_ms
             )
         )
-        register_authority(connection, authority, now_ms)
+        register(connection, authority.chain, "current", now_ms)
         add_user(connection, name=FIRST_ADMIN, role="admin", now_ms=now_ms, actor=OPERATOR)
         token = create_api_token(
             connection, user_name=FIRST_ADMIN, name="init", now_ms=now_ms, actor=OPERATOR
@@ -138,26 +138,6 @@ def set_up(
     os.link(unfinished, target)  # unlike a rename, never over a database
     unfinished.unlink()
     return SetUp(made, anchor(authority).subject.rfc4514_string(), token.text)
-
-
-def register_authority(
-    connection: Connection, authority: local.LocalAuthority, now_ms: int
-) -> None:
-    """Write down which certificates agents are to trust, replacing what stood there."""
-    connection.execute(delete(authority_certificate))
-    connection.execute(
-        insert(authority_certificate),
-        [
-            {
-                "sha256": certificate.fingerprint(SHA256()),
-                "der": certificate.public_bytes(Encoding.DER),
-                "state": "current",
-                "is_anchor": certificate == anchor(authority),
-                "added_ms": now_ms,
-            }
-            for certificate in authority.chain
-        ],
-    )
 
 
 def _authority(

@@ -38,6 +38,7 @@ _LOG_WARN_BYTES = 256 * 1024 * 1024
 _AUTHORITY_WARN = timedelta(days=180)
 _SERVER_WARN = timedelta(days=15)
 _QUEUE_WARN_MS = 60_000
+_NAMED = 5
 _CONNECT_SECONDS = 2.0
 
 
@@ -89,11 +90,68 @@ def _database(configuration: Configuration, clock: Clock) -> Iterator[Check]:
         return
     yield Check("database", OK, f"revision {numbers['revision']}, the newest")
     yield _queue(numbers, clock.now_ms())
+    yield from _identities(numbers)
     hosts = numbers["hosts"]
     told = ", ".join(f"{count} {state}" for state, count in hosts.items()) or "none yet"
     yield Check(
         "hosts", WARN if hosts.get("silent") else OK, f"{told}; see: keycensus-collector host list"
     )
+
+
+def _identities(numbers: dict[str, Any]) -> Iterator[Check]:
+    """Say which identities need a person, and whom a roll-over of the authority would strand."""
+    cloned = numbers["cloned"]
+    yield Check(
+        "clones",
+        WARN if cloned else OK,
+        f"{_some(cloned)}: several machines use one identity; see: keycensus-collector agent show, "
+        "then: keycensus-collector agent rekey"
+        if cloned
+        else "no identity is used by several machines",
+    )
+    if numbers["replaced"]:
+        yield Check(
+            "replaced certificates",
+            WARN,
+            f"used by a copy, or a restored snapshot, of {_some(numbers['replaced'])}; see: "
+            "keycensus-collector agent show, then: keycensus-collector agent rekey --keep",
+        )
+    if numbers["may_succeed"]:
+        yield Check(
+            "successions",
+            WARN,
+            f"{numbers['may_succeed']} hosts may be earlier ones installed anew; see: "
+            "keycensus-collector host list, then: keycensus-collector host succeeds OLD NEW",
+        )
+    for text in numbers["like_banned"]:
+        yield Check(
+            "bans", WARN, f"a host reports that is the {text}; ban its agent, or look at it"
+        )
+    if numbers["next_authority"]:
+        told = numbers["not_told"]
+        yield Check(
+            "next authority",
+            WARN if told else OK,
+            f"not yet told: {_some(told)}; they report by themselves, then: keycensus-collector ca "
+            "activate"
+            if told
+            else "every agent trusts it; go on with: keycensus-collector ca activate",
+        )
+    if numbers["past_authority"]:
+        left = numbers["with_old_certificate"]
+        yield Check(
+            "past authority",
+            OK,
+            f"still used by {_some(left)}; they renew by themselves"
+            if left
+            else "used by nobody any more; go on with: keycensus-collector ca retire",
+        )
+
+
+def _some(names: list[str]) -> str:
+    """Name the first of many."""
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _queue(numbers: dict[str, Any], now_ms: int) -> Check:

@@ -28,13 +28,13 @@ from keycensus_collector.authority.agents_service import AgentsServicer, Reporte
 from keycensus_collector.authority.authority import from_ms
 from keycensus_collector.authority.enrolment import EnrolmentServicer
 from keycensus_collector.authority.issuing import Issuing
-from keycensus_collector.authority.local import LocalAuthority, load
+from keycensus_collector.authority.keeper import AuthorityKeeper, registered
+from keycensus_collector.authority.rollover import adopt
 from keycensus_collector.clock import Clock
 from keycensus_collector.config import Address, Configuration
 from keycensus_collector.deployment import (
     Deployment,
     admin_socket,
-    authority_directory,
     read_deployment,
 )
 from keycensus_collector.errors import KeycensusError
@@ -50,6 +50,7 @@ _WEB_GRACE_SECONDS = 2
 _WORKER_SECONDS = 2.0
 _SILENCE_CHECK_SECONDS = 60.0
 _CERTIFICATE_CHECK_SECONDS = 3600.0
+_AUTHORITY_CHECK_SECONDS = 5.0
 
 # A dead peer is noticed within 80 s; agents may ping every 20 s without being sent away.
 _GRPC_OPTIONS: tuple[tuple[str, int], ...] = (
@@ -153,10 +154,13 @@ class Server:
         report = await self._serve_agents(store, issuing, tls)  # 2
         enrol = await self._serve_enrolment(store, issuing, tls, report.port)
         web = self._serve_web(store, tls)
-        operators = AdminServer(store, authority, self._clock, admin_socket(self._configuration))
+        follow = self._authority_follower(store, authority, tls)
+        operators = AdminServer(
+            store, authority, self._clock, admin_socket(self._configuration), follow
+        )
         await operators.start()
         self._closing.push_async_callback(operators.stop)
-        self._start_workers(store, tls)  # 3
+        self._start_workers(store, tls, follow)  # 3
         bound = Bound(enrol, report, web)
         _log.info("serve.started", deployment=deployment.name, **bound.as_text())
         return bound
@@ -180,13 +184,35 @@ class Server:
             await asyncio.wait(self._workers, timeout=_WORKER_SECONDS)
         await self._closing.aclose()
 
-    def _open(self) -> tuple[Store, Deployment, LocalAuthority]:
+    def _open(self) -> tuple[Store, Deployment, AuthorityKeeper]:
         store = Store.open(self._configuration.database_url, upgrade=True)
         self._closing.push_async_callback(asyncio.to_thread, store.close)
         with store.read() as connection:
             deployment = read_deployment(connection)
-        now = from_ms(self._clock.now_ms())
-        return store, deployment, load(authority_directory(self._configuration), now)
+            rows = registered(connection)
+        now_ms = self._clock.now_ms()
+        keeper = AuthorityKeeper(self._configuration.state_directory, rows, from_ms(now_ms))
+        if not keeper.is_known:
+            _log.warning("authority.database_is_older")
+            with store.write() as connection:
+                adopt(connection, keeper.chain, now_ms)
+                rows = registered(connection)
+        keeper.refresh(rows, from_ms(now_ms))
+        return store, deployment, keeper
+
+    def _authority_follower(
+        self, store: Store, authority: AuthorityKeeper, tls: ServerTls
+    ) -> Callable[[], Awaitable[None]]:
+        """Return what takes up a roll-over, whichever process has done it."""
+
+        async def follow() -> None:
+            rows = await store.run_read(registered)
+            now = from_ms(self._clock.now_ms())
+            if await asyncio.to_thread(authority.refresh, rows, now):
+                await tls.renew_if_due()
+                _log.info("authority.changed")
+
+        return follow
 
     async def _serve_agents(self, store: Store, issuing: Issuing, tls: ServerTls) -> Address:
         reporter = self._parts.reporter(store, self._clock, self._configuration)
@@ -237,7 +263,9 @@ class Server:
         self._closing.push_async_callback(stop)
         return Address(address.host, listener.getsockname()[1])
 
-    def _start_workers(self, store: Store, tls: ServerTls) -> None:
+    def _start_workers(
+        self, store: Store, tls: ServerTls, follow_authority: Callable[[], Awaitable[None]]
+    ) -> None:
         started_ms = self._clock.now_ms()
         heartbeat_seconds = self._configuration.limits.heartbeat_seconds
 
@@ -257,6 +285,7 @@ class Server:
             self._work(make(store, self._clock).run())
         self._work(_every(_SILENCE_CHECK_SECONDS, watch_silence))
         self._work(_every(_CERTIFICATE_CHECK_SECONDS, tls.renew_if_due))
+        self._work(_every(_AUTHORITY_CHECK_SECONDS, follow_authority))
 
     def _work(self, work: Coroutine[object, object, None]) -> None:
         self._workers.append(self._begin(work))

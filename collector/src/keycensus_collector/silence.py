@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, select
 
-from keycensus_collector.authority.issuing import set_host_state
+from keycensus_collector.authority.hosts import set_host_state
 from keycensus_collector.store.schema import host
 
 MISSED_HEARTBEATS = 3

@@ -261,11 +261,11 @@ def test_empty_lists_are_headings_only(operator: Operator) -> None:
 
 
 def test_the_database_says_its_revision(operator: Operator) -> None:
-    assert operator.json("db", "status") == [
-        {"current": "0001", "newest": "0001", "up_to_date": True}
-    ]
+    (status,) = operator.json("db", "status")
+    assert status["current"] == status["newest"]
+    assert status["up_to_date"]
     assert operator.run("db", "status") == 0
-    assert "revision 0001, the newest" in operator.out
+    assert f"revision {status['newest']}, the newest" in operator.out
     assert operator.run("db", "upgrade") == 0
 
 

@@ -77,6 +77,8 @@ def _once(service: ReaderService) -> int:
         board.write()
         return 0
     outcome = service.converse()
+    if outcome.reason == "rekeyed":
+        outcome = service.converse()
     board.talked(outcome)
     board.write()
     if signals and outcome.reason == "stopped":

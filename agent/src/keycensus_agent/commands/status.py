@@ -14,6 +14,11 @@ from keycensus_agent.errors import UsageError
 from keycensus_agent.reader.status_file import read_status
 from keycensus_agent.text import safe_path, safe_text
 
+# How a conversation ends that says that this machine's identity is of no use as it is.
+_UNUSABLE = frozenset(
+    {"other-machine", "expired", "banned", "cloned", "unknown", "rekeyed", "not-enrolled"}
+)
+
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; returns 0 if the agent runs and its last report went through, else 1."""
@@ -66,9 +71,7 @@ def _lines(status: dict[str, Any]) -> list[tuple[str, str]]:
         ("agent", "running" if status["running"] else "not running"),
         (
             "identity",
-            "enrolled"
-            if status["enrolled"]
-            else "not enrolled: keycensus-agent enrol --collector HOST:PORT --token-file FILE",
+            _identity(status),
         ),
     ]
     sweep = status.get("last_sweep")
@@ -105,6 +108,16 @@ def _lines(status: dict[str, Any]) -> list[tuple[str, str]]:
     if status.get("trouble"):
         lines.append(("trouble", status["trouble"]))
     return lines
+
+
+def _identity(status: dict[str, Any]) -> str:
+    """Say whether this machine has an identity that it may use, and if not, what to do."""
+    if not status["enrolled"]:
+        return "not enrolled: keycensus-agent enrol --collector HOST:PORT --token-file FILE"
+    connection = status.get("connection") or {}
+    if connection.get("reason") in _UNUSABLE:
+        return f"enrolled, but not usable ({connection['reason']}): {connection['text']}"
+    return "enrolled"
 
 
 def _coverage(sweep: dict[str, Any]) -> str:

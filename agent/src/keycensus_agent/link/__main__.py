@@ -28,6 +28,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--fd", type=int, required=True, help="connected AF_UNIX stream socket")
     parser.add_argument("--identity", type=Path, required=True, help="identity directory")
     parser.add_argument("--address", default="", help="host:port instead of the identity's")
+    parser.add_argument("--enrol", default="", help="host:port to enrol at if there is no identity")
+    parser.add_argument("--token-file", type=Path, help="file with the token for that")
     parser.add_argument("--log-format", default="auto", choices=["auto", "json", "console"])
     parser.add_argument(
         "--log-level", default="info", choices=["debug", "info", "warning", "error"]
@@ -37,6 +39,7 @@ def _arguments() -> argparse.Namespace:
 
 async def _serve(arguments: argparse.Namespace) -> int:
     # Late: --help and mistakes need none of gRPC.
+    from keycensus_agent.link.anew import Invitation
     from keycensus_agent.link.control import Route
     from keycensus_agent.link.identity import IdentityStore
     from keycensus_agent.link.stream import Link
@@ -49,7 +52,9 @@ async def _serve(arguments: argparse.Namespace) -> int:
     route = Route(arguments.address, os.environ.get("KEYCENSUS_PROXY", ""))
     connection = socket.socket(fileno=arguments.fd)
     reader, writer = await asyncio.open_unix_connection(sock=connection)
-    link = Link(reader, writer, IdentityStore(arguments.identity), route, machine_prints())
+    invitation = Invitation(arguments.enrol, arguments.token_file)
+    store = IdentityStore(arguments.identity)
+    link = Link(reader, writer, store, route, machine_prints(), invitation=invitation)
     closing = await link.serve(stop)
     return 0 if closing.reason in _GOOD_ENDINGS else 3
 

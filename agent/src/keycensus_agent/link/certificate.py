@@ -183,5 +183,29 @@ def sign_recovery(
     return key.sign(signed, ec.ECDSA(hashes.SHA256()))
 
 
+def sign_rekey(
+    key: ec.EllipticCurvePrivateKey,
+    certificate: bytes,
+    request: bytes,
+    machine: tuple[bytes, bytes, bytes],
+    at_unix_ms: int,
+) -> bytes:
+    """Return the proof of a shared identity's key (protos/README.md, section 4.4).
+
+    `machine` is boot id, instance and encoded host facts, as in the hello.
+    """
+    boot_id, instance, host_facts = machine
+    signed = (
+        b"keycensus rekey v1\0"
+        + _field(hashlib.sha256(certificate).digest())
+        + _field(hashlib.sha256(request).digest())
+        + _field(boot_id)
+        + _field(instance)
+        + _field(hashlib.sha256(host_facts).digest())
+        + at_unix_ms.to_bytes(8, "big")
+    )
+    return key.sign(signed, ec.ECDSA(hashes.SHA256()))
+
+
 def _field(value: bytes) -> bytes:
     return len(value).to_bytes(_FIELD_LENGTH_BYTES, "big") + value

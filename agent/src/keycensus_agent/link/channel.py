@@ -67,9 +67,11 @@ _WHAT_TO_DO: Final = {
         "this agent is banned: an operator can lift that with `keycensus-collector agent unban`"
     ),
     "cloned": (
-        "two machines use this agent's identity: an operator must name the right one; on the "
-        "other, `keycensus-agent leave --force` and enrol it by itself"
+        "several machines use this agent's identity: an operator puts all of them right with "
+        "`keycensus-collector agent rekey`, or on a copy `keycensus-agent leave --force` and enrol it "
+        "by itself"
     ),
+    "rekey": "this identity is several machines'; the agent fetches one of its own by itself",
     "unknown": (
         "the collector does not know this agent (it was evicted, or the collector's database was "
         "replaced): `keycensus-agent leave --force`, then enrol again"

@@ -33,6 +33,9 @@ from keycensus_agent.link.identity import (
 )
 from keycensus_proto.v1 import enrolment_pb2, enrolment_pb2_grpc, report_pb2_grpc
 
+# Refusals to recover that say more than that a certificate has expired.
+_TOLD_AS_THEY_ARE = frozenset({"banned", "cloned", "rekey"})
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -147,7 +150,7 @@ def _not_recovered(identity: Identity, error: LinkError) -> LinkError:
     text = f"this agent's certificate expired on {identity.not_after:%Y-%m-%d %H:%M} UTC"
     if error.reason == "unreachable":
         return LinkError(f"{text}, and to get another one {error}")
-    if isinstance(error, RefusedError) and error.refusal == "banned":
+    if isinstance(error, RefusedError) and error.refusal in _TOLD_AS_THEY_ARE:
         return error
     return LinkError(
         f"{text}, and the collector gave no other ({error}). If that stays so: "

@@ -63,6 +63,28 @@ async def enrol(
     machine: MachinePrints,
     now: dt.datetime,
 ) -> Enrolment:
+    """Enrol as the configuration says; see `enrol_into`."""
+    return await enrol_into(
+        IdentityStore(config.identity_directory),
+        collector_address,
+        token,
+        host_facts,
+        proxy=config.collector.proxy,
+        machine=machine,
+        now=now,
+    )
+
+
+async def enrol_into(
+    store: IdentityStore,
+    collector_address: str,
+    token: Token,
+    host_facts: bytes,
+    *,
+    proxy: str,
+    machine: MachinePrints,
+    now: dt.datetime,
+) -> Enrolment:
     """Enrol at `collector_address` ("host[:port]") and store the identity.
 
     `host_facts` is the encoded HostFacts row. Asking again is harmless: at the same deployment
@@ -76,7 +98,6 @@ async def enrol(
     RefusedError from the network and the collector; StorageError from the identity directory.
     """
     address = _address(collector_address)
-    store = IdentityStore(config.identity_directory)
 
     # 1.
     put_aside = None
@@ -88,7 +109,7 @@ async def enrol(
             return Enrolment(present, changed=False)
 
     # 2.
-    anchor = await _pinned_anchor(address, config.collector.proxy, token.pin)
+    anchor = await _pinned_anchor(address, proxy, token.pin)
 
     store.directory.create()
     with store.directory.changing():
@@ -101,14 +122,14 @@ async def enrol(
             host_facts=host_facts,
             protocol_versions=PROTOCOL_VERSIONS,
         )
-        endpoint = Endpoint(address, chain_to_pem((anchor,)), config.collector.proxy)
+        endpoint = Endpoint(address, chain_to_pem((anchor,)), proxy)
         async with connected(endpoint) as channel:
             call = enrolment_pb2_grpc.EnrolmentStub(channel).Enrol(
                 request, timeout=CALL_TIMEOUT_SECONDS
             )
             response = await answered(call, address)
         # 5.
-        identity = _checked(response, key, address, machine, now)
+        identity = checked_answer(response, key, address, machine, now)
         if token.pin not in {spki_pin(der) for der in identity.trust.anchors}:
             raise _unfit("its trust bundle lacks the anchor that the token names")
         # 6.
@@ -150,7 +171,7 @@ async def _pinned_anchor(address: Address, proxy_setting: str, pin: bytes) -> by
     return anchor
 
 
-def _checked(
+def checked_answer(
     response: enrolment_pb2.EnrolResponse,
     key: ec.EllipticCurvePrivateKey,
     address: Address,

@@ -1,7 +1,8 @@
 """One report stream: frames of the reader on one side, gRPC messages on the other.
 
 Runs in the link process. Messages pass as the bytes they are; only the collector's first one is
-looked at, for its trust bundle and clock, and its last, which may be a refusal. Each direction takes
+looked at, for its trust bundle and clock, and its last, which may be a refusal; and the hello, to
+which the link adds which trust anchors it holds. Each direction takes
 the next message when the last one was handed on, so a slow side slows the other and nothing piles
 up here.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import hashlib
 import json
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,14 +22,19 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from keycensus_agent.errors import IdentityError, KeycensusError, LinkError, RefusedError
-from keycensus_agent.host_facts import MachinePrints
+from keycensus_agent.host_facts import MachinePrints, boot_id
+from keycensus_agent.link.anew import NO_INVITATION, Invitation, enrol_anew, own_facts
 from keycensus_agent.link.channel import connected, explained_status, refused
 from keycensus_agent.link.control import Route, recover, renew, report_endpoint
 from keycensus_agent.link.identity import Identity, IdentityStore, checked_trust
+from keycensus_agent.link.rekey import rekey
 from keycensus_agent.relay import HEADER_BYTES, FrameKind, decode_header, encode_frame
 from keycensus_agent.text import safe_text
 from keycensus_proto.v1 import enrolment_pb2, report_pb2
 
+_SPREAD_MOST_SECONDS = 20
+# A refusal that the link acts on by itself (protos/README.md, section 4.4).
+_REKEY = "rekey"
 REPORT_METHOD = "/keycensus.v1.Agents/Report"
 
 # After END, or when told to stop, the link is gone within two seconds; this leaves time to close.
@@ -86,13 +93,17 @@ class Link:
         store: IdentityStore,
         route: Route,
         machine: MachinePrints,
+        *,
+        invitation: Invitation = NO_INVITATION,
     ) -> None:
         self._reader = reader
         self._writer = writer
         self._store = store
         self._route = route
         self._machine = machine
+        self._invitation = invitation
         self._ended = False
+        self._hello: report_pb2.Hello | None = None
 
     async def serve(self, stop: asyncio.Event) -> Closing:
         """Relay until one side ends or `stop` is set; say why with a CLOSED frame, and return it."""
@@ -138,7 +149,12 @@ class Link:
 
     async def _usable_identity(self, now: dt.datetime) -> Identity:
         """Return an identity whose certificate is valid now: renewed or recovered if need be."""
-        identity = self._store.load(self._machine)
+        try:
+            identity = self._store.load(self._machine)
+        except IdentityError as error:
+            return await enrol_anew(
+                self._store, self._invitation, self._route.proxy, error, machine=self._machine
+            )
         if now < identity.not_before:
             raise LinkError(
                 f"by this host's clock it is {now:%Y-%m-%d %H:%M} UTC, before this agent's "
@@ -147,7 +163,7 @@ class Link:
                 reason="tls",
             )
         if now >= identity.not_after:
-            return await recover(identity, self._store, self._route.proxy, now)
+            return await self._recovered(identity, now)
         if not identity.is_past_half_life(now):
             return identity
         try:
@@ -159,8 +175,21 @@ class Link:
         log.info("renewed", not_after=str(renewed.not_after))
         return renewed
 
+    async def _recovered(self, identity: Identity, now: dt.datetime) -> Identity:
+        """Return the identity with a valid certificate; one of our own if it is several machines'."""
+        try:
+            return await recover(identity, self._store, self._route.proxy, now)
+        except RefusedError as error:
+            if error.refusal != _REKEY:
+                raise
+            await asyncio.sleep(min(error.retry_after_seconds, _SPREAD_MOST_SECONDS))
+        hello = report_pb2.Hello(boot_id=boot_id(), host_facts=own_facts())
+        return await rekey(
+            identity, self._store, self._route.proxy, hello, machine=self._machine, now=now
+        )
+
     async def _relay(self, call: _Call, identity: Identity) -> Closing:
-        up = asyncio.create_task(self._upwards(call))
+        up = asyncio.create_task(self._upwards(call, identity))
         down = asyncio.create_task(self._downwards(call, identity))
         try:
             await asyncio.wait({up, down}, return_when=asyncio.FIRST_COMPLETED)
@@ -171,13 +200,13 @@ class Link:
                 await asyncio.wait({down}, timeout=_LEAVE_SECONDS)
             if not down.done():
                 return Closing("done", "the collector was still speaking when the link left")
-            return self._ending(down.result())
+            return await self._ending(down.result(), identity)
         finally:
             up.cancel()
             down.cancel()
             await asyncio.gather(up, down, return_exceptions=True)
 
-    async def _upwards(self, call: _Call) -> bool:
+    async def _upwards(self, call: _Call, identity: Identity) -> bool:
         """Hand on the reader's messages until END (true) or the reader is gone (false)."""
         while True:
             frame = await self._next_frame()
@@ -191,6 +220,8 @@ class Link:
                     return True
                 if kind is not FrameKind.MESSAGE:
                     raise ValueError(f"a frame of kind {kind.name}")
+                if self._hello is None:
+                    payload = self._with_trust(payload, identity)
                 await call.write(payload)
             except (asyncio.InvalidStateError, grpc.aio.AioRpcError):
                 # The collector ended the stream: the other direction knows why.
@@ -206,10 +237,17 @@ class Link:
             if not last:
                 self._learn(message, identity)
             last = message
+            refusal = _refusal(message)
+            if refusal is not None and refusal.reason == _REKEY:
+                continue  # ours to act on; the reader would leave
             await self._send(FrameKind.MESSAGE, message)
 
-    def _ending(self, last: bytes) -> Closing:
+    async def _ending(self, last: bytes, identity: Identity) -> Closing:
         refusal = _refusal(last)
+        if refusal is not None and refusal.reason == _REKEY and self._hello is not None:
+            # So that the copies of one image do not all come at once; the reader waits meanwhile.
+            await asyncio.sleep(min(refusal.retry_after_seconds, _SPREAD_MOST_SECONDS))
+            return await self._rekey(identity, self._hello)
         if refusal is not None:
             return closing_for(
                 refused(
@@ -220,6 +258,36 @@ class Link:
             )
         who = "this agent" if self._ended else "the collector"
         return Closing("done", f"{who} ended the stream")
+
+    def _with_trust(self, payload: bytes, identity: Identity) -> bytes:
+        """Say in the hello which anchors we hold, so that nobody rolls over to one that we lack."""
+        try:
+            request = report_pb2.ReportRequest.FromString(payload)
+        except DecodeError as error:
+            raise ValueError("the first message can't be read") from error
+        self._hello = request.hello
+        if request.WhichOneof("message") != "hello":
+            return payload
+        request.hello.trust_anchors[:] = [
+            hashlib.sha256(der).digest() for der in identity.trust.anchors
+        ]
+        return request.SerializeToString()
+
+    async def _rekey(self, identity: Identity, hello: report_pb2.Hello) -> Closing:
+        own = await rekey(
+            identity,
+            self._store,
+            self._route.proxy,
+            hello,
+            machine=self._machine,
+            now=dt.datetime.now(dt.UTC),
+        )
+        log.info("rekeyed", agent_id=own.agent_id, host_id=own.host_id)
+        return Closing(
+            "rekeyed",
+            "this machine shared its identity with others and has one of its own now; it reports "
+            "under that from here on",
+        )
 
     def _learn(self, message: bytes, identity: Identity) -> None:
         """Take trust and clock from the collector's hello-ack."""

@@ -216,18 +216,22 @@ class LinkClient:
         address: str = "",
         *,
         proxy: str = "",
+        enrol_address: str = "",
+        token_file: Path | None = None,
         log_format: str = "auto",
         log_level: str = "info",
     ) -> Connection:
         """Start a link for one connection and return our end; OPEN or CLOSED comes as a frame.
 
-        `address` ("host:port") in place of the identity's and `proxy` are the configuration's
-        settings. LinkError if the process can't be started.
+        `address` ("host:port") in place of the identity's, `proxy`, and where to enrol with which
+        token if there is no usable identity, are the configuration's settings. LinkError if the process can't be started.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         command = [sys.executable, "-I", "-B", "-m", "keycensus_agent.link"]
         command += ["--fd", str(theirs.fileno()), "--identity", str(identity_directory.absolute())]
         command += ["--address", address, "--log-format", log_format, "--log-level", log_level]
+        if enrol_address and token_file is not None:
+            command += ["--enrol", enrol_address, "--token-file", str(token_file)]
         try:
             process = subprocess.Popen(
                 command,

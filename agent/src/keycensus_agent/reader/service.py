@@ -12,11 +12,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from keycensus_agent.config import Config
 from keycensus_agent.errors import ConfigurationError, LinkError
-from keycensus_agent.host_facts import HostFacts, gather
+from keycensus_agent.host_facts import HostFacts, boot_id, gather
 from keycensus_agent.model import Coverage, Gap
 from keycensus_agent.reader.convert import encode_host_facts
 from keycensus_agent.reader.discovery.directory import Directory
@@ -241,7 +240,7 @@ class ReaderService:
 
     def converse(self) -> Outcome:
         """Report what there is to report; the outcome says how it went, it does not raise for it."""
-        if not self.enrolled:
+        if not self.enrolled and self.config.collector.token_file is None:
             return Outcome(
                 "not-enrolled",
                 "this host is not enrolled: run 'keycensus-agent enrol --collector HOST:PORT "
@@ -279,6 +278,8 @@ class ReaderService:
             config.identity_directory,
             config.collector.address,
             proxy=config.collector.proxy,
+            enrol_address=config.collector.enrol_address,
+            token_file=config.collector.token_file,
             log_format=config.log.format,
             log_level=config.log.level,
         )
@@ -307,15 +308,6 @@ def _is_entered(root: bytes, mounts: MountTable, exclude: Exclude) -> bool:
             return False
         path = parent_of(path)
     return True
-
-
-def boot_id() -> bytes:
-    """Return the kernel's identity of this boot, 16 bytes; zeros where it can't be read."""
-    try:
-        text = Path("/proc/sys/kernel/random/boot_id").read_text()
-        return bytes.fromhex(text.strip().replace("-", ""))
-    except (OSError, ValueError):
-        return bytes(16)
 
 
 def cpu_seconds() -> float:

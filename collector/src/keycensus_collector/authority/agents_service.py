@@ -22,6 +22,7 @@ from keycensus_collector.authority.peer import (
     settle_certificate,
 )
 from keycensus_collector.authority.refusals import CallContext, answered
+from keycensus_collector.authority.standing import ACTIVE
 from keycensus_collector.clock import Clock
 from keycensus_collector.errors import AuthorityError, Refusal, StoreError
 from keycensus_collector.store.engine import Store
@@ -104,7 +105,10 @@ class AgentsServicer(report_pb2_grpc.AgentsServicer):
             raise Refusal(
                 "busy", "too many agents are connected", retry_after_seconds=_BUSY_SECONDS
             )
-        peer = await peer_of(context, self._store, self._issuing.deployment)
+        deployment = self._issuing.deployment
+        peer = await peer_of(context, self._store, deployment, for_hello=True)
+        if peer.standing != ACTIVE:
+            return peer  # its hello says which machine it is, and is refused
         if await self._store.run_read(lambda connection: is_unused(connection, peer)):
             await self._store.run_write(
                 lambda connection: settle_certificate(connection, peer), urgent=True

@@ -8,7 +8,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from sqlalchemy import Connection, select
 
 from keycensus_collector.authority.authority import Authority, intermediates
-from keycensus_collector.authority.issuing import Claims, Issued
+from keycensus_collector.authority.hosts import Claims
+from keycensus_collector.authority.issuing import Issued
 from keycensus_collector.errors import Refusal
 from keycensus_collector.intake.convert import decode_host_facts
 from keycensus_collector.intake.model import MalformedError

@@ -19,11 +19,13 @@ from sqlalchemy import Connection
 from keycensus_collector.authority import tokens
 from keycensus_collector.authority.convert import certificate_chain, claims_of, trust_bundle
 from keycensus_collector.authority.csr import requested_key, verify
-from keycensus_collector.authority.issuing import Issued, Issuing
-from keycensus_collector.authority.peer import UNREADABLE
+from keycensus_collector.authority.issuing import Issued, Issuing, check_not_too_late
+from keycensus_collector.authority.peer import UNREADABLE, find_peer, read_certificate
 from keycensus_collector.authority.refusals import CallContext, answered
+from keycensus_collector.authority.rekey import Copy, rekey_message, take_identity
 from keycensus_collector.clock import Clock
 from keycensus_collector.errors import Refusal
+from keycensus_collector.intake.model import INSTANCE_BYTES
 from keycensus_collector.store.engine import Store
 from keycensus_proto.v1 import enrolment_pb2, enrolment_pb2_grpc
 
@@ -82,6 +84,8 @@ class EnrolmentServicer(enrolment_pb2_grpc.EnrolmentServicer):
             raise Refusal(
                 "upgrade", f"this collector speaks protocol {PROTOCOL_VERSION}; upgrade the agent"
             )
+        if request.WhichOneof("proof") == "rekey":
+            return await self._rekey(request)
         proof = tokens.read_proof(request.token)
         key = requested_key(request.csr)
         claims = claims_of(request.host_facts)
@@ -101,12 +105,37 @@ class EnrolmentServicer(enrolment_pb2_grpc.EnrolmentServicer):
         )
         return self._response(answer)
 
+    async def _rekey(self, request: enrolment_pb2.EnrolRequest) -> enrolment_pb2.EnrolResponse:
+        proof, now_ms = request.rekey, self._clock.now_ms()
+        _check_clock(proof.at_unix_ms, now_ms)
+        if max(len(proof.boot_id), len(proof.instance)) > INSTANCE_BYTES:
+            raise Refusal("malformed", "the proof's boot id or instance is too long")
+        shared = _certificate(proof.certificate)
+        key = requested_key(request.csr)
+        copy = Copy(proof.boot_id, proof.instance, claims_of(request.host_facts))
+        message = rekey_message(
+            proof.certificate,
+            request.csr,
+            (proof.boot_id, proof.instance, request.host_facts),
+            proof.at_unix_ms,
+        )
+        if not verify(shared.public_key(), proof.signature, message):
+            raise Refusal("unknown", "the signature is not that of the certificate's key")
+
+        def work(connection: Connection) -> _Answer:
+            presented = read_certificate(shared, self._issuing.deployment)
+            peer = find_peer(connection, presented, for_hello=True)
+            check_not_too_late(shared, now_ms)
+            issued = take_identity(connection, self._issuing, peer, key, copy, now_ms=now_ms)
+            return _Answer(issued, trust_bundle(connection))
+
+        answer = await self._store.run_write(work, urgent=True)
+        _log.info("agent.rekeyed", agent_id=answer.issued.agent_id, repeated=answer.issued.repeated)
+        return self._response(answer)
+
     async def _recover(self, request: enrolment_pb2.RecoverRequest) -> enrolment_pb2.EnrolResponse:
         now_ms = self._clock.now_ms()
-        if abs(request.at_unix_ms - now_ms) > _CLOCK_TOLERANCE_MS:
-            raise Refusal(
-                "clock", "the host's clock is more than an hour from the collector's; set it right"
-            )
+        _check_clock(request.at_unix_ms, now_ms)
         expired = _certificate(request.certificate)
         key = requested_key(request.csr)
         message = recovery_message(request.certificate, request.csr, request.at_unix_ms)
@@ -131,6 +160,13 @@ class EnrolmentServicer(enrolment_pb2_grpc.EnrolmentServicer):
             trust=answer.trust,
             collector_time_unix_ms=self._clock.now_ms(),
             report_address=f":{self._report_port}",
+        )
+
+
+def _check_clock(at_unix_ms: int, now_ms: int) -> None:
+    if abs(at_unix_ms - now_ms) > _CLOCK_TOLERANCE_MS:
+        raise Refusal(
+            "clock", "the host's clock is more than an hour from the collector's; set it right"
         )
 
 

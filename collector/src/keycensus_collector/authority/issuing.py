@@ -14,10 +14,10 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from sqlalchemy import Connection, func, insert, select, update
 
@@ -32,28 +32,25 @@ from keycensus_collector.authority.authority import (
     to_ms,
 )
 from keycensus_collector.authority.csr import RequestedKey
+from keycensus_collector.authority.hosts import (
+    Claims,
+    add_host,
+    claimed_labels,
+    inserted_number,
+    set_host_state,
+    take_over_host,
+)
 from keycensus_collector.authority.peer import Peer, find_peer, read_certificate, serial_text
-from keycensus_collector.errors import Refusal, StoreError
-from keycensus_collector.intake.model import HostFacts
-from keycensus_collector.store.engine import upsert
-from keycensus_collector.store.schema import agent, agent_certificate, host, host_state, token_use
+from keycensus_collector.authority.standing import ACTIVE, ended, turned_away
+from keycensus_collector.errors import Refusal
+from keycensus_collector.store.schema import agent, agent_certificate, host, token_use
 from keycensus_collector.text import safe_text
 
 RECOVERY_DAYS = 180
-_NAME_CHARACTERS = 255
 _TEXT_CHARACTERS = 200
-_LABELS_MOST = 64
 # An agent renews at half of its certificate's life; one that asks again at once is broken or hostile,
 # and each certificate is a signature and a transaction.
 _RENEWAL_PAUSE_SECONDS = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Claims:
-    """What a host says of itself when it joins; `encoded` is kept as received."""
-
-    encoded: bytes
-    facts: HostFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +60,7 @@ class Issued:
     host_id: str
     agent_id: str
     certificate: bytes
+    agent_no: int = 0
     repeated: bool = False
 
 
@@ -91,29 +89,22 @@ class Issuing:
         if before is not None:  # 2
             return before
         tokens.spend(connection, known, now_ms)  # 3
-        host_no, host_id = _add_host(connection, known, claims, now_ms)  # 4
-        agent_id = str(uuid.uuid4())
-        agent_no = _inserted_number(
-            connection.execute(
-                insert(agent).values(
-                    agent_id=agent_id,
-                    host_no=host_no,
-                    state="active",
-                    state_reason="",
-                    enrolled_ms=now_ms,
-                    enrolled_by=known.token_id,
-                )
-            ).inserted_primary_key
-        )
-        certificate = self._issue(
-            connection, agent_no, agent_id, key.public_key, state="current", now_ms=now_ms
+        host_no, host_id = self._host_for(connection, known, claims, now_ms)  # 4
+        issued = add_agent(
+            connection,
+            self,
+            key,
+            host_no=host_no,
+            host_id=host_id,
+            enrolled_by=known.token_id,
+            now_ms=now_ms,
         )
         connection.execute(
             insert(token_use).values(
                 token_id=known.token_id,
                 public_key_hash=key_hash,
-                agent_no=agent_no,
-                certificate=certificate,
+                agent_no=issued.agent_no,
+                certificate=issued.certificate,
                 used_ms=now_ms,
             )
         )
@@ -122,10 +113,24 @@ class Issuing:
             at_ms=now_ms,
             actor=f"token:{known.token_id}",
             action="agent.enrol",
-            subject=agent_id,
-            detail={"host_id": host_id, "claimed_name": safe_text(claims.facts.name)},
+            subject=issued.agent_id,
+            detail={
+                "host_id": host_id,
+                "claimed_name": safe_text(claims.facts.name),
+                "succeeds": known.host_no is not None,
+            },
         )
-        return Issued(host_id, agent_id, certificate)
+        return issued
+
+    @staticmethod
+    def _host_for(
+        connection: Connection, known: tokens.KnownToken, claims: Claims, now_ms: int
+    ) -> tuple[int, str]:
+        """Return the host that a token lets in: the one that it is bound to, else a new one."""
+        if known.host_no is None:
+            labels = {"token": known.labels, "host": claimed_labels(claims.facts.labels)}
+            return add_host(connection, json.dumps(labels, sort_keys=True), claims, now_ms)
+        return known.host_no, take_over_host(connection, known.host_no, now_ms)
 
     def renew(self, connection: Connection, peer: Peer, key: RequestedKey, now_ms: int) -> Issued:
         """Give an agent a further certificate; the one it has stays good until this is used.
@@ -136,10 +141,10 @@ class Issuing:
         host_id = connection.execute(
             select(host.c.host_id).where(host.c.host_no == peer.host_no)
         ).scalar_one()
-        certificate = self._issue(
+        certificate = self.issue(
             connection, peer.agent_no, peer.agent_id, key.public_key, state="new", now_ms=now_ms
         )
-        return Issued(host_id, peer.agent_id, certificate)
+        return Issued(host_id, peer.agent_id, certificate, peer.agent_no)
 
     def recover(
         self, connection: Connection, expired: x509.Certificate, key: RequestedKey, now_ms: int
@@ -149,12 +154,11 @@ class Issuing:
         Raises Refusal "banned", "unknown", "busy" as `renew`, or "too-late" beyond 180 days after
         its end.
         """
-        peer = find_peer(connection, read_certificate(expired, self.deployment))
-        if now_ms - to_ms(expired.not_valid_after_utc) > RECOVERY_DAYS * 86_400_000:
-            raise Refusal(
-                "too-late",
-                f"this certificate expired more than {RECOVERY_DAYS} days ago; enrol the host again",
-            )
+        presented = read_certificate(expired, self.deployment)
+        peer = find_peer(connection, presented, for_hello=True)
+        if peer.standing != ACTIVE:
+            raise turned_away(connection, peer.standing, peer.agent_no, peer.agent_id, now_ms)
+        check_not_too_late(expired, now_ms)
         audit.record(
             connection,
             at_ms=now_ms,
@@ -164,7 +168,7 @@ class Issuing:
         )
         return self.renew(connection, peer, key, now_ms)
 
-    def _issue(
+    def issue(
         self,
         connection: Connection,
         agent_no: int,
@@ -174,6 +178,7 @@ class Issuing:
         state: str,
         now_ms: int,
     ) -> bytes:
+        """Issue a certificate, write it down, and return it as DER."""
         certificate = issue_agent_certificate(
             self.authority,
             public_key,
@@ -191,9 +196,49 @@ class Issuing:
                 state=state,
                 not_after_ms=to_ms(certificate.not_valid_after_utc),
                 issued_ms=now_ms,
+                issuer=self.authority.chain[0].fingerprint(SHA256()),
             )
         )
         return der
+
+
+def add_agent(
+    connection: Connection,
+    issuing: Issuing,
+    key: RequestedKey,
+    *,
+    host_no: int,
+    host_id: str,
+    enrolled_by: str,
+    now_ms: int,
+) -> Issued:
+    """Make a new identity of a host, with its first certificate."""
+    agent_id = str(uuid.uuid4())
+    agent_no = inserted_number(
+        connection.execute(
+            insert(agent).values(
+                agent_id=agent_id,
+                host_no=host_no,
+                state="active",
+                state_reason="",
+                enrolled_ms=now_ms,
+                enrolled_by=enrolled_by,
+            )
+        ).inserted_primary_key
+    )
+    certificate = issuing.issue(
+        connection, agent_no, agent_id, key.public_key, state="current", now_ms=now_ms
+    )
+    return Issued(host_id, agent_id, certificate, agent_no)
+
+
+def check_not_too_late(expired: x509.Certificate, now_ms: int) -> None:
+    """Refuse ("too-late") a certificate that ended more than 180 days ago."""
+    if now_ms - to_ms(expired.not_valid_after_utc) > RECOVERY_DAYS * 86_400_000:
+        raise Refusal(
+            "too-late",
+            f"this certificate expired more than {RECOVERY_DAYS} days ago; enrol the host again",
+        )
 
 
 def check_renewal(connection: Connection, peer: Peer, now_ms: int) -> None:
@@ -236,41 +281,6 @@ def leave(connection: Connection, peer: Peer, reason: str, now_ms: int) -> None:
     )
 
 
-def set_host_state(
-    connection: Connection, host_no: int, state: str, cause: str, now_ms: int
-) -> bool:
-    """Set a host to "active", "silent" or "retired" and keep the interval; False if it was so."""
-    changed = connection.execute(
-        update(host)
-        .where(host.c.host_no == host_no, host.c.state != state)
-        .values(state=state, retired_ms=now_ms if state == "retired" else None)
-    )
-    if changed.rowcount == 0:
-        return False
-    connection.execute(
-        update(host_state)
-        .where(host_state.c.host_no == host_no, host_state.c.to_ms.is_(None))
-        .values(to_ms=now_ms)
-    )
-    _begin_host_state(connection, host_no, state, cause, now_ms)
-    return True
-
-
-def _begin_host_state(
-    connection: Connection, host_no: int, state: str, cause: str, now_ms: int
-) -> None:
-    """Open an interval; one that began at this very millisecond is replaced."""
-    statement = upsert(connection, host_state).values(
-        host_no=host_no, from_ms=now_ms, to_ms=None, state=state, cause=cause
-    )
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["host_no", "from_ms"],
-            set_={"state": state, "cause": cause, "to_ms": None},
-        )
-    )
-
-
 def _answered_before(connection: Connection, token_id: str, key_hash: bytes) -> Issued | None:
     row = connection.execute(
         select(token_use.c.certificate, agent.c.agent_id, agent.c.state, host.c.host_id)
@@ -280,57 +290,10 @@ def _answered_before(connection: Connection, token_id: str, key_hash: bytes) -> 
     ).one_or_none()
     if row is None:
         return None
-    if row.state == "banned":
-        raise Refusal("banned", "this agent was banned; ask the collector's operators")
+    if row.state in ("banned", "cloned", "rekeyed"):
+        raise ended(row.state, row.agent_id)
     if row.state != "active":
         raise Refusal(
             "token-used", "this key joined with this token and has left since; use a new token"
         )
     return Issued(row.host_id, row.agent_id, row.certificate, repeated=True)
-
-
-def _add_host(
-    connection: Connection, known: tokens.KnownToken, claims: Claims, now_ms: int
-) -> tuple[int, str]:
-    facts = claims.facts
-    host_id = str(uuid.uuid4())
-    system = f"{facts.operating_system} {facts.operating_system_version}".strip()
-    labels = {"token": known.labels, "host": _claimed_labels(facts.labels)}
-    result = connection.execute(
-        insert(host).values(
-            host_id=host_id,
-            name=_clip(facts.name, _NAME_CHARACTERS) or "unnamed",
-            state="active",
-            created_ms=now_ms,
-            last_seen_ms=now_ms,
-            complete=False,
-            facts=claims.encoded,
-            operating_system=_clip(system, _TEXT_CHARACTERS),
-            kernel=_clip(facts.kernel, _TEXT_CHARACTERS),
-            agent_version=_clip(facts.agent_version, _TEXT_CHARACTERS),
-            machine_hash=facts.machine_hash if len(facts.machine_hash) == 32 else None,
-            labels=json.dumps(labels, sort_keys=True),
-            counters="{}",
-            clock_skew_ms=0,
-        )
-    )
-    host_no = _inserted_number(result.inserted_primary_key)
-    _begin_host_state(connection, host_no, "active", "enrol", now_ms)
-    return host_no, host_id
-
-
-def _claimed_labels(labels: dict[str, str]) -> dict[str, str]:
-    return {
-        _clip(key, _TEXT_CHARACTERS): _clip(value, _TEXT_CHARACTERS)
-        for key, value in sorted(labels.items())[:_LABELS_MOST]
-    }
-
-
-def _clip(text: str, characters: int) -> str:
-    return safe_text(text[:characters])
-
-
-def _inserted_number(key: Sequence[object] | None) -> int:
-    if key is None or not isinstance(key[0], int):
-        raise StoreError("the database gave no number for a new row")
-    return key[0]

@@ -9,8 +9,9 @@ hash), for an agent that is active.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import unquote
 
 import grpc
 from cryptography import x509
@@ -18,9 +19,12 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 from sqlalchemy import Connection, bindparam, select, update
 
+from keycensus_collector.authority.standing import ACTIVE, CLONED, REKEYED, REPLACED, ended
 from keycensus_collector.errors import Refusal
 from keycensus_collector.store.engine import Store
 from keycensus_collector.store.schema import agent, agent_certificate
+
+_ADDRESS_CHARACTERS = 64
 
 # What the library raises on certificates and requests that it can't read, at any accessor.
 UNREADABLE = (
@@ -35,13 +39,19 @@ UNREADABLE = (
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """One agent, as known by its client certificate. `serial` is lower-case hexadecimal."""
+    """One agent, as known by its client certificate. `serial` is lower-case hexadecimal.
+
+    `standing` is "active", but for a hello, which may also come from who is shut out and is to be told
+    why ("cloned", "rekeyed", "replaced"). `address` is where it calls from, for people.
+    """
 
     agent_no: int
     agent_id: str
     host_no: int
     serial: str
     deployment: str
+    standing: str = ACTIVE
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +66,12 @@ class Presented:
 
 # Built once: `check_peer` runs in the transaction of every batch.
 _PEER_STATES = (
-    select(agent.c.state, agent_certificate.c.state.label("certificate_state"))
+    select(
+        agent.c.state,
+        agent.c.host_no,
+        agent.c.agent_id,
+        agent_certificate.c.state.label("certificate_state"),
+    )
     .join(agent, agent.c.agent_no == agent_certificate.c.agent_no)
     .where(
         agent_certificate.c.serial == bindparam("serial_now"),
@@ -76,11 +91,27 @@ def serial_text(number: int) -> str:
 
 
 async def peer_of(
-    context: grpc.aio.ServicerContext[Any, Any], store: Store, deployment: str
+    context: grpc.aio.ServicerContext[Any, Any],
+    store: Store,
+    deployment: str,
+    *,
+    for_hello: bool = False,
 ) -> Peer:
-    """Return the agent that makes this call; Refusal "unknown" or "banned" if it may not."""
+    """Return the agent that makes this call; Refusal "unknown", "banned" or "cloned" if it may not.
+
+    `for_hello`: also one that is shut out, whose hello says which machine it is.
+    """
     presented = presented_by(context, deployment)
-    return await store.run_read(lambda connection: find_peer(connection, presented))
+    peer = await store.run_read(
+        lambda connection: find_peer(connection, presented, for_hello=for_hello)
+    )
+    return replace(peer, address=_address(context.peer()))
+
+
+def _address(text: str) -> str:
+    """Return the address of a gRPC peer, as in "ipv4:192.0.2.1:50000", without its port."""
+    _, _, rest = text.partition(":")
+    return unquote(rest.rpartition(":")[0])[:_ADDRESS_CHARACTERS]
 
 
 def presented_by(context: grpc.aio.ServicerContext[Any, Any], deployment: str) -> Presented:
@@ -113,8 +144,11 @@ def read_certificate(certificate: x509.Certificate, deployment: str) -> Presente
     return Presented(uris[0].removeprefix(prefix), serial, hashlib.sha256(der).digest(), deployment)
 
 
-def find_peer(connection: Connection, presented: Presented) -> Peer:
-    """Look a certificate up; Refusal "unknown" or "banned" if its holder may not act."""
+def find_peer(connection: Connection, presented: Presented, *, for_hello: bool = False) -> Peer:
+    """Look a certificate up; Refusal "unknown", "banned" or "cloned" if its holder may not act.
+
+    `for_hello`: see `peer_of`.
+    """
     row = connection.execute(
         select(
             agent.c.agent_no,
@@ -129,33 +163,42 @@ def find_peer(connection: Connection, presented: Presented) -> Peer:
     ).one_or_none()
     if row is None or row.sha256 != presented.sha256 or row.agent_id != presented.agent_id:
         raise Refusal("unknown", "this collector did not issue this certificate; enrol the host")
-    if row.state == "banned":
-        raise Refusal("banned", "this agent was banned; ask the collector's operators")
-    if row.state != "active":
-        raise Refusal(
-            "unknown", f"this agent's identity has ended ({row.state}); enrol the host again"
-        )
-    if row.certificate_state == "void":
-        raise Refusal(
-            "unknown",
-            "this certificate was replaced by a newer one of the same agent; use that, or enrol "
-            "the host again",
-        )
-    return Peer(row.agent_no, row.agent_id, row.host_no, presented.serial, presented.deployment)
+    standing = _standing(row.state, row.certificate_state)
+    if standing != ACTIVE and not (for_hello and standing in (CLONED, REKEYED, REPLACED)):
+        raise ended(standing, row.agent_id)
+    return Peer(
+        row.agent_no, row.agent_id, row.host_no, presented.serial, presented.deployment, standing
+    )
+
+
+def _standing(state: str, certificate_state: str) -> str:
+    return REPLACED if state == ACTIVE and certificate_state == "void" else str(state)
+
+
+def standing_now(connection: Connection, peer: Peer) -> str:
+    """Return, inside a transaction, how it stands with `peer`: "active" if it may write."""
+    row = connection.execute(
+        _PEER_STATES, {"serial_now": peer.serial, "agent_now": peer.agent_no}
+    ).one_or_none()
+    return "unknown" if row is None else _standing(row.state, row.certificate_state)
 
 
 def check_peer(connection: Connection, peer: Peer) -> None:
     """Refuse, inside a transaction, what has ended since `peer` was found.
 
-    Raises Refusal "banned" or "unknown". Every transaction that writes for an agent calls this.
+    Raises Refusal "banned", "cloned" or "unknown"; "superseded" if the agent reports on another host
+    since then. Every transaction that writes for an agent calls this.
     """
     row = connection.execute(
         _PEER_STATES, {"serial_now": peer.serial, "agent_now": peer.agent_no}
     ).one_or_none()
-    if row is not None and row.state == "banned":
-        raise Refusal("banned", "this agent was banned; ask the collector's operators")
-    if row is None or row.state != "active" or row.certificate_state == "void":
+    if row is None:
         raise Refusal("unknown", "this agent's certificate or identity has ended")
+    standing = _standing(row.state, row.certificate_state)
+    if standing != ACTIVE:
+        raise ended(standing, row.agent_id)
+    if row.host_no != peer.host_no:
+        raise Refusal("superseded", "this agent's host has changed; begin anew")
 
 
 def is_unused(connection: Connection, peer: Peer) -> bool:

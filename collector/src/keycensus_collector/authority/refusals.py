@@ -27,6 +27,7 @@ _STATUS = {
     "token-expired": grpc.StatusCode.PERMISSION_DENIED,
     "token-revoked": grpc.StatusCode.PERMISSION_DENIED,
     "banned": grpc.StatusCode.PERMISSION_DENIED,
+    "cloned": grpc.StatusCode.PERMISSION_DENIED,
     "too-late": grpc.StatusCode.PERMISSION_DENIED,
     "unknown": grpc.StatusCode.UNAUTHENTICATED,
     "malformed": grpc.StatusCode.INVALID_ARGUMENT,

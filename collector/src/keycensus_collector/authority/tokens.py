@@ -56,6 +56,7 @@ class KnownToken:
     uses_left: int
     expires_ms: int
     revoked: bool
+    host_no: int | None = None
 
 
 def create(
@@ -67,12 +68,18 @@ def create(
     ttl_ms: int = DEFAULT_TTL_MS,
     uses: int = 1,
     labels: Mapping[str, str] | None = None,
+    host_no: int | None = None,
 ) -> NewToken:
-    """Make a token that pins the anchor; UsageError for a time to live, uses or labels out of range."""
+    """Make a token that pins the anchor; UsageError for a time to live, uses or labels out of range.
+
+    `host_no` binds it to a host that was installed anew: who enrols with it becomes that host.
+    """
     if not 1000 <= ttl_ms <= _TTL_MOST_MS:
         raise UsageError("a token lives from 1s to 366d")
     if not 1 <= uses <= _USES_MOST:
         raise UsageError(f"a token has 1 to {_USES_MOST} uses")
+    if host_no is not None and uses != 1:
+        raise UsageError("a token for one host has one use")
     labels = dict(labels or {})
     if len(labels) > _LABELS_MOST:
         raise UsageError(f"a token has at most {_LABELS_MOST} labels")
@@ -87,6 +94,7 @@ def create(
             created_ms=now_ms,
             expires_ms=now_ms + ttl_ms,
             created_by=safe_text(actor),
+            host_no=host_no,
         )
     )
     audit.record(
@@ -95,7 +103,7 @@ def create(
         actor=actor,
         action="token.create",
         subject=token_id,
-        detail={"uses": uses, "ttl_ms": ttl_ms, "labels": labels},
+        detail={"uses": uses, "ttl_ms": ttl_ms, "labels": labels, "host_no": host_no},
     )
     pin = _text(hashlib.sha256(anchor_spki).digest())
     return NewToken(token_id, now_ms + ttl_ms, f"kc1.{token_id}.{secret}.{pin}")
@@ -122,6 +130,7 @@ def find(connection: Connection, proof: Proof) -> KnownToken:
         row.uses_left,
         row.expires_ms,
         row.revoked_ms is not None,
+        row.host_no,
     )
 
 

@@ -9,9 +9,13 @@ import click
 
 from keycensus_collector import __version__
 from keycensus_collector.cli.agent import agent
+from keycensus_collector.cli.agent_rekey import rekey
+from keycensus_collector.cli.agent_show import show
+from keycensus_collector.cli.ca import ca
 from keycensus_collector.cli.db import db
 from keycensus_collector.cli.doctor import doctor
 from keycensus_collector.cli.host import host
+from keycensus_collector.cli.host_succeeds import succeeds
 from keycensus_collector.cli.init import init
 from keycensus_collector.cli.serve import serve
 from keycensus_collector.cli.token import token
@@ -30,8 +34,11 @@ def command() -> None:
     """Keep one record per certificate and key of a company, with every place it lives."""
 
 
-for _each in (init, serve, token, agent, host, user, db, doctor):
+for _each in (init, serve, token, agent, host, user, ca, db, doctor):
     command.add_command(_each)
+for _each in (rekey, show):
+    agent.add_command(_each)
+host.add_command(succeeds)
 
 
 def main() -> None:

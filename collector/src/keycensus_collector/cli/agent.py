@@ -13,7 +13,7 @@ from keycensus_collector.cli.running import call
 
 @click.group()
 def agent() -> None:
-    """Agents: list, ban, unban, evict."""
+    """Agents: list, show, ban, unban, evict, rekey."""
 
 
 @agent.command("list")
@@ -25,6 +25,7 @@ def list_agents(*, config_file: Path, output: str) -> None:
         ("id", "AGENT"),
         ("host", "HOST"),
         ("state", "STATE"),
+        ("copies", "MACHINES"),
         ("last_seen", "HOST LAST SEEN"),
         ("certificate_ends", "CERTIFICATE ENDS"),
     )
@@ -37,7 +38,7 @@ def list_agents(*, config_file: Path, output: str) -> None:
 @config_option
 @output_option
 def ban(*, name: str, reason: str, config_file: Path, output: str) -> None:
-    """Shut an agent out for good: its streams end, it never recovers.
+    """Shut an agent's host out for good: its streams end, none of its identities comes back.
 
     AGENT is an id, the beginning of one, or the name of its host.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,7 +14,7 @@ from keycensus_collector.cli.running import call
 
 @click.group()
 def host() -> None:
-    """Hosts: list, retire."""
+    """Hosts: list, retire, succeeds."""
 
 
 @host.command("list")
@@ -30,7 +31,22 @@ def list_hosts(*, config_file: Path, output: str) -> None:
         ("operating_system", "SYSTEM"),
         ("labels", "LABELS"),
     )
-    show_rows(call(config_file, "host.list", {}), columns, output)
+    rows = call(config_file, "host.list", {})
+    show_rows(rows, columns, output)
+    if output != "json":
+        for row in rows:
+            _tell(row)
+
+
+def _tell(row: dict[str, Any]) -> None:
+    """Print, below the table, what a person should look at."""
+    for each in row["may_succeed"]:
+        click.echo(
+            f"{row['name']} may be {each['name']} ({each['state']}) installed anew, by its "
+            f"{' and '.join(each['same'])}: keycensus-collector host succeeds {each['id']} {row['id']}"
+        )
+    if row["warning"]:
+        click.echo(f"{row['name']} ({row['id']}): {row['warning']}")
 
 
 @host.command()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from keycensus_collector.cli.company import company_of
 from keycensus_collector.cli.options import config_option
 from keycensus_collector.cli.running import write_secret
 from keycensus_collector.config import (
@@ -22,11 +22,6 @@ from keycensus_collector.config import (
     parse_address,
 )
 from keycensus_collector.errors import UsageError
-
-if TYPE_CHECKING:
-    from keycensus_collector.deployment import CompanyAuthority
-
-_PASSPHRASE_BYTES = 4096
 
 
 class _AddressType(click.ParamType[Address]):
@@ -105,7 +100,7 @@ def init(
     from keycensus_collector import deployment as deployments
     from keycensus_collector.clock import SystemClock
 
-    company = _company(ca_cert, ca_key, ca_passphrase_file)
+    company = company_of(ca_cert, ca_key, ca_passphrase_file)
     asked = {"enrol": listen_enrol, "report": listen_report, "web": listen_web}
     listen = replace(Listen(), **{key: value for key, value in asked.items() if value})
     fresh = not config_file.exists()
@@ -135,25 +130,6 @@ def init(
     else:
         click.echo(f"API token of the user {deployments.FIRST_ADMIN}, shown this once:")
         click.echo(made.admin_token)
-
-
-def _company(
-    certificate: Path | None, key: Path | None, passphrase_file: Path | None
-) -> CompanyAuthority | None:
-    from keycensus_collector.deployment import CompanyAuthority
-
-    if certificate is None and key is None and passphrase_file is None:
-        return None
-    if certificate is None or key is None:
-        raise UsageError("--ca-cert and --ca-key go together")
-    passphrase = None
-    if passphrase_file is not None:
-        try:
-            with passphrase_file.open("rb") as stream:
-                passphrase = stream.read(_PASSPHRASE_BYTES).rstrip(b"\r\n")
-        except OSError as error:
-            raise UsageError(f"{passphrase_file} can't be read: {error.strerror}") from None
-    return CompanyAuthority(certificate, key, passphrase)
 
 
 def _configuration(state_dir: Path | None, names: tuple[str, ...], listen: Listen) -> Configuration:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keycensus_collector.errors import UsageError
+
+if TYPE_CHECKING:
+    from keycensus_collector.deployment import CompanyAuthority
 
 
 def call(config_file: Path, operation: str, arguments: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
@@ -16,6 +19,24 @@ def call(config_file: Path, operation: str, arguments: Mapping[str, Any]) -> Any
     from keycensus_collector.config import load
 
     return admin.call(load(config_file), SystemClock(), operation, arguments)
+
+
+def put_next_authority(config_file: Path, company: CompanyAuthority) -> None:
+    """Check an authority that exists already, and put it where the operation `ca.next` takes it up.
+
+    As root it is given to whom the state directory belongs. Raises AuthorityError.
+    """
+    from keycensus_collector.authority import local
+    from keycensus_collector.authority.authority import from_ms
+    from keycensus_collector.authority.keeper import NEXT_DIRECTORY, give_to_owner_of
+    from keycensus_collector.clock import SystemClock
+    from keycensus_collector.config import load
+
+    state = load(config_file).state_directory
+    now = from_ms(SystemClock().now_ms())
+    authority = local.adopt(company.certificate_file, company.key_file, company.passphrase, now)
+    authority.save(state / NEXT_DIRECTORY)
+    give_to_owner_of(state, state / NEXT_DIRECTORY)
 
 
 def write_secret(file: Path, text: str) -> None:

@@ -19,6 +19,12 @@ def token() -> None:
 @token.command()
 @click.option("--ttl", type=Duration(), default="1h", show_default=True, help="Time to live.")
 @click.option("--uses", type=int, default=1, show_default=True, help="How many hosts it lets in.")
+@click.option(
+    "--host",
+    "bound",
+    metavar="HOST",
+    help="Let in only this host, installed anew: who enrols with the token becomes it.",
+)
 @click.option("--label", "labels", type=Label(), multiple=True, metavar="KEY=VALUE")
 @click.option(
     "--output-file",
@@ -32,13 +38,14 @@ def create(
     *,
     ttl: int,
     uses: int,
+    bound: str | None,
     labels: tuple[tuple[str, str], ...],
     output_file: Path | None,
     config_file: Path,
     output: str,
 ) -> None:
     """Make a token and show it, this once."""
-    arguments = {"ttl_ms": ttl, "uses": uses, "labels": dict(labels)}
+    arguments = {"ttl_ms": ttl, "uses": uses, "labels": dict(labels), "host": bound}
     made = call(config_file, "token.create", arguments)
     if output_file is None:
         show_result(made, made["token"], output)

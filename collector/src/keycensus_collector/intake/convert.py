@@ -106,7 +106,8 @@ def _hello(hello: report_pb2.Hello) -> Hello:
         complete=hello.complete,
         acknowledged_sequence=min(hello.acknowledged_sequence, _BIGGEST),
         host_facts=hello.host_facts,
-        agent_time_ms=hello.agent_time_unix_ms,
+        agent_time_ms=max(-_BIGGEST, min(hello.agent_time_unix_ms, _BIGGEST)),
+        trust_anchors=tuple(hello.trust_anchors),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from keycensus_collector.authority.issuing import set_host_state
+from keycensus_collector.authority.hosts import set_host_state
 from keycensus_collector.intake.bulk import Bulk
 from keycensus_collector.intake.rows import HostRow
 from keycensus_collector.store.schema import host

@@ -105,6 +105,7 @@ class Hello:
     acknowledged_sequence: int
     host_facts: bytes
     agent_time_ms: int
+    trust_anchors: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import structlog
 from sqlalchemy import Connection, select
 
 from keycensus_collector.authority.peer import Peer
+from keycensus_collector.authority.standing import ACTIVE, ended
 from keycensus_collector.clock import Clock
 from keycensus_collector.errors import Refusal, StoreError
 from keycensus_collector.intake import convert
@@ -117,10 +118,8 @@ def _refusal(state: tuple[str, int] | None, stream: Stream) -> Refusal | None:
     if state is None:
         return Refusal("unknown", "this agent is not enrolled here any more")
     name, newest = state
-    if name == "banned":
-        return Refusal("banned", "this agent was banned; ask the collector's operators")
-    if name != "active":
-        return Refusal("unknown", f"this agent's identity has ended ({name})")
+    if name != ACTIVE:
+        return ended(name, stream.peer.agent_id)
     return _superseded() if newest > stream.session else None
 
 

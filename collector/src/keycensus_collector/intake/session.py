@@ -1,11 +1,13 @@
 """The hello of a stream, in one transaction: who it is, where it stands, what it has missed.
 
     1 protocol and shape of the message
-    2 the agent is active and its serial valid; a renewed certificate takes over from the old one
-    3 session + 1, so that no older stream writes any more; a new instance begins at sequence 0
-    4 nonces (protos/README.md, section 7)
-    5 the host's facts, clock and state
-    6 acks that the agent has not stored
+    2 the agent is active and its serial valid, else it is noted which machine came, and it is refused
+    3 nonces and boots: is this the agent's present state, an older one, or one of several machines'
+      (protos/README.md, section 7)?
+    4 a renewed certificate takes over from the old one
+    5 session + 1, so that no older stream writes any more; a new instance begins at sequence 0
+    6 the host's facts, clock and state
+    7 acks that the agent has not stored
 
 Identity is the peer's. Everything in the message is a claim.
 """
@@ -18,16 +20,35 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, delete, exists, func, insert, select, update
 
-from keycensus_collector.authority.peer import Peer, check_peer, settle_certificate
+from keycensus_collector.authority.peer import (
+    Peer,
+    check_peer,
+    settle_certificate,
+    standing_now,
+)
+from keycensus_collector.authority.standing import (
+    ACTIVE,
+    CLONED,
+    REKEYED,
+    REPLACED,
+    ended,
+    mark_cloned,
+    turned_away,
+)
 from keycensus_collector.errors import Refusal
+from keycensus_collector.intake import nonces
+from keycensus_collector.intake.contacts import note_contact
 from keycensus_collector.intake.hosts import facts_columns, touch
 from keycensus_collector.intake.model import (
+    HASH_BYTES,
     INSTANCE_BYTES,
     PROTOCOL_VERSION,
     Hello,
+    HostFacts,
     MalformedError,
     Opened,
 )
+from keycensus_collector.intake.nonces import Verdict
 from keycensus_collector.intake.rows import HostRow, host_row
 from keycensus_collector.store.schema import (
     authority_certificate,
@@ -40,7 +61,11 @@ from keycensus_collector.store.schema import (
     usage,
 )
 
-_NONCE_BYTES = 16
+_LATE = "late"
+# A hello that was held up for longer has lost its connection.
+_LATE_MS = 600_000
+_ANCHORS_MOST = 16
+_GRAVITY = (Verdict.FINE, Verdict.FRESH, Verdict.RESTORED, Verdict.CLONED)
 # Batches that can be without a stored ack are bounded by the credit; a restored agent may be far
 # behind, and learns the rest from HelloAck.last_sequence.
 _LOST_ACKS = 64
@@ -53,33 +78,54 @@ class Welcome:
 
     opened: Opened
     new_instance: bool
-    suspicious_nonce: bool
+    restored: bool
     bad_facts: bool
 
 
 @dataclass(frozen=True, slots=True)
-class _Nonces:
-    current: bytes | None
-    pending: bytes
-    suspicious: bool
+class TurnedAway:
+    """A hello that was noted, and is to be refused once that is committed."""
+
+    refusal: Refusal
 
 
-def open_session(connection: Connection, peer: Peer, hello: Hello, now_ms: int) -> Welcome:
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What a hello's nonce and boot say, and what the session keeps of them."""
+
+    line: nonces.Line
+    boots: tuple[nonces.Boot, ...]
+    restored: bool
+    cloned: str  # why, or empty
+    word: str
+
+
+def open_session(
+    connection: Connection, peer: Peer, hello: Hello, now_ms: int
+) -> Welcome | TurnedAway:
     """Let a stream in; Refusal if its agent, certificate or protocol may not."""
-    _check_hello(hello)
+    _check_hello(hello)  # 1
+    row = _facts(hello)
+    facts = None if row is None else row.facts
+    standing = standing_now(connection, peer)  # 2
+    if standing != ACTIVE:
+        return _turn_away(connection, peer, hello, facts, standing, now_ms=now_ms)
     check_peer(connection, peer)
-    settle_certificate(connection, peer)
     stored = _session(connection, peer)
+    judged = _judge(stored, hello)  # 3
+    if judged.word == _LATE:
+        raise Refusal("superseded", "this hello was overtaken by a newer one of the same agent")
+    cloned = bool(judged.cloned)
+    note_contact(connection, peer, hello, facts, verdict=judged.word, now_ms=now_ms, copies=cloned)
+    if cloned:
+        mark_cloned(connection, peer.agent_no, peer.agent_id, judged.cloned, now_ms)
+        return TurnedAway(ended(CLONED, peer.agent_id))
+    settle_certificate(connection, peer)  # 4
     same = stored if stored is not None and stored["instance"] == hello.instance else None
-    nonces = _next_nonces(same, hello.nonce)
-    values = {
+    values = {  # 5
         "session": 1 if stored is None else stored["session"] + 1,
-        "instance": hello.instance,
-        "boot_id": hello.boot_id,
-        "opened_ms": now_ms,
-        "nonce": nonces.current,
-        "pending_nonce": nonces.pending,
-        **_progress(connection, peer, hello, same, nonces),
+        **_remembered(hello, judged, now_ms),
+        **_progress(connection, peer, hello, same, restored=judged.restored),
     }
     if stored is None:
         connection.execute(insert(session).values(agent_no=peer.agent_no, duplicates=0, **values))
@@ -87,14 +133,30 @@ def open_session(connection: Connection, peer: Peer, hello: Hello, now_ms: int) 
         connection.execute(
             update(session).where(session.c.agent_no == peer.agent_no).values(**values)
         )
-    facts = _facts(hello)
-    _update_host(connection, peer, hello, facts, now_ms)
+    _update_host(connection, peer, hello, row, now_ms)  # 6
     return Welcome(
-        _opened(connection, peer, hello, values),
+        _opened(connection, peer, hello, values),  # 7
         new_instance=same is None,
-        suspicious_nonce=nonces.suspicious,
-        bad_facts=bool(hello.host_facts) and facts is None,
+        restored=judged.restored,
+        bad_facts=bool(hello.host_facts) and row is None,
     )
+
+
+def _turn_away(
+    connection: Connection,
+    peer: Peer,
+    hello: Hello,
+    facts: HostFacts | None,
+    standing: str,
+    *,
+    now_ms: int,
+) -> TurnedAway:
+    """Note which machine came under an identity that may not write, where that is of use to people."""
+    refusal = turned_away(connection, standing, peer.agent_no, peer.agent_id, now_ms)
+    if standing not in (CLONED, REKEYED, REPLACED):
+        raise refusal
+    note_contact(connection, peer, hello, facts, verdict=standing, now_ms=now_ms, copies=True)
+    return TurnedAway(refusal)
 
 
 def _check_hello(hello: Hello) -> None:
@@ -105,7 +167,7 @@ def _check_hello(hello: Hello) -> None:
             f"{hello.protocol_version}; install a version of the other that fits",
         )
     lengths = len(hello.boot_id), len(hello.nonce)
-    if len(hello.instance) != INSTANCE_BYTES or max(lengths) > _NONCE_BYTES:
+    if len(hello.instance) != INSTANCE_BYTES or max(lengths) > nonces.NONCE_BYTES:
         raise Refusal("protocol", "the hello's instance, boot id or nonce has no fit length")
 
 
@@ -119,23 +181,73 @@ def _session(connection: Connection, peer: Peer) -> RowMapping | None:
     )
 
 
-def _next_nonces(stored: RowMapping | None, presented: bytes) -> _Nonces:
-    """Return what the session keeps after a hello that presents a nonce.
+def _judge(stored: RowMapping | None, hello: Hello) -> _Judged:
+    """Say whether a hello is of the agent's present state (`nonces` has the rules)."""
+    before = None if stored is None or not stored["pending_nonce"] else _line(stored)
+    line, by_nonce = nonces.present(
+        before, hello.nonce, hello.instance, os.urandom(nonces.NONCE_BYTES)
+    )
+    known = () if stored is None else nonces.decode_boots(stored["boots"])
+    boots, by_boot = nonces.boot(known, hello.boot_id)
+    cloned = ""
+    if Verdict.CLONED in (by_nonce, by_boot):
+        cloned = (
+            "a newer state came back after an older one"
+            if by_nonce is Verdict.CLONED
+            else "two boots take turns"
+        )
+    worst = max((by_nonce, by_boot), key=_GRAVITY.index)
+    word = worst.value
+    if stored is not None and by_nonce is not Verdict.FINE and _is_late(stored, hello):
+        word = _LATE
+    return _Judged(line, boots, worst is Verdict.RESTORED, cloned, word)
 
-    With the current one, the pending one is said again: the answer may have been lost. With the
-    pending one, that becomes current. Anything else is a state from before: a restored snapshot or
-    a clone. `stored` is None for an instance not seen before, which has nothing to present.
+
+def _is_late(stored: RowMapping, hello: Hello) -> bool:
+    """Whether a hello was sent before the newest that came, in the same boot, and came after it.
+
+    Else a message that was held up on its way would look like a restored snapshot, and the next one
+    like a clone. One that really is from before is let in as soon as its clock has passed.
     """
-    if stored is None:
-        return _Nonces(None, os.urandom(_NONCE_BYTES), suspicious=False)
-    current, pending = stored["nonce"], stored["pending_nonce"]
-    if presented == pending:
-        return _Nonces(pending, os.urandom(_NONCE_BYTES), suspicious=False)
-    return _Nonces(current, pending, suspicious=presented != (current or b""))
+    behind_ms = stored["agent_time_ms"] - hello.agent_time_ms
+    return bool(hello.boot_id == stored["boot_id"] and 0 < behind_ms < _LATE_MS)
+
+
+def _line(stored: RowMapping) -> nonces.Line:
+    current = stored["nonce"] or stored["instance"]  # null: of the first revision, before any hello
+    return nonces.decode_line(
+        current, stored["pending_nonce"], stored["past_nonces"], stored["nonces_aside"]
+    )
+
+
+def _remembered(hello: Hello, judged: _Judged, now_ms: int) -> dict[str, Any]:
+    return {
+        "instance": hello.instance,
+        "boot_id": hello.boot_id,
+        "opened_ms": now_ms,
+        "agent_time_ms": hello.agent_time_ms,
+        "trust_anchors": _trust(hello),
+        "nonce": judged.line.current,
+        "pending_nonce": judged.line.pending,
+        "past_nonces": b"".join(judged.line.past),
+        "nonces_aside": judged.line.encoded_aside(),
+        "boots": nonces.encode_boots(judged.boots),
+    }
+
+
+def _trust(hello: Hello) -> bytes | None:
+    """Return which trust anchors the agent says it holds; None if it does not say."""
+    fit = {each for each in hello.trust_anchors[:_ANCHORS_MOST] if len(each) == HASH_BYTES}
+    return b"".join(sorted(fit)) or None
 
 
 def _progress(
-    connection: Connection, peer: Peer, hello: Hello, same: RowMapping | None, nonces: _Nonces
+    connection: Connection,
+    peer: Peer,
+    hello: Hello,
+    same: RowMapping | None,
+    *,
+    restored: bool,
 ) -> dict[str, Any]:
     """Return how far the instance is: `same` is its session so far, None if it is new."""
     if same is None:
@@ -154,7 +266,7 @@ def _progress(
     return {
         "last_sequence": same["last_sequence"],
         "complete": same["complete"] or hello.complete,
-        "list_wanted": same["list_wanted"] or nonces.suspicious,
+        "list_wanted": same["list_wanted"] or restored,
     }
 
 

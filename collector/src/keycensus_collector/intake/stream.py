@@ -49,7 +49,7 @@ from keycensus_collector.intake.model import (
 )
 from keycensus_collector.intake.quota import Quota
 from keycensus_collector.intake.rows import Prepared, counters_of, prepare
-from keycensus_collector.intake.session import Welcome, open_session
+from keycensus_collector.intake.session import TurnedAway, Welcome, open_session
 from keycensus_collector.intake.shared import Intake
 from keycensus_collector.store.schema import host
 from keycensus_proto.v1 import report_pb2
@@ -250,16 +250,18 @@ class Stream:
     async def _open(self, hello: Hello) -> StreamIdentity:
         now_ms = self._intake.clock.now_ms()
         peer = self.peer
-        welcome: Welcome = await self._intake.write(
+        welcome: Welcome | TurnedAway = await self._intake.write(
             lambda connection: open_session(connection, peer, hello, now_ms)
         )
+        if isinstance(welcome, TurnedAway):
+            raise welcome.refusal
         opened = welcome.opened
         self.session = opened.session
         self._log.info(
             "stream.opened",
             session=opened.session,
             new_instance=welcome.new_instance,
-            suspicious_nonce=welcome.suspicious_nonce,
+            restored=welcome.restored,
             bad_facts=welcome.bad_facts,
             list_wanted=opened.list_wanted,
         )

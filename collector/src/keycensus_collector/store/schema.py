@@ -74,6 +74,7 @@ token = Table(
     Column("expires_ms", BigInteger, nullable=False),
     Column("created_by", Text, nullable=False),
     Column("revoked_ms", BigInteger),
+    Column("host_no", Number),  # the host that it re-installs; null: it makes a new one
 )
 
 # One row a spent use: the same key asking again with the same token gets the same answer.
@@ -108,6 +109,7 @@ host = Table(
     Column("counters", Text, nullable=False),  # JSON of the last Counters
     Column("clock_skew_ms", BigInteger, nullable=False),  # agent minus collector at the last hello
     Column("retired_ms", BigInteger),
+    Column("banned_ms", BigInteger),
     Index(None, "name"),
     Index(None, "machine_hash"),
 )
@@ -128,10 +130,12 @@ agent = Table(
     Column("agent_no", Number, primary_key=True),
     Column("agent_id", Text, nullable=False, unique=True),  # UUID, in the certificate's URI
     Column("host_no", Number, ForeignKey("host.host_no"), nullable=False),
-    Column("state", Text, nullable=False),  # "active", "banned", "left", "evicted"
+    # "active", "cloned", "rekeyed", "banned", "left", "evicted"
+    Column("state", Text, nullable=False),
     Column("state_reason", Text, nullable=False),
     Column("enrolled_ms", BigInteger, nullable=False),
-    Column("enrolled_by", Text, nullable=False),  # token id
+    Column("enrolled_by", Text, nullable=False),  # token id, or "rekey:" and an agent's id
+    Column("state_before_ban", Text, nullable=False, server_default=""),
     Index(None, "host_no"),
 )
 
@@ -145,7 +149,54 @@ agent_certificate = Table(
     Column("state", Text, nullable=False),  # "current", "new", "void"
     Column("not_after_ms", BigInteger, nullable=False),
     Column("issued_ms", BigInteger, nullable=False),
+    Column("issuer", LargeBinary(32)),  # SHA-256 of the signing certificate; null: the first one
     Index(None, "agent_no"),
+)
+
+# Which machines have said hello under an identity; evidence where they are more than one.
+agent_contact = Table(
+    "agent_contact",
+    metadata,
+    Column("contact_no", Number, primary_key=True),
+    Column("agent_no", Number, ForeignKey("agent.agent_no"), nullable=False),
+    Column("contact_key", LargeBinary(32), nullable=False),  # over boot, machine and name
+    Column("boot_id", LargeBinary, nullable=False),
+    Column("instance", LargeBinary(16), nullable=False),  # of the last hello
+    Column("machine_hash", LargeBinary, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("first_ms", BigInteger, nullable=False),
+    Column("last_ms", BigInteger, nullable=False),
+    Column("hellos", Integer, nullable=False),
+    Column("verdict", Text, nullable=False),  # of the last hello: "fine", "restored", "cloned", ...
+    UniqueConstraint("agent_no", "contact_key"),
+)
+
+# An operator's word that the copies of one identity may each get one of their own, for a time.
+rekey_grant = Table(
+    "rekey_grant",
+    metadata,
+    Column("grant_no", Number, primary_key=True),
+    Column("agent_no", Number, ForeignKey("agent.agent_no"), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("copies_left", Integer, nullable=False),
+    Column("keep_contact_no", Number),  # the copy that stays this host
+    Column("kept_ms", BigInteger),  # when it came for its new identity
+    Index(None, "agent_no"),
+)
+
+# One row a copy that got an identity: the same key asking again gets the same answer.
+rekey_use = Table(
+    "rekey_use",
+    metadata,
+    Column("old_agent_no", Number, ForeignKey("agent.agent_no"), primary_key=True),
+    Column("public_key_hash", LargeBinary(32), primary_key=True),
+    Column("grant_no", Number, ForeignKey("rekey_grant.grant_no"), nullable=False),
+    Column("agent_no", Number, ForeignKey("agent.agent_no"), nullable=False),
+    Column("certificate", LargeBinary, nullable=False),  # DER, as issued
+    Column("used_ms", BigInteger, nullable=False),
 )
 
 # The stream state of one agent: which instance, how far, which stream is the newest.
@@ -163,6 +214,12 @@ session = Table(
     Column("opened_ms", BigInteger, nullable=False),
     Column("list_wanted", Boolean, nullable=False),  # until a complete listing of places came
     Column("duplicates", Integer, nullable=False),  # batches that came again, over all instances
+    # What `intake.nonces` remembers: nonces of 16 bytes; a byte and a nonce; a byte and a boot.
+    Column("past_nonces", LargeBinary, nullable=False, server_default=""),
+    Column("nonces_aside", LargeBinary, nullable=False, server_default=""),
+    Column("boots", LargeBinary, nullable=False, server_default=""),
+    Column("agent_time_ms", BigInteger, nullable=False, server_default="0"),  # of the last hello
+    Column("trust_anchors", LargeBinary),  # SHA-256 each; null: an agent that does not say
 )
 
 intake_batch = Table(

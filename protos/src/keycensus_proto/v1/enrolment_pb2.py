@@ -24,29 +24,31 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"keycensus_proto/v1/enrolment.proto\x12\x0ckeycensus.v1\"d\n\x0c\x45nrolRequest\x12\x0f\n\x05token\x18\x01 \x01(\tH\x00\x12\x0b\n\x03\x63sr\x18\x02 \x01(\x0c\x12\x12\n\nhost_facts\x18\x03 \x01(\x0c\x12\x19\n\x11protocol_versions\x18\x04 \x03(\rB\x07\n\x05proof\"\xc3\x01\n\rEnrolResponse\x12\x0f\n\x07host_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x12\n\ndeployment\x18\x03 \x01(\t\x12\x19\n\x11\x63\x65rtificate_chain\x18\x04 \x03(\x0c\x12(\n\x05trust\x18\x05 \x01(\x0b\x32\x19.keycensus.v1.TrustBundle\x12\x1e\n\x16\x63ollector_time_unix_ms\x18\x06 \x01(\x03\x12\x16\n\x0ereport_address\x18\x07 \x01(\t\",\n\x0bTrustBundle\x12\x0f\n\x07\x63urrent\x18\x01 \x03(\x0c\x12\x0c\n\x04next\x18\x02 \x03(\x0c\"Y\n\x0eRecoverRequest\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\x12\x0b\n\x03\x63sr\x18\x02 \x01(\x0c\x12\x12\n\nat_unix_ms\x18\x03 \x01(\x03\x12\x11\n\tsignature\x18\x04 \x01(\x0c\"\x1b\n\x0cRenewRequest\x12\x0b\n\x03\x63sr\x18\x01 \x01(\x0c\"t\n\rRenewResponse\x12\x19\n\x11\x63\x65rtificate_chain\x18\x01 \x03(\x0c\x12(\n\x05trust\x18\x02 \x01(\x0b\x32\x19.keycensus.v1.TrustBundle\x12\x1e\n\x16\x63ollector_time_unix_ms\x18\x03 \x01(\x03\"\x1e\n\x0cLeaveRequest\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\x0f\n\rLeaveResponse2\x93\x01\n\tEnrolment\x12@\n\x05\x45nrol\x12\x1a.keycensus.v1.EnrolRequest\x1a\x1b.keycensus.v1.EnrolResponse\x12\x44\n\x07Recover\x12\x1c.keycensus.v1.RecoverRequest\x1a\x1b.keycensus.v1.EnrolResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"keycensus_proto/v1/enrolment.proto\x12\x0ckeycensus.v1\"\x8f\x01\n\x0c\x45nrolRequest\x12\x0f\n\x05token\x18\x01 \x01(\tH\x00\x12)\n\x05rekey\x18\x05 \x01(\x0b\x32\x18.keycensus.v1.RekeyProofH\x00\x12\x0b\n\x03\x63sr\x18\x02 \x01(\x0c\x12\x12\n\nhost_facts\x18\x03 \x01(\x0c\x12\x19\n\x11protocol_versions\x18\x04 \x03(\rB\x07\n\x05proof\"k\n\nRekeyProof\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\x12\x12\n\nat_unix_ms\x18\x02 \x01(\x03\x12\x0f\n\x07\x62oot_id\x18\x03 \x01(\x0c\x12\x10\n\x08instance\x18\x04 \x01(\x0c\x12\x11\n\tsignature\x18\x05 \x01(\x0c\"\xc3\x01\n\rEnrolResponse\x12\x0f\n\x07host_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x12\n\ndeployment\x18\x03 \x01(\t\x12\x19\n\x11\x63\x65rtificate_chain\x18\x04 \x03(\x0c\x12(\n\x05trust\x18\x05 \x01(\x0b\x32\x19.keycensus.v1.TrustBundle\x12\x1e\n\x16\x63ollector_time_unix_ms\x18\x06 \x01(\x03\x12\x16\n\x0ereport_address\x18\x07 \x01(\t\",\n\x0bTrustBundle\x12\x0f\n\x07\x63urrent\x18\x01 \x03(\x0c\x12\x0c\n\x04next\x18\x02 \x03(\x0c\"Y\n\x0eRecoverRequest\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\x12\x0b\n\x03\x63sr\x18\x02 \x01(\x0c\x12\x12\n\nat_unix_ms\x18\x03 \x01(\x03\x12\x11\n\tsignature\x18\x04 \x01(\x0c\"\x1b\n\x0cRenewRequest\x12\x0b\n\x03\x63sr\x18\x01 \x01(\x0c\"t\n\rRenewResponse\x12\x19\n\x11\x63\x65rtificate_chain\x18\x01 \x03(\x0c\x12(\n\x05trust\x18\x02 \x01(\x0b\x32\x19.keycensus.v1.TrustBundle\x12\x1e\n\x16\x63ollector_time_unix_ms\x18\x03 \x01(\x03\"\x1e\n\x0cLeaveRequest\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\x0f\n\rLeaveResponse2\x93\x01\n\tEnrolment\x12@\n\x05\x45nrol\x12\x1a.keycensus.v1.EnrolRequest\x1a\x1b.keycensus.v1.EnrolResponse\x12\x44\n\x07Recover\x12\x1c.keycensus.v1.RecoverRequest\x1a\x1b.keycensus.v1.EnrolResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'keycensus_proto.v1.enrolment_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ENROLREQUEST']._serialized_start=52
-  _globals['_ENROLREQUEST']._serialized_end=152
-  _globals['_ENROLRESPONSE']._serialized_start=155
-  _globals['_ENROLRESPONSE']._serialized_end=350
-  _globals['_TRUSTBUNDLE']._serialized_start=352
-  _globals['_TRUSTBUNDLE']._serialized_end=396
-  _globals['_RECOVERREQUEST']._serialized_start=398
-  _globals['_RECOVERREQUEST']._serialized_end=487
-  _globals['_RENEWREQUEST']._serialized_start=489
-  _globals['_RENEWREQUEST']._serialized_end=516
-  _globals['_RENEWRESPONSE']._serialized_start=518
-  _globals['_RENEWRESPONSE']._serialized_end=634
-  _globals['_LEAVEREQUEST']._serialized_start=636
-  _globals['_LEAVEREQUEST']._serialized_end=666
-  _globals['_LEAVERESPONSE']._serialized_start=668
-  _globals['_LEAVERESPONSE']._serialized_end=683
-  _globals['_ENROLMENT']._serialized_start=686
-  _globals['_ENROLMENT']._serialized_end=833
+  _globals['_ENROLREQUEST']._serialized_start=53
+  _globals['_ENROLREQUEST']._serialized_end=196
+  _globals['_REKEYPROOF']._serialized_start=198
+  _globals['_REKEYPROOF']._serialized_end=305
+  _globals['_ENROLRESPONSE']._serialized_start=308
+  _globals['_ENROLRESPONSE']._serialized_end=503
+  _globals['_TRUSTBUNDLE']._serialized_start=505
+  _globals['_TRUSTBUNDLE']._serialized_end=549
+  _globals['_RECOVERREQUEST']._serialized_start=551
+  _globals['_RECOVERREQUEST']._serialized_end=640
+  _globals['_RENEWREQUEST']._serialized_start=642
+  _globals['_RENEWREQUEST']._serialized_end=669
+  _globals['_RENEWRESPONSE']._serialized_start=671
+  _globals['_RENEWRESPONSE']._serialized_end=787
+  _globals['_LEAVEREQUEST']._serialized_start=789
+  _globals['_LEAVEREQUEST']._serialized_end=819
+  _globals['_LEAVERESPONSE']._serialized_start=821
+  _globals['_LEAVERESPONSE']._serialized_end=836
+  _globals['_ENROLMENT']._serialized_start=839
+  _globals['_ENROLMENT']._serialized_end=986
 # @@protoc_insertion_point(module_scope)

@@ -25,6 +25,7 @@ class EnrolRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TOKEN_FIELD_NUMBER: _builtins.int
+    REKEY_FIELD_NUMBER: _builtins.int
     CSR_FIELD_NUMBER: _builtins.int
     HOST_FACTS_FIELD_NUMBER: _builtins.int
     PROTOCOL_VERSIONS_FIELD_NUMBER: _builtins.int
@@ -35,6 +36,10 @@ class EnrolRequest(_message.Message):
     host_facts: _builtins.bytes
     """Facts as of now; claims."""
     @_builtins.property
+    def rekey(self) -> Global___RekeyProof:
+        """An identity that several machines hold, and that an operator has ended for that reason."""
+
+    @_builtins.property
     def protocol_versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Protocol majors that the agent speaks."""
 
@@ -42,19 +47,60 @@ class EnrolRequest(_message.Message):
         self,
         *,
         token: _builtins.str = ...,
+        rekey: Global___RekeyProof | None = ...,
         csr: _builtins.bytes = ...,
         host_facts: _builtins.bytes = ...,
         protocol_versions: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["proof", b"proof", "token", b"token"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["proof", b"proof", "rekey", b"rekey", "token", b"token"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["csr", b"csr", "host_facts", b"host_facts", "proof", b"proof", "protocol_versions", b"protocol_versions", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["csr", b"csr", "host_facts", b"host_facts", "proof", b"proof", "protocol_versions", b"protocol_versions", "rekey", b"rekey", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_proof: _TypeAlias = _typing.Literal["token"]  # noqa: Y015
+    _WhichOneofReturnType_proof: _TypeAlias = _typing.Literal["token", "rekey"]  # noqa: Y015
     _WhichOneofArgType_proof: _TypeAlias = _typing.Literal["proof", b"proof"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_proof) -> _WhichOneofReturnType_proof | None: ...
 
 Global___EnrolRequest: _TypeAlias = EnrolRequest  # noqa: Y015
+
+@_typing.final
+class RekeyProof(_message.Message):
+    """What a copy of an identity shows to get one of its own, after a refusal "rekey": the old
+    certificate, and a proof of its key over everything that it claims (protos/README.md, 4.4).
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
+    AT_UNIX_MS_FIELD_NUMBER: _builtins.int
+    BOOT_ID_FIELD_NUMBER: _builtins.int
+    INSTANCE_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    certificate: _builtins.bytes
+    """The certificate that the copy holds, DER."""
+    at_unix_ms: _builtins.int
+    """The agent's clock, milliseconds since the epoch; at most an hour from the collector's."""
+    boot_id: _builtins.bytes
+    """Hello.boot_id of the stream that was refused: which copy this is."""
+    instance: _builtins.bytes
+    """Hello.instance of that stream."""
+    signature: _builtins.bytes
+    """Signature with the certificate's key over the bytes that protos/README.md 4.4 names."""
+    def __init__(
+        self,
+        *,
+        certificate: _builtins.bytes = ...,
+        at_unix_ms: _builtins.int = ...,
+        boot_id: _builtins.bytes = ...,
+        instance: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_unix_ms", b"at_unix_ms", "boot_id", b"boot_id", "certificate", b"certificate", "instance", b"instance", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RekeyProof: _TypeAlias = RekeyProof  # noqa: Y015
 
 @_typing.final
 class EnrolResponse(_message.Message):

@@ -211,6 +211,7 @@ class Hello(_message.Message):
     ACKNOWLEDGED_SEQUENCE_FIELD_NUMBER: _builtins.int
     HOST_FACTS_FIELD_NUMBER: _builtins.int
     AGENT_TIME_UNIX_MS_FIELD_NUMBER: _builtins.int
+    TRUST_ANCHORS_FIELD_NUMBER: _builtins.int
     protocol_version: _builtins.int
     """Protocol major that the agent will speak here."""
     agent_version: _builtins.str
@@ -233,6 +234,12 @@ class Hello(_message.Message):
     def capabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Optional abilities ("tree", "reconcile"); unknown ones are ignored."""
 
+    @_builtins.property
+    def trust_anchors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """SHA-256 of the trust anchors (DER) that this agent holds, current and next; the link adds them.
+        Empty: an agent that does not say. At most 16.
+        """
+
     def __init__(
         self,
         *,
@@ -246,10 +253,11 @@ class Hello(_message.Message):
         acknowledged_sequence: _builtins.int = ...,
         host_facts: _builtins.bytes = ...,
         agent_time_unix_ms: _builtins.int = ...,
+        trust_anchors: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_sequence", b"acknowledged_sequence", "agent_time_unix_ms", b"agent_time_unix_ms", "agent_version", b"agent_version", "boot_id", b"boot_id", "capabilities", b"capabilities", "complete", b"complete", "host_facts", b"host_facts", "instance", b"instance", "nonce", b"nonce", "protocol_version", b"protocol_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_sequence", b"acknowledged_sequence", "agent_time_unix_ms", b"agent_time_unix_ms", "agent_version", b"agent_version", "boot_id", b"boot_id", "capabilities", b"capabilities", "complete", b"complete", "host_facts", b"host_facts", "instance", b"instance", "nonce", b"nonce", "protocol_version", b"protocol_version", "trust_anchors", b"trust_anchors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -707,7 +715,9 @@ class Refusal(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     RETRY_AFTER_SECONDS_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
-    """"banned", "cloned", "unknown", "upgrade", "busy", "superseded", "out-of-sequence", "protocol"."""
+    """"banned", "cloned", "rekey", "unknown", "upgrade", "busy", "superseded", "out-of-sequence",
+    "protocol". After "rekey" the agent asks Enrol for an identity of its own, with a RekeyProof.
+    """
     text: _builtins.str
     """For people."""
     retry_after_seconds: _builtins.int

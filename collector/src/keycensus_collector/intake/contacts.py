@@ -1,0 +1,84 @@
+"""Which machines have said hello under one identity: evidence for people, once they are more than one.
+
+Everything here but the address is a claim, escaped, and decides nothing. A copy is told from another
+by its boot, its machine and its name; of an agent in order only the newest few are kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from sqlalchemy import Connection, delete, func, select
+
+from keycensus_collector.authority.peer import Peer
+from keycensus_collector.intake.model import Hello, HostFacts
+from keycensus_collector.store.engine import upsert
+from keycensus_collector.store.schema import agent_contact
+
+# Each reboot of a healthy host is a contact of its own.
+KEPT_IN_ORDER = 16
+# A golden image has about a thousand copies; a liar must not fill the disk.
+KEPT_OF_COPIES = 4096
+
+
+def note_contact(
+    connection: Connection,
+    peer: Peer,
+    hello: Hello,
+    facts: HostFacts | None,
+    *,
+    verdict: str,
+    now_ms: int,
+    copies: bool,
+) -> None:
+    """Note that a machine said hello; `copies`: the identity is known to be on several."""
+    machine = b"" if facts is None else facts.machine_hash
+    name = "" if facts is None else facts.name
+    statement = upsert(connection, agent_contact).values(
+        agent_no=peer.agent_no,
+        contact_key=contact_key(hello.boot_id, machine, name),
+        boot_id=hello.boot_id,
+        instance=hello.instance,
+        machine_hash=machine,
+        name=name,
+        address=peer.address,
+        first_ms=now_ms,
+        last_ms=now_ms,
+        hellos=1,
+        verdict=verdict,
+    )
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["agent_no", "contact_key"],
+            set_={
+                "instance": hello.instance,
+                "address": peer.address,
+                "last_ms": now_ms,
+                "hellos": agent_contact.c.hellos + 1,
+                "verdict": verdict,
+            },
+        )
+    )
+    _drop_oldest(connection, peer.agent_no, KEPT_OF_COPIES if copies else KEPT_IN_ORDER)
+
+
+def contact_key(boot_id: bytes, machine_hash: bytes, name: str) -> bytes:
+    """Return what tells one copy from another."""
+    fields = (boot_id, machine_hash, name.encode())
+    return hashlib.sha256(
+        b"".join(len(field).to_bytes(4, "big") + field for field in fields)
+    ).digest()
+
+
+def _drop_oldest(connection: Connection, agent_no: int, kept: int) -> None:
+    mine = agent_contact.c.agent_no == agent_no
+    count = connection.execute(select(func.count()).where(mine)).scalar_one()
+    if count <= kept:
+        return
+    oldest = (
+        select(agent_contact.c.contact_no)
+        .where(mine)
+        .order_by(agent_contact.c.last_ms, agent_contact.c.contact_no)
+        .limit(count - kept)
+    )
+    connection.execute(delete(agent_contact).where(agent_contact.c.contact_no.in_(oldest)))

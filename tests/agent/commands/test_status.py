@@ -1,0 +1,36 @@
+"""What `status` says of an identity that this machine may not use."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+
+from keycensus_agent.commands import status
+
+
+def told(directory: Path, capsys: pytest.CaptureFixture[str], **connection: object) -> str:
+    (directory / "identity").mkdir(exist_ok=True)
+    (directory / "identity" / "identity.json").write_text("{}")
+    said = {"at_ms": 0, "ok": False, "clock_skew_ms": 0, **connection}
+    (directory / "status.json").write_text(json.dumps({"connection": said}))
+    arguments = argparse.Namespace(config=None, state_dir=str(directory), output="table")
+    assert status.run(arguments) == 1
+    printed = capsys.readouterr().out.splitlines()
+    return next(line for line in printed if line.startswith("identity"))
+
+
+def test_an_identity_of_another_machine_is_said_with_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "made on another machine: enrol this one with a token of its own"
+    line = told(tmp_path, capsys, reason="other-machine", text=text)
+    assert line.split(maxsplit=1)[1] == f"enrolled, but not usable (other-machine): {text}"
+
+
+def test_an_identity_that_is_merely_out_of_reach_is_fine(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert told(tmp_path, capsys, reason="unreachable", text="no route").endswith(" enrolled")
