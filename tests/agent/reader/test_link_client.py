@@ -67,7 +67,7 @@ async def test_a_link_opens_says_hello_and_leaves_at_the_end(
 ) -> None:
     with await started(stub, tmp_path) as link:
         opened = json.loads(await received(link, FrameKind.OPEN))
-        assert opened == {"collector": stub.report_address, "deployment": "test"}
+        assert (opened["collector"], opened["deployment"]) == (stub.report_address, "test")
         link.send(FrameKind.MESSAGE, HELLO)
         answer = report_pb2.ReportResponse.FromString(await received(link, FrameKind.MESSAGE))
         assert answer.hello_ack.deployment == "test"

@@ -2,8 +2,8 @@
 
 Each `enter_…` is called once, with one thread, when everything that the process may need is imported
 and nothing of a stranger's was read. Order: users and capabilities, no_new_privs, Landlock (it needs
-a descriptor), the system-call filter last. Each returns the version of Landlock in force, 0 for none:
-that alone can't be read back from the kernel later.
+a descriptor), the system-call filter last. Parser and link return the version of Landlock in force, 0
+for none: that alone can't be read back from the kernel later.
 
 `landlock` false leaves Landlock out: the filter and the user must hold without it.
 """
@@ -87,12 +87,13 @@ def enter_launcher() -> None:
 _READER = Filter({**_COMMON, **_only_families(_AF_UNIX)}, ALLOW)
 
 
-def enter_reader() -> int:
+def enter_reader() -> None:
     """Give up every socket but AF_UNIX, and every privilege but to read."""
-    privileges.become(reader_user(), keep=privileges.to_read(), hand_down=True)
+    reading = privileges.to_read()
+    # Root without the right to read everything can still read what is root's: it stays root.
+    privileges.become(reader_user() if reading else None, keep=reading, hand_down=True)
     privileges.seal()
     seccomp.install(_READER, keep_mitigations=False)
-    return 0
 
 
 # --- link -----------------------------------------------------------------------------------------
@@ -123,7 +124,7 @@ _LINK_READS = (
 )
 
 
-def enter_link(directory: str, *, landlock: bool = True) -> int:
+def enter_link(directory: str | None, *, landlock: bool = True) -> int:
     """Become the link's user, without a capability; write only `directory`, start no program."""
     privileges.become(link_user())
     privileges.seal()
@@ -132,12 +133,19 @@ def enter_link(directory: str, *, landlock: bool = True) -> int:
     return version
 
 
-def _link_grants(directory: str) -> Iterable[lock.Grant]:
-    yield lock.Grant(directory, lock.READ | lock.WRITE)
+def _link_grants(directory: str | None) -> Iterable[lock.Grant]:
+    if directory is not None:
+        yield lock.Grant(directory, lock.READ | lock.WRITE)
     yield lock.Grant(os.devnull, lock.READ_FILE | lock.WRITE_FILE)
     own = {sys.prefix, sys.base_prefix, *(path for path in sys.path if path)}
     for path in (*_LINK_READS, *sorted(own)):
         yield lock.Grant(path, lock.READ)
+
+
+def enter_enrolment() -> None:
+    """Keep what a command takes that speaks with a collector once and goes through root's hands."""
+    privileges.seal()
+    seccomp.install(_LINK, keep_mitigations=False)
 
 
 # --- parser ---------------------------------------------------------------------------------------

@@ -159,9 +159,7 @@ class Architecture:
 
 
 def _column(index: int) -> dict[str, int]:
-    return {
-        name: number for name, row in _NUMBERS.items() if (number := row[index]) is not None
-    }
+    return {name: number for name, row in _NUMBERS.items() if (number := row[index]) is not None}
 
 
 # linux/audit.h: EM_X86_64 (62) and EM_AARCH64 (183), 64-bit, little-endian.

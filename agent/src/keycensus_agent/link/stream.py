@@ -76,7 +76,8 @@ def closing_for(error: KeycensusError) -> Closing:
 class Link:
     """One connection of the reader, served once.
 
-    `reader` and `writer` are the reader process's end; `machine` is what this machine is.
+    `reader` and `writer` are the reader process's end; `machine` is what this machine is; `landlock`
+    the version that holds this process, 0 for none.
     """
 
     def __init__(
@@ -86,7 +87,9 @@ class Link:
         store: IdentityStore,
         route: Route,
         machine: MachinePrints,
+        landlock: int = 0,
     ) -> None:
+        self._landlock = landlock
         self._reader = reader
         self._writer = writer
         self._store = store
@@ -121,7 +124,11 @@ class Link:
                 await self._send(
                     FrameKind.OPEN,
                     json.dumps(
-                        {"collector": str(endpoint.address), "deployment": identity.deployment}
+                        {
+                            "collector": str(endpoint.address),
+                            "deployment": identity.deployment,
+                            "landlock": self._landlock,
+                        }
                     ).encode(),
                 )
                 call: _Call = channel.stream_stream(REPORT_METHOD)()

@@ -23,6 +23,7 @@ from keycensus_agent.config import Config
 from keycensus_agent.errors import (
     ConfigurationError,
     KeycensusError,
+    LauncherError,
     StateDamagedError,
     StorageError,
 )
@@ -115,8 +116,8 @@ class Daemon:
             if time.monotonic() >= schedule.talk_at and not self._stopping:
                 self._talk(schedule)
             self._board.write()
-        except StateDamagedError:
-            # A fresh start puts the damaged file aside; this process can't.
+        except (StateDamagedError, LauncherError):
+            # A fresh start puts the damaged file aside, or has a launcher; this process can't.
             raise
         except (KeycensusError, OSError) as error:
             # The outbox is whole; what could not be done is tried again, nothing is skipped.
@@ -139,6 +140,8 @@ class Daemon:
     def _reload(self) -> None:
         try:
             self.service.config = self.reload()
+            if self.service.launcher is not None:
+                self.service.launcher.reload()
             log.info("configuration read again")
         except ConfigurationError as error:
             log.error("configuration refused, the old one stays", error=str(error))  # noqa: TRY400

@@ -1,7 +1,8 @@
 """The reader's side of the link: start it, exchange frames with it, and see it off.
 
 Runs in the reader, which has no network: the link is another process, reached by one AF_UNIX socket
-pair, and gets an environment of its own. No threads: everything waits in `poll`, with a limit.
+pair, and gets an environment of its own. No threads: everything waits in `poll`, with a limit. A reader
+that took the network from itself has links started by its launcher (launcher.py).
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ import sys
 import time
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
+from keycensus_agent.config import Config
 from keycensus_agent.errors import LinkError
+from keycensus_agent.isolation.evidence import Enforced, enforced
 from keycensus_agent.relay import HEADER_BYTES, FrameKind, decode_header, encode_frame
 
 # What of our environment the link may know: its way out, and how to show text.
@@ -45,16 +49,71 @@ _LEAVE_SECONDS = 2.0
 _TERMINATE_SECONDS = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """What a link is started with; `address` ("host:port", or empty) and `proxy` as configured."""
+
+    identity_directory: Path
+    address: str = ""
+    proxy: str = field(default="", repr=False)
+    log_format: str = "auto"
+    log_level: str = "info"
+
+
+def link_settings(config: Config) -> LinkSettings:
+    """Return what the configuration says of links."""
+    return LinkSettings(
+        config.identity_directory,
+        config.collector.address,
+        config.collector.proxy,
+        config.log.format,
+        config.log.level,
+    )
+
+
+class LinkProcess(Protocol):
+    """A link, whoever its parent is."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+
+    def see_off(self) -> None:
+        """Wait for its end: it is ended if it does not end by itself soon."""
+
+
+class SpawnedLink:
+    """A link that is this process's child."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self.pid = process.pid
+
+    def see_off(self) -> None:
+        """Reap it: after 2 s by SIGTERM, after another by SIGKILL."""
+        for wait, end in (
+            (_LEAVE_SECONDS, self._process.terminate),
+            (_TERMINATE_SECONDS, self._process.kill),
+        ):
+            try:
+                self._process.wait(wait)
+            except subprocess.TimeoutExpired:
+                end()
+        self._process.wait()
+
+
 class Connection:
     """One link process and our end of its socket."""
 
-    def __init__(self, process: subprocess.Popen[bytes], connection: socket.socket) -> None:
+    def __init__(self, process: LinkProcess, connection: socket.socket) -> None:
         self._process = process
         self._socket = connection
         self._socket.setblocking(False)
         self._inbound = bytearray()
         self._frames: deque[tuple[FrameKind, bytes]] = deque()
         self._closed: bytes | None = None
+        # What held the link when it said OPEN; None before.
+        self.enforced: Enforced | None = None
 
     @property
     def pid(self) -> int:
@@ -101,17 +160,9 @@ class Connection:
         return self._frames.popleft()
 
     def close(self) -> None:
-        """End the link process and reap it: after 2 s by SIGTERM, after another by SIGKILL."""
+        """End the link process, and wait for its end."""
         self._socket.close()
-        for wait, end in (
-            (_LEAVE_SECONDS, self._process.terminate),
-            (_TERMINATE_SECONDS, self._process.kill),
-        ):
-            try:
-                self._process.wait(wait)
-            except subprocess.TimeoutExpired:
-                end()
-        self._process.wait()
+        self._process.see_off()
 
     def __enter__(self) -> Self:
         return self
@@ -164,6 +215,8 @@ class Connection:
             if kind is FrameKind.CLOSED:
                 self._closed = payload
                 return
+            if kind is FrameKind.OPEN:
+                self.enforced = enforced(self.pid, landlock=_landlock(payload))
             self._frames.append((kind, payload))
 
     def _end_without_a_word(self) -> None:
@@ -172,7 +225,7 @@ class Connection:
 
 
 class LinkClient:
-    """Starts link processes."""
+    """Starts link processes, for a reader that still may."""
 
     @staticmethod
     def spawn(
@@ -185,28 +238,37 @@ class LinkClient:
     ) -> Connection:
         """Start a link for one connection and return our end; OPEN or CLOSED comes as a frame.
 
-        `address` ("host:port") in place of the identity's and `proxy` are the configuration's
-        settings. LinkError if the process can't be started.
+        The arguments are those of LinkSettings. LinkError if the process can't be started.
         """
+        settings = LinkSettings(identity_directory, address, proxy, log_format, log_level)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        command = [sys.executable, "-I", "-B", "-m", "keycensus_agent.link"]
-        command += ["--fd", str(theirs.fileno()), "--identity", str(identity_directory.absolute())]
-        command += ["--address", address, "--log-format", log_format, "--log-level", log_level]
         try:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),),
-                env=_environment(os.environ, proxy),
-                cwd="/",
-            )
-        except OSError as error:
+            process = spawn(settings, theirs.fileno())
+        except LinkError:
             ours.close()
-            raise LinkError(f"the link process can't be started: {error.strerror}") from error
+            raise
         finally:
             theirs.close()
-        return Connection(process, ours)
+        return Connection(SpawnedLink(process), ours)
+
+
+def spawn(settings: LinkSettings, descriptor: int) -> subprocess.Popen[bytes]:
+    """Start the link's program with its end of a socket pair; LinkError if that fails."""
+    command = [sys.executable, "-I", "-B", "-m", "keycensus_agent.link", "--fd", str(descriptor)]
+    command += ["--identity", str(settings.identity_directory.absolute())]
+    command += ["--address", settings.address]
+    command += ["--log-format", settings.log_format, "--log-level", settings.log_level]
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=(descriptor,),
+            env=_environment(os.environ, settings.proxy),
+            cwd="/",
+        )
+    except OSError as error:
+        raise LinkError(f"the link process can't be started: {error.strerror}") from error
 
 
 def _environment(own: Mapping[str, str], proxy: str) -> dict[str, str]:
@@ -217,3 +279,11 @@ def _environment(own: Mapping[str, str], proxy: str) -> dict[str, str]:
 def _closed_payload(reason: str, text: str) -> bytes:
     closed = {"reason": reason, "text": text, "retry_after_seconds": 0, "refusal": ""}
     return json.dumps(closed).encode()
+
+
+def _landlock(opened: bytes) -> int:
+    """Return the version of Landlock that an OPEN frame names, 0 if it names none."""
+    try:
+        return int(json.loads(opened)["landlock"])
+    except (ValueError, KeyError, TypeError):
+        return 0

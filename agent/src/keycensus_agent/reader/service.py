@@ -17,6 +17,7 @@ from pathlib import Path
 from keycensus_agent.config import Config
 from keycensus_agent.errors import ConfigurationError, LinkError
 from keycensus_agent.host_facts import HostFacts, gather
+from keycensus_agent.isolation.evidence import Enforced
 from keycensus_agent.model import Coverage, Gap
 from keycensus_agent.reader.convert import encode_host_facts
 from keycensus_agent.reader.discovery.directory import Directory
@@ -32,7 +33,8 @@ from keycensus_agent.reader.discovery.walk import walk
 from keycensus_agent.reader.division import recall_division
 from keycensus_agent.reader.findings import Findings
 from keycensus_agent.reader.inspect import Inspector
-from keycensus_agent.reader.link_client import LinkClient
+from keycensus_agent.reader.launcher import Launcher
+from keycensus_agent.reader.link_client import Connection, LinkClient
 from keycensus_agent.reader.link_places import LinkPlaces
 from keycensus_agent.reader.parser_client import ParserClient
 from keycensus_agent.reader.passwords import PasswordFile, read_password_file
@@ -71,6 +73,10 @@ class ReaderService:
     config: Config
     state: State
     should_stop: Callable[[], bool] = lambda: False
+    # Starts links for a process that has given up the network; None for one that has not.
+    launcher: Launcher | None = None
+    # What holds each of the agent's processes, as last seen while it ran.
+    enforced: dict[str, Enforced] = field(default_factory=dict)
     outbox: Outbox = field(init=False)
 
     def __post_init__(self) -> None:
@@ -190,8 +196,14 @@ class ReaderService:
                     reread=stored_epoch not in (0, PARSER_EPOCH),
                 )
                 yield sweep, findings
+                self.saw("parser", parser.enforced)
         finally:
             os.close(root_fd)
+
+    def saw(self, process: str, enforced: Enforced | None) -> None:
+        """Note what held one of the agent's processes, if it could be seen."""
+        if enforced is not None:
+            self.enforced[process] = enforced
 
     def _exclude(self) -> Exclude:
         patterns = tuple(os.fsdecode(pattern) for pattern in self.config.scan.exclude)
@@ -263,19 +275,25 @@ class ReaderService:
         return outcome
 
     def _converse_once(self, circumstances: Circumstances) -> Outcome:
-        connection = LinkClient.spawn(
+        connection = self._open_link()
+        try:
+            return Conversation(
+                self.state, self.outbox, connection, circumstances, self.should_stop
+            ).converse()
+        finally:
+            self.saw("link", connection.enforced)
+            connection.close()
+
+    def _open_link(self) -> Connection:
+        if self.launcher is not None:
+            return self.launcher.open()
+        return LinkClient.spawn(
             self.config.identity_directory,
             self.config.collector.address,
             proxy=self.config.collector.proxy,
             log_format=self.config.log.format,
             log_level=self.config.log.level,
         )
-        try:
-            return Conversation(
-                self.state, self.outbox, connection, circumstances, self.should_stop
-            ).converse()
-        finally:
-            connection.close()
 
 
 def _open_root(root: bytes) -> int:
