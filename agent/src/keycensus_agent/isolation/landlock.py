@@ -46,7 +46,7 @@ class Grant:
 def version() -> int:
     """Return the version of the kernel's Landlock, 0 if it has none."""
     try:
-        return libc.system_call(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION_FLAG)
+        return libc.system_call(_CREATE_RULESET, None, 0, _VERSION_FLAG)
     except OSError:
         return 0
 
@@ -69,9 +69,7 @@ def restrict(grants: Iterable[Grant] = (), *, network: bool) -> int:
     )
     size = 24 if found >= _SCOPES_SINCE else 16 if found >= _NETWORK_SINCE else 8
     try:
-        ruleset = libc.system_call(
-            _CREATE_RULESET, ctypes.c_char_p(attributes), ctypes.c_size_t(size), 0
-        )
+        ruleset = libc.system_call(_CREATE_RULESET, ctypes.c_char_p(attributes), size, 0)
     except OSError:
         return 0
     try:

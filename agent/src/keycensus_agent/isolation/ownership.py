@@ -31,7 +31,8 @@ def prepare_state(directory: Path) -> None:
     with suppress(OSError):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         (directory / "state").mkdir(mode=0o700, exist_ok=True)
-        foreign = sorted(name for name in os.listdir(directory) if not name.startswith(_OWN_NAMES))
+        names = (path.name for path in directory.iterdir())
+        foreign = sorted(name for name in names if not name.startswith(_OWN_NAMES))
         if foreign:
             raise ConfigurationError(
                 f"the state directory {safe_path(os.fsencode(directory))} holds other files than "
@@ -51,9 +52,9 @@ def give(directory: Path, user: User) -> None:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         descriptor = os.open(directory, flags | os.O_DIRECTORY)
         try:
-            for name in os.listdir(descriptor):
+            for path in directory.iterdir():
                 with suppress(OSError):
-                    _give_one(os.open(name, flags, dir_fd=descriptor), user)
+                    _give_one(os.open(path.name, flags, dir_fd=descriptor), user)
             _give_open(descriptor, user)
         finally:
             os.close(descriptor)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 # from 424 on). What is newer answers ENOSYS, as if the kernel were of that time.
 LAST_KNOWN = 450
 
-# name: (x86_64, aarch64)
+# By name: the number on x86_64, and that on aarch64.
 _NUMBERS: Mapping[str, tuple[int | None, int | None]] = {
     "accept": (43, 202),
     "accept4": (288, 242),

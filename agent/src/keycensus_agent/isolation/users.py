@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 AGENT_USER = "keycensus-agent"
 LINK_USER = "keycensus-link"
-_PASSWD = "/etc/passwd"
-_PASSWD_LIMIT = 4 * 1024 * 1024
+_ACCOUNTS = "/etc/passwd"
+_ACCOUNTS_LIMIT = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,8 @@ def link_user() -> User:
 
 def _named(name: str) -> User | None:
     try:
-        with os.fdopen(os.open(_PASSWD, os.O_RDONLY | os.O_CLOEXEC), "rb") as file:
-            lines = file.read(_PASSWD_LIMIT).splitlines()
+        with os.fdopen(os.open(_ACCOUNTS, os.O_RDONLY | os.O_CLOEXEC), "rb") as file:
+            lines = file.read(_ACCOUNTS_LIMIT).splitlines()
     except OSError:
         return None
     for line in lines:

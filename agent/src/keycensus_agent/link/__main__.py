@@ -53,7 +53,7 @@ async def _serve(
     route = Route(arguments.address, os.environ.get("KEYCENSUS_PROXY", ""))
     connection = socket.socket(fileno=arguments.fd)
     reader, writer = await asyncio.open_unix_connection(sock=connection)
-    closing = await Link(reader, writer, store, route, machine, landlock).serve(stop)
+    closing = await Link(reader, writer, store, route, machine, landlock=landlock).serve(stop)
     return 0 if closing.reason in _GOOD_ENDINGS else 3
 
 

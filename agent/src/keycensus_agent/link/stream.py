@@ -87,6 +87,7 @@ class Link:
         store: IdentityStore,
         route: Route,
         machine: MachinePrints,
+        *,
         landlock: int = 0,
     ) -> None:
         self._landlock = landlock
