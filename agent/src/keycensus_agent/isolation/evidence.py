@@ -10,19 +10,37 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping
+from typing import TypedDict
 
 _STATUS_LIMIT = 64 * 1024
 _MODE_FILTER = "2"
 
-Enforced = dict[str, object]
+# Names of those that a process of ours may have; others are shown by number.
+_CAPABILITY_NAMES = {1: "dac_override", 2: "dac_read_search"}
+_CAPABILITIES = 64
+
+
+class Enforced(TypedDict):
+    """What holds one process.
+
+    `user` and `group` are numbers, `root` whether any of its user ids is 0, `groups` the supplementary
+    ones. `capabilities` is the permitted set by name. `landlock` is a version, 0 for none.
+    """
+
+    user: int
+    root: bool
+    group: int
+    groups: list[int]
+    capabilities: list[str]
+    seccomp: bool
+    no_new_privs: bool
+    landlock: int
 
 
 def enforced(pid: int | str = "self", *, landlock: int = 0) -> Enforced | None:
     """Return what holds a running process, None if it can't be seen (gone, or hidden from us).
 
-    `user` and `group` are numbers, `groups` the supplementary ones; `capabilities` the permitted
-    set and `bounding` the most that a program it starts could have, in hexadecimal; `seccomp` and
-    `no_new_privs` tell whether they are on; `landlock` is its version, 0 for none.
+    `landlock` is the process's own word.
     """
     try:
         descriptor = os.open(f"/proc/{pid}/status", os.O_RDONLY | os.O_CLOEXEC)
@@ -42,10 +60,45 @@ def _understood(fields: Mapping[str, str], landlock: int) -> Enforced:
         "root": "0" in fields["Uid"].split(),
         "group": int(fields["Gid"].split()[1]),
         "groups": [int(each) for each in fields.get("Groups", "").split()],
-        "capabilities": fields["CapPrm"].strip().lstrip("0") or "0",
-        "bounding": fields["CapBnd"].strip().lstrip("0") or "0",
+        "capabilities": _names(int(fields["CapPrm"], 16)),
         # A kernel without these says nothing of them.
         "seccomp": fields.get("Seccomp", "0").strip() == _MODE_FILTER,
         "no_new_privs": fields.get("NoNewPrivs", "0").strip() == "1",
         "landlock": landlock,
     }
+
+
+def _names(mask: int) -> list[str]:
+    held = [number for number in range(_CAPABILITIES) if mask >> number & 1]
+    return [_CAPABILITY_NAMES.get(number, f"cap_{number}") for number in held]
+
+
+def described(found: Enforced | None) -> str:
+    """Return it as a line for people; what is not in force is said, too."""
+    if found is None:
+        return "not seen yet"
+    user = f"user {found['user']}" if not found["root"] else "root"
+    held = found["capabilities"]
+    few = len(held) <= len(_CAPABILITY_NAMES)
+    capabilities = (", ".join(held) if few else f"{len(held)} of them") or "none"
+    version = found["landlock"]
+    return (
+        f"{user}; capabilities: {capabilities}; seccomp: {_yes(found['seccomp'])}; "
+        f"no_new_privs: {_yes(found['no_new_privs'])}; "
+        f"Landlock: {f'version {version}' if version else 'no'}"
+    )
+
+
+def _yes(true: object) -> str:
+    return "yes" if true else "NO"
+
+
+def facts_of(reader: Enforced | None) -> tuple[str, ...]:
+    """Return what a host says of it to its collector: the reader's, which does not come and go."""
+    if reader is None:
+        return ()
+    return (
+        f"reader.network={'seccomp' if reader['seccomp'] else 'open'}",
+        f"reader.user={'root' if reader['root'] else 'own'}",
+        f"reader.capabilities={','.join(reader['capabilities']) or 'none'}",
+    )

@@ -83,11 +83,18 @@ class Daemon:
         delay = random.uniform(0, self.service.config.sweep.start_delay_seconds)  # noqa: S311
         schedule = _Schedule(sweep_at=now + delay, talk_at=now + delay)
         log.info("agent started", version=__version__, first_sweep_in_seconds=round(delay, 1))
+        self._tell_isolation()
         while not self._stopping:
             self._step(schedule)
         log.info("agent stopped")
         self._board.write()
         return 0
+
+    def _tell_isolation(self) -> None:
+        """Say once if the kernel does not hold this process; `status` says it all the time."""
+        reader = self.service.enforced.get("reader")
+        if reader is not None and not (reader["seccomp"] and reader["no_new_privs"]):
+            log.warning("this kernel does not take the network from the reader", **reader)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         # Nothing that takes a lock: the signal may have come while the main thread held it.

@@ -17,7 +17,7 @@ from pathlib import Path
 from keycensus_agent.config import Config
 from keycensus_agent.errors import ConfigurationError, LinkError
 from keycensus_agent.host_facts import HostFacts, gather
-from keycensus_agent.isolation.evidence import Enforced
+from keycensus_agent.isolation.evidence import Enforced, facts_of
 from keycensus_agent.model import Coverage, Gap
 from keycensus_agent.reader.convert import encode_host_facts
 from keycensus_agent.reader.discovery.directory import Directory
@@ -231,7 +231,12 @@ class ReaderService:
 
     def host_facts(self) -> HostFacts:
         """Gather what the host says of itself now."""
-        return gather(self.config.scan.root, self.config.labels, self.config.scan.roots)
+        return gather(
+            self.config.scan.root,
+            self.config.labels,
+            self.config.scan.roots,
+            isolation=facts_of(self.enforced.get("reader")),
+        )
 
     def counters(self) -> dict[str, int]:
         """Numbers of the last whole sweep and of the outbox."""
