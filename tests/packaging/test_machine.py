@@ -22,7 +22,7 @@ from keycensus_agent.reader.service import now_ms
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(os.geteuid() != 0 or not SYSTEMD.exists(), reason="needs root and systemd"),
 ]
 
@@ -37,7 +37,7 @@ start_delay_seconds = 0
 cpu_share = 1.0
 """
 DAC_READ_SEARCH = 1 << 2
-SECONDS = 60.0
+SECONDS = 120.0
 IN_TMP = "/tmp/cert.pem"  # noqa: S108 - the machine's
 
 # Connects as the reader does, and stays until its standard input ends.

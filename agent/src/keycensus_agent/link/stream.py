@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import json
+import os
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -76,7 +77,8 @@ def closing_for(error: KeycensusError) -> Closing:
 class Link:
     """One connection of the reader, served once.
 
-    `reader` and `writer` are the reader process's end; `machine` is what this machine is.
+    `reader` and `writer` are the reader process's end; `machine` is what this machine is; `landlock`
+    the version that holds this process, 0 for none.
     """
 
     def __init__(
@@ -86,7 +88,10 @@ class Link:
         store: IdentityStore,
         route: Route,
         machine: MachinePrints,
+        *,
+        landlock: int = 0,
     ) -> None:
+        self._landlock = landlock
         self._reader = reader
         self._writer = writer
         self._store = store
@@ -121,7 +126,12 @@ class Link:
                 await self._send(
                     FrameKind.OPEN,
                     json.dumps(
-                        {"collector": str(endpoint.address), "deployment": identity.deployment}
+                        {
+                            "collector": str(endpoint.address),
+                            "deployment": identity.deployment,
+                            "landlock": self._landlock,
+                            "pid": os.getpid(),
+                        }
                     ).encode(),
                 )
                 call: _Call = channel.stream_stream(REPORT_METHOD)()
