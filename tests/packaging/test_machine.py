@@ -103,6 +103,10 @@ def status(machine: Machine) -> dict[str, Any]:
 def process_of(machine: Machine, user: str) -> dict[str, str]:
     """Return /proc/PID/status of the one process of a user."""
     [pid] = machine.run("pgrep", "--uid", user).stdout.split()
+    return facts_of(machine, pid)
+
+
+def facts_of(machine: Machine, pid: str) -> dict[str, str]:
     lines = machine.path(f"/proc/{pid}/status").read_text().splitlines()
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
@@ -173,6 +177,19 @@ def test_the_link_runs_without_any_capability_while_there_is_a_connection(
         assert int(facts[name], 16) == 0
     assert "0" not in facts["Uid"].split()
     until(lambda: machine.run("pgrep", "--uid", LINK, check=False).stdout == "", machine.journal)
+
+
+def test_the_collector_runs_without_any_capability_in_a_state_that_became_its_own(
+    machine: Machine,
+) -> None:
+    show = ("systemctl", "show", "--property=MainPID", "--value", "keycensus-collector")
+    facts = facts_of(machine, machine.run(*show).stdout.strip())
+    assert (facts["NoNewPrivs"], facts["Seccomp"]) == ("1", "2")
+    assert int(facts["CapPrm"], 16) == int(facts["CapBnd"], 16) == 0
+    # Root ran `init`.
+    key = "/var/lib/keycensus-collector/authority/key.pem"
+    owner = machine.run("stat", "--format=%U %a", key).stdout.split()
+    assert owner == ["keycensus-collector", "600"]
 
 
 def test_the_identity_belongs_to_the_link_although_root_enrolled(machine: Machine) -> None:
