@@ -76,7 +76,7 @@ def test_users_are_those_of_the_package_or_numbers(
     assert users.parser_user() == users.link_user() == NOBODY
     accounts.write_text(
         "root:x:0:0::/root:/bin/sh\nbroken\nkeycensus-agent:x:980:979::/:/bin/false\n"
-        "keycensus-link:x:981:978::/:/bin/false\n"
+        "keycensus-agent-link:x:981:978::/:/bin/false\n"
     )
     assert users.reader_user() == users.parser_user() == User(980, 979)
     assert users.link_user() == User(981, 978)
@@ -87,6 +87,6 @@ def test_an_account_with_roots_rights_is_none_of_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fields: str
 ) -> None:
     accounts = tmp_path / "passwd"
-    accounts.write_text(f"keycensus-link:x:{fields}:\n")
+    accounts.write_text(f"keycensus-agent-link:x:{fields}:\n")
     monkeypatch.setattr(users, "_ACCOUNTS", str(accounts))
     assert users.link_user() == NOBODY

@@ -21,7 +21,7 @@ from fakes.tcp_servers import connect_proxy, says_nothing, tcp_server
 from keycensus_agent.errors import LinkError
 from keycensus_agent.host_facts import machine_prints
 from keycensus_agent.link.identity import IdentityStore
-from keycensus_agent.reader.link_client import Connection, LinkClient
+from keycensus_agent.reader.link_client import Connection, LinkClient, SpawnedLink
 from keycensus_agent.relay import FrameKind, encode_frame
 from keycensus_proto.v1 import report_pb2
 
@@ -316,13 +316,15 @@ async def test_a_link_whose_reader_is_gone_leaves_by_itself(
     begun = time.monotonic()
     await asyncio.to_thread(link.close)
     assert time.monotonic() - begun < 2.0
-    assert link._process.returncode == 0
+    # Not ended by us: that would be a signal's status.
+    assert isinstance(link._process, SpawnedLink)
+    assert link._process._process.returncode == 0
 
 
 def test_nonsense_from_the_link_ends_the_connection() -> None:
     ours, theirs = socket.socketpair()
     process = subprocess.Popen([sys.executable, "-c", ""])
-    with Connection(process, ours) as link, theirs:
+    with Connection(SpawnedLink(process), ours) as link, theirs:
         theirs.sendall(encode_frame(FrameKind.MESSAGE, b"good") + b"\xff" * 8)
         assert link.receive(1) == (FrameKind.MESSAGE, b"good")
         frame = link.receive(1)
@@ -333,7 +335,7 @@ def test_nonsense_from_the_link_ends_the_connection() -> None:
 def test_waiting_without_a_frame_ends_in_time() -> None:
     ours, theirs = socket.socketpair()
     process = subprocess.Popen([sys.executable, "-c", ""])
-    with Connection(process, ours) as link, theirs:
+    with Connection(SpawnedLink(process), ours) as link, theirs:
         assert link.receive(0) is None
         theirs.sendall(b"\1\0\0")
         assert link.receive(0.01) is None

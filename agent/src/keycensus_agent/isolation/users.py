@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 
 AGENT_USER = "keycensus-agent"
-LINK_USER = "keycensus-link"
+LINK_USER = "keycensus-agent-link"
 _ACCOUNTS = "/etc/passwd"
 _ACCOUNTS_LIMIT = 4 * 1024 * 1024
 
