@@ -19,6 +19,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from keycensus_agent.isolation import profiles
@@ -76,6 +77,15 @@ def open_family(family: int, kind: int) -> Callable[[], None]:
     return lambda: socket.socket(family, kind).close()
 
 
+def open_file(path: str) -> None:
+    os.close(os.open(path, os.O_RDONLY))
+
+
+def open_pair() -> None:
+    for end in socket.socketpair():
+        end.close()
+
+
 def listen() -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -99,16 +109,14 @@ def write_here() -> None:
 def attempts(made: socket.socket, port: int, files: list[str]) -> dict[str, Callable[[], object]]:
     """Return what is tried, in order; `made` is a socket from before."""
     return {
-        **{
-            f"open {file}": lambda file=file: os.close(os.open(file, os.O_RDONLY)) for file in files
-        },
+        **{f"open {file}": partial(open_file, file) for file in files},
         "connect": lambda: made.connect(("127.0.0.1", port)),
         "unix": open_family(socket.AF_UNIX, socket.SOCK_STREAM),
         "inet": open_family(socket.AF_INET, socket.SOCK_STREAM),
         "inet6": open_family(socket.AF_INET6, socket.SOCK_DGRAM),
         "netlink": open_family(socket.AF_NETLINK, socket.SOCK_RAW),
         "packet": open_family(socket.AF_PACKET, socket.SOCK_RAW),
-        "socketpair": lambda: [end.close() for end in socket.socketpair()],
+        "socketpair": open_pair,
         "listen": listen,
         "io_uring": lambda: system_call("io_uring_setup", 1, ctypes.create_string_buffer(120)),
         "bpf": lambda: system_call("bpf", 0, ctypes.create_string_buffer(128), 128),

@@ -16,6 +16,8 @@ from pathlib import Path
 import fakes.attacks
 import pytest
 
+from keycensus_agent.isolation import users
+
 Attack = Callable[..., dict[str, str]]
 
 LANDLOCK = pytest.mark.parametrize("landlock", ["landlock", "no-landlock"])
@@ -99,9 +101,15 @@ def test_the_link_reads_no_file_of_roots_and_starts_no_program(
     identity = tmp_path / "identity"
     identity.mkdir()
     identity.chmod(0o777)
-    found = attack(f"link:{identity}", landlock, secret)
+    state = tmp_path / "state.db"
+    state.write_bytes(b"x")
+    state.chmod(0o600)
+    if os.geteuid() == 0:
+        reader = users.reader_user()
+        os.chown(state, reader.uid, reader.gid)
+    found = attack(f"link:{identity}", landlock, secret, state)
     if os.geteuid() == 0 or landlock == "landlock":
-        assert found[f"open {secret}"] == "EACCES"
+        assert refused(found, f"open {secret}", f"open {state}") == {"EACCES"}
     names = ("fork", "exec", "kill", "trace", "foreign memory", "listen", "packet", "io_uring")
     assert refused(found, *names, "user namespace", "memory file", "bpf") == {"EPERM"}
     assert refused(found, "connect", "inet", "inet6", "unix", "thread", "write here") == {"done"}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import struct
+from types import SimpleNamespace
 
 import pytest
 
@@ -127,5 +129,5 @@ def test_a_list_of_any_length_is_found_through(count: int) -> None:
 
 
 def test_an_unknown_machine_gets_no_filter_and_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine="riscv64"))
     assert not seccomp.install(FILTERS["reader"], keep_mitigations=False)

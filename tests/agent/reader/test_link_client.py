@@ -317,6 +317,7 @@ async def test_a_link_whose_reader_is_gone_leaves_by_itself(
     begun = time.monotonic()
     await asyncio.to_thread(link.close)
     assert time.monotonic() - begun < 2.0
+    # Not ended by us: that would be a signal's status.
     assert isinstance(link._process, SpawnedLink)
     assert link._process._process.returncode == 0
 

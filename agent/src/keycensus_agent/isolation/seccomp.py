@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import platform
+import os
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -129,7 +129,7 @@ def install(wanted: Filter, *, keep_mitigations: bool) -> bool:
     `no_new_privs` must be set. `keep_mitigations` leaves on what old kernels switch on for filtered
     processes against Spectre, at some cost in speed: right for what may run a stranger's code.
     """
-    target = architecture(platform.machine())
+    target = architecture(os.uname().machine)
     if target is None:
         return False
     code = assemble(wanted, target)
