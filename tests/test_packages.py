@@ -43,8 +43,9 @@ sys.meta_path.insert(0, _Seen)
 ONE_LINK = """
 import sys
 from pathlib import Path
+from keycensus_agent.link_start import LinkStart
 from keycensus_agent.reader.link_client import LinkClient
-connection = LinkClient.spawn(Path(sys.argv[1]))
+connection = LinkClient.spawn(LinkStart(Path(sys.argv[1])))
 print(connection.receive(30))
 connection.close()
 """

@@ -11,6 +11,7 @@ from fakes.collector import Collector
 from fakes.enrolled_agent import join
 from fakes.link_hello import Machine
 
+from keycensus_agent.link_start import LinkStart
 from keycensus_agent.reader.link_client import LinkClient
 from keycensus_agent.relay import FrameKind
 from keycensus_proto.v1 import report_pb2
@@ -20,7 +21,7 @@ def test_a_ban_is_of_the_host_and_ends_its_open_stream_within_five_seconds(tmp_p
     with Collector.make(tmp_path / "collector") as collector:
         machine = Machine(join(collector, tmp_path / "agent"), "bad", b"m" * 32)
         assert machine.say() == "ack"
-        with LinkClient.spawn(machine.identity) as link:
+        with LinkClient.spawn(LinkStart(machine.identity)) as link:
             opened = link.receive(40)
             assert opened is not None
             link.send(FrameKind.MESSAGE, machine.hello())

@@ -91,6 +91,7 @@ def test_a_banned_identity_gives_none_to_its_copies(tmp_path: Path) -> None:
 def test_a_machine_from_an_image_with_other_hardware_enrols_anew_by_its_configured_token(
     tmp_path: Path,
 ) -> None:
+    from keycensus_agent.link_start import LinkStart
     from keycensus_agent.reader.link_client import LinkClient
     from keycensus_agent.relay import FrameKind
 
@@ -104,9 +105,8 @@ def test_a_machine_from_an_image_with_other_hardware_enrols_anew_by_its_configur
 
         token_file = tmp_path / "token"
         token_file.write_text(collector.enrolment_token())
-        with LinkClient.spawn(
-            identity, enrol_address=collector.enrol, token_file=token_file
-        ) as link:
+        start = LinkStart(identity, enrol_address=collector.enrol, token_file=token_file)
+        with LinkClient.spawn(start) as link:
             frame = link.receive(40)
             assert frame is not None
             assert frame[0] is FrameKind.OPEN, frame

@@ -11,6 +11,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from keycensus_agent.link_start import LinkStart
 from keycensus_agent.reader.link_client import LinkClient
 from keycensus_agent.relay import FrameKind
 from keycensus_proto.v1 import inventory_pb2, report_pb2
@@ -47,7 +48,7 @@ class Machine:
 
     def say(self) -> str:
         """Say hello; "ack", or why the link or the collector would not."""
-        with LinkClient.spawn(self.identity) as link:
+        with LinkClient.spawn(LinkStart(self.identity)) as link:
             frame = link.receive(40)
             assert frame is not None
             if frame[0] is FrameKind.OPEN:

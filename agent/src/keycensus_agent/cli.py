@@ -21,6 +21,10 @@ _INTERRUPTED = 130
 _BROKEN_PIPE = 141
 _INTERNAL = 3
 _DEBUG = "KEYCENSUS_DEBUG"
+# Commands by what their process gives up before it works. `run` sees to it by itself: it has a
+# link to start. The others neither read what is a stranger's nor speak with anybody.
+_WITHOUT_NETWORK = frozenset({"scan", "check", "explain"})
+_WITH_NETWORK = frozenset({"enrol", "leave"})
 _SPAN = re.compile(r"(\d{1,5})\s*([dw]?)")
 
 _EPILOG = """\
@@ -41,10 +45,17 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status and shows no traceback to people."""
+    """Run the command line; returns the exit status and shows no traceback to people.
+
+    Without `arguments` it is the program, takes those of the process, and gives up the process's
+    rights for good. Given some, it is a function of another program, whose rights stay as they are.
+    """
     try:
         options = build_parser().parse_args(arguments)
         command = importlib.import_module(f"keycensus_agent.commands.{options.module}")
+        options.own_process = arguments is None
+        if options.own_process:
+            _give_up(options.module)
         status: int = command.run(options)
         sys.stdout.flush()
     except KeycensusError as error:
@@ -65,6 +76,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return _INTERNAL
     return status
+
+
+def _give_up(command: str) -> None:
+    """Give up what the command does not need, for good."""
+    if command in _WITHOUT_NETWORK:
+        from keycensus_agent.isolation.profiles import enter_reader
+
+        enter_reader()
+    elif command in _WITH_NETWORK:
+        from keycensus_agent.isolation.profiles import enter_enrolment
+
+        enter_enrolment()
 
 
 def _say(text: str) -> None:

@@ -10,6 +10,7 @@
     │   └── StorageFullError              agent.storage.full        3
     ├── ParserError                       agent.parser              3
     ├── IdentityError                     agent.identity            3
+    ├── LauncherError                     agent.launcher            3
     └── LinkError                         agent.link                3
         └── RefusedError                  agent.link.refused        3
 
@@ -90,6 +91,12 @@ class IdentityError(KeycensusError):
     def __init__(self, text: str, *, reason: str = "not-enrolled") -> None:
         super().__init__(text)
         self.reason = reason
+
+
+class LauncherError(KeycensusError):
+    """The process that starts links is gone, and this one may not start another."""
+
+    error_id = "agent.launcher"
 
 
 class LinkError(KeycensusError):

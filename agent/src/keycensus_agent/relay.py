@@ -6,7 +6,9 @@ bytes of length (big-endian), and the payload:
 
     reader → link   MESSAGE  encoded ReportRequest
                     END      empty: half-close the stream, then leave
-    link → reader   OPEN     JSON {"collector": "host:port", "deployment": name}: TLS stands
+    link → reader   OPEN     JSON {"collector": "host:port", "deployment": name, "landlock": version,
+                             "pid": number}: TLS stands; the version of Landlock that holds the link,
+                             0 for none, and its process id, which the reader of systemd's needs
                     MESSAGE  encoded ReportResponse
                     CLOSED   JSON {"reason", "text", "retry_after_seconds"}: the link leaves
 

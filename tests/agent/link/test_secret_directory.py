@@ -46,7 +46,7 @@ def test_a_link_in_place_of_a_file_is_refused(directory: SecretDirectory, tmp_pa
 def test_another_users_files_are_refused(
     directory: SecretDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    owner = os.geteuid()
+    owner = directory.path.stat().st_uid
     monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
     with pytest.raises(IdentityError, match=f"belongs to user {owner}"):
         directory.open()

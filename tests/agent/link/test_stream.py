@@ -19,6 +19,7 @@ from fakes.enrolled_agent import enrolled
 from keycensus_agent.host_facts import machine_prints
 from keycensus_agent.link.control import Route
 from keycensus_agent.link.identity import IdentityStore
+from keycensus_agent.link.machine import ThisMachine
 from keycensus_agent.link.stream import Closing, Link
 from keycensus_agent.relay import HEADER_BYTES, FrameKind, decode_header, encode_frame
 from keycensus_proto.v1 import report_pb2
@@ -67,7 +68,8 @@ class Reader:
 async def linked(store: IdentityStore) -> AsyncIterator[Reader]:
     ours, theirs = socket.socketpair()
     stop = asyncio.Event()
-    link = Link(*await asyncio.open_unix_connection(sock=theirs), store, Route(), machine_prints())
+    ends = await asyncio.open_unix_connection(sock=theirs)
+    link = Link(*ends, store, Route(), ThisMachine.look())
     serving = asyncio.create_task(link.serve(stop))
     reader = Reader(await asyncio.open_unix_connection(sock=ours), serving, stop)
     try:

@@ -17,6 +17,7 @@ from keycensus_agent.link.enrol import Enrolment, enrol
 from keycensus_agent.link.identity import IdentityStore
 from keycensus_agent.link.leave import leave
 from keycensus_agent.link.token import parse_token
+from keycensus_agent.link_start import LinkStart
 from keycensus_agent.reader.convert import encode_host_facts
 from keycensus_agent.reader.link_client import LinkClient
 from keycensus_agent.relay import FrameKind
@@ -46,7 +47,7 @@ async def test_an_agent_enrols_renews_reports_recovers_and_leaves(tmp_path: Path
         assert enrolled.report_address == str(running.bound.report)
         renewed = await renew(enrolled, store, Route())
 
-        with LinkClient.spawn(store.path) as link:
+        with LinkClient.spawn(LinkStart(store.path)) as link:
             opened = await asyncio.to_thread(link.receive, 20)
             assert opened is not None
             assert opened[0] is FrameKind.OPEN, opened

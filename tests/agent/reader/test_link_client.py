@@ -22,7 +22,8 @@ from fakes.unprivileged import as_nobody, open_directory
 from keycensus_agent.errors import LinkError
 from keycensus_agent.host_facts import machine_prints
 from keycensus_agent.link.identity import IdentityStore
-from keycensus_agent.reader.link_client import Connection, LinkClient
+from keycensus_agent.link_start import LinkStart
+from keycensus_agent.reader.link_client import Connection, LinkClient, SpawnedLink
 from keycensus_agent.relay import FrameKind, encode_frame, receive_frame
 from keycensus_proto.v1 import report_pb2
 
@@ -60,7 +61,7 @@ async def stub() -> AsyncIterator[CollectorStub]:
 
 async def started(stub: CollectorStub, directory: Path) -> Connection:
     await enrolled(stub, directory)
-    return LinkClient.spawn(directory / "identity")
+    return LinkClient.spawn(LinkStart(directory / "identity"))
 
 
 async def test_a_link_opens_says_hello_and_leaves_at_the_end(
@@ -68,7 +69,7 @@ async def test_a_link_opens_says_hello_and_leaves_at_the_end(
 ) -> None:
     with await started(stub, tmp_path) as link:
         opened = json.loads(await received(link, FrameKind.OPEN))
-        assert opened == {"collector": stub.report_address, "deployment": "test"}
+        assert (opened["collector"], opened["deployment"]) == (stub.report_address, "test")
         link.send(FrameKind.MESSAGE, HELLO)
         answer = report_pb2.ReportResponse.FromString(await received(link, FrameKind.MESSAGE))
         assert answer.hello_ack.deployment == "test"
@@ -148,7 +149,7 @@ async def test_at_half_life_the_link_renews_before_it_reports(tmp_path: Path) ->
     async with running_collector(stub):
         identity, store = await enrolled(stub, tmp_path)
         stub.not_before = stub.not_after = None
-        with LinkClient.spawn(store.path) as link:
+        with LinkClient.spawn(LinkStart(store.path)) as link:
             await received(link, FrameKind.OPEN)
             link.send(FrameKind.MESSAGE, HELLO)
             await received(link, FrameKind.MESSAGE)
@@ -179,14 +180,14 @@ async def test_an_expired_certificate_is_recovered_or_explained(tmp_path: Path) 
     )
     async with running_collector(stub):
         identity, store = await enrolled(stub, tmp_path)
-        with LinkClient.spawn(store.path) as link:
+        with LinkClient.spawn(LinkStart(store.path)) as link:
             why = await closed(link)
         assert why["reason"] == "expired"
         assert "enrol with a new token" in why["text"]
 
         stub.recover_refused = ""
         stub.not_before = stub.not_after = None
-        with LinkClient.spawn(store.path) as link:
+        with LinkClient.spawn(LinkStart(store.path)) as link:
             await received(link, FrameKind.OPEN)
     assert store.load(machine_prints()).not_after > identity.not_after
 
@@ -208,7 +209,7 @@ async def test_anchors_of_the_next_roll_over_are_stored_and_trusted(tmp_path: Pa
     async with running_collector() as stub:
         _, store = await enrolled(stub, tmp_path)
         stub.next_anchors = [following.der]
-        with LinkClient.spawn(store.path) as link:
+        with LinkClient.spawn(LinkStart(store.path)) as link:
             await received(link, FrameKind.OPEN)
             link.send(FrameKind.MESSAGE, HELLO)
             await received(link, FrameKind.MESSAGE)
@@ -217,7 +218,7 @@ async def test_anchors_of_the_next_roll_over_are_stored_and_trusted(tmp_path: Pa
     # The collector now presents a certificate of the next authority.
     rolled = CollectorStub(authority=stub.authority, report_port=stub.report_port)
     async with running_collector(rolled, server_identity=following.issue_server("collector.test")):
-        with LinkClient.spawn(store.path) as link:
+        with LinkClient.spawn(LinkStart(store.path)) as link:
             await received(link, FrameKind.OPEN)
 
 
@@ -226,7 +227,7 @@ async def test_a_collector_of_another_authority_is_refused(tmp_path: Path) -> No
         _, store = await enrolled(stub, tmp_path)
     stranger = CollectorStub(report_port=stub.report_port)
     async with running_collector(stranger):
-        with LinkClient.spawn(store.path) as link:
+        with LinkClient.spawn(LinkStart(store.path)) as link:
             why = await closed(link)
     assert why["reason"] == "tls"
     assert "Nothing was sent" in why["text"]
@@ -237,14 +238,14 @@ async def test_a_collector_that_is_down_and_a_missing_identity_are_told_apart(
 ) -> None:
     async with running_collector() as stub:
         _, store = await enrolled(stub, tmp_path)
-    with LinkClient.spawn(store.path) as link:
+    with LinkClient.spawn(LinkStart(store.path)) as link:
         why = await closed(link)
     assert why["reason"] == "unreachable"
     assert "nothing listens" in why["text"]
-    with LinkClient.spawn(tmp_path / "nowhere") as link:
+    with LinkClient.spawn(LinkStart(tmp_path / "nowhere")) as link:
         assert (await closed(link))["reason"] == "not-enrolled"
     store.directory.write({"identity.json": _elsewhere(store)})
-    with LinkClient.spawn(store.path) as link:
+    with LinkClient.spawn(LinkStart(store.path)) as link:
         assert (await closed(link))["reason"] == "other-machine"
 
 
@@ -255,7 +256,7 @@ async def test_reports_go_through_a_proxy_whose_password_is_not_in_argv(
     _, store = await enrolled(stub, tmp_path)
     with tcp_server(connect_proxy(seen)) as port:
         proxy = f"http://user:hunter2@127.0.0.1:{port}"
-        with LinkClient.spawn(store.path, proxy=proxy) as link:
+        with LinkClient.spawn(LinkStart(store.path, proxy=proxy)) as link:
             await received(link, FrameKind.OPEN)
             command = of_process(link, "cmdline")
     assert len(seen) == 1
@@ -290,7 +291,7 @@ async def test_a_link_that_waits_for_a_silent_server_can_still_be_ended(tmp_path
     async with running_collector() as stub:
         _, store = await enrolled(stub, tmp_path)
     with tcp_server(says_nothing) as port:
-        link = LinkClient.spawn(store.path, f"127.0.0.1:{port}")
+        link = LinkClient.spawn(LinkStart(store.path, f"127.0.0.1:{port}"))
         assert await asyncio.to_thread(link.receive, 1.5) is None
         begun = time.monotonic()
         await asyncio.to_thread(link.close)
@@ -317,14 +318,15 @@ async def test_a_link_whose_reader_is_gone_leaves_by_itself(
     begun = time.monotonic()
     await asyncio.to_thread(link.close)
     assert time.monotonic() - begun < 2.0
-    assert link._process is not None
-    assert link._process.returncode == 0
+    # Not ended by us: that would be a signal's status.
+    assert isinstance(link._process, SpawnedLink)
+    assert link._process._process.returncode == 0
 
 
 def test_nonsense_from_the_link_ends_the_connection() -> None:
     ours, theirs = socket.socketpair()
     process = subprocess.Popen([sys.executable, "-c", ""])
-    with Connection(process, ours) as link, theirs:
+    with Connection(SpawnedLink(process), ours) as link, theirs:
         theirs.sendall(encode_frame(FrameKind.MESSAGE, b"good") + b"\xff" * 8)
         assert link.receive(1) == (FrameKind.MESSAGE, b"good")
         frame = link.receive(1)
@@ -335,7 +337,7 @@ def test_nonsense_from_the_link_ends_the_connection() -> None:
 def test_waiting_without_a_frame_ends_in_time() -> None:
     ours, theirs = socket.socketpair()
     process = subprocess.Popen([sys.executable, "-c", ""])
-    with Connection(process, ours) as link, theirs:
+    with Connection(SpawnedLink(process), ours) as link, theirs:
         assert link.receive(0) is None
         theirs.sendall(b"\1\0\0")
         assert link.receive(0.01) is None

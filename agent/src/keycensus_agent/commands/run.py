@@ -10,6 +10,9 @@ from pathlib import Path
 
 from keycensus_agent.config import Config, load_config
 from keycensus_agent.errors import UsageError
+from keycensus_agent.isolation.evidence import enforced
+from keycensus_agent.link_start import LinkStart
+from keycensus_agent.reader.launcher import Launcher
 from keycensus_agent.reader.service import ReaderService
 from keycensus_agent.reader.state import State
 from keycensus_agent.reader.status_file import StatusBoard
@@ -20,12 +23,15 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run and not arguments.once:
         raise UsageError("--dry-run shows what one sweep would send: give --once with it.")
     config = _config(arguments)
+    launcher = _give_up(arguments, config)
     if arguments.dry_run:
         return _dry_run(config)
     state = State.open(config.state_database)
     try:
         _tell_quarantine(state)
-        service = ReaderService(config, state)
+        service = ReaderService(config, state, launcher=launcher)
+        if _is_own_process(arguments):
+            service.saw("reader", enforced())
         if arguments.once:
             return _once(service)
         # Logs are the daemon's: one run for cron prints what it did, and starts the faster.
@@ -36,6 +42,32 @@ def run(arguments: argparse.Namespace) -> int:
         return Daemon(service, reload=lambda: _config(arguments)).run()
     finally:
         state.close()
+        if launcher is not None:
+            launcher.close()
+
+
+def _give_up(arguments: argparse.Namespace, config: Config) -> Launcher | None:
+    """Start the link's side, then take the network and all privileges but to read from this process.
+
+    None if nothing is to be reported, if systemd starts links, or if this is a function in another
+    program's process.
+    """
+    if not _is_own_process(arguments):
+        return None
+    from keycensus_agent.isolation.ownership import prepare_state
+    from keycensus_agent.isolation.profiles import enter_reader
+
+    launcher = None
+    if not arguments.dry_run:
+        prepare_state(config.state.directory)
+        if config.link.socket is None:
+            launcher = Launcher.start(lambda: LinkStart.of(_config(arguments)))
+    enter_reader()
+    return launcher
+
+
+def _is_own_process(arguments: argparse.Namespace) -> bool:
+    return bool(getattr(arguments, "own_process", False))
 
 
 def _config(arguments: argparse.Namespace) -> Config:

@@ -11,6 +11,7 @@ from typing import Any
 
 from keycensus_agent.config import load_config
 from keycensus_agent.errors import UsageError
+from keycensus_agent.isolation.evidence import described
 from keycensus_agent.reader.status_file import read_status
 from keycensus_agent.text import safe_path, safe_text
 
@@ -105,6 +106,7 @@ def _lines(status: dict[str, Any]) -> list[tuple[str, str]]:
         what = "ok" if connection["ok"] else f"{connection['reason']}: {connection['text']}"
         lines.append(("collector", f"{_ago(connection['at_ms'])} ago, {what}"))
         lines.append(("clock", f"{connection['clock_skew_ms'] / 1000:+.1f} s to the collector's"))
+    lines += _isolation(status.get("isolation", {}))
     if status.get("trouble"):
         lines.append(("trouble", status["trouble"]))
     return lines
@@ -118,6 +120,15 @@ def _identity(status: dict[str, Any]) -> str:
     if connection.get("reason") in _UNUSABLE:
         return f"enrolled, but not usable ({connection['reason']}): {connection['text']}"
     return "enrolled"
+
+
+def _isolation(processes: dict[str, Any]) -> list[tuple[str, str]]:
+    """Say what the kernel held each process by when it was last seen."""
+    if not processes:
+        return []
+    names = ("reader", "parser", "link")
+    lines = [f"{name}: {described(processes.get(name))}" for name in names]
+    return [("isolation" if line == lines[0] else "", line) for line in lines]
 
 
 def _coverage(sweep: dict[str, Any]) -> str:

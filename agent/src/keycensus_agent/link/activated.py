@@ -20,12 +20,12 @@ from typing import NoReturn
 
 from keycensus_agent.config import Config, load_config
 from keycensus_agent.errors import KeycensusError, LinkError, UsageError
+from keycensus_agent.link_start import LinkStart
 from keycensus_agent.relay import FrameKind, closed_payload, encode_frame
 
 _PASSED_DESCRIPTOR = 3
 _CREDENTIALS = struct.Struct("3i")
 _ROOT = 0
-_SYSTEMDS_VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -91,16 +91,10 @@ def _check_peer(connection: socket.socket, reader: str) -> None:
 
 
 def _become_link(connection: socket.socket, config: Config) -> None:
-    command = [sys.executable, "-I", "-B", "-m", "keycensus_agent.link"]
-    command += ["--fd", str(connection.fileno()), "--identity", str(config.identity_directory)]
-    command += ["--address", config.collector.address]
-    command += ["--log-format", config.log.format, "--log-level", config.log.level]
-    environment = {
-        name: value for name, value in os.environ.items() if name not in _SYSTEMDS_VARIABLES
-    }
-    environment |= {"GRPC_VERBOSITY": "NONE", "KEYCENSUS_PROXY": config.collector.proxy}
+    start = LinkStart.of(config)
     connection.set_inheritable(True)
-    os.execve(sys.executable, command, environment)  # noqa: S606 - our own program, no shell
+    command = start.command(connection.fileno())
+    os.execve(sys.executable, command, start.environment(os.environ))  # noqa: S606 - our own program, no shell
 
 
 def _tell_and_exit(error: KeycensusError) -> NoReturn:

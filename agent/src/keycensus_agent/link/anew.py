@@ -14,12 +14,11 @@ from pathlib import Path
 import structlog
 
 from keycensus_agent.errors import IdentityError, UsageError
-from keycensus_agent.host_facts import MachinePrints, gather
 from keycensus_agent.link.enrol import enrol_into
 from keycensus_agent.link.identity import Identity, IdentityStore
+from keycensus_agent.link.machine import ThisMachine
 from keycensus_agent.link.token import TOKEN_TEXT_LIMIT, Token, parse_token
 from keycensus_agent.text import safe_path
-from keycensus_proto.v1 import inventory_pb2
 
 # Why an identity can't be used that a token mends.
 _MENDED_BY_TOKEN = frozenset({"not-enrolled", "other-machine"})
@@ -29,10 +28,27 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """Where to enrol ("host:port"), and the file with the token; both empty: nowhere."""
+    """Where to enrol ("host:port"), and the file with the token; both empty: nowhere.
+
+    The file is opened by who may, and read, through `descriptor`, only when a token is needed;
+    `trouble` says why it could not be opened.
+    """
 
     address: str = ""
     token_file: Path | None = None
+    descriptor: int = -1
+    trouble: str = ""
+
+    @classmethod
+    def open(cls, address: str, token_file: Path | None) -> Invitation:
+        """Open the file now, before this process gives up the right to."""
+        if not address or token_file is None:
+            return NO_INVITATION
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        try:
+            return cls(address, token_file, os.open(token_file, flags))
+        except OSError as error:
+            return cls(address, token_file, trouble=error.strerror or str(error))
 
 
 NO_INVITATION = Invitation()
@@ -44,7 +60,7 @@ async def enrol_anew(
     proxy: str,
     why: IdentityError,
     *,
-    machine: MachinePrints,
+    machine: ThisMachine,
 ) -> Identity:
     """Return an identity of this machine's own in place of one that can't be used, stored.
 
@@ -56,14 +72,14 @@ async def enrol_anew(
         or why.reason not in _MENDED_BY_TOKEN
     ):
         raise why
-    token = _token(invitation.token_file, why)
+    token = _token(invitation, invitation.token_file, why)
     outcome = await enrol_into(
         store,
         invitation.address,
         token,
-        own_facts(),
+        machine.facts,
         proxy=proxy,
-        machine=machine,
+        machine=machine.prints,
         now=dt.datetime.now(dt.UTC),
     )
     log.info(
@@ -74,29 +90,18 @@ async def enrol_anew(
     return outcome.identity
 
 
-def _token(file: Path, why: IdentityError) -> Token:
-    try:
-        with file.open("rb") as opened:
-            return parse_token(opened.read(TOKEN_TEXT_LIMIT).decode("ascii", "replace"))
-    except (OSError, UsageError) as error:
-        said = error.strerror if isinstance(error, OSError) else str(error)
-        raise IdentityError(
-            f"{why}. The token that the configuration names, {safe_path(os.fsencode(file))}, can't be "
-            f"used: {said}",
-            reason=why.reason,
-        ) from error
-
-
-def own_facts() -> bytes:
-    """Return what this host says of itself for the time until its first report says more."""
-    facts = gather(b"/", {}, ())
-    return inventory_pb2.HostFacts(
-        name=facts.name,
-        machine_hash=facts.machine_hash,
-        operating_system=facts.operating_system,
-        operating_system_version=facts.operating_system_version,
-        kernel=facts.kernel,
-        architecture=facts.architecture,
-        kind=facts.kind,
-        agent_version=facts.agent_version,
-    ).SerializeToString()
+def _token(invitation: Invitation, file: Path, why: IdentityError) -> Token:
+    said = invitation.trouble
+    if not said:
+        try:
+            text = os.pread(invitation.descriptor, TOKEN_TEXT_LIMIT, 0)
+            return parse_token(text.decode("ascii", "replace"))
+        except OSError as error:
+            said = error.strerror or str(error)
+        except UsageError as error:
+            said = str(error)
+    raise IdentityError(
+        f"{why}. The token that the configuration names, {safe_path(os.fsencode(file))}, can't be "
+        f"used: {said}",
+        reason=why.reason,
+    )

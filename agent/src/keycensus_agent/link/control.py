@@ -57,7 +57,9 @@ def report_endpoint(identity: Identity, store: IdentityStore, route: Route) -> E
         proxy=route.proxy,
         certificate=chain_to_pem(identity.chain),
         key=key_to_pem(identity.key),
-        client_files=ClientFiles(store.path / CERTIFICATE_FILE, store.path / KEY_FILE),
+        client_files=ClientFiles(
+            store.directory.at / CERTIFICATE_FILE, store.directory.at / KEY_FILE
+        ),
     )
 
 

@@ -103,8 +103,8 @@ def checked_trust(current: tuple[bytes, ...], following: tuple[bytes, ...]) -> T
 class IdentityStore:
     """The identity directory."""
 
-    def __init__(self, path: Path) -> None:
-        self.directory = SecretDirectory(path)
+    def __init__(self, path: Path, *, here: bool = False) -> None:
+        self.directory = SecretDirectory(path, here=here)
 
     @property
     def path(self) -> Path:

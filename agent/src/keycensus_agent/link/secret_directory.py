@@ -2,7 +2,8 @@
 
 Runs in the link and in the commands enrol and leave. Directory 0700, files 0600, owned by the
 caller; anything else is refused at the start, because a key that others could read may be theirs.
-In a directory of the link's user, root works as that user (owner.py).
+Root works in it for the link's user, to whom it then belongs; in a directory of that user's, it works
+as that user (owner.py).
 
 Several files are replaced as one: first a journal with all of them, then each, then the journal is
 removed. Whoever finds a journal finishes its work, so that a key never stands beside another key's
@@ -21,6 +22,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from keycensus_agent.errors import IdentityError, StorageError, StorageFullError
+from keycensus_agent.isolation.ownership import give
+from keycensus_agent.isolation.users import link_user
 from keycensus_agent.link.owner import as_owner_of
 from keycensus_agent.text import safe_path
 
@@ -37,14 +40,20 @@ class SecretDirectory:
 
     Every method raises IdentityError where something is not private, StorageFullError on a full
     file system, StorageError for other trouble of the file system.
+
+    `path` names it. `here`: it is this process's working directory and is reached as such, for a
+    process whose user may not pass the directories above it; `at` is the path to use.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, here: bool = False) -> None:
         self.path = path
+        self.at = Path() if here else path
 
     def exists(self) -> bool:
         """Whether there is such a directory."""
-        return self.path.is_dir()
+        with suppress(PermissionError):
+            return self.at.is_dir()
+        return False
 
     def create(self) -> None:
         """Make the directory (0700, with its parents) if it is missing, and check it."""
@@ -52,17 +61,18 @@ class SecretDirectory:
             if not self.path.parent.exists():
                 self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.path.mkdir(mode=0o700, exist_ok=True)
+        give(self.path, link_user())
         self.open()
 
     def open(self) -> None:
         """Check owner and mode of the directory and its files; finish what a crash cut off."""
         with _own_storage(self.path):
-            _check_private(self.path, self.path.lstat(), directory=True)
+            _check_private(self.path, self.at.lstat(), directory=True)
             with self._held():
-                for path in sorted(self.path.iterdir()):
+                for path in sorted(self.at.iterdir()):
                     # The change lock comes and goes without this one.
                     with suppress(FileNotFoundError):
-                        _check_private(path, path.lstat(), directory=False)
+                        _check_private(self.path / path, path.lstat(), directory=False)
                 self._finish_journal()
 
     def read(self, *names: str) -> dict[str, bytes]:
@@ -81,7 +91,7 @@ class SecretDirectory:
     def remove(self, name: str) -> None:
         """Remove a file if it is there."""
         with _own_storage(self.path):
-            (self.path / name).unlink(missing_ok=True)
+            (self.at / name).unlink(missing_ok=True)
             self._sync()
 
     def remove_all(self) -> None:
@@ -108,7 +118,8 @@ class SecretDirectory:
         """
         with _own_storage(self.path):
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            descriptor = os.open(self.path / _CHANGE_LOCK, flags, 0o600)
+            descriptor = os.open(self.at / _CHANGE_LOCK, flags, 0o600)
+            self._belongs(descriptor)
         try:
             if not _lock_at_once(descriptor):
                 raise StorageError(
@@ -122,7 +133,7 @@ class SecretDirectory:
     @contextmanager
     def _held(self) -> Iterator[None]:
         """Hold the files together for the milliseconds of a read or a replacement."""
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = os.open(self.at, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
@@ -130,13 +141,13 @@ class SecretDirectory:
             os.close(descriptor)
 
     def _read_one(self, name: str) -> bytes | None:
-        path = self.path / name
+        path = self.at / name
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
         with os.fdopen(descriptor, "rb") as file:
-            _check_private(path, os.fstat(descriptor), directory=False)
+            _check_private(self.path / name, os.fstat(descriptor), directory=False)
             return file.read(_FILE_LIMIT)
 
     def _finish_journal(self) -> None:
@@ -145,11 +156,11 @@ class SecretDirectory:
             return
         for name, text in json.loads(content).items():
             self._replace(name, text.encode("ascii"))
-        (self.path / _JOURNAL).unlink()
+        (self.at / _JOURNAL).unlink()
         self._sync()
 
     def _replace(self, name: str, content: bytes) -> None:
-        path = self.path / name
+        path = self.at / name
         temporary = path.with_name(name + _TEMPORARY)
         with suppress(FileNotFoundError):
             temporary.unlink()
@@ -158,6 +169,7 @@ class SecretDirectory:
         )
         try:
             with os.fdopen(descriptor, "wb") as file:
+                self._belongs(descriptor)
                 file.write(content)
                 file.flush()
                 os.fsync(descriptor)
@@ -168,8 +180,14 @@ class SecretDirectory:
             raise
         self._sync()
 
+    def _belongs(self, descriptor: int) -> None:
+        """Give a file that root made to whom the directory belongs."""
+        if os.geteuid() == 0:
+            owner = self.at.stat()
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+
     def _sync(self) -> None:
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = os.open(self.at, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(descriptor)
         finally:
@@ -190,7 +208,7 @@ def _check_private(path: Path, facts: os.stat_result, *, directory: bool) -> Non
     if not right:
         kind = "directory" if directory else "regular file"
         raise IdentityError(f"{shown} is not a {kind}, and is not used: remove it, then try again")
-    if facts.st_uid != os.geteuid():
+    if facts.st_uid != os.geteuid() and not _is_links(facts.st_uid):
         raise IdentityError(
             f"{shown} belongs to user {facts.st_uid}, but this process runs as user "
             f"{os.geteuid()}; the identity is not used: run the command as its owner, or chown it"
@@ -204,6 +222,11 @@ def _check_private(path: Path, facts: os.stat_result, *, directory: bool) -> Non
         )
 
 
+def _is_links(owner: int) -> bool:
+    """Whether this is root, who may work for the link's user."""
+    return os.geteuid() == 0 and owner == link_user().uid
+
+
 @contextmanager
 def _own_storage(path: Path) -> Iterator[None]:
     """Turn the file system's trouble into an error for people (STYLE: our own storage stops)."""
@@ -211,7 +234,7 @@ def _own_storage(path: Path) -> Iterator[None]:
         with as_owner_of(path):
             yield
     except OSError as error:
-        shown = safe_path(os.fsencode(error.filename or path))
+        shown = safe_path(os.fsencode(path / (error.filename or "")))
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise StorageFullError(
                 f"the file system of {shown} is full: make room; nothing was lost"

@@ -13,6 +13,7 @@ import asyncio
 import datetime as dt
 import hashlib
 import json
+import os
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -22,11 +23,11 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from keycensus_agent.errors import IdentityError, KeycensusError, LinkError, RefusedError
-from keycensus_agent.host_facts import MachinePrints, boot_id
-from keycensus_agent.link.anew import NO_INVITATION, Invitation, enrol_anew, own_facts
+from keycensus_agent.link.anew import NO_INVITATION, Invitation, enrol_anew
 from keycensus_agent.link.channel import connected, explained_status, refused
 from keycensus_agent.link.control import Route, recover, renew, report_endpoint
 from keycensus_agent.link.identity import Identity, IdentityStore, checked_trust
+from keycensus_agent.link.machine import ThisMachine
 from keycensus_agent.link.rekey import rekey
 from keycensus_agent.relay import HEADER_BYTES, FrameKind, decode_header, encode_frame
 from keycensus_agent.text import safe_text
@@ -83,7 +84,8 @@ def closing_for(error: KeycensusError) -> Closing:
 class Link:
     """One connection of the reader, served once.
 
-    `reader` and `writer` are the reader process's end; `machine` is what this machine is.
+    `reader` and `writer` are the reader process's end; `machine` is what this machine is; `landlock`
+    the version that holds this process, 0 for none.
     """
 
     def __init__(
@@ -92,10 +94,12 @@ class Link:
         writer: asyncio.StreamWriter,
         store: IdentityStore,
         route: Route,
-        machine: MachinePrints,
+        machine: ThisMachine,
         *,
         invitation: Invitation = NO_INVITATION,
+        landlock: int = 0,
     ) -> None:
+        self._landlock = landlock
         self._reader = reader
         self._writer = writer
         self._store = store
@@ -132,7 +136,12 @@ class Link:
                 await self._send(
                     FrameKind.OPEN,
                     json.dumps(
-                        {"collector": str(endpoint.address), "deployment": identity.deployment}
+                        {
+                            "collector": str(endpoint.address),
+                            "deployment": identity.deployment,
+                            "landlock": self._landlock,
+                            "pid": os.getpid(),
+                        }
                     ).encode(),
                 )
                 call: _Call = channel.stream_stream(REPORT_METHOD)()
@@ -150,7 +159,7 @@ class Link:
     async def _usable_identity(self, now: dt.datetime) -> Identity:
         """Return an identity whose certificate is valid now: renewed or recovered if need be."""
         try:
-            identity = self._store.load(self._machine)
+            identity = self._store.load(self._machine.prints)
         except IdentityError as error:
             return await enrol_anew(
                 self._store, self._invitation, self._route.proxy, error, machine=self._machine
@@ -183,9 +192,9 @@ class Link:
             if error.refusal != _REKEY:
                 raise
             await asyncio.sleep(min(error.retry_after_seconds, _SPREAD_MOST_SECONDS))
-        hello = report_pb2.Hello(boot_id=boot_id(), host_facts=own_facts())
+        hello = report_pb2.Hello(boot_id=self._machine.boot_id, host_facts=self._machine.facts)
         return await rekey(
-            identity, self._store, self._route.proxy, hello, machine=self._machine, now=now
+            identity, self._store, self._route.proxy, hello, machine=self._machine.prints, now=now
         )
 
     async def _relay(self, call: _Call, identity: Identity) -> Closing:
@@ -279,7 +288,7 @@ class Link:
             self._store,
             self._route.proxy,
             hello,
-            machine=self._machine,
+            machine=self._machine.prints,
             now=dt.datetime.now(dt.UTC),
         )
         log.info("rekeyed", agent_id=own.agent_id, host_id=own.host_id)

@@ -25,9 +25,9 @@ def main() -> int:
     """Serve requests until the pipe is closed; return the exit status."""
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     remembered = CostlyResults()
-    sandbox.enter()
+    landlock = sandbox.enter()
     try:
-        _write(answers, pipe.encode_ready())
+        _write(answers, pipe.encode_ready(landlock))
         while request := _next_request(requests):
             sandbox.allow_cpu()
             parsed = remembered.get(request, partial(_parse, request))

@@ -7,7 +7,8 @@ A frame is a header length and an attachment length (4 bytes each, big-endian), 
 and the attachments joined. The header's "sizes" cuts them apart.
 
     reader → child   {"number", "name": hex, "passwords": [...], "details": bool}, then the file's bytes
-    child → reader   {"ready": true} once; then one answer a request, in order, with its number
+    child → reader   {"ready": true, "landlock": version} once; then one answer a request, in order,
+                     with its number
 """
 
 from __future__ import annotations
@@ -53,9 +54,17 @@ class ParseRequest:
     number: int = 0
 
 
-def encode_ready() -> bytes:
-    """Return the child's first frame."""
-    return _frame_head({"ready": True}, ())
+def encode_ready(landlock: int = 0) -> bytes:
+    """Return the child's first frame; `landlock` is the version that holds it, 0 for none."""
+    return _frame_head({"ready": True, "landlock": landlock}, ())
+
+
+def decode_ready(header: bytes) -> int:
+    """Return the version of Landlock that a first frame names; FrameError if it is none."""
+    try:
+        return _number(json.loads(header)["landlock"])
+    except (ValueError, KeyError, TypeError):
+        raise FrameError("no first frame") from None
 
 
 def encode_request(request: ParseRequest) -> tuple[bytes, bytes]:

@@ -1,14 +1,15 @@
 """What the parser process takes away from itself before it sees the first hostile byte.
 
-Parser side. Resource limits and no core dumps, now; a system-call filter belongs into `enter`, after
-everything that may be needed was imported. Source: setrlimit(2), prctl(2).
+Parser side. First what the kernel enforces of its borders (isolation/profiles.py), then resource limits,
+after everything that may be needed was imported. Source: setrlimit(2).
 """
 
 from __future__ import annotations
 
 import codecs
-import ctypes
 import resource
+
+from keycensus_agent.isolation.profiles import enter_parser
 
 # Address space: the process starts with 45 MB of it, and the largest file with what is made of it
 # takes some 150 MB more.
@@ -18,17 +19,20 @@ _OPEN_FILES = 3
 # Seconds of processor time for one file: the costliest honest one, a keystore with a million
 # iterations and several candidate passwords, takes three.
 CPU_SECONDS = 8
-_PR_SET_DUMPABLE = 4
 
 
 # Codecs that names and aliases may need: Python imports each from a file at its first use.
 _CODECS = ("ascii", "latin-1", "utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32-be")
 
 
-def enter() -> None:
-    """Give up core dumps, tracing by others, files, and memory beyond the limit, for good."""
+def enter(*, landlock: bool = True) -> int:
+    """Give up files, network, programs, core dumps, and memory beyond the limit, for good.
+
+    Returns the version of Landlock in force, 0 for none; false leaves it out.
+    """
     for codec in _CODECS:
         codecs.lookup(codec)
+    version = enter_parser(landlock=landlock)
     for limit, value in (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, 0),
@@ -37,7 +41,7 @@ def enter() -> None:
         (resource.RLIMIT_AS, ADDRESS_SPACE_BYTES),
     ):
         _lower(limit, value)
-    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    return version
 
 
 def _lower(limit: int, value: int) -> None:

@@ -23,6 +23,7 @@ from keycensus_agent.config import Config
 from keycensus_agent.errors import (
     ConfigurationError,
     KeycensusError,
+    LauncherError,
     StateDamagedError,
     StorageError,
 )
@@ -82,11 +83,18 @@ class Daemon:
         delay = random.uniform(0, self.service.config.sweep.start_delay_seconds)  # noqa: S311
         schedule = _Schedule(sweep_at=now + delay, talk_at=now + delay)
         log.info("agent started", version=__version__, first_sweep_in_seconds=round(delay, 1))
+        self._tell_isolation()
         while not self._stopping:
             self._step(schedule)
         log.info("agent stopped")
         self._board.write()
         return 0
+
+    def _tell_isolation(self) -> None:
+        """Say once if the kernel does not hold this process; `status` says it all the time."""
+        reader = self.service.enforced.get("reader")
+        if reader is not None and not (reader["seccomp"] and reader["no_new_privs"]):
+            log.warning("this kernel does not take the network from the reader", **reader)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         # Nothing that takes a lock: the signal may have come while the main thread held it.
@@ -115,8 +123,8 @@ class Daemon:
             if time.monotonic() >= schedule.talk_at and not self._stopping:
                 self._talk(schedule)
             self._board.write()
-        except StateDamagedError:
-            # A fresh start puts the damaged file aside; this process can't.
+        except (StateDamagedError, LauncherError):
+            # A fresh start puts the damaged file aside, or has a launcher; this process can't.
             raise
         except (KeycensusError, OSError) as error:
             # The outbox is whole; what could not be done is tried again, nothing is skipped.
@@ -139,6 +147,8 @@ class Daemon:
     def _reload(self) -> None:
         try:
             self.service.config = self.reload()
+            if self.service.launcher is not None:
+                self.service.launcher.reload()
             log.info("configuration read again")
         except ConfigurationError as error:
             log.error("configuration refused, the old one stays", error=str(error))  # noqa: TRY400

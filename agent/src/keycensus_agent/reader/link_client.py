@@ -1,24 +1,26 @@
 """The reader's side of the link: start it, exchange frames with it, and see it off.
 
 Runs in the reader, which has no network: the link is another process, reached by one AF_UNIX socket.
-Either the reader starts it, with a socket pair and an environment of its own, or systemd does, for
-each connection to the link's socket. No threads: everything waits in `poll`, with a limit.
+Either the reader starts it, with a socket pair and an environment of its own (by its launcher, once it
+has taken the network from itself: launcher.py), or systemd does, for each connection to the link's
+socket. No threads: everything waits in `poll`, with a limit.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import socket
 import subprocess
-import sys
 import time
 from collections import deque
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from keycensus_agent.errors import LinkError
+from keycensus_agent.isolation.evidence import Enforced, enforced
+from keycensus_agent.link_start import LinkStart
 from keycensus_agent.relay import (
     HEADER_BYTES,
     FrameKind,
@@ -28,22 +30,6 @@ from keycensus_agent.relay import (
 )
 from keycensus_agent.text import safe_path
 
-# What of our environment the link may know: its way out, and how to show text.
-_KEPT_VARIABLES = frozenset(
-    {
-        "grpc_proxy",
-        "http_proxy",
-        "https_proxy",
-        "no_grpc_proxy",
-        "no_proxy",
-        "LANG",
-        "LC_ALL",
-        "LC_CTYPE",
-        "NO_COLOR",
-        "PATH",
-        "TZ",
-    }
-)
 _PIECE_BYTES = 1 << 16
 # A link that takes nothing for so long is stuck: keepalive (80 s) would have ended a dead stream.
 _SEND_TIMEOUT_SECONDS = 120.0
@@ -59,21 +45,63 @@ _SYSTEMDS_ENDED = (
 )
 
 
-class Connection:
-    """Our end of a link's socket, and the link process if it is our child and not systemd's."""
+class LinkProcess(Protocol):
+    """A link, whoever its parent is."""
 
-    def __init__(self, process: subprocess.Popen[bytes] | None, connection: socket.socket) -> None:
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+
+    def see_off(self) -> None:
+        """Wait for its end: it is ended if it does not end by itself soon."""
+
+
+class SpawnedLink:
+    """A link that is this process's child."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self.pid = process.pid
+
+    def see_off(self) -> None:
+        """Reap it: after 2 s by SIGTERM, after another by SIGKILL."""
+        for wait, end in (
+            (_LEAVE_SECONDS, self._process.terminate),
+            (_TERMINATE_SECONDS, self._process.kill),
+        ):
+            try:
+                self._process.wait(wait)
+            except subprocess.TimeoutExpired:
+                end()
+        self._process.wait()
+
+
+class ActivatedLink:
+    """A link that systemd started for a connection, and that ends with it."""
+
+    pid = 0
+
+    def see_off(self) -> None:
+        """Nobody is to be waited for."""
+
+
+class Connection:
+    """Our end of a link's socket, and the link process, whoever started it."""
+
+    def __init__(self, process: LinkProcess, connection: socket.socket) -> None:
         self._process = process
         self._socket = connection
         self._socket.setblocking(False)
         self._inbound = bytearray()
         self._frames: deque[tuple[FrameKind, bytes]] = deque()
         self._closed: bytes | None = None
+        # What held the link when it said OPEN; None before.
+        self.enforced: Enforced | None = None
 
     @property
     def pid(self) -> int:
         """The link's process id, 0 if it is systemd's."""
-        return self._process.pid if self._process else 0
+        return self._process.pid
 
     def fileno(self) -> int:
         """Return the descriptor to poll; when it is readable, call `receive(0)` until None."""
@@ -115,22 +143,9 @@ class Connection:
         return self._frames.popleft()
 
     def close(self) -> None:
-        """End the link process and reap it: after 2 s by SIGTERM, after another by SIGKILL.
-
-        One that is systemd's ends by itself, since its connection has ended.
-        """
+        """End the link process, and wait for its end."""
         self._socket.close()
-        if self._process is None:
-            return
-        for wait, end in (
-            (_LEAVE_SECONDS, self._process.terminate),
-            (_TERMINATE_SECONDS, self._process.kill),
-        ):
-            try:
-                self._process.wait(wait)
-            except subprocess.TimeoutExpired:
-                end()
-        self._process.wait()
+        self._process.see_off()
 
     def __enter__(self) -> Self:
         return self
@@ -183,16 +198,20 @@ class Connection:
             if kind is FrameKind.CLOSED:
                 self._closed = payload
                 return
+            if kind is FrameKind.OPEN:
+                self.enforced = enforced(
+                    self.pid or _number(payload, "pid"), landlock=_number(payload, "landlock")
+                )
             self._frames.append((kind, payload))
 
     def _end_without_a_word(self) -> None:
         if self._closed is None:
-            text = _SPAWNED_ENDED if self._process else _SYSTEMDS_ENDED
+            text = _SPAWNED_ENDED if self.pid else _SYSTEMDS_ENDED
             self._closed = closed_payload("stopped", text)
 
 
 class LinkClient:
-    """Starts link processes, or has systemd start them."""
+    """Starts link processes for a reader that still may, or has systemd start them."""
 
     @staticmethod
     def connect(path: Path) -> Connection:
@@ -208,50 +227,38 @@ class LinkClient:
         except OSError as error:
             ours.close()
             raise LinkError(_no_link(path, error)) from error
-        return Connection(None, ours)
+        return Connection(ActivatedLink(), ours)
 
     @staticmethod
-    def spawn(
-        identity_directory: Path,
-        address: str = "",
-        *,
-        proxy: str = "",
-        enrol_address: str = "",
-        token_file: Path | None = None,
-        log_format: str = "auto",
-        log_level: str = "info",
-    ) -> Connection:
+    def spawn(start: LinkStart) -> Connection:
         """Start a link for one connection and return our end; OPEN or CLOSED comes as a frame.
 
-        `address` ("host:port") in place of the identity's, `proxy`, and where to enrol with which
-        token if there is no usable identity, are the configuration's settings. LinkError if the process can't be started.
+        LinkError if the process can't be started.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        command = [sys.executable, "-I", "-B", "-m", "keycensus_agent.link"]
-        command += ["--fd", str(theirs.fileno()), "--identity", str(identity_directory.absolute())]
-        command += ["--address", address, "--log-format", log_format, "--log-level", log_level]
-        if enrol_address and token_file is not None:
-            command += ["--enrol", enrol_address, "--token-file", str(token_file)]
         try:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),),
-                env=_environment(os.environ, proxy),
-                cwd="/",
-            )
-        except OSError as error:
+            process = spawn(start, theirs.fileno())
+        except LinkError:
             ours.close()
-            raise LinkError(f"the link process can't be started: {error.strerror}") from error
+            raise
         finally:
             theirs.close()
-        return Connection(process, ours)
+        return Connection(SpawnedLink(process), ours)
 
 
-def _environment(own: Mapping[str, str], proxy: str) -> dict[str, str]:
-    kept = {name: value for name, value in own.items() if name in _KEPT_VARIABLES}
-    return kept | {"GRPC_VERBOSITY": "NONE", "KEYCENSUS_PROXY": proxy}
+def spawn(start: LinkStart, descriptor: int) -> subprocess.Popen[bytes]:
+    """Start the link's program with its end of a socket pair; LinkError if that fails."""
+    try:
+        return subprocess.Popen(
+            start.command(descriptor),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=(descriptor,),
+            env=start.environment(os.environ),
+            cwd="/",
+        )
+    except OSError as error:
+        raise LinkError(f"the link process can't be started: {error.strerror}") from error
 
 
 def _no_link(path: Path, error: OSError) -> str:
@@ -273,3 +280,11 @@ def _no_link(path: Path, error: OSError) -> str:
         f"enable {_UNIT}.socket` for the next boot; without systemd, leave [link] socket out of the "
         "configuration"
     )
+
+
+def _number(opened: bytes, name: str) -> int:
+    """Return a number that an OPEN frame names, 0 if it does not."""
+    try:
+        return int(json.loads(opened)[name])
+    except (ValueError, KeyError, TypeError):
+        return 0

@@ -27,6 +27,8 @@ from types import TracebackType
 from typing import Self
 
 from keycensus_agent.errors import ParserError
+from keycensus_agent.isolation.evidence import Enforced, enforced
+from keycensus_agent.isolation.privileges import spawning
 from keycensus_agent.model import Parsed, Status
 from keycensus_agent.parser import pipe
 from keycensus_agent.reader.passwords import NO_PASSWORDS, PasswordFile
@@ -62,15 +64,16 @@ class _Child:
 
     def __init__(self, command: tuple[str, ...]) -> None:
         try:
-            self.process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                bufsize=0,
-                cwd="/",
-                env={"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin"},
-            )
+            with spawning(command[0], __file__):
+                self.process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    bufsize=0,
+                    cwd="/",
+                    env={"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin"},
+                )
         except OSError as error:
             raise ParserError(f"can't start the parser {command[0]}: {error.strerror}") from error
         stdin, stdout = self.process.stdin, self.process.stdout
@@ -165,6 +168,8 @@ class ParserClient:
         self._number = 0
         self._progress_at = 0.0
         self._failed_starts = 0
+        # What held the last child that said it was ready; None before there was one.
+        self.enforced: Enforced | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -283,6 +288,10 @@ class ParserClient:
             answer = pipe.decode_answer(*frame)
             self._progress_at = self._clock()
             if answer is None:
+                if not child.ready:
+                    # It has read no file yet: its own word still counts.
+                    landlock = pipe.decode_ready(frame[0])
+                    self.enforced = enforced(child.process.pid, landlock=landlock)
                 child.ready = True
                 self._failed_starts = 0
                 continue

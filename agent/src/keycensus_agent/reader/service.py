@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from keycensus_agent.config import Config
 from keycensus_agent.errors import ConfigurationError, LinkError
 from keycensus_agent.host_facts import HostFacts, boot_id, gather
+from keycensus_agent.isolation.evidence import Enforced, facts_of
+from keycensus_agent.link_start import LinkStart
 from keycensus_agent.model import Coverage, Gap
 from keycensus_agent.reader.convert import encode_host_facts
 from keycensus_agent.reader.discovery.directory import Directory
@@ -31,6 +33,7 @@ from keycensus_agent.reader.discovery.walk import walk
 from keycensus_agent.reader.division import recall_division
 from keycensus_agent.reader.findings import Findings
 from keycensus_agent.reader.inspect import Inspector
+from keycensus_agent.reader.launcher import Launcher
 from keycensus_agent.reader.link_client import Connection, LinkClient
 from keycensus_agent.reader.link_places import LinkPlaces
 from keycensus_agent.reader.parser_client import ParserClient
@@ -70,6 +73,10 @@ class ReaderService:
     config: Config
     state: State
     should_stop: Callable[[], bool] = lambda: False
+    # Starts links for a process that has given up the network; None for one that has not.
+    launcher: Launcher | None = None
+    # What holds each of the agent's processes, as last seen while it ran.
+    enforced: dict[str, Enforced] = field(default_factory=dict)
     outbox: Outbox = field(init=False)
 
     def __post_init__(self) -> None:
@@ -189,8 +196,14 @@ class ReaderService:
                     reread=stored_epoch not in (0, PARSER_EPOCH),
                 )
                 yield sweep, findings
+                self.saw("parser", parser.enforced)
         finally:
             os.close(root_fd)
+
+    def saw(self, process: str, enforced: Enforced | None) -> None:
+        """Note what held one of the agent's processes, if it could be seen."""
+        if enforced is not None:
+            self.enforced[process] = enforced
 
     def _exclude(self) -> Exclude:
         patterns = tuple(os.fsdecode(pattern) for pattern in self.config.scan.exclude)
@@ -215,7 +228,12 @@ class ReaderService:
 
     def host_facts(self) -> HostFacts:
         """Gather what the host says of itself now."""
-        return gather(self.config.scan.root, self.config.labels, self.config.scan.roots)
+        return gather(
+            self.config.scan.root,
+            self.config.labels,
+            self.config.scan.roots,
+            isolation=facts_of(self.enforced.get("reader")),
+        )
 
     def counters(self) -> dict[str, int]:
         """Numbers of the last whole sweep and of the outbox."""
@@ -268,21 +286,16 @@ class ReaderService:
                 self.state, self.outbox, connection, circumstances, self.should_stop
             ).converse()
         finally:
+            self.saw("link", connection.enforced)
             connection.close()
 
     def _open_link(self) -> Connection:
         config = self.config
         if config.link.socket is not None:
             return LinkClient.connect(config.link.socket)
-        return LinkClient.spawn(
-            config.identity_directory,
-            config.collector.address,
-            proxy=config.collector.proxy,
-            enrol_address=config.collector.enrol_address,
-            token_file=config.collector.token_file,
-            log_format=config.log.format,
-            log_level=config.log.level,
-        )
+        if self.launcher is not None:
+            return self.launcher.open()
+        return LinkClient.spawn(LinkStart.of(config))
 
 
 def _open_root(root: bytes) -> int:

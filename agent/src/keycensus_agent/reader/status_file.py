@@ -81,6 +81,7 @@ class StatusBoard:
                 "dropped": service.state.get_number("outbox_dropped"),
                 "refused": service.refused(),
             }
+        self._status["isolation"] = {**service.enforced}
         write_status(service.config.state.directory, self._status)
 
 
