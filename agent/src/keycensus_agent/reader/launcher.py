@@ -49,7 +49,8 @@ class Launcher:
         that the process with network must not have.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        for stream in (sys.stdout, sys.stderr):
+        # What is still to be printed is printed once; a stream may have been closed at birth.
+        for stream in filter(None, (sys.stdout, sys.stderr)):
             stream.flush()
         pid = os.fork()
         if pid == 0:
