@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from keycensus_agent.model import Blob, Cause, Gap, Place, RowClass, gap_key, place_key
 from keycensus_agent.reader.convert import encode_gap, encode_place
 from keycensus_agent.reader.report.convert import Change
-from keycensus_agent.reader.report.outbox import Outbox
+from keycensus_agent.reader.report.outbox import MISSING_BLOB, Outbox
 from keycensus_agent.reader.state import State
 
 
@@ -104,13 +104,15 @@ class Findings:
         row = encode_place(place)
         row_hash = hashlib.sha256(row).digest()
         known = self.at(place.path)
-        if known is not None and known.row_hash == row_hash and known.mount == mount:
-            return
-        self._connection.executemany(
+        fresh = self._connection.executemany(
             "INSERT OR IGNORE INTO blob VALUES (?, ?, ?)",
             [(blob.hash, blob.kind.value, blob.data) for blob in blobs],
-        )
+        ).rowcount
         key = place_key(place.scope, place.path)
+        if known is not None and known.row_hash == row_hash and known.mount == mount:
+            if fresh > 0:
+                self._offer_again(key)
+            return
         self._connection.execute(
             "INSERT OR REPLACE INTO place VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
@@ -129,6 +131,15 @@ class Findings:
         if known is None or known.row_hash != row_hash:
             cause = self._cause(known, place.manifest, parser=parser)
             self._add(Change(RowClass.PLACE, key, row, cause, self._now_ms()))
+
+    def _offer_again(self, key: bytes) -> None:
+        """Take back the refusal of a row that needed a blob, which was lost here and is back."""
+        taken = self._connection.execute(
+            "DELETE FROM refused WHERE class = ? AND key = ? AND reason = ?",
+            (RowClass.PLACE.value, key, MISSING_BLOB),
+        ).rowcount
+        if taken:
+            self._state.put_number("outbox_rebuild", 1)
 
     def _cause(self, known: Known | None, manifest: bytes, *, parser: bool) -> Cause:
         if not self._state.complete:

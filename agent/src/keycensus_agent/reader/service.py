@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import resource
 import time
 from collections.abc import Callable, Iterator
@@ -37,7 +38,8 @@ from keycensus_agent.reader.link_places import LinkPlaces
 from keycensus_agent.reader.parser_client import ParserClient
 from keycensus_agent.reader.passwords import PasswordFile, read_password_file
 from keycensus_agent.reader.places import PlaceBuilder
-from keycensus_agent.reader.report.outbox import Outbox, collect_blobs
+from keycensus_agent.reader.report.blobs import collect_blobs
+from keycensus_agent.reader.report.outbox import Outbox
 from keycensus_agent.reader.report.sync import Circumstances, Conversation, Outcome
 from keycensus_agent.reader.scout import Scout, Task
 from keycensus_agent.reader.state import State, database_errors
@@ -72,6 +74,8 @@ class ReaderService:
     state: State
     should_stop: Callable[[], bool] = lambda: False
     outbox: Outbox = field(init=False)
+    # Whether a full sweep ended in this process: what the state says was seen, not brought back.
+    _swept: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         self.outbox = Outbox(self.state, cap_bytes=self.config.state.max_outbox_mib * 1024 * 1024)
@@ -92,6 +96,9 @@ class ReaderService:
             scout = self._scout() if parallel else None
             try:
                 for _ in sweep.run(list(self.config.scan.roots), scout):
+                    if self.outbox.wants_a_look:
+                        with self.state.transaction():
+                            self.outbox.enforce_cap()
                     pause()
             finally:
                 if scout is not None:
@@ -103,6 +110,7 @@ class ReaderService:
                 if sweep.complete:
                     self.state.put_number("parser_epoch", PARSER_EPOCH)
                     self.state.put("counters", json.dumps(sweep.coverage.counters).encode())
+            self._swept = self._swept or sweep.complete
             return SweepResult(
                 complete=sweep.complete,
                 coverage=sweep.coverage,
@@ -253,6 +261,8 @@ class ReaderService:
                 boot_id=boot_id(),
                 counters=self.counters(),
                 now_ms=now_ms,
+                swept=self._swept,
+                fraction=random.random(),  # noqa: S311 - spreads a fleet, hides nothing
             )
             try:
                 outcome = self._converse_once(circumstances)

@@ -323,10 +323,12 @@ class Stream:
         await self._intake.write(work)
 
     async def _compare(self, identity: StreamIdentity, digest: Digest) -> None:
-        equal = await self._intake.store.run_read(
-            lambda connection: reconcile.is_equal(connection, identity, digest)
+        equal, rows = await self._intake.store.run_read(
+            lambda connection: reconcile.compare(connection, identity, digest)
         )
+        await self._wait(self._quota.take_rows(rows, self._now()))
         if not equal:
+            self._log.info("stream.differs", row_class=digest.row_class, rows=rows)
             await self._send(convert.list_request(digest.row_class, "digest"))
 
     async def _merge(self, identity: StreamIdentity, listing: Listing) -> None:
@@ -339,22 +341,33 @@ class Stream:
             )
         )
         if listing.more:
+            if len(progress.wanted) >= reconcile.WANTED_KEYS:
+                await self._tell_difference(listing.row_class, progress, more=True)
             return
         del self._listings[listing.row_class]
         self._log.info(
             "stream.listed",
             row_class=listing.row_class,
-            wanted=len(progress.wanted),
+            wanted=progress.wanted_in_all,
             removed=progress.removed,
         )
         if listing.row_class == RowClass.GAP.value and progress.removed:
             # What those gaps covered was not removed by the list of places before.
             await self._send(convert.list_request(RowClass.PLACE.value, "gaps closed"))
-        await self._send(
-            convert.difference(
-                listing.row_class, progress.wanted, removed=progress.removed, more=False
-            )
-        )
+        await self._tell_difference(listing.row_class, progress, more=False)
+
+    async def _tell_difference(
+        self, row_class: int, progress: reconcile.Progress, *, more: bool
+    ) -> None:
+        """Say what is wanted so far; how much was removed stands in the last piece."""
+        wanted = progress.take_wanted()
+        rest = wanted[reconcile.WANTED_KEYS :]
+        while rest:
+            head, wanted = wanted[: reconcile.WANTED_KEYS], rest
+            rest = wanted[reconcile.WANTED_KEYS :]
+            await self._send(convert.difference(row_class, head, removed=0, more=True))
+        removed = 0 if more else progress.removed
+        await self._send(convert.difference(row_class, wanted, removed=removed, more=more))
 
 
 def _places_in_code(error: Exception) -> list[str]:
