@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from keycensus_agent.errors import StateBusyError, StateNewerError, StorageError
-from keycensus_agent.reader.state import CORRUPT_KEPT, State
+from keycensus_agent.reader.state import State
+from keycensus_agent.reader.state_content import APPLICATION_ID
+from keycensus_agent.reader.state_file import CORRUPT_KEPT
 
 
 @pytest.fixture
@@ -72,6 +74,7 @@ def test_a_second_agent_is_told_who_holds_the_state(path: Path) -> None:
 def test_a_state_of_a_newer_agent_is_left_alone(filled: Path) -> None:
     connection = sqlite3.connect(filled)
     connection.execute("PRAGMA user_version = 99")
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID | 99}")
     connection.commit()
     connection.close()
     before = filled.read_bytes()

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from keycensus_agent.config import Config, load_config
-from keycensus_agent.errors import UsageError
+from keycensus_agent.errors import StateDamagedError, UsageError
 from keycensus_agent.reader.service import ReaderService
 from keycensus_agent.reader.state import State
 from keycensus_agent.reader.status_file import StatusBoard
@@ -22,6 +22,14 @@ def run(arguments: argparse.Namespace) -> int:
     config = _config(arguments)
     if arguments.dry_run:
         return _dry_run(config)
+    try:
+        return _run(arguments, config)
+    except StateDamagedError:
+        # It was marked to be put aside, which the second start does; a third would not help.
+        return _run(arguments, config)
+
+
+def _run(arguments: argparse.Namespace, config: Config) -> int:
     state = State.open(config.state_database)
     try:
         _tell_quarantine(state)
@@ -34,6 +42,9 @@ def run(arguments: argparse.Namespace) -> int:
 
         set_up_logs(config.log.format, config.log.level)
         return Daemon(service, reload=lambda: _config(arguments)).run()
+    except StateDamagedError:
+        state.condemn()
+        raise
     finally:
         state.close()
 

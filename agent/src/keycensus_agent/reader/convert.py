@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from keycensus_agent.host_facts import HostFacts
 from keycensus_agent.model import FileFacts, Gap, Place, Role, RowClass, Scope, Status, Use
-from keycensus_proto.v1 import inventory_pb2, manifest_pb2
+from keycensus_proto.v1 import inventory_pb2, manifest_pb2, report_pb2
 
 
 def encode_place(place: Place) -> bytes:
@@ -110,6 +110,21 @@ def place_of(row: bytes) -> Place:
         use=Use(message.use),
         readable_by=message.readable_by,
     )
+
+
+def gap_of(row: bytes) -> Gap:
+    """Return an encoded Gap as it was."""
+    message = inventory_pb2.Gap.FromString(row)
+    scope = Scope(message.scope.kind or "host", message.scope.name)
+    return Gap(message.prefix, message.reason, message.detail, scope)
+
+
+def batch_rows(request: bytes) -> tuple[int, list[bytes | None]]:
+    """Return the sequence of an encoded batch and the rows of its changes, None for those gone."""
+    batch = report_pb2.ReportRequest.FromString(request).batch
+    return batch.sequence, [
+        change.row if change.WhichOneof("state") == "row" else None for change in batch.changes
+    ]
 
 
 def blobs_named(manifest: bytes) -> tuple[list[bytes], list[bytes]]:

@@ -40,9 +40,11 @@ from keycensus_agent.reader.passwords import PasswordFile, read_password_file
 from keycensus_agent.reader.places import PlaceBuilder
 from keycensus_agent.reader.report.blobs import collect_blobs
 from keycensus_agent.reader.report.outbox import Outbox
+from keycensus_agent.reader.report.reconcile import suspect
 from keycensus_agent.reader.report.sync import Circumstances, Conversation, Outcome
 from keycensus_agent.reader.scout import Scout, Task
-from keycensus_agent.reader.state import State, database_errors
+from keycensus_agent.reader.state import State
+from keycensus_agent.reader.state_file import database_errors
 from keycensus_agent.reader.sweep import Surroundings, Sweep
 from keycensus_agent.text import safe_path
 
@@ -79,6 +81,8 @@ class ReaderService:
 
     def __post_init__(self) -> None:
         self.outbox = Outbox(self.state, cap_bytes=self.config.state.max_outbox_mib * 1024 * 1024)
+        if self.state.suspicious:
+            suspect(self.state)
 
     # --- sweeping -----------------------------------------------------------------------------
 
@@ -109,6 +113,7 @@ class ReaderService:
                     collect_blobs(connection)
                 if sweep.complete:
                     self.state.put_number("parser_epoch", PARSER_EPOCH)
+                    self.state.put("root", os.path.realpath(self.config.scan.root))
                     self.state.put("counters", json.dumps(sweep.coverage.counters).encode())
             self._swept = self._swept or sweep.complete
             return SweepResult(

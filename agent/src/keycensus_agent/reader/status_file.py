@@ -15,7 +15,7 @@ from typing import Any
 from keycensus_agent import __version__
 from keycensus_agent.reader.report.sync import Outcome
 from keycensus_agent.reader.service import ReaderService, SweepResult, now_ms
-from keycensus_agent.reader.state import database_errors
+from keycensus_agent.reader.state_file import database_errors
 
 FILE_NAME = "status.json"
 SCHEMA_VERSION = 1
