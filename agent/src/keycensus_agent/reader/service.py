@@ -239,6 +239,7 @@ class ReaderService:
         numbers: dict[str, int] = json.loads(self.state.get("counters") or b"{}")
         numbers["outbox"] = self.outbox.count()
         numbers["outbox-dropped"] = self.state.get_number("outbox_dropped")
+        numbers["outbox-unlisted"] = self.state.get_number("outbox_unlisted")
         numbers["refused"] = self.refused()
         return numbers
 

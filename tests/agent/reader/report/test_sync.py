@@ -436,6 +436,22 @@ def test_a_file_whose_blob_was_lost_is_read_again_and_reported_again(host: Host)
     assert collector.rows == host.rows()
 
 
+def test_batches_under_way_take_half_of_the_cap_at_most() -> None:
+    host = Host(cap_bytes=60_000)
+    host.put(*(f"/p{number}" for number in range(250)))
+    fixed: list[int] = []
+
+    class Watched(Connection):
+        def receive(self, timeout: float) -> tuple[FrameKind, bytes] | None:
+            query = "SELECT sum(length(row)) FROM outbox WHERE sequence IS NOT NULL"
+            fixed.append(host.state.connection.execute(query).fetchone()[0] or 0)
+            return super().receive(timeout)
+
+    assert host.talk(Watched(CollectorInMemory())).ok
+    assert 0 < max(fixed) <= 30_000
+    host.state.close()
+
+
 def test_a_rebuild_stays_below_the_cap_and_still_sends_everything() -> None:
     host = Host(cap_bytes=60_000)
     host.put(*(f"/p{number}" for number in range(1200)))

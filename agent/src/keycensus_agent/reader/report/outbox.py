@@ -114,21 +114,29 @@ class Outbox:
         self._added_bytes = 0
         if self.size_bytes() <= self._cap_bytes:
             return 0
-        connection = self._state.connection
-        cursor = connection.execute(
-            "DELETE FROM outbox WHERE sequence IS NULL AND item NOT IN"
+        between = (
+            "sequence IS NULL AND item NOT IN"
             " (SELECT max(item) FROM outbox WHERE sequence IS NULL GROUP BY class, key)"
         )
-        dropped = cursor.rowcount
+        dropped = self._drop(between)
         if self.size_bytes() > self._cap_bytes:
             # Not even the last states fit: list nothing, rebuild when there is room.
-            cursor = connection.execute("DELETE FROM outbox WHERE sequence IS NULL")
+            unlisted = self._drop("sequence IS NULL")
             self._state.put_number("outbox_rebuild", 1)
             self._state.put_number(
-                "outbox_unlisted", self._state.get_number("outbox_unlisted") + cursor.rowcount
+                "outbox_unlisted", self._state.get_number("outbox_unlisted") + unlisted
             )
         self._state.put_number("outbox_dropped", self._state.get_number("outbox_dropped") + dropped)
         return dropped
+
+    def _drop(self, condition: str) -> int:
+        """Drop waiting states; how many states of a row that is, those skipped before included."""
+        connection = self._state.connection
+        (states,) = connection.execute(
+            f"SELECT coalesce(sum(1 + skipped), 0) FROM outbox WHERE {condition}"  # noqa: S608 - ours
+        ).fetchone()
+        connection.execute(f"DELETE FROM outbox WHERE {condition}")  # noqa: S608 - ours
+        return int(states)
 
     def rebuild(self, now_ms: int) -> int:
         """List again what differs between disk and collector and is not listed; how many rows.
@@ -190,6 +198,10 @@ class Outbox:
             (CHANGE_OVERHEAD, item),
         ).fetchone()
         return int(size)
+
+    def room_for_batch(self, credit: int, most: int) -> int:
+        """Return how large a batch may be: those under way can't be dropped, so half the cap."""
+        return min(most or BATCH_BYTES, BATCH_BYTES, self._cap_bytes // (2 * credit))
 
     def next_pending(self, after_item: int, *, batch_bytes: int) -> Pending | None:
         """Return the next items above `after_item` that are in no batch, or None."""

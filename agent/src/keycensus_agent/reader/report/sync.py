@@ -186,7 +186,7 @@ class Conversation:
 
     def _say_everything(self, hello_ack: convert.HelloAck) -> None:
         credit = max(1, min(hello_ack.batch_credit, 16))
-        batch_bytes = hello_ack.max_batch_bytes or 1 << 19
+        batch_bytes = self.outbox.room_for_batch(credit, hello_ack.max_batch_bytes)
         self._unsent.extend(self.outbox.fixed_batches())
         self._drain(credit, batch_bytes)
         self._empty_outbox(credit, batch_bytes)
