@@ -203,11 +203,13 @@ def newer_migrations(directory: Path) -> Path:
     """Return a copy of the migrations with one more, as the next release would have."""
     target = directory / "migrations"
     (target / "versions").mkdir(parents=True)
-    for name in ("env.py", "versions/0001_first.py"):
-        (target / name).write_text((MIGRATIONS / name).read_text())
-    (target / "versions" / "0002_next.py").write_text(
+    for file in (MIGRATIONS / "env.py", *sorted((MIGRATIONS / "versions").glob("0*.py"))):
+        (target / file.relative_to(MIGRATIONS)).write_text(file.read_text())
+    with Store.create(url_of(directory / "newest")) as store:
+        newest = store.revision().newest
+    (target / "versions" / "9000_next.py").write_text(
         "import sqlalchemy as sa\nfrom alembic import op\n"
-        "revision, down_revision = '0002', '0001'\n"
+        f"revision, down_revision = '9000', {newest!r}\n"
         "def upgrade() -> None:\n"
         "    op.create_table('next', sa.Column('n', sa.Integer(), primary_key=True))\n"
     )
@@ -221,17 +223,17 @@ def test_an_older_database_is_upgraded_only_when_asked_and_copied_before(tmp_pat
     with pytest.raises(StoreError, match="db upgrade"):
         Store.open(url, migrations=migrations)
     with Store.open(url, upgrade=True, migrations=migrations) as store:
-        assert store.revision(migrations).current == "0002"
+        assert store.revision(migrations).current == "9000"
         with store.read() as connection:
             connection.execute(text("SELECT n FROM next"))
-    copy = tmp_path / "db.before-0002"
+    copy = tmp_path / "db.before-9000"
     assert copy.stat().st_mode & 0o777 == 0o600
     Store.open(url_of(copy)).close()
 
 
 def test_a_migration_that_fails_leaves_the_database_as_it_was(tmp_path: Path) -> None:
     migrations = newer_migrations(tmp_path)
-    with (migrations / "versions" / "0002_next.py").open("a") as file:
+    with (migrations / "versions" / "9000_next.py").open("a") as file:
         file.write("    op.execute('SELECT broken')\n")
     url = url_of(tmp_path / "db")
     Store.create(url).close()

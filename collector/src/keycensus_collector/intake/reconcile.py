@@ -22,6 +22,7 @@ from keycensus_collector.intake.holding import apply_moves
 from keycensus_collector.intake.manifests import ManifestCache
 from keycensus_collector.intake.model import HASH_BYTES, Digest, Listing, RowClass, StreamIdentity
 from keycensus_collector.intake.places import write_places
+from keycensus_collector.intake.refusals import forget_unlisted
 from keycensus_collector.intake.rows import HOST_KEY, GapChange, PlaceChange, UsageChange
 from keycensus_collector.store.schema import gap, host, intake_batch, place, session, usage
 
@@ -119,6 +120,9 @@ def merge_piece(
     progress.wanted_in_all += len(wanted)
     extra = [key for key in here if key not in listed]
     may_remove = listing.complete and state["complete"] and row_class is not RowClass.HOST
+    if may_remove:
+        span = progress.reached, last
+        forget_unlisted(connection, stream.peer.host_no, row_class.value, listed, span)
     if extra and may_remove:
         removing = _Removing(connection, stream, cache, now_ms)
         progress.removed += removing.remove(row_class, extra, progress.began_ms)
