@@ -20,13 +20,16 @@ from fakes.two_sides import (
     Host,
     check_exact,
     check_history,
+    row_hashes,
     standing,
 )
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from sqlalchemy import update
 
 from keycensus_collector.store.engine import Store
+from keycensus_collector.store.schema import place
 
 CONTENTS = [b"leaf %d" % number for number in range(3)]
 # Those below /kept are replaced and hidden, but never removed: none of them may ever be gone.
@@ -176,7 +179,7 @@ class TwoSides(RuleBasedStateMachine):
             self.directory.cleanup()
 
 
-TestTwoSides = TwoSides.TestCase
+TestTwoSides = pytest.mark.timeout(7200)(pytest.mark.slow(TwoSides.TestCase))
 TestTwoSides.settings = settings(
     max_examples=int(os.environ.get("KEYCENSUS_EXAMPLES", "12")),
     stateful_step_count=25,
@@ -262,6 +265,44 @@ def test_both_sides_from_before_end_with_what_the_disk_has(
     host.disk.write(KEPT[1], CONTENTS[2])
     host.restore(old_state)
     counter.restore(old_database)
+    host.settle(counter, rounds=2)
+    check_exact(counter, host)
+
+
+def test_a_state_that_is_lost_while_a_directory_is_hidden_removes_nothing_below_it(
+    counter: Counter, host: Host
+) -> None:
+    host.sweep()
+    assert host.talk(counter).ok
+    host.disk.hidden.add(b"/kept")
+    host.lose_state()
+    host.settle(counter, rounds=2)
+    check_history(counter.desk, counter.peer.host_no, host.disk)
+    assert set(standing(counter.desk, counter.peer.host_no)) == set(KEPT)
+    host.disk.hidden.clear()
+    host.settle(counter, rounds=1)
+    check_exact(counter, host)
+
+
+def test_rows_that_a_fault_of_the_collectors_own_changed_are_right_again_within_a_day(
+    counter: Counter, host: Host
+) -> None:
+    host.sweep()
+    assert host.talk(counter).ok
+    with counter.desk.store.write() as connection:
+        mine = place.c.host_no == counter.peer.host_no
+        connection.execute(
+            update(place).where(mine, place.c.path == "/kept/0.pem").values(row_hash=bytes(32))
+        )
+        connection.execute(
+            update(place)
+            .where(mine, place.c.path == "/kept/1.pem")
+            .values(path="/nowhere", path_hash=bytes(32))
+        )
+    host.disk.removed.add(b"/nowhere")
+    counter.desk.clock.advance(1)
+    assert host.talk(counter).ok
+    assert row_hashes(counter.desk, counter.peer.host_no)[bytes(32)], "not yet"
     host.settle(counter, rounds=2)
     check_exact(counter, host)
 
