@@ -42,6 +42,11 @@ from keycensus_agent.reader.report.blobs import collect_blobs
 from keycensus_agent.reader.report.outbox import Outbox
 from keycensus_agent.reader.report.reconcile import suspect
 from keycensus_agent.reader.report.sync import Circumstances, Conversation, Outcome
+from keycensus_agent.reader.report.untaken import (
+    count_refused,
+    recall_long_artifacts,
+    remember_long_artifacts,
+)
 from keycensus_agent.reader.scout import Scout, Task
 from keycensus_agent.reader.state import State
 from keycensus_agent.reader.state_file import database_errors
@@ -111,6 +116,7 @@ class ReaderService:
                 self.outbox.enforce_cap()
                 if findings.changed and sweep.complete:
                     collect_blobs(connection)
+                    remember_long_artifacts(self.state)
                 if sweep.complete:
                     self.state.put_number("parser_epoch", PARSER_EPOCH)
                     self.state.put("root", os.path.realpath(self.config.scan.root))
@@ -240,13 +246,10 @@ class ReaderService:
         numbers["outbox"] = self.outbox.count()
         numbers["outbox-dropped"] = self.state.get_number("outbox_dropped")
         numbers["outbox-unlisted"] = self.state.get_number("outbox_unlisted")
-        numbers["refused"] = self.refused()
+        numbers["not-supplied"] = self.state.get_number("not_supplied")
+        numbers["refused"] = count_refused(self.state)
+        numbers["too-long"] = recall_long_artifacts(self.state)["count"]
         return numbers
-
-    def refused(self) -> int:
-        """How many rows the collector will not take."""
-        (count,) = self.state.connection.execute("SELECT count(*) FROM refused").fetchone()
-        return int(count)
 
     @property
     def enrolled(self) -> bool:

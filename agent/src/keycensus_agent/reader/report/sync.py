@@ -370,6 +370,8 @@ class Conversation:
             self.outcome.blobs += 1
         if unknown:
             self.outcome.not_supplied += len(unknown)
+            lost = self.state.get_number("not_supplied") + len(unknown)
+            self.state.put_number("not_supplied", lost)
             self._dialogue.send(convert.encode_cannot_supply(want.offer, unknown, "unknown"))
         if want.satisfied:
             if want.offer == self._full_stop:
