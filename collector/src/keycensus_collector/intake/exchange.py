@@ -215,11 +215,12 @@ class Exchange:
     async def _step(self, offer: _OpenOffer, now: float) -> Wanting:
         """Look up what an offer still lacks, and say what of it to ask for now."""
         limit = offer.room + len(self._unfit_blobs)
+        generation = self._intake.cache.generation
         roots = self._intake.cache.not_known_complete(offer.roots)
         missing = await self._intake.store.run_read(
             lambda connection: find_missing(connection, roots, limit)
         )
-        self._settle_roots(offer, roots, missing)
+        self._settle_roots(offer, roots, missing, generation)
         open_keys = [
             key
             for key, needed_by in missing.blobs.items()
@@ -239,7 +240,9 @@ class Exchange:
         reach("after_offer_before_want")
         return Wanting(offer.number, self._claim(open_keys, now), satisfied=False)
 
-    def _settle_roots(self, offer: _OpenOffer, roots: set[bytes], missing: Missing) -> None:
+    def _settle_roots(
+        self, offer: _OpenOffer, roots: set[bytes], missing: Missing, generation: int
+    ) -> None:
         """Take out of the offer what is complete, and what never will be, with the reason."""
         failed = dict.fromkeys(missing.too_deep, "malformed")
         waiting: set[bytes] = set()
@@ -258,7 +261,7 @@ class Exchange:
         self.unfit.update(failed)
         if not missing.truncated:
             lacking = {root for needed_by in missing.blobs.values() for root in needed_by}
-            self._intake.cache.mark_complete(roots - lacking - failed.keys())
+            self._intake.cache.mark_complete(roots - lacking - failed.keys(), generation)
             offer.roots = waiting - failed.keys()
         else:
             offer.roots -= failed.keys()
