@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -155,11 +156,15 @@ def test_a_lock_file_with_nonsense_in_it_is_no_obstacle(scene: Scene) -> None:
 
 
 def flip(database: Path, seed: int) -> None:
-    """Write up to 40 random bytes to random places."""
+    """Write up to 40 random bytes to random places; each third time one inside a stored row."""
     dice = random.Random(seed)  # noqa: S311 - damage, not secrets
     content = bytearray(database.read_bytes())
-    for _ in range(dice.randrange(1, 40) if seed % 3 else 1):
-        content[dice.randrange(len(content))] = dice.randrange(256)
+    if seed % 3 == 2:
+        rows = [match.start() for match in re.finditer(rb"\.pem", content)]
+        content[dice.choice(rows) - dice.randrange(-30, 60)] ^= 1 << dice.randrange(8)
+    else:
+        for _ in range(dice.randrange(1, 40)):
+            content[dice.randrange(len(content))] = dice.randrange(256)
     database.write_bytes(content)
 
 
