@@ -108,6 +108,7 @@ async def test_when_the_days_bytes_are_used_up_items_are_refused_and_the_rest_go
     assert answers(ack) == []
     ack = await who.report(line, {b"/next": next_one})
     assert answers(ack) == [(0, "refused", "quota")]
+    assert (MANIFEST, next_one.manifest) not in who.sent, "it is not even asked for"
     # What is stored already costs nothing, and neither do rows without content.
     ack = await who.report(line, {b"/again": large})
     assert answers(ack) == []
