@@ -199,7 +199,7 @@ class Connection:
         if request.listing.more:
             return
         if self.collector.asks_again:
-            self._answer(list_request=report_pb2.ListRequest(row_class=1))
+            self._answer(list_request=report_pb2.ListRequest(row_class=request.listing.row_class))
         row_class = request.listing.row_class
         wanted = [
             key
