@@ -30,7 +30,7 @@ MINUTES ?= 32
 PLOT ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types proto proto-check unit bench fleet evil soak clean
+.PHONY: help demo test lint types proto proto-check unit bench fleet evil soak faults-long clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,12 @@ proto: $(GENERATOR) ## generate the protocol's Python code again
 unit: $(DEVELOPMENT) ## pytest with coverage (PYTEST=... adds options)
 	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report= $(PYTEST)
 	$(BIN)/python -m coverage report --fail-under=85
+
+# What `make test` samples: 500 damaged states, an outage with a sweep an hour, the model for minutes.
+faults-long: $(DEVELOPMENT) ## the fault tests of state and report in full (half an hour)
+	KEYCENSUS_SEEDS=500 KEYCENSUS_SWEEPS_A_DAY=24 KEYCENSUS_EXAMPLES=500 \
+		$(BIN)/python -m pytest -q tests/faults/test_state_faults.py \
+		tests/faults/test_long_outage.py tests/faults/test_two_sides.py $(PYTEST)
 
 bench: $(DEVELOPMENT) ## the budgets as ratios (ROOT=/ ROUNDS=5 ONLY=name)
 	@$(BIN)/python -m benchmarks.run --root '$(ROOT)' --rounds $(ROUNDS) $(if $(ONLY),--only $(ONLY))

@@ -33,6 +33,11 @@ class CollectorInMemory:
     list_wanted: bool = False
     listings: list[report_pb2.Listing] = field(default_factory=list)
     wanted_after_listing: list[bytes] = field(default_factory=list)
+    digests: list[report_pb2.Digest] = field(default_factory=list)
+    # Classes whose digest is said to differ, once each.
+    differing: list[int] = field(default_factory=list)
+    # Answer every listing with the wish for another one.
+    asks_again: bool = False
     refusal: report_pb2.Refusal | None = None
 
     def connect(self, *, drop_after_commit: int = 0, drop_before_commit: int = 0) -> Connection:
@@ -72,6 +77,7 @@ class Connection:
             "blob": self._blob,
             "batch": self._batch,
             "listing": self._listing,
+            "digest": self._digest,
             "cannot_supply": self._cannot_supply,
         }
         if name in handlers:
@@ -179,9 +185,27 @@ class Connection:
         collector.complete = collector.complete or batch.complete
         return ack
 
+    def _digest(self, request: report_pb2.ReportRequest) -> None:
+        digest = request.digest
+        self.collector.digests.append(digest)
+        if digest.row_class in self.collector.differing:
+            self.collector.differing.remove(digest.row_class)
+            self._answer(
+                list_request=report_pb2.ListRequest(row_class=digest.row_class, reason="digest")
+            )
+
     def _listing(self, request: report_pb2.ReportRequest) -> None:
         self.collector.listings.append(request.listing)
-        wanted = self.collector.wanted_after_listing if request.listing.row_class == 1 else []
+        if request.listing.more:
+            return
+        if self.collector.asks_again:
+            self._answer(list_request=report_pb2.ListRequest(row_class=request.listing.row_class))
+        row_class = request.listing.row_class
+        wanted = [
+            key
+            for key in self.collector.wanted_after_listing
+            if (key == bytes(32)) == (row_class == 4) and row_class != 3
+        ]
         self._answer(
             difference=report_pb2.Difference(row_class=request.listing.row_class, keys=wanted)
         )

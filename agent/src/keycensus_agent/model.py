@@ -74,6 +74,15 @@ class BlobKind(Enum):
     CRL = 5
 
 
+# Longer artifacts are named with hash and size and never sent (protos/README.md, section 8).
+ARTIFACT_CAPS = {
+    BlobKind.CERTIFICATE: 256 * 1024,
+    BlobKind.SPKI: 256 * 1024,
+    BlobKind.CSR: 1024 * 1024,
+    BlobKind.CRL: 1024 * 1024,
+}
+
+
 class RowClass(Enum):
     """Classes of rows; values are those of `keycensus.v1.RowClass`."""
 

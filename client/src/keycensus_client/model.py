@@ -6,7 +6,7 @@ answer and leaves the rest: a newer collector may say more.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -39,6 +39,7 @@ class Place:
     encrypted: bool
     first_seen: str | None
     changed: str | None
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,27 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """A row of a host whose newest state the collector did not take."""
+
+    path: str
+    what: str
+    reason: str
+    since: str | None
+    times: int
+
+
+@dataclass(frozen=True, slots=True)
+class LongArtifact:
+    """An artifact that is named and never sent, for being too long."""
+
+    path: str
+    kind: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
     """One host as its agent reported it."""
 
@@ -120,6 +142,7 @@ class Host:
     keys: int
     gaps: int
     labels: dict[str, dict[str, str]]
+    refused: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +234,8 @@ class HostDetail:
     counters: dict[str, int]
     unread: list[Place]
     expiring: list[Certificate]
+    refused: list[Refused] = field(default_factory=list)
+    long: list[LongArtifact] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,4 +351,4 @@ def _checked(value: Any, type_: type[Any]) -> Any:  # noqa: ANN401 - JSON is any
 @cache
 def _hints(type_: type[Any]) -> dict[str, Any]:
     hints = get_type_hints(type_)
-    return {field.name: hints[field.name] for field in fields(type_)}
+    return {each.name: hints[each.name] for each in fields(type_)}

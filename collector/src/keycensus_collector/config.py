@@ -62,6 +62,12 @@ class IntakeLimits:
     batch_credit: int = 4
     heartbeat_seconds: int = 900
     linger_seconds: int = 60
+    messages_per_second: int = 10_000
+    batches_per_second: int = 200
+    rows_per_second: int = 20_000
+    rows_per_day: int = 20_000_000
+    rows_per_host: int = 1_000_000
+    blob_mib_per_day: int = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +113,7 @@ def parse(text: str, source: str) -> Configuration:
         raise ConfigurationError(f"{source}: not valid TOML: {safe_text(str(error))}") from None
     reader = _Reader(source, document)
     state = reader.take("state", "directory", _absolute_path, DEFAULT_STATE)
-    listen, limits, log = Listen(), IntakeLimits(), Log()
+    listen, log = Listen(), Log()
     configuration = Configuration(
         state_directory=state,
         database_url=reader.take(
@@ -119,16 +125,7 @@ def parse(text: str, source: str) -> Configuration:
             web=reader.take("listen", "web", _address, listen.web),
         ),
         names=reader.take("names", "public", _names, ()),
-        limits=IntakeLimits(
-            streams=reader.take("limits", "streams", _count(1, 100_000), limits.streams),
-            batch_credit=reader.take("limits", "batch_credit", _count(1, 64), limits.batch_credit),
-            heartbeat_seconds=reader.take(
-                "limits", "heartbeat_seconds", _count(10, 3600), limits.heartbeat_seconds
-            ),
-            linger_seconds=reader.take(
-                "limits", "linger_seconds", _count(1, 3600), limits.linger_seconds
-            ),
-        ),
+        limits=_limits(reader),
         log=Log(
             level=reader.take("log", "level", _one_of(LOG_LEVELS), log.level),
             format=reader.take("log", "format", _one_of(LOG_FORMATS), log.format),
@@ -136,6 +133,38 @@ def parse(text: str, source: str) -> Configuration:
     )
     reader.finish()
     return configuration
+
+
+def _limits(reader: _Reader) -> IntakeLimits:
+    limits = IntakeLimits()
+    return IntakeLimits(
+        streams=reader.take("limits", "streams", _count(1, 100_000), limits.streams),
+        batch_credit=reader.take("limits", "batch_credit", _count(1, 64), limits.batch_credit),
+        heartbeat_seconds=reader.take(
+            "limits", "heartbeat_seconds", _count(10, 3600), limits.heartbeat_seconds
+        ),
+        linger_seconds=reader.take(
+            "limits", "linger_seconds", _count(1, 3600), limits.linger_seconds
+        ),
+        messages_per_second=reader.take(
+            "limits", "messages_per_second", _count(10, 1_000_000), limits.messages_per_second
+        ),
+        batches_per_second=reader.take(
+            "limits", "batches_per_second", _count(1, 100_000), limits.batches_per_second
+        ),
+        rows_per_second=reader.take(
+            "limits", "rows_per_second", _count(100, 10_000_000), limits.rows_per_second
+        ),
+        rows_per_day=reader.take(
+            "limits", "rows_per_day", _count(1_000, 10_000_000_000), limits.rows_per_day
+        ),
+        rows_per_host=reader.take(
+            "limits", "rows_per_host", _count(100, 100_000_000), limits.rows_per_host
+        ),
+        blob_mib_per_day=reader.take(
+            "limits", "blob_mib_per_day", _count(1, 10_000_000), limits.blob_mib_per_day
+        ),
+    )
 
 
 class _Reader:

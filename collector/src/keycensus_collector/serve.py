@@ -116,6 +116,12 @@ def standard_parts() -> Parts:
                 batch_credit=limits.batch_credit,
                 heartbeat_seconds=limits.heartbeat_seconds,
                 linger_seconds=limits.linger_seconds,
+                messages_per_second=limits.messages_per_second,
+                batches_per_second=limits.batches_per_second,
+                rows_per_second=limits.rows_per_second,
+                rows_per_day=limits.rows_per_day,
+                rows_per_host=limits.rows_per_host,
+                blob_bytes_per_day=limits.blob_mib_per_day * 1024 * 1024,
             ),
         )
 

@@ -15,7 +15,7 @@ from fakes.certificates import Leaf
 from fakes.sample_agent import SampleAgent
 
 from keycensus_agent.commands import run, status
-from keycensus_agent.errors import StateBusyError, UsageError
+from keycensus_agent.errors import StateBusyError, StateDamagedError, UsageError
 from keycensus_agent.reader.report.sync import Outcome
 from keycensus_agent.reader.service import ReaderService
 from keycensus_agent.reader.state import State
@@ -110,6 +110,26 @@ def test_a_damaged_state_is_told(agent: SampleAgent, capsys: pytest.CaptureFixtu
     (agent.state / "state/state.db").write_bytes(b"x" * 9000)
     run.run(arguments(agent, once=True))
     assert "damaged" in capsys.readouterr().err
+
+
+def test_damage_that_is_found_while_running_is_put_aside_and_the_run_starts_over(
+    agent: SampleAgent, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.run(arguments(agent, once=True))
+    sweep, calls = ReaderService.sweep, 0
+
+    def damaged(service: ReaderService, *, parallel: bool = False) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise StateDamagedError("a page is not what it was")
+        return sweep(service, parallel=parallel)
+
+    monkeypatch.setattr(ReaderService, "sweep", damaged)
+    run.run(arguments(agent, once=True))
+    assert calls == 2
+    assert "damaged" in capsys.readouterr().err
+    assert len(list((agent.state / "state").glob("*.corrupt-*"))) == 1
 
 
 def test_a_run_that_is_stopped_says_so(

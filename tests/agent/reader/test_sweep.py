@@ -532,3 +532,34 @@ def test_a_directory_to_scan_that_is_not_there_is_a_mistake_of_the_configuration
     reconfigure(machine, root=b"/no/such/place")
     with pytest.raises(ConfigurationError, match="/no/such/place"):
         machine.sweep()
+
+
+def test_what_was_there_and_is_seen_only_now_is_no_news(machine: Machine) -> None:
+    machine.write("srv/hidden/a.pem", Leaf("a.example").pem)
+    seeing = machine.service.config
+    scan = dataclasses.replace(seeing.scan, exclude=(b"/srv/hidden",))
+    machine.service.config = dataclasses.replace(seeing, scan=scan)
+    machine.settle()
+    machine.service.config = seeing
+    machine.write("srv/new.pem", Leaf("b.example").pem)
+    machine.sweep()
+    causes = {
+        place_of(change.row).path: change.cause for change in machine.take_changes() if change.row
+    }
+    assert causes == {b"/srv/hidden/a.pem": Cause.COVERAGE, b"/srv/new.pem": Cause.CONTENT}
+    # From then on it is a place like any other.
+    machine.write("srv/hidden/a.pem", Leaf("c.example").pem)
+    machine.sweep()
+    assert [change.cause for change in machine.take_changes()] == [Cause.CONTENT]
+
+
+def test_a_new_root_below_a_former_one_reports_news_as_news(machine: Machine) -> None:
+    machine.write("srv/a.pem", Leaf("a.example").pem)
+    machine.write("opt/a.pem", Leaf("a.example").pem)
+    machine.settle()
+    scan = dataclasses.replace(machine.service.config.scan, roots=(b"/opt",))
+    machine.service.config = dataclasses.replace(machine.service.config, scan=scan)
+    machine.settle()
+    machine.write("opt/b.pem", Leaf("b.example").pem)
+    machine.sweep()
+    assert [change.cause for change in machine.take_changes()] == [Cause.CONTENT]

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Callable
 
+import pytest
 from fakes.agent_stream import (
     GAP,
     HOST,
@@ -23,6 +25,8 @@ from fakes.agent_stream import (
 from sqlalchemy import select
 
 from keycensus_agent.model import Gap, Scope, gap_key, place_key
+from keycensus_collector.intake import reconcile
+from keycensus_collector.intake.model import Limits
 from keycensus_collector.intake.reconcile import is_covered
 from keycensus_collector.store.schema import gap, holding, intake_batch, place, place_version, work
 from keycensus_proto.v1 import inventory_pb2, report_pb2
@@ -255,6 +259,55 @@ async def test_another_hosts_rows_are_not_in_the_comparison(desk: Desk) -> None:
     assert {row.host_no for row in standing} == {other.peer.host_no}
     for line in lines:
         await line.leave()
+
+
+async def test_a_list_that_lacks_much_here_is_answered_in_pieces(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconcile, "WANTED_KEYS", 3)
+    who = desk.enrol()
+    line = await desk.connect(who)
+    rows = keyed({b"/%d.pem" % number: sha256(b"%d" % number) for number in range(10)})
+    keys = sorted(rows)
+    await line.send(listing(PLACE, {key: rows[key] for key in keys[:5]}, more=True))
+    await line.send(listing(PLACE, {key: rows[key] for key in keys[5:]}))
+    told: list[bytes] = []
+    while True:
+        difference = await expect(line, "difference")
+        assert len(difference.keys) <= 3
+        told += difference.keys
+        if not difference.more:
+            break
+    assert told == keys
+    await line.leave()
+
+
+async def test_an_empty_offer_is_answered_after_the_digests_before_it(desk: Desk) -> None:
+    """By this an agent knows that its digests were equal: nothing else would say so."""
+    who = desk.enrol()
+    line = await desk.connect(who)
+    await three_places(desk, who, line)
+    for row_class in (PLACE, GAP, USAGE):
+        await line.send(digest_of(row_class, {}))
+    await who.send_offer(line, [])
+    assert (await expect(line, "list_request")).row_class == PLACE
+    want = await expect(line, "want")
+    assert (want.offer, want.satisfied) == (who.offers, True)
+    await line.leave()
+
+
+async def test_digests_without_end_are_slowed_like_any_rows(
+    make_desk: Callable[[Limits], Desk],
+) -> None:
+    desk = make_desk(Limits(rows_per_second=0.1, rows_burst=12, patience_seconds=1.0))
+    who = desk.enrol()
+    line = await desk.connect(who)
+    rows = await three_places(desk, who, line)
+    for _ in range(20):
+        await line.send(digest_of(PLACE, keyed(rows)))
+    answer = await line.receive()
+    assert answer is not None
+    assert answer.refusal.reason == "busy"
 
 
 def test_a_prefix_covers_itself_and_what_is_below_it_and_no_neighbour() -> None:

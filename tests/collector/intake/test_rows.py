@@ -68,7 +68,7 @@ def test_what_is_no_row_of_its_class_is_refused_as_malformed() -> None:
     wrong[4].row_class = inventory_pb2.ROW_CLASS_USAGE
     wrong[5].row_class = inventory_pb2.ROW_CLASS_HOST
     result = prepared(*wrong, place)
-    assert [(item.index, item.reason) for item in result.refused] == [
+    assert [(item.position, item.reason) for item in result.refused] == [
         (at, "malformed") for at in range(6)
     ]
     assert len(result.places) == 1

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from keycensus_agent.config import Config, load_config
-from keycensus_agent.errors import UsageError
+from keycensus_agent.errors import StateDamagedError, UsageError
 from keycensus_agent.isolation.evidence import enforced
 from keycensus_agent.link_start import LinkStart
 from keycensus_agent.reader.launcher import Launcher
@@ -26,6 +26,18 @@ def run(arguments: argparse.Namespace) -> int:
     launcher = _give_up(arguments, config)
     if arguments.dry_run:
         return _dry_run(config)
+    try:
+        try:
+            return _run(arguments, config, launcher)
+        except StateDamagedError:
+            # It was marked to be put aside, which the second start does; a third would not help.
+            return _run(arguments, config, launcher)
+    finally:
+        if launcher is not None:
+            launcher.close()
+
+
+def _run(arguments: argparse.Namespace, config: Config, launcher: Launcher | None) -> int:
     state = State.open(config.state_database)
     try:
         _tell_quarantine(state)
@@ -40,10 +52,11 @@ def run(arguments: argparse.Namespace) -> int:
 
         set_up_logs(config.log.format, config.log.level)
         return Daemon(service, reload=lambda: _config(arguments)).run()
+    except StateDamagedError:
+        state.condemn()
+        raise
     finally:
         state.close()
-        if launcher is not None:
-            launcher.close()
 
 
 def _give_up(arguments: argparse.Namespace, config: Config) -> Launcher | None:

@@ -101,11 +101,15 @@ def _lines(status: dict[str, Any]) -> list[tuple[str, str]]:
                 ),
             )
         )
+        lines += _untaken(outbox, status.get("too_long") or {})
     connection = status.get("connection")
     if connection:
         what = "ok" if connection["ok"] else f"{connection['reason']}: {connection['text']}"
         lines.append(("collector", f"{_ago(connection['at_ms'])} ago, {what}"))
         lines.append(("clock", f"{connection['clock_skew_ms'] / 1000:+.1f} s to the collector's"))
+    comparison = status.get("reconciliation")
+    if comparison:
+        lines.append(("compared", _comparison(comparison)))
     lines += _isolation(status.get("isolation", {}))
     if status.get("trouble"):
         lines.append(("trouble", status["trouble"]))
@@ -129,6 +133,32 @@ def _isolation(processes: dict[str, Any]) -> list[tuple[str, str]]:
     names = ("reader", "parser", "link")
     lines = [f"{name}: {described(processes.get(name))}" for name in names]
     return [("isolation" if line == lines[0] else "", line) for line in lines]
+
+
+def _untaken(outbox: dict[str, Any], too_long: dict[str, Any]) -> list[tuple[str, str]]:
+    """Say what of this host the collector has not, and where it is."""
+    lines = [("refused", f"{row['path']}: {row['reason']}") for row in outbox["refused_rows"][:5]]
+    lines += [
+        ("too long", f"{item['path']}: {item['kind']} of {item['size']} bytes, named but not sent")
+        for item in too_long.get("listed", [])[:5]
+    ]
+    if outbox["not_supplied"]:
+        text = f"{outbox['not_supplied']} times a wanted certificate or key was not here any more"
+        lines.append(("not supplied", text))
+    if outbox["unlisted"]:
+        text = f"{outbox['unlisted']} changes did not fit and were listed anew from the difference"
+        lines.append(("unlisted", text))
+    return lines
+
+
+def _comparison(comparison: dict[str, Any]) -> str:
+    ago = f"{_ago(comparison['at_ms'])} ago with the collector, "
+    if not comparison["differing"]:
+        return f"{ago}nothing differed"
+    return (
+        f"{ago}{comparison['differing']} lists differed, {comparison['sent_again']} rows were sent"
+        f" again, {comparison['removed']} removed there"
+    )
 
 
 def _coverage(sweep: dict[str, Any]) -> str:

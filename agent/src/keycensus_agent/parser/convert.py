@@ -9,20 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 
-from keycensus_agent.model import Blob, BlobKind, Entry
+from keycensus_agent.model import ARTIFACT_CAPS, Blob, BlobKind, Entry
 from keycensus_agent.parser.findings import Found
 from keycensus_proto.v1 import manifest_pb2
 
 # Limits of one manifest (protos/README.md, section 8), and a margin for its format.
 _ENTRIES_LIMIT = 4096
 _BYTES_LIMIT = 512 * 1024 - 1024
-# Longer artifacts are named with hash and size and never sent.
-_CAPS = {
-    BlobKind.CERTIFICATE: 256 * 1024,
-    BlobKind.CSR: 1024 * 1024,
-    BlobKind.CRL: 1024 * 1024,
-    BlobKind.SPKI: 256 * 1024,
-}
 
 
 def encode_manifest(format_name: str, entries: Sequence[Entry]) -> tuple[bytes, tuple[Blob, ...]]:
@@ -48,7 +41,7 @@ def public_blobs(found: Sequence[Found]) -> tuple[Blob, ...]:
     blobs = {
         item.entry.artifact: Blob(item.blob_kind, item.entry.artifact, item.public)
         for item in found
-        if item.blob_kind is not None and len(item.public) <= _CAPS[item.blob_kind]
+        if item.blob_kind is not None and len(item.public) <= ARTIFACT_CAPS[item.blob_kind]
     }
     return tuple(blobs.values())
 

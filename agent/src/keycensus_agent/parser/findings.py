@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from keycensus_agent.model import BlobKind, Entry, EntryKind, Status
+from keycensus_agent.model import ARTIFACT_CAPS, BlobKind, Entry, EntryKind, Status
 from keycensus_agent.parser import der
 from keycensus_agent.parser.key_id import canonical_spki
 from keycensus_agent.parser.public_key import key_facts
@@ -135,6 +135,8 @@ def _key(kind: EntryKind, spki: bytes, member: bytes, *, encrypted: bool) -> Fou
         bits=facts.bits,
         curve=facts.curve,
         encrypted=encrypted,
+        # A size says that the bytes are too long to be had; those of an ordinary key are.
+        size=len(canonical) if len(canonical) > ARTIFACT_CAPS[BlobKind.SPKI] else 0,
     )
     return Found(entry, BlobKind.SPKI, canonical)
 

@@ -10,8 +10,19 @@ from __future__ import annotations
 from google.protobuf.message import Message
 
 from keycensus_agent.host_facts import HostFacts
-from keycensus_agent.model import FileFacts, Gap, Place, Role, RowClass, Scope, Status, Use
-from keycensus_proto.v1 import inventory_pb2, manifest_pb2
+from keycensus_agent.model import (
+    ARTIFACT_CAPS,
+    BlobKind,
+    FileFacts,
+    Gap,
+    Place,
+    Role,
+    RowClass,
+    Scope,
+    Status,
+    Use,
+)
+from keycensus_proto.v1 import inventory_pb2, manifest_pb2, report_pb2
 
 
 def encode_place(place: Place) -> bytes:
@@ -112,11 +123,41 @@ def place_of(row: bytes) -> Place:
     )
 
 
+def gap_of(row: bytes) -> Gap:
+    """Return an encoded Gap as it was."""
+    message = inventory_pb2.Gap.FromString(row)
+    scope = Scope(message.scope.kind or "host", message.scope.name)
+    return Gap(message.prefix, message.reason, message.detail, scope)
+
+
+def batch_rows(request: bytes) -> tuple[int, list[bytes | None]]:
+    """Return the sequence of an encoded batch and the rows of its changes, None for those gone."""
+    batch = report_pb2.ReportRequest.FromString(request).batch
+    return batch.sequence, [
+        change.row if change.WhichOneof("state") == "row" else None for change in batch.changes
+    ]
+
+
 def blobs_named(manifest: bytes) -> tuple[list[bytes], list[bytes]]:
     """Return (hashes of parts, artifacts) that an encoded Manifest names."""
     message = manifest_pb2.Manifest.FromString(manifest)
     artifacts = [entry.artifact for entry in message.entries if entry.artifact]
     return list(message.parts), artifacts
+
+
+def long_artifacts(manifest: bytes) -> list[tuple[str, bytes, int]]:
+    """Return (kind, hash, size) of what an encoded Manifest names and what is too long to be sent."""
+    smallest = min(ARTIFACT_CAPS.values())
+    return [
+        (entry.kind, entry.artifact, entry.size)
+        for entry in manifest_pb2.Manifest.FromString(manifest).entries
+        if entry.size > smallest and entry.size > ARTIFACT_CAPS[_blob_kind(entry.kind)]
+    ]
+
+
+def _blob_kind(entry_kind: str) -> BlobKind:
+    kinds = {"certificate": BlobKind.CERTIFICATE, "csr": BlobKind.CSR, "crl": BlobKind.CRL}
+    return kinds.get(entry_kind, BlobKind.SPKI)
 
 
 def describe_row(row_class: RowClass, row: bytes) -> str:

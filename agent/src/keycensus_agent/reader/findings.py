@@ -8,14 +8,26 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from keycensus_agent.model import Blob, Cause, Gap, Place, RowClass, gap_key, place_key
-from keycensus_agent.reader.convert import encode_gap, encode_place
+from keycensus_agent.model import (
+    Blob,
+    Cause,
+    Gap,
+    Place,
+    RowClass,
+    Status,
+    gap_key,
+    place_key,
+)
+from keycensus_agent.reader.convert import encode_gap, encode_place, gap_of, place_of
 from keycensus_agent.reader.report.convert import Change
-from keycensus_agent.reader.report.outbox import Outbox
+from keycensus_agent.reader.report.outbox import MISSING_BLOB, Outbox
 from keycensus_agent.reader.state import State
+
+# The detail of a gap for a root that is not swept any more; the sweep writes it.
+FORMER_ROOT = "not among the roots"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +50,8 @@ class Findings:
         self._outbox = outbox
         self._now_ms = now_ms
         self.changed = 0
+        # Where the last sweep could not look; read when it is first asked for.
+        self._gaps: set[bytes] | None = None
 
     # --- looking ------------------------------------------------------------------------------
 
@@ -104,13 +118,16 @@ class Findings:
         row = encode_place(place)
         row_hash = hashlib.sha256(row).digest()
         known = self.at(place.path)
-        if known is not None and known.row_hash == row_hash and known.mount == mount:
-            return
-        self._connection.executemany(
+        fresh = self._connection.executemany(
             "INSERT OR IGNORE INTO blob VALUES (?, ?, ?)",
             [(blob.hash, blob.kind.value, blob.data) for blob in blobs],
-        )
+        ).rowcount
         key = place_key(place.scope, place.path)
+        if known is not None and known.row_hash == row_hash and known.mount == mount:
+            if fresh > 0:
+                self._offer_again(key)
+            return
+        cause = self._cause(known, place.path, place.manifest, parser=parser)
         self._connection.execute(
             "INSERT OR REPLACE INTO place VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
@@ -127,17 +144,37 @@ class Findings:
             ),
         )
         if known is None or known.row_hash != row_hash:
-            cause = self._cause(known, place.manifest, parser=parser)
             self._add(Change(RowClass.PLACE, key, row, cause, self._now_ms()))
 
-    def _cause(self, known: Known | None, manifest: bytes, *, parser: bool) -> Cause:
+    def _offer_again(self, key: bytes) -> None:
+        """Take back the refusal of a row that needed a blob, which was lost here and is back."""
+        taken = self._connection.execute(
+            "DELETE FROM refused WHERE class = ? AND key = ? AND reason = ?",
+            (RowClass.PLACE.value, key, MISSING_BLOB),
+        ).rowcount
+        if taken:
+            self._state.put_number("outbox_rebuild", 1)
+
+    def _cause(self, known: Known | None, path: bytes, manifest: bytes, *, parser: bool) -> Cause:
         if not self._state.complete:
             return Cause.FIRST
         if parser:
             return Cause.PARSER
         if known is not None and known.manifest == manifest:
             return Cause.FACTS
-        return Cause.CONTENT
+        return Cause.COVERAGE if self._was_unseen(known, path) else Cause.CONTENT
+
+    def _was_unseen(self, known: Known | None, path: bytes) -> bool:
+        """Whether a place is new to the agent only: before, it could not look there, or read it."""
+        if known is not None:
+            before = place_of(self.row(path)).status if not known.manifest else None
+            return before is Status.UNREADABLE
+        if self._gaps is None:
+            rows = self._connection.execute("SELECT row FROM gap").fetchall()
+            gaps = [gap_of(row) for (row,) in rows]
+            # A former root covers what is new below a present one, too.
+            self._gaps = {gap.prefix for gap in gaps if gap.detail != FORMER_ROOT}
+        return any(above in self._gaps for above in _with_parents(path))
 
     def lose(self, known: Known, reason: str) -> None:
         """Say that a place is gone; `reason` is "removed" or "holds-nothing"."""
@@ -165,6 +202,7 @@ class Findings:
 
     def settle_gaps(self, gaps: list[Gap], *, whole: bool) -> None:
         """Store the gaps of a sweep; with `whole`, gaps that are no longer there are closed."""
+        self._gaps = None
         current = {gap_key(gap): encode_gap(gap) for gap in gaps}
         stored = dict(self._connection.execute("SELECT key, row FROM gap").fetchall())
         now_ms = self._now_ms()
@@ -188,6 +226,14 @@ class Findings:
     def _add(self, change: Change) -> None:
         self._outbox.add(change)
         self.changed += 1
+
+
+def _with_parents(path: bytes) -> Iterator[bytes]:
+    """Yield a path and every directory above it."""
+    while len(path) > 1:
+        yield path
+        path = path.rpartition(b"/")[0] or b"/"
+    yield b"/"
 
 
 def _signed(number: int) -> int:

@@ -95,7 +95,7 @@ class PlaceBuilder:
             selinux_label=self._attribute(path, _SELINUX)
             .rstrip(b"\0")
             .decode("utf-8", "backslashreplace"),
-            file_id=self._file_id(facts),
+            file_id=file_identity(self._salt, facts.device, facts.inode),
             role=role_of(path, parsed),
             use=use_of(path, self._current_version(path)),
             readable_by=readable_by(facts.mode),
@@ -129,13 +129,15 @@ class PlaceBuilder:
         except OSError:
             return b""
 
-    def _file_id(self, facts: FileFacts) -> bytes:
-        identity = facts.device.to_bytes(8, "big") + facts.inode.to_bytes(8, "big")
-        return hashlib.sha256(b"keycensus file v1\0" + self._salt + identity).digest()[:16]
-
     def _attribute(self, path: bytes, name: str) -> bytes:
         """Return an extended attribute; empty if there is none, or none can be read."""
         try:
             return os.getxattr(self._prefix + path, name, follow_symlinks=False)
         except (OSError, ValueError):
             return b""
+
+
+def file_identity(salt: bytes, device: int, inode: int) -> bytes:
+    """Return what two names of one file share; it says nothing outside of this host."""
+    identity = device.to_bytes(8, "big") + inode.to_bytes(8, "big")
+    return hashlib.sha256(b"keycensus file v1\0" + salt + identity).digest()[:16]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import resource
 import time
 from collections.abc import Callable, Iterator
@@ -39,10 +40,18 @@ from keycensus_agent.reader.link_places import LinkPlaces
 from keycensus_agent.reader.parser_client import ParserClient
 from keycensus_agent.reader.passwords import PasswordFile, read_password_file
 from keycensus_agent.reader.places import PlaceBuilder
-from keycensus_agent.reader.report.outbox import Outbox, collect_blobs
+from keycensus_agent.reader.report.blobs import collect_blobs
+from keycensus_agent.reader.report.outbox import Outbox
+from keycensus_agent.reader.report.reconcile import suspect
 from keycensus_agent.reader.report.sync import Circumstances, Conversation, Outcome
+from keycensus_agent.reader.report.untaken import (
+    count_refused,
+    recall_long_artifacts,
+    remember_long_artifacts,
+)
 from keycensus_agent.reader.scout import Scout, Task
-from keycensus_agent.reader.state import State, database_errors
+from keycensus_agent.reader.state import State
+from keycensus_agent.reader.state_file import database_errors
 from keycensus_agent.reader.sweep import Surroundings, Sweep
 from keycensus_agent.text import safe_path
 
@@ -78,9 +87,13 @@ class ReaderService:
     # What holds each of the agent's processes, as last seen while it ran.
     enforced: dict[str, Enforced] = field(default_factory=dict)
     outbox: Outbox = field(init=False)
+    # Whether a full sweep ended in this process: what the state says was seen, not brought back.
+    _swept: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         self.outbox = Outbox(self.state, cap_bytes=self.config.state.max_outbox_mib * 1024 * 1024)
+        if self.state.suspicious:
+            suspect(self.state)
 
     # --- sweeping -----------------------------------------------------------------------------
 
@@ -98,6 +111,9 @@ class ReaderService:
             scout = self._scout() if parallel else None
             try:
                 for _ in sweep.run(list(self.config.scan.roots), scout):
+                    if self.outbox.wants_a_look:
+                        with self.state.transaction():
+                            self.outbox.enforce_cap()
                     pause()
             finally:
                 if scout is not None:
@@ -106,9 +122,12 @@ class ReaderService:
                 self.outbox.enforce_cap()
                 if findings.changed and sweep.complete:
                     collect_blobs(connection)
+                    remember_long_artifacts(self.state)
                 if sweep.complete:
                     self.state.put_number("parser_epoch", PARSER_EPOCH)
+                    self.state.put("root", os.path.realpath(self.config.scan.root))
                     self.state.put("counters", json.dumps(sweep.coverage.counters).encode())
+            self._swept = self._swept or sweep.complete
             return SweepResult(
                 complete=sweep.complete,
                 coverage=sweep.coverage,
@@ -240,13 +259,11 @@ class ReaderService:
         numbers: dict[str, int] = json.loads(self.state.get("counters") or b"{}")
         numbers["outbox"] = self.outbox.count()
         numbers["outbox-dropped"] = self.state.get_number("outbox_dropped")
-        numbers["refused"] = self.refused()
+        numbers["outbox-unlisted"] = self.state.get_number("outbox_unlisted")
+        numbers["not-supplied"] = self.state.get_number("not_supplied")
+        numbers["refused"] = count_refused(self.state)
+        numbers["too-long"] = recall_long_artifacts(self.state)["count"]
         return numbers
-
-    def refused(self) -> int:
-        """How many rows the collector will not take."""
-        (count,) = self.state.connection.execute("SELECT count(*) FROM refused").fetchone()
-        return int(count)
 
     @property
     def enrolled(self) -> bool:
@@ -270,6 +287,8 @@ class ReaderService:
                 boot_id=boot_id(),
                 counters=self.counters(),
                 now_ms=now_ms,
+                swept=self._swept,
+                fraction=random.random(),  # noqa: S311 - spreads a fleet, hides nothing
             )
             try:
                 outcome = self._converse_once(circumstances)

@@ -13,9 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from keycensus_agent import __version__
+from keycensus_agent.reader.report.reconcile import last_comparison
 from keycensus_agent.reader.report.sync import Outcome
+from keycensus_agent.reader.report.untaken import (
+    count_refused,
+    recall_long_artifacts,
+    refused_rows,
+)
 from keycensus_agent.reader.service import ReaderService, SweepResult, now_ms
-from keycensus_agent.reader.state import database_errors
+from keycensus_agent.reader.state_file import database_errors
 
 FILE_NAME = "status.json"
 SCHEMA_VERSION = 1
@@ -79,8 +85,13 @@ class StatusBoard:
                 "items": service.outbox.count(),
                 "bytes": service.outbox.size_bytes(),
                 "dropped": service.state.get_number("outbox_dropped"),
-                "refused": service.refused(),
+                "unlisted": service.state.get_number("outbox_unlisted"),
+                "refused": count_refused(service.state),
+                "refused_rows": refused_rows(service.state),
+                "not_supplied": service.state.get_number("not_supplied"),
             }
+            self._status["too_long"] = recall_long_artifacts(service.state)
+            self._status["reconciliation"] = last_comparison(service.state)
         self._status["isolation"] = {**service.enforced}
         write_status(service.config.state.directory, self._status)
 

@@ -184,6 +184,9 @@ def _host(detail: HostDetail, moment: datetime) -> None:
     if detail.unread:
         lines = [f"{p.path}  {p.status} {p.reason}".rstrip() for p in detail.unread]
         facts.append(("not read", "\n".join(lines)))
+    for title, lines in (("refused", _refused(detail)), ("too long", _long(detail))):
+        if lines:
+            facts.append((title, Cell("\n".join(lines), "yellow")))
     if detail.counters:
         counters = "\n".join(f"{name}: {count:,}" for name, count in detail.counters.items())
         facts.append(("counters", counters))
@@ -193,14 +196,31 @@ def _host(detail: HostDetail, moment: datetime) -> None:
         print_certificates(detail.expiring, moment, with_places=False)
 
 
-def _document(detail: DocumentDetail, kind: str) -> None:
-    facts: list[tuple[str, Cell | str]] = [
-        ("subject" if kind == "request" else "issuer", detail.subject or "(empty)"),
-        ("sha-256", detail.sha256),
+def _refused(detail: HostDetail) -> list[str]:
+    lines = [
+        f"{each.path or '(unreadable)'}  {each.what}, {each.reason}, {each.times} times since"
+        f" {day(each.since)}"
+        for each in detail.refused
     ]
+    more = detail.host.refused - len(lines)
+    return [*lines, f"and {more} more"] if more > 0 else lines
+
+
+def _long(detail: HostDetail) -> list[str]:
+    return [
+        f"{each.path}  {each.kind} of {each.size:,} bytes, never sent: {each.sha256[:SHORT]}"
+        for each in detail.long
+    ]
+
+
+def _document(detail: DocumentDetail, kind: str) -> None:
+    facts: list[tuple[str, Cell | str]] = [("sha-256", detail.sha256)]
+    if kind != "over-cap":
+        title = "subject" if kind == "request" else "issuer"
+        facts.insert(0, (title, detail.subject or "(empty)"))
     if kind == "request":
         facts += [("names", "\n".join(detail.names) or "none"), ("key", detail.key_id)]
-    else:
+    elif kind == "revocation-list":
         facts += [
             ("this update", detail.this_update or "unknown"),
             ("next update", detail.next_update or "unknown"),

@@ -74,4 +74,6 @@ def _holds(place: Place) -> str:
     kinds = ", ".join(place.kinds) or place.format
     members = ", ".join(dict.fromkeys(place.members))
     status = "" if place.status == "read" else f"; {place.status} {place.reason}".rstrip()
+    if place.refused:
+        status += f"; newer state refused: {place.refused}"
     return f"{kinds} ({members}){status}" if members else kinds + status

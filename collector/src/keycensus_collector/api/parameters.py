@@ -178,6 +178,6 @@ class IdParameters(BaseModel):
         ),
     ]
     kind: Annotated[
-        Literal["", "certificate", "key", "host", "request", "revocation-list"],
+        Literal["", "certificate", "key", "host", "request", "revocation-list", "over-cap"],
         Field(description="Only things of this kind, where an ID fits several."),
     ] = ""

@@ -2,8 +2,8 @@
 
     1 the stream may still write: newest session, agent active, serial not void
     2 the sequence is the next one; one that was committed gets its stored ack again
-    3 items whose manifest is not complete are put aside
-    4 the ack is stored with the batch
+    3 items whose manifest is not complete, or for which the host has no room, are put aside
+    4 the ack is stored with the batch, and what was refused with its reason
     5 places with versions, holdings, gaps, usages
     6 the host, the session, and a row for the fold
 
@@ -12,7 +12,7 @@ What is refused as a whole raises `errors.Refusal` and leaves no trace.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,9 +26,18 @@ from keycensus_collector.intake.gaps import write_gaps, write_usages
 from keycensus_collector.intake.holding import apply_moves
 from keycensus_collector.intake.hosts import counters_columns, facts_columns, touch
 from keycensus_collector.intake.manifests import ManifestCache, find_incomplete
-from keycensus_collector.intake.model import Ack, ItemResult, StreamIdentity
+from keycensus_collector.intake.model import (
+    Ack,
+    ItemResult,
+    RefusedRow,
+    RowClass,
+    StreamIdentity,
+)
 from keycensus_collector.intake.places import write_places
+from keycensus_collector.intake.quota import Quota
+from keycensus_collector.intake.refusals import settle_refusals
 from keycensus_collector.intake.rows import PlaceChange, Prepared
+from keycensus_collector.intake.standing import put_aside_beyond
 from keycensus_collector.store.schema import (
     host,
     intake_batch,
@@ -60,6 +69,14 @@ _UPDATE_SESSION = Bulk(
     ),
     ["reached", "is_complete", "agent"],
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What the host of a batch may have, and what is known of what it has."""
+
+    quota: Quota
+    rows_per_host: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +113,7 @@ def commit_batch(
     *,
     cache: ManifestCache,
     unfit: Mapping[bytes, str],
+    allowance: Allowance,
     now_ms: int,
 ) -> Committed:
     """Write a batch and return its ack; the caller's transaction makes it true.
@@ -113,7 +131,13 @@ def commit_batch(
             "out-of-sequence",
             f"batch {prepared.sequence} came after {state['last_sequence']}; begin with hello",
         )
-    places, results = _put_aside(connection, prepared, cache, unfit)
+    host_no = stream.peer.host_no
+    beyond = put_aside_beyond(
+        connection, host_no, prepared, allowance.quota, allowance.rows_per_host
+    )
+    places, refused, retried = _put_aside(connection, prepared, cache, unfit)
+    refused += beyond
+    results = _results(refused, retried)
     ack = convert.encode_ack(Ack(prepared.sequence, results))
     batch_no = insert_batch(
         connection,
@@ -123,13 +147,18 @@ def commit_batch(
         changes=prepared.change_count,
         now_ms=now_ms,
     )
-    host_no = stream.peer.host_no
     moves = write_places(connection, places, host_no=host_no, batch_no=batch_no, at_ms=now_ms)
     apply_moves(connection, host_no, moves, cache)
     write_gaps(connection, prepared.gaps, host_no=host_no, at_ms=now_ms)
     write_usages(connection, prepared.usages, host_no=host_no, at_ms=now_ms)
+    taken = (
+        (RowClass.PLACE.value, {change.key for change in places}),
+        (RowClass.GAP.value, prepared.gaps),
+        (RowClass.USAGE.value, prepared.usages),
+    )
+    settle_refusals(connection, host_no, taken=taken, refused=refused, now_ms=now_ms)
     # A state that could not be written yet is missing from what the sweep found.
-    complete = prepared.complete and not any(item.result == "retry" for item in results)
+    complete = prepared.complete and not retried
     columns = _host_columns(connection, host_no, prepared, complete=complete)
     touch(connection, host_no, state["host_state"], now_ms, columns)
     is_complete = complete or state["complete"]
@@ -143,30 +172,37 @@ def _put_aside(
     prepared: Prepared,
     cache: ManifestCache,
     unfit: Mapping[bytes, str],
-) -> tuple[list[PlaceChange], tuple[ItemResult, ...]]:
-    """Return the places that can be written, and the results of all items that can't.
+) -> tuple[list[PlaceChange], list[RefusedRow], list[int]]:
+    """Return the places that can be written, what is refused, and positions to be sent again.
 
     Once a place has to be sent again, so have its later states in this batch: an older state must
     not arrive after a newer one.
     """
     incomplete = find_incomplete(connection, prepared.manifests, cache)
     incomplete -= {hash_ for hash_ in incomplete if unfit.get(hash_) == ""}
-    results = list(prepared.refused)
+    refused = list(prepared.refused)
     if not incomplete:
-        return prepared.places, tuple(sorted(results, key=lambda item: item.index))
+        return prepared.places, refused, []
     places: list[PlaceChange] = []
-    retried: set[bytes] = set()
+    retried: list[int] = []
+    keys: set[bytes] = set()
     for change in prepared.places:
-        if change.key in retried or (
-            change.manifest in incomplete and change.manifest not in unfit
-        ):
-            retried.add(change.key)
-            results.append(ItemResult(change.position, "retry", _MISSING_BLOB))
+        if change.key in keys or (change.manifest in incomplete and change.manifest not in unfit):
+            keys.add(change.key)
+            retried.append(change.position)
         elif change.manifest in incomplete:
-            results.append(ItemResult(change.position, "refused", unfit[change.manifest]))
+            path, reason = str(change.columns[4]), unfit[change.manifest]
+            row = RefusedRow(change.position, RowClass.PLACE.value, change.key, path, reason)
+            refused.append(row)
         else:
             places.append(change)
-    return places, tuple(sorted(results, key=lambda item: item.index))
+    return places, refused, retried
+
+
+def _results(refused: Sequence[RefusedRow], retried: Sequence[int]) -> tuple[ItemResult, ...]:
+    results = [ItemResult(row.position, "refused", row.reason) for row in refused]
+    results += [ItemResult(position, "retry", _MISSING_BLOB) for position in retried]
+    return tuple(sorted(results, key=lambda item: item.index))
 
 
 def _repeat(connection: Connection, stream: StreamIdentity, sequence: int) -> Committed:

@@ -11,6 +11,7 @@ A blob that another stream is bringing is waited for (`shared.InFlight`). Lives 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -31,6 +32,7 @@ from keycensus_collector.intake.model import (
     Offer,
     ReceivedBlob,
 )
+from keycensus_collector.intake.quota import Quota
 from keycensus_collector.intake.shared import Intake
 
 # Blobs named in one Want, and so under way at once for one offer: 36 KiB of message.
@@ -40,9 +42,10 @@ _ACTIVE_OFFERS = 4
 # A group is written when it has this many blobs or bytes, or when nothing more is coming.
 _GROUP_BLOBS = 500
 _GROUP_BYTES = 4 * 1024 * 1024
-# Blobs that one agent could not supply, or that were unfit; beyond it, it is not worth serving.
+# Blobs of one stream that could not be supplied, or were unfit; beyond it, it is not worth serving.
 _UNFIT_BLOBS = 65_536
 _OVER_CAP = "over-cap"
+_QUOTA = "quota"
 
 
 @dataclass(slots=True, eq=False)
@@ -66,8 +69,9 @@ class Wanting:
 class Exchange:
     """The blobs of one stream. `wake` is called when `work` has something to do by itself."""
 
-    def __init__(self, intake: Intake, wake: Callable[[], None]) -> None:
+    def __init__(self, intake: Intake, quota: Quota, wake: Callable[[], None]) -> None:
         self._intake = intake
+        self._quota = quota
         self._limits = intake.limits
         self._wake = wake
         self._offers: list[_OpenOffer] = []
@@ -93,28 +97,35 @@ class Exchange:
             raise Refusal("protocol", "an offer names something that is no hash")
         self._offers.append(_OpenOffer(offer.number, set(offer.manifests)))
 
-    def receive(self, received: ReceivedBlob) -> int:
+    def receive(self, received: ReceivedBlob, now: float) -> int:
         """Take a blob and return how many rows it will be; one that was not wanted is dropped."""
         key = received.key
         if key not in self._asked:
             self.dropped += 1
             return 0
         self._asked.discard(key)
+        if not self._quota.has_room_for_blobs(now):
+            self.dropped += 1
+            self._give_up(key, _QUOTA)
+            return 0
+        self._quota.take_blob(len(received.data), now)
         try:
             checked = check_blob(received)
         except UnfitBlobError as error:
             self.dropped += 1
+            self._count_unfit(now)
             self._give_up(key, str(error))
             return 0
         self._group[key] = checked
         self._group_bytes += len(checked.data)
         return checked.row_count
 
-    def cannot_supply(self, message: CannotSupply) -> None:
+    def cannot_supply(self, message: CannotSupply, now: float) -> None:
         """Note what the agent does not have; items that need it will be refused."""
         for key in message.blobs:
             if key in self._asked:
                 self._asked.discard(key)
+                self._count_unfit(now)
                 is_long = message.reason == _OVER_CAP and key.kind != BlobKind.MANIFEST.value
                 self._give_up(key, _OVER_CAP if is_long else "missing-blob")
 
@@ -125,6 +136,12 @@ class Exchange:
             if key not in self._asked:
                 offer.outstanding.discard(key)
         self._wake()
+
+    def _count_unfit(self, now: float) -> None:
+        seconds = self._quota.take_unfit(now)
+        if seconds > 0:
+            text = "too many blobs that this agent offered did not come, or not as they should"
+            raise Refusal("busy", text, retry_after_seconds=math.ceil(seconds))
 
     def _give_up(self, key: BlobKey, reason: str) -> None:
         if len(self._unfit_blobs) >= _UNFIT_BLOBS:
@@ -198,16 +215,22 @@ class Exchange:
     async def _step(self, offer: _OpenOffer, now: float) -> Wanting:
         """Look up what an offer still lacks, and say what of it to ask for now."""
         limit = offer.room + len(self._unfit_blobs)
+        generation = self._intake.cache.generation
         roots = self._intake.cache.not_known_complete(offer.roots)
         missing = await self._intake.store.run_read(
             lambda connection: find_missing(connection, roots, limit)
         )
-        self._settle_roots(offer, roots, missing)
+        self._settle_roots(offer, roots, missing, generation)
         open_keys = [
             key
             for key, needed_by in missing.blobs.items()
             if key not in self._unfit_blobs and not needed_by.isdisjoint(offer.roots)
         ][:_WANTED_AT_ONCE]
+        if open_keys and not self._quota.has_room_for_blobs(now):
+            # The rest of the batch is not held up: items that need these are refused, and the
+            # agent tries again another day.
+            self.unfit.update(dict.fromkeys(offer.roots, _QUOTA))
+            return Wanting(offer.number, [], satisfied=True)
         if not open_keys:
             # Nothing to wait for; if the look-up was cut short there is more behind what was unfit.
             if missing.truncated:
@@ -217,7 +240,9 @@ class Exchange:
         reach("after_offer_before_want")
         return Wanting(offer.number, self._claim(open_keys, now), satisfied=False)
 
-    def _settle_roots(self, offer: _OpenOffer, roots: set[bytes], missing: Missing) -> None:
+    def _settle_roots(
+        self, offer: _OpenOffer, roots: set[bytes], missing: Missing, generation: int
+    ) -> None:
         """Take out of the offer what is complete, and what never will be, with the reason."""
         failed = dict.fromkeys(missing.too_deep, "malformed")
         waiting: set[bytes] = set()
@@ -236,7 +261,7 @@ class Exchange:
         self.unfit.update(failed)
         if not missing.truncated:
             lacking = {root for needed_by in missing.blobs.values() for root in needed_by}
-            self._intake.cache.mark_complete(roots - lacking - failed.keys())
+            self._intake.cache.mark_complete(roots - lacking - failed.keys(), generation)
             offer.roots = waiting - failed.keys()
         else:
             offer.roots -= failed.keys()

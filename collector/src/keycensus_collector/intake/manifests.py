@@ -76,6 +76,7 @@ class ManifestCache:
         self._contents: dict[bytes, tuple[Artifact, ...]] = {}
         self._artifacts = 0
         self._complete: set[bytes] = set()
+        self._forgotten = 0
 
     def contents(self) -> Mapping[bytes, tuple[Artifact, ...]]:
         """Return manifests with the artifacts that they and their parts list, each once.
@@ -96,14 +97,26 @@ class ManifestCache:
         """Return those of `hashes` that were never seen to be complete."""
         return hashes - self._complete
 
-    def mark_complete(self, hashes: Iterable[bytes]) -> None:
-        """Keep that these manifests are complete."""
+    @property
+    def generation(self) -> int:
+        """A number that grows whenever something was forgotten."""
+        return self._forgotten
+
+    def mark_complete(self, hashes: Iterable[bytes], generation: int | None = None) -> None:
+        """Keep that these manifests are complete.
+
+        `generation` is what it was before they were looked up, by who looked outside of a writing
+        transaction: what was removed meanwhile must not be remembered.
+        """
+        if generation not in {None, self._forgotten}:
+            return
         if len(self._complete) > _CACHED_COMPLETE:
             self._complete.clear()
         self._complete.update(hashes)
 
     def forget(self, hashes: Iterable[bytes]) -> None:
         """Keep no longer that these manifests are complete."""
+        self._forgotten += 1
         self._complete.difference_update(hashes)
 
 

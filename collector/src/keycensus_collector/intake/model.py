@@ -86,6 +86,14 @@ class Limits:
     messages_burst: float = 200_000
     rows_per_second: float = 20_000
     rows_burst: float = 1_000_000
+    batches_per_second: float = 200
+    batches_burst: float = 10_000
+    rows_per_day: float = 20_000_000
+    blob_bytes_per_day: float = 8 * 1024 * 1024 * 1024
+    # Wanted blobs that an agent may fail to bring in a day, or bring unfit.
+    unfit_per_day: float = 100_000
+    # Places, gaps and usages that stand on one host.
+    rows_per_host: int = 1_000_000
     # A stream over its rate is made to wait this long at most, then told when to come back.
     patience_seconds: float = 5.0
     # Agent states are looked up this often: a ban must end open streams within 5 s.
@@ -246,6 +254,16 @@ class ItemResult:
 
     index: int
     result: str
+    reason: str
+
+
+class RefusedRow(NamedTuple):
+    """A row whose newest state was not taken; `path` is escaped, or empty if it can't be read."""
+
+    position: int
+    row_class: int
+    key: bytes
+    path: str
     reason: str
 
 

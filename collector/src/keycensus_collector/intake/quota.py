@@ -1,10 +1,15 @@
-"""What one agent may cost: bytes, messages and rows a second, with generous bursts. Pure."""
+"""What one agent may cost: a second, with generous bursts, and a day. Pure.
+
+In memory: a restart of the collector gives every agent its day anew.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from keycensus_collector.intake.model import Limits
+
+_DAY_SECONDS = 86_400.0
 
 
 @dataclass(slots=True)
@@ -20,6 +25,10 @@ class _Bucket:
         self.at = now
         return max(0.0, -self.level / self.rate)
 
+    def has_room(self, now: float) -> bool:
+        """Whether there is no debt."""
+        return self.take(0, now) <= 0.0
+
 
 class Quota:
     """The buckets of one agent, over all its streams. Times are seconds of a steady clock."""
@@ -31,6 +40,16 @@ class Quota:
         self._bytes = bucket(limits.bytes_per_second, limits.bytes_burst)
         self._messages = bucket(limits.messages_per_second, limits.messages_burst)
         self._rows = bucket(limits.rows_per_second, limits.rows_burst)
+        self._batches = bucket(limits.batches_per_second, limits.batches_burst)
+        self._days_rows = self._of_a_day(limits.rows_per_day, now)
+        self._days_blobs = self._of_a_day(limits.blob_bytes_per_day, now)
+        self._unfit = self._of_a_day(limits.unfit_per_day, now)
+        # At most so many rows stand on the host; None: not counted yet (see standing.py).
+        self.rows_standing: int | None = None
+
+    @staticmethod
+    def _of_a_day(amount: float, now: float) -> _Bucket:
+        return _Bucket(amount / _DAY_SECONDS, amount, amount, now)
 
     def take_message(self, size: int, now: float) -> float:
         """Count a message of `size` bytes; return how many seconds the agent has to wait."""
@@ -38,4 +57,20 @@ class Quota:
 
     def take_rows(self, count: int, now: float) -> float:
         """Count rows; return how many seconds the agent has to wait."""
-        return self._rows.take(count, now)
+        return max(self._rows.take(count, now), self._days_rows.take(count, now))
+
+    def take_batch(self, now: float) -> float:
+        """Count a batch; return how many seconds the agent has to wait."""
+        return self._batches.take(1, now)
+
+    def take_unfit(self, now: float) -> float:
+        """Count a blob that was wanted and did not come as it should; return seconds to wait."""
+        return self._unfit.take(1, now)
+
+    def take_blob(self, size: int, now: float) -> None:
+        """Count the bytes of a blob that came."""
+        self._days_blobs.take(size, now)
+
+    def has_room_for_blobs(self, now: float) -> bool:
+        """Whether the day's bytes of blobs are not used up."""
+        return self._days_blobs.has_room(now)

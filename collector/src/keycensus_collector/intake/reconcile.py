@@ -22,6 +22,7 @@ from keycensus_collector.intake.holding import apply_moves
 from keycensus_collector.intake.manifests import ManifestCache
 from keycensus_collector.intake.model import HASH_BYTES, Digest, Listing, RowClass, StreamIdentity
 from keycensus_collector.intake.places import write_places
+from keycensus_collector.intake.refusals import forget_unlisted
 from keycensus_collector.intake.rows import HOST_KEY, GapChange, PlaceChange, UsageChange
 from keycensus_collector.store.schema import gap, host, intake_batch, place, session, usage
 
@@ -44,7 +45,13 @@ class Progress:
     began_ms: int
     reached: bytes = b""
     wanted: list[bytes] = field(default_factory=list)
+    wanted_in_all: int = 0
     removed: int = 0
+
+    def take_wanted(self) -> list[bytes]:
+        """Return what is wanted and was not told yet."""
+        wanted, self.wanted = self.wanted, []
+        return wanted
 
 
 def _standing(row_class: RowClass, host_no: int) -> tuple[Select[Any], Column[Any]]:
@@ -66,15 +73,15 @@ def row_class_of(number: int) -> RowClass:
         raise Refusal("protocol", f"there is no class of rows {number}") from None
 
 
-def is_equal(connection: Connection, stream: StreamIdentity, digest: Digest) -> bool:
-    """Whether the agent's digest of a class is that of what stands here."""
+def compare(connection: Connection, stream: StreamIdentity, digest: Digest) -> tuple[bool, int]:
+    """Whether the agent's digest of a class is that of what stands here, and of how many rows."""
     row_class = row_class_of(digest.row_class)
     sha256, count = hashlib.sha256(), 0
     for key, row_hash in _rows(connection, row_class, stream.peer.host_no):
         sha256.update(key)
         sha256.update(row_hash)
         count += 1
-    return (count, sha256.digest()) == (digest.count, digest.digest)
+    return (count, sha256.digest()) == (digest.count, digest.digest), count
 
 
 def _rows(
@@ -108,12 +115,14 @@ def merge_piece(
     listed = _checked(listing, progress.reached)
     last = None if not listing.more else next(reversed(listed), progress.reached)
     here = _here(connection, row_class, stream.peer.host_no, progress.reached, last)
-    progress.wanted += [key for key, row_hash in listed.items() if here.get(key) != row_hash]
-    if len(progress.wanted) > WANTED_KEYS:
-        # The rest is found by the next listing; a host that differs so much sends all again anyway.
-        del progress.wanted[WANTED_KEYS:]
+    wanted = [key for key, row_hash in listed.items() if here.get(key) != row_hash]
+    progress.wanted += wanted
+    progress.wanted_in_all += len(wanted)
     extra = [key for key in here if key not in listed]
     may_remove = listing.complete and state["complete"] and row_class is not RowClass.HOST
+    if may_remove:
+        span = progress.reached, last
+        forget_unlisted(connection, stream.peer.host_no, row_class.value, listed, span)
     if extra and may_remove:
         removing = _Removing(connection, stream, cache, now_ms)
         progress.removed += removing.remove(row_class, extra, progress.began_ms)

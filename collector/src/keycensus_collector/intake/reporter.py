@@ -19,6 +19,7 @@ from keycensus_collector.clock import Clock
 from keycensus_collector.errors import Refusal, StoreError
 from keycensus_collector.intake import convert
 from keycensus_collector.intake.bulk import KEYS, Keyed
+from keycensus_collector.intake.collecting import Collecting
 from keycensus_collector.intake.model import Limits
 from keycensus_collector.intake.quota import Quota
 from keycensus_collector.intake.shared import Intake
@@ -49,6 +50,7 @@ class Reporter:
 
     def __init__(self, store: Store, clock: Clock, limits: Limits | None = None) -> None:
         self._intake = Intake(store, clock, limits or Limits())
+        self._collecting = Collecting(self._intake)
         self._streams: dict[int, Stream] = {}
         self._quotas: dict[int, Quota] = {}
         self._watching: asyncio.Task[None] | None = None
@@ -96,6 +98,7 @@ class Reporter:
             streams = dict(self._streams)
             try:
                 states = await self._states(sorted(streams))
+                await self._collecting.step(asyncio.get_running_loop().time())
             except StoreError as error:
                 _log.error("streams.unwatched", error_id=error.error_id, error=str(error))
                 continue

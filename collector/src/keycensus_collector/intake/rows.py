@@ -19,9 +19,9 @@ from keycensus_collector.intake.model import (
     Batch,
     Change,
     HostFacts,
-    ItemResult,
     Limits,
     MalformedError,
+    RefusedRow,
     RowClass,
 )
 from keycensus_collector.text import safe_path, safe_text
@@ -75,6 +75,7 @@ class GapChange:
     prefix_raw: bytes = b""
     reason: str = ""
     detail: str = ""
+    position: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,7 @@ class UsageChange:
     key: bytes
     row: bytes
     row_hash: bytes
+    position: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ class Prepared:
     gaps: dict[bytes, GapChange] = field(default_factory=dict)
     usages: dict[bytes, UsageChange] = field(default_factory=dict)
     host: HostRow | None = None
-    refused: list[ItemResult] = field(default_factory=list)
+    refused: list[RefusedRow] = field(default_factory=list)
 
 
 def prepare(batch: Batch, limits: Limits) -> Prepared:
@@ -121,7 +123,7 @@ def prepare(batch: Batch, limits: Limits) -> Prepared:
     for change in batch.changes:
         room -= len(change.row or b"")
         if room < 0 or change.position >= most:
-            prepared.refused.append(ItemResult(change.position, "refused", "quota"))
+            prepared.refused.append(_refused(change, "quota"))
             continue
         try:
             if change.row_class == place_class:
@@ -129,13 +131,27 @@ def prepare(batch: Batch, limits: Limits) -> Prepared:
             else:
                 _prepare_other(prepared, change)
         except MalformedError:
-            prepared.refused.append(ItemResult(change.position, "refused", "malformed"))
+            prepared.refused.append(_refused(change, "malformed"))
     prepared.row_bytes = limits.batch_bytes - room
     # Stable, so that states of one place stay in the order of the batch.
     places.sort(key=itemgetter(0))
     prepared.manifests.update(map(itemgetter(4), places))
     prepared.manifests.discard(b"")
     return prepared
+
+
+def _refused(change: Change, reason: str) -> RefusedRow:
+    """Say which row was refused, as far as that can be read."""
+    path = b""
+    try:
+        if change.row and change.row_class == RowClass.PLACE.value:
+            path = convert.decode_place(change.row)[2]
+        elif change.row and change.row_class == RowClass.GAP.value:
+            path = convert.decode_gap(change.row).prefix
+    except MalformedError:
+        path = b""
+    shown = _path_text(path[:PATH_BYTES])
+    return RefusedRow(change.position, change.row_class, change.key[:HASH_BYTES], shown, reason)
 
 
 def _prepare_other(prepared: Prepared, change: Change) -> None:
@@ -232,6 +248,7 @@ def _gap(change: Change) -> GapChange:
         fields.prefix,
         _word(fields.reason),
         safe_text(fields.detail),
+        change.position,
     )
 
 
@@ -242,7 +259,7 @@ def _usage(change: Change) -> UsageChange:
         return UsageChange(change.key, b"", b"")
     if usage_key(convert.decode_usage_binding(change.row)) != change.key:
         raise MalformedError("the key is another row's")
-    return UsageChange(change.key, change.row, hashlib.sha256(change.row).digest())
+    return UsageChange(change.key, change.row, hashlib.sha256(change.row).digest(), change.position)
 
 
 def host_row(row: bytes) -> HostRow:

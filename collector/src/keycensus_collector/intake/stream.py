@@ -29,7 +29,7 @@ from keycensus_collector.authority.peer import Peer, check_peer
 from keycensus_collector.errors import Refusal, StoreError
 from keycensus_collector.failpoints import reach
 from keycensus_collector.intake import convert, reconcile
-from keycensus_collector.intake.batches import Committed, commit_batch
+from keycensus_collector.intake.batches import Allowance, Committed, commit_batch
 from keycensus_collector.intake.exchange import Exchange
 from keycensus_collector.intake.hosts import counters_columns, touch
 from keycensus_collector.intake.inbox import CAPACITY, Inbox, StreamEndedError
@@ -92,7 +92,7 @@ class Stream:
         self._send = send
         self._quota = quota
         self._inbox: Inbox[_Decoded] = Inbox()
-        self._exchange = Exchange(intake, self._inbox.wake)
+        self._exchange = Exchange(intake, quota, self._inbox.wake)
         self._identity: StreamIdentity | None = None
         self._listings: dict[int, reconcile.Progress] = {}
         self._says: list[report_pb2.ReportResponse] = []
@@ -195,6 +195,7 @@ class Stream:
             prepared = await self._intake.compute(lambda: self._prepare(request))
             await self._wait(self._quota.take_message(prepared.row_bytes, self._now()))
             await self._wait(self._quota.take_rows(prepared.change_count, self._now()))
+            await self._wait(self._quota.take_batch(self._now()))
             return prepared, prepared.row_bytes
         size = request.ByteSize()
         if size > self._limits.message_hard_bytes:
@@ -274,12 +275,14 @@ class Stream:
                 await self._commit(identity, message)
             case ReceivedBlob():  # 2
                 self._tally.blobs += 1
-                rows = self._exchange.receive(message)
+                rows = self._exchange.receive(message, self._now())
                 await self._wait(self._quota.take_rows(rows, self._now()))
             case Offer():
+                # Each hash is looked up, stored or not.
+                await self._wait(self._quota.take_rows(len(message.manifests), self._now()))
                 self._exchange.offer(message)
             case CannotSupply():
-                self._exchange.cannot_supply(message)
+                self._exchange.cannot_supply(message, self._now())
             case Heartbeat():  # 4
                 await self._heartbeat(message)
             case Digest():
@@ -291,10 +294,17 @@ class Stream:
 
     async def _commit(self, identity: StreamIdentity, prepared: Prepared) -> None:
         intake, unfit, now_ms = self._intake, self._exchange.unfit, self._intake.clock.now_ms()
+        allowance = Allowance(self._quota, self._limits.rows_per_host)
 
         def work(connection: Connection) -> Committed:
             committed = commit_batch(
-                connection, identity, prepared, cache=intake.cache, unfit=unfit, now_ms=now_ms
+                connection,
+                identity,
+                prepared,
+                cache=intake.cache,
+                unfit=unfit,
+                allowance=allowance,
+                now_ms=now_ms,
             )
             reach("before_commit")
             return committed
@@ -325,10 +335,12 @@ class Stream:
         await self._intake.write(work)
 
     async def _compare(self, identity: StreamIdentity, digest: Digest) -> None:
-        equal = await self._intake.store.run_read(
-            lambda connection: reconcile.is_equal(connection, identity, digest)
+        equal, rows = await self._intake.store.run_read(
+            lambda connection: reconcile.compare(connection, identity, digest)
         )
+        await self._wait(self._quota.take_rows(rows, self._now()))
         if not equal:
+            self._log.info("stream.differs", row_class=digest.row_class, rows=rows)
             await self._send(convert.list_request(digest.row_class, "digest"))
 
     async def _merge(self, identity: StreamIdentity, listing: Listing) -> None:
@@ -341,22 +353,33 @@ class Stream:
             )
         )
         if listing.more:
+            if len(progress.wanted) >= reconcile.WANTED_KEYS:
+                await self._tell_difference(listing.row_class, progress, more=True)
             return
         del self._listings[listing.row_class]
         self._log.info(
             "stream.listed",
             row_class=listing.row_class,
-            wanted=len(progress.wanted),
+            wanted=progress.wanted_in_all,
             removed=progress.removed,
         )
         if listing.row_class == RowClass.GAP.value and progress.removed:
             # What those gaps covered was not removed by the list of places before.
             await self._send(convert.list_request(RowClass.PLACE.value, "gaps closed"))
-        await self._send(
-            convert.difference(
-                listing.row_class, progress.wanted, removed=progress.removed, more=False
-            )
-        )
+        await self._tell_difference(listing.row_class, progress, more=False)
+
+    async def _tell_difference(
+        self, row_class: int, progress: reconcile.Progress, *, more: bool
+    ) -> None:
+        """Say what is wanted so far; how much was removed stands in the last piece."""
+        wanted = progress.take_wanted()
+        rest = wanted[reconcile.WANTED_KEYS :]
+        while rest:
+            head, wanted = wanted[: reconcile.WANTED_KEYS], rest
+            rest = wanted[reconcile.WANTED_KEYS :]
+            await self._send(convert.difference(row_class, head, removed=0, more=True))
+        removed = 0 if more else progress.removed
+        await self._send(convert.difference(row_class, wanted, removed=removed, more=more))
 
 
 def _places_in_code(error: Exception) -> list[str]:

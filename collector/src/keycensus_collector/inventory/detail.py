@@ -18,6 +18,7 @@ from keycensus_collector.inventory.places import (
     places_of,
     places_on,
 )
+from keycensus_collector.inventory.untaken import is_over_cap
 from keycensus_collector.inventory.values import certificate_name, lines_of, time_text
 from keycensus_collector.store.schema import (
     certificate,
@@ -25,6 +26,7 @@ from keycensus_collector.store.schema import (
     issuer_edge,
     line,
     line_step,
+    manifest_entry,
     public_key,
     request,
     revocation_list,
@@ -39,6 +41,7 @@ _KINDS = {
     "key": _KEY_KINDS,
     "request": ("csr",),
     "revocation-list": ("crl",),
+    "over-cap": ("certificate", "csr", "crl", "private-key", "public-key"),
 }
 
 
@@ -189,6 +192,8 @@ def _line_name(connection: Connection, line_no: int | None) -> str:
 
 
 def _document(connection: Connection, kind: str, sha256: bytes) -> results.DocumentDetail | None:
+    if kind == "over-cap":
+        return _over_cap(connection, sha256)
     table = request if kind == "request" else revocation_list
     row = connection.execute(select(table).where(table.c.sha256 == sha256)).one_or_none()
     if row is None:
@@ -216,4 +221,25 @@ def _document(connection: Connection, kind: str, sha256: bytes) -> results.Docum
         revoked_count=row.revoked_count,
         problem=row.problem,
         places=places,
+    )
+
+
+def _over_cap(connection: Connection, sha256: bytes) -> results.DocumentDetail | None:
+    row = connection.execute(
+        select(manifest_entry.c.kind, manifest_entry.c.size)
+        .where(manifest_entry.c.artifact == sha256, is_over_cap())
+        .limit(1)
+    ).one_or_none()
+    if row is None:
+        return None
+    return results.DocumentDetail(
+        sha256=sha256.hex(),
+        subject="",
+        names=[],
+        key_id="",
+        this_update=None,
+        next_update=None,
+        revoked_count=0,
+        problem=f"{row.kind} of {row.size} bytes: too long to be sent, so only its name is known",
+        places=places_of(connection, [sha256], _KINDS["over-cap"]).get(sha256, []),
     )

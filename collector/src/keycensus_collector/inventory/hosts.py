@@ -19,6 +19,7 @@ from keycensus_collector.inventory.paging import (
 )
 from keycensus_collector.inventory.patterns import contains
 from keycensus_collector.inventory.places import PRIVATE_KINDS, is_now, places_on
+from keycensus_collector.inventory.untaken import long_on, refused_counts, refused_on
 from keycensus_collector.inventory.values import time_text
 from keycensus_collector.store.schema import gap, holding, host, place
 
@@ -81,6 +82,8 @@ def host_detail(connection: Connection, host_id: str, now_ms: int) -> results.Ho
         counters=_counters(row.counters),
         unread=places_on(connection, row.host_no, place.c.status != "read", limit=_UNREAD),
         expiring=expiring.items,
+        refused=refused_on(connection, row.host_no),
+        long=long_on(connection, row.host_no),
     )
 
 
@@ -89,6 +92,7 @@ def _hosts(connection: Connection, rows: Sequence[Row[Any]]) -> list[results.Hos
     places = _place_counts(connection, numbers)
     held = _held_counts(connection, numbers)
     gaps = _gap_counts(connection, numbers)
+    refused = refused_counts(connection, numbers)
     return [
         results.Host(
             id=row.host_id,
@@ -106,6 +110,7 @@ def _hosts(connection: Connection, rows: Sequence[Row[Any]]) -> list[results.Hos
             keys=held.get(row.host_no, (0, 0))[1],
             gaps=gaps.get(row.host_no, 0),
             labels=_labels(row.labels),
+            refused=refused.get(row.host_no, 0),
         )
         for row in rows
     ]

@@ -15,6 +15,7 @@ from sqlalchemy import Column, ColumnElement, Connection, func, or_, select
 
 from keycensus_collector.errors import UsageError
 from keycensus_collector.inventory.results import Match
+from keycensus_collector.inventory.untaken import is_over_cap
 from keycensus_collector.inventory.values import certificate_name
 from keycensus_collector.store.schema import (
     certificate,
@@ -97,7 +98,7 @@ def _others(connection: Connection, digits: str) -> list[Match]:
         if condition:
             rows = connection.execute(select(key, name).where(*condition).limit(_MATCHES))
             matches += [Match(kind, row[0].hex(), row[1]) for row in rows]
-    return matches + _sealed(connection, digits)
+    return matches + _sealed(connection, digits) + _over_cap(connection, digits)
 
 
 def _sealed(connection: Connection, digits: str) -> list[Match]:
@@ -111,6 +112,20 @@ def _sealed(connection: Connection, digits: str) -> list[Match]:
         .limit(_MATCHES)
     )
     return [Match(_ARTIFACTS[row.kind], row.artifact.hex(), row.kind) for row in rows]
+
+
+def _over_cap(connection: Connection, digits: str) -> list[Match]:
+    """Return artifacts that files name and that are never sent, for being too long."""
+    condition = _starts_with(manifest_entry.c.artifact, digits)
+    if not condition:
+        return []
+    rows = connection.execute(
+        select(manifest_entry.c.artifact, manifest_entry.c.kind)
+        .where(*condition, is_over_cap())
+        .distinct()
+        .limit(_MATCHES)
+    )
+    return [Match("over-cap", row.artifact.hex(), row.kind) for row in rows]
 
 
 def _hosts(connection: Connection, text: str) -> list[Match]:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Select,
     Subquery,
     func,
+    literal_column,
     or_,
     select,
     union_all,
@@ -28,6 +29,7 @@ from keycensus_collector.store.schema import (
     manifest_part,
     place,
     place_version,
+    refusal,
 )
 
 PRIVATE_KINDS = ("private-key", "sealed-key", "sealed-container")
@@ -105,6 +107,17 @@ def place_conditions(
     return conditions
 
 
+# Why a newer state of a place was not taken (keycensus.v1.RowClass: 1 is a place).
+_REFUSED = (
+    select(refusal.c.reason)
+    .where(
+        refusal.c.host_no == place.c.host_no,
+        refusal.c.row_class == literal_column("1"),
+        refusal.c.key == place.c.path_hash,
+    )
+    .correlate(place)
+    .scalar_subquery()
+)
 _PLACE_COLUMNS = (
     host.c.host_id,
     host.c.name.label("host_name"),
@@ -123,6 +136,7 @@ _PLACE_COLUMNS = (
     place.c.target,
     place.c.first_seen_ms,
     place.c.changed_ms,
+    _REFUSED.label("refused"),
 )
 
 
@@ -206,6 +220,7 @@ def _place(rows: Sequence[Any]) -> results.Place:
         encrypted=any(other.encrypted for other in entry_rows),
         first_seen=time_text(row.first_seen_ms),
         changed=time_text(row.changed_ms),
+        refused=row.refused or "",
     )
 
 

@@ -31,6 +31,7 @@ class Place:
     encrypted: bool
     first_seen: str | None
     changed: str | None
+    refused: str  # why a newer state of it was not taken; empty: this is the newest
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,27 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """A row of a host whose newest state was not taken."""
+
+    path: str  # empty if it could not be read
+    what: str  # "place", "gap", "usage", "host"
+    reason: str  # "quota", "malformed", "missing-blob", "hash-mismatch"
+    since: str | None
+    times: int  # how often it was tried
+
+
+@dataclass(frozen=True, slots=True)
+class LongArtifact:
+    """An artifact over the cap of its kind: named by its file, and never sent."""
+
+    path: str
+    kind: str
+    sha256: str
+    size: int  # bytes, as the agent says
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
     """One host as its agent reported it."""
 
@@ -112,6 +134,7 @@ class Host:
     keys: int
     gaps: int
     labels: dict[str, dict[str, str]]
+    refused: int  # rows whose newest state was not taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +226,8 @@ class HostDetail:
     counters: dict[str, int]
     unread: list[Place]  # places that could not be read whole
     expiring: list[Certificate]  # live certificates there that expire first
+    refused: list[Refused]
+    long: list[LongArtifact]
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +249,7 @@ class DocumentDetail:
 class Match:
     """What an ID can mean."""
 
-    kind: str  # "certificate", "key", "host", "request", "revocation-list"
+    kind: str  # "certificate", "key", "host", "request", "revocation-list", "over-cap"
     id: str
     name: str
 

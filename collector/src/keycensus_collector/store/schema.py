@@ -7,7 +7,7 @@ Raw bytes that must survive stand in binary columns. Hosts and agents are named 
 and by small numbers (`host_no`, `agent_no`) inside, because those stand in the largest tables.
 
 Who writes what. Intake: blob, manifest*, place, place_version, gap, usage, holding, intake_batch,
-session, work, host (facts, last_seen). Catalogue: certificate*, public_key, csr, crl, issuer_edge.
+session, work, refusal, host (facts, last_seen). Catalogue: certificate*, public_key, csr, crl, issuer_edge.
 Fold: line, line_step and the folded columns of certificate and public_key. Everything else: admin
 operations and REST.
 """
@@ -27,6 +27,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData(
@@ -258,6 +259,9 @@ manifest = Table(
     Column("part_count", Integer, nullable=False),
 )
 
+# The smallest cap of a blob (protos/README.md, section 8), as the index's condition has it.
+LONG_ENTRY = "size > 262144"
+
 manifest_entry = Table(
     "manifest_entry",
     metadata,
@@ -274,6 +278,13 @@ manifest_entry = Table(
     Column("reason", Text, nullable=False),
     Column("location", Text, nullable=False),
     Index(None, "artifact"),
+    # Artifacts that are named and never sent, for being too long; nearly always there are none.
+    Index(
+        "ix_manifest_entry_long",
+        "manifest",
+        sqlite_where=text(LONG_ENTRY),
+        postgresql_where=text(LONG_ENTRY),
+    ),
 )
 
 manifest_part = Table(
@@ -358,6 +369,20 @@ gap = Table(
     Column("from_ms", BigInteger, nullable=False),
     Column("to_ms", BigInteger),
     Index(None, "host_no", "key"),
+)
+
+# Rows of a host whose newest state was not taken, until one is, or until the host lists them no more.
+# Bounded per host; what is beyond is counted by the agent.
+refusal = Table(
+    "refusal",
+    metadata,
+    Column("host_no", Number, ForeignKey("host.host_no"), primary_key=True),
+    Column("row_class", SmallInteger, primary_key=True, autoincrement=False),
+    Column("key", LargeBinary, primary_key=True),
+    Column("path", Text, nullable=False),  # escaped; empty if it could not be read
+    Column("reason", Text, nullable=False),
+    Column("since_ms", BigInteger, nullable=False),
+    Column("times", Integer, nullable=False),  # how often it was tried
 )
 
 # Artifact on host: how many live and retained places hold it there. Not for trust stores. A key's

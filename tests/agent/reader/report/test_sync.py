@@ -10,9 +10,16 @@ from fakes.collector_in_memory import CollectorInMemory, Connection
 
 from keycensus_agent.model import Blob, BlobKind, Cause, FileFacts, Place, RowClass, Status
 from keycensus_agent.reader.findings import Findings
-from keycensus_agent.reader.report.outbox import Outbox, requeue
-from keycensus_agent.reader.report.sync import Circumstances, Conversation, Outcome
+from keycensus_agent.reader.report import reconcile
+from keycensus_agent.reader.report.outbox import Outbox
+from keycensus_agent.reader.report.sync import (
+    LISTINGS,
+    Circumstances,
+    Conversation,
+    Outcome,
+)
 from keycensus_agent.reader.state import State
+from keycensus_agent.relay import FrameKind
 from keycensus_proto.v1 import manifest_pb2, report_pb2
 
 CERTIFICATE = b"a certificate"
@@ -30,9 +37,9 @@ FACTS = FileFacts(1, 2, 0o100600, 0, 0, 10, 20, 30, 1)
 class Host:
     """A state with places in it, and conversations out of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, cap_bytes: int = 1 << 20) -> None:
         self.state = State.in_memory()
-        self.outbox = Outbox(self.state, cap_bytes=1 << 20)
+        self.outbox = Outbox(self.state, cap_bytes=cap_bytes)
         self.findings = Findings(self.state, self.outbox, lambda: 1)
 
     def put(self, *names: str, mode: int = 0o100600) -> None:
@@ -53,8 +60,16 @@ class Host:
     def complete(self) -> None:
         self.state.put_number("complete", 1)
 
-    def talk(self, connection: Connection) -> Outcome:
-        circumstances = Circumstances(b"", b"B" * 16, {}, lambda: 1)
+    def talk(
+        self,
+        connection: Connection,
+        *,
+        now_ms: int = 1,
+        facts: bytes = b"",
+        swept: bool = True,
+        fraction: float = 0.5,
+    ) -> Outcome:
+        circumstances = Circumstances(facts, b"B" * 16, {}, lambda: now_ms, swept, fraction)
         return Conversation(self.state, self.outbox, connection, circumstances).converse()
 
     def rows(self) -> dict[tuple[int, bytes], bytes]:
@@ -249,6 +264,211 @@ def test_an_item_tried_again_is_offered_again(host: Host) -> None:
     assert connection.sent.count("offer") == 2
 
 
-def test_no_listing_claims_to_be_whole_for_rows_that_are_not_kept(host: Host) -> None:
+def test_of_classes_that_are_not_kept_nothing_is_said(host: Host) -> None:
     host.put("/a")
-    assert requeue(host.state, RowClass.USAGE, [host.key("/a")], 1) == 0
+    host.complete()
+    collector = CollectorInMemory(differing=[2])
+    assert host.outbox.requeue(RowClass.USAGE, [host.key("/a")], 1) == 0
+    assert host.talk(collector.connect()).ok
+    assert [digest.row_class for digest in collector.digests] == [1, 3, 4]
+    (listing,) = reconcile.listing_pieces(host.state, RowClass.USAGE, b"", whole=True)
+    assert not report_pb2.ReportRequest.FromString(listing).listing.complete
+
+
+# --- the daily comparison -----------------------------------------------------------------------
+
+DAY_MS = 86_400_000
+
+
+def test_the_digests_are_over_the_sorted_rows_of_each_class(host: Host) -> None:
+    host.put("/a", "/b", "/c")
+    host.complete()
+    collector = CollectorInMemory()
+    assert host.talk(collector.connect(), facts=b"facts").ok
+    places = b"".join(
+        key + hashlib.sha256(row).digest() for (_, key), row in sorted(host.rows().items())
+    )
+    facts = bytes(32) + hashlib.sha256(b"facts").digest()
+    assert [(digest.row_class, digest.count, digest.digest) for digest in collector.digests] == [
+        (1, 3, hashlib.sha256(places).digest()),
+        (3, 0, hashlib.sha256(b"").digest()),
+        (4, 1, hashlib.sha256(facts).digest()),
+    ]
+
+
+def test_digests_go_out_once_a_day_a_little_more_or_less(host: Host) -> None:
+    host.put("/a")
+    host.complete()
+    collector = CollectorInMemory()
+    for now_ms, fraction, expected in (
+        (DAY_MS, 0.0, 3),  # the first time
+        (DAY_MS + int(0.89 * DAY_MS), 0.0, 3),
+        (DAY_MS + int(0.91 * DAY_MS), 1.0, 6),  # fraction 0: a tenth early
+        (3 * DAY_MS, 1.0, 6),
+        (3 * DAY_MS + int(0.02 * DAY_MS), 1.0, 9),  # fraction 1: a tenth late
+    ):
+        assert host.talk(collector.connect(), now_ms=now_ms, fraction=fraction).ok
+        assert len(collector.digests) == expected, now_ms
+
+
+def test_a_clock_that_was_set_back_does_not_put_the_comparison_off(host: Host) -> None:
+    host.put("/a")
+    host.complete()
+    collector = CollectorInMemory()
+    assert host.talk(collector.connect(), now_ms=1000 * DAY_MS).ok
+    assert host.talk(collector.connect(), now_ms=10 * DAY_MS).ok
+    assert len(collector.digests) == 6
+
+
+def test_before_the_first_full_sweep_nothing_is_compared(host: Host) -> None:
+    host.put("/a")
+    collector = CollectorInMemory(list_wanted=True)
+    assert host.talk(collector.connect()).ok
+    assert collector.digests == []
+    assert collector.listings == []
+
+
+def test_where_digests_differ_the_list_follows_and_what_is_wanted_is_sent_again(
+    host: Host,
+) -> None:
+    host.put("/a", "/b")
+    host.complete()
+    collector = CollectorInMemory(differing=[1, 4])
+    collector.wanted_after_listing = [host.key("/b")]
+    assert host.talk(collector.connect(), facts=b"facts").ok
+    assert [listing.row_class for listing in collector.listings] == [1, 4]
+    (last,) = collector.batches[-1].changes
+    assert (last.key, last.cause) == (host.key("/b"), Cause.RECONCILE)
+    assert reconcile.last_comparison(host.state) == {
+        "at_ms": 1,
+        "differing": 2,
+        "sent_again": 1,
+        "removed": 0,
+    }
+
+
+def test_host_facts_that_are_wanted_are_sent_as_a_row(host: Host) -> None:
+    host.complete()
+    collector = CollectorInMemory(differing=[4])
+    collector.wanted_after_listing = [bytes(32)]
+    assert host.talk(collector.connect(), facts=b"facts").ok
+    assert collector.rows[4, bytes(32)] == b"facts"
+
+
+def test_a_suspicion_is_looked_into_at_the_next_occasion(host: Host) -> None:
+    host.put("/a")
+    host.complete()
+    collector = CollectorInMemory()
+    assert host.talk(collector.connect()).ok
+    reconcile.suspect(host.state)
+    assert host.talk(collector.connect()).ok
+    assert len(collector.digests) == 6
+
+
+def test_a_list_claims_to_be_whole_only_after_a_full_sweep_of_this_process(host: Host) -> None:
+    host.put("/a")
+    host.complete()
+    collector = CollectorInMemory(list_wanted=True)
+    assert host.talk(collector.connect(), swept=False).ok
+    assert not any(listing.complete for listing in collector.listings)
+    assert host.talk(collector.connect()).ok
+    assert all(listing.complete for listing in collector.listings[2:])
+
+
+def test_a_long_list_comes_in_sorted_pieces(host: Host) -> None:
+    host.put(*(f"/p{number}" for number in range(2 * reconcile.LISTING_ROWS + 5)))
+    host.complete()
+    collector = CollectorInMemory(list_wanted=True)
+    assert host.talk(collector.connect()).ok
+    pieces = [listing for listing in collector.listings if listing.row_class == 1]
+    assert [len(piece.rows) for piece in pieces] == [4096, 4096, 5]
+    assert [piece.more for piece in pieces] == [True, True, False]
+    keys = [row.key for piece in pieces for row in piece.rows]
+    assert keys == sorted(keys)
+    assert all(piece.ByteSize() < 512 * 1024 for piece in pieces)
+
+
+def test_a_collector_that_asks_for_lists_without_end_gets_some(host: Host) -> None:
+    host.put("/a")
+    host.complete()
+    collector = CollectorInMemory(differing=[1] * 3, asks_again=True)
+    outcome = host.talk(collector.connect())
+    assert outcome.listings == LISTINGS
+
+
+# --- what the collector will not take -----------------------------------------------------------
+
+
+def test_what_was_refused_is_tried_again_once_a_day(host: Host) -> None:
+    collector = CollectorInMemory()
+    host.put("/a", "/b")
+    host.complete()
+    collector.verdicts[host.key("/b")] = [("refused", "quota")]
+    assert host.talk(collector.connect()).refused == 1
+    collector.differing = [1]
+    collector.wanted_after_listing = [host.key("/b")]
+    assert host.talk(collector.connect(), now_ms=2 * DAY_MS).ok
+    assert collector.rows == host.rows()
+    assert host.state.connection.execute("SELECT count(*) FROM refused").fetchone() == (0,)
+
+
+def test_a_blob_that_was_damaged_here_is_not_sent(host: Host) -> None:
+    collector = CollectorInMemory()
+    host.put("/a")
+    host.state.connection.execute("UPDATE blob SET data = x'00' WHERE kind = 2")
+    connection = collector.connect()
+    assert host.talk(connection).not_supplied == 1
+    assert "cannot_supply" in connection.sent
+
+
+def test_a_file_whose_blob_was_lost_is_read_again_and_reported_again(host: Host) -> None:
+    collector = CollectorInMemory()
+    host.put("/srv/a")
+    host.state.connection.execute("INSERT INTO directory VALUES (?, ?, ?, 0)", (b"srv", b"m", b""))
+    host.state.connection.execute("DELETE FROM blob")
+    collector.verdicts[host.key("/srv/a")] = [("refused", "missing-blob")]
+    assert host.talk(collector.connect()).refused == 1
+    # The next sweep finds the directory unknown, and so opens the file again.
+    assert host.state.connection.execute("SELECT count(*) FROM directory").fetchone() == (0,)
+    host.put("/srv/a")
+    outcome = host.talk(collector.connect())
+    assert (outcome.changes, outcome.blobs) == (1, 2)
+    assert collector.rows == host.rows()
+
+
+def test_batches_under_way_take_half_of_the_cap_at_most() -> None:
+    host = Host(cap_bytes=60_000)
+    host.put(*(f"/p{number}" for number in range(250)))
+    fixed: list[int] = []
+
+    class Watched(Connection):
+        def receive(self, timeout: float) -> tuple[FrameKind, bytes] | None:
+            query = "SELECT sum(length(row)) FROM outbox WHERE sequence IS NOT NULL"
+            fixed.append(host.state.connection.execute(query).fetchone()[0] or 0)
+            return super().receive(timeout)
+
+    assert host.talk(Watched(CollectorInMemory())).ok
+    assert 0 < max(fixed) <= 30_000
+    host.state.close()
+
+
+def test_a_rebuild_stays_below_the_cap_and_still_sends_everything() -> None:
+    host = Host(cap_bytes=60_000)
+    host.put(*(f"/p{number}" for number in range(1200)))
+    with host.state.transaction():
+        host.outbox.enforce_cap()
+    assert host.outbox.count() == 0
+    collector = CollectorInMemory()
+    most = 0
+
+    class Watched(Connection):
+        def receive(self, timeout: float) -> tuple[FrameKind, bytes] | None:
+            nonlocal most
+            most = max(most, host.outbox.size_bytes())
+            return super().receive(timeout)
+
+    assert host.talk(Watched(collector)).ok
+    assert collector.rows == host.rows()
+    # A step of the rebuild may pass the cap by its own rows.
+    assert most < 60_000 + 1000 * 250
+    host.state.close()

@@ -222,11 +222,16 @@ def parent_of(path: bytes) -> bytes:
     return path[: path.rfind(b"/")] or b"/"
 
 
-def _mount(fs_type: str, source: bytes, fs_root: bytes, point: bytes) -> Mount:
+def mount_key(fs_type: str, source: bytes, fs_root: bytes, point: bytes) -> bytes:
+    """Return what makes a mount the same one later, 16 bytes (see Mount)."""
     identity = b"".join(
         len(part).to_bytes(4, "big") + part for part in (fs_type.encode(), source, fs_root, point)
     )
-    key = hashlib.sha256(b"keycensus mount v1\0" + identity).digest()[:16]
+    return hashlib.sha256(b"keycensus mount v1\0" + identity).digest()[:16]
+
+
+def _mount(fs_type: str, source: bytes, fs_root: bytes, point: bytes) -> Mount:
+    key = mount_key(fs_type, source, fs_root, point)
     return Mount(key=key, type=fs_type, source=source, root=fs_root, mount_point=point)
 
 

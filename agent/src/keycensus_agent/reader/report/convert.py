@@ -144,6 +144,12 @@ def encode_listing(
     return report_pb2.ReportRequest(listing=listing).SerializeToString()
 
 
+def encode_digest(row_class: RowClass, count: int, digest: bytes) -> bytes:
+    """Return the encoded request; `digest` is over the sorted rows (protos/README.md, section 7)."""
+    message = report_pb2.Digest(row_class=_ROW_CLASSES[row_class], count=count, digest=digest)
+    return report_pb2.ReportRequest(digest=message).SerializeToString()
+
+
 # --- from the collector -----------------------------------------------------------------------
 
 
@@ -221,6 +227,7 @@ class Difference:
     row_class: RowClass
     keys: tuple[bytes, ...]
     removed: int
+    more: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +268,10 @@ def _reconciliation(message: report_pb2.ReportResponse) -> Response:
         if kind == "difference":
             difference = message.difference
             return Difference(
-                RowClass(difference.row_class), tuple(difference.keys), difference.removed
+                RowClass(difference.row_class),
+                tuple(difference.keys),
+                difference.removed,
+                difference.more,
             )
         if kind == "resend_class":
             return ListRequest(RowClass(message.resend_class.row_class))

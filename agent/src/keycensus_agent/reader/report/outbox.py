@@ -13,9 +13,11 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from keycensus_agent.model import BlobKind, Cause, RowClass
-from keycensus_agent.reader.convert import blobs_named, manifest_of_row
+from keycensus_agent.model import Cause, RowClass
+from keycensus_agent.reader.convert import manifest_of_row
+from keycensus_agent.reader.memory import order_key
 from keycensus_agent.reader.report.convert import Ack, Change, encode_batch
+from keycensus_agent.reader.report.rebuilding import TABLES, rebuild_class
 from keycensus_agent.reader.state import State
 
 # States of one row that wait at most; more replace the last one and are counted.
@@ -23,8 +25,16 @@ STATES_PER_ROW = 4
 # protos/README.md, section 8.
 CHANGES_PER_BATCH = 1000
 BATCH_BYTES = 512 * 1024
+# The key of the one row of host facts (protos/README.md, section 3.1).
+HOST_KEY = bytes(32)
+# The reason of an item that needs what this agent could not supply.
+MISSING_BLOB = "missing-blob"
 # Bytes of an encoded change beside its row.
 CHANGE_OVERHEAD = 80
+# Rows listed by one step of a rebuild, between two looks at the cap.
+REBUILT_AT_ONCE = 1000
+# In a long sweep the cap is looked at whenever this part of it was added.
+_LOOKS_PER_CAP = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +55,7 @@ class Outbox:
     def __init__(self, state: State, *, cap_bytes: int) -> None:
         self._state = state
         self._cap_bytes = cap_bytes
+        self._added_bytes = 0
 
     # --- filling (inside the sweep's transaction) ---------------------------------------------
 
@@ -74,6 +85,7 @@ class Outbox:
         self._insert(change)
 
     def _insert(self, change: Change) -> None:
+        self._added_bytes += CHANGE_OVERHEAD + len(change.row or b"")
         self._state.connection.execute(
             "INSERT INTO outbox (class, key, row, cause, observed_ms, skipped, gone_reason)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -88,38 +100,86 @@ class Outbox:
             ),
         )
 
+    @property
+    def wants_a_look(self) -> bool:
+        """Whether so much was added that the cap should be enforced before the sweep ends."""
+        return self._added_bytes * _LOOKS_PER_CAP > self._cap_bytes
+
     def enforce_cap(self) -> int:
         """Drop states between the first and the last while over the cap; how many went.
 
         Inside a transaction. What is dropped was superseded, so the last state of every row still
         goes out; the number is added to the `outbox-dropped` counter.
         """
+        self._added_bytes = 0
         if self.size_bytes() <= self._cap_bytes:
             return 0
-        connection = self._state.connection
-        cursor = connection.execute(
-            "DELETE FROM outbox WHERE sequence IS NULL AND item NOT IN"
+        between = (
+            "sequence IS NULL AND item NOT IN"
             " (SELECT max(item) FROM outbox WHERE sequence IS NULL GROUP BY class, key)"
         )
-        dropped = cursor.rowcount
+        dropped = self._drop(between)
         if self.size_bytes() > self._cap_bytes:
             # Not even the last states fit: list nothing, rebuild when there is room.
-            cursor = connection.execute("DELETE FROM outbox WHERE sequence IS NULL")
+            unlisted = self._drop("sequence IS NULL")
             self._state.put_number("outbox_rebuild", 1)
             self._state.put_number(
-                "outbox_unlisted", self._state.get_number("outbox_unlisted") + cursor.rowcount
+                "outbox_unlisted", self._state.get_number("outbox_unlisted") + unlisted
             )
         self._state.put_number("outbox_dropped", self._state.get_number("outbox_dropped") + dropped)
         return dropped
 
+    def _drop(self, condition: str) -> int:
+        """Drop waiting states; how many states of a row that is, those skipped before included."""
+        connection = self._state.connection
+        (states,) = connection.execute(
+            f"SELECT coalesce(sum(1 + skipped), 0) FROM outbox WHERE {condition}"  # noqa: S608 - ours
+        ).fetchone()
+        connection.execute(f"DELETE FROM outbox WHERE {condition}")  # noqa: S608 - ours
+        return int(states)
+
     def rebuild(self, now_ms: int) -> int:
-        """List again what differs between disk and collector and is not listed; how many rows."""
-        added = 0
+        """List again what differs between disk and collector and is not listed; how many rows.
+
+        As much as the cap has room for; `outbox_rebuild` stays set until nothing was left out.
+        """
+        added, room = 0, self._cap_bytes - self.size_bytes()
         with self._state.transaction() as connection:
-            for row_class, table in ((RowClass.PLACE, "place"), (RowClass.GAP, "gap")):
-                added += _rebuild_class(connection, row_class, table, now_ms)
-            self._state.put_number("outbox_rebuild", 0)
+            for row_class in TABLES:
+                while room > 0:
+                    last = self._last_item()
+                    listed = rebuild_class(connection, row_class, now_ms, REBUILT_AT_ONCE)
+                    added += listed
+                    room -= self._bytes_above(last)
+                    if listed == 0:
+                        break
+            # Rows that did not fit are listed when these have gone.
+            self._state.put_number("outbox_rebuild", int(room <= 0))
         return added
+
+    def requeue(
+        self, row_class: RowClass, keys: Sequence[bytes], now_ms: int, *, host_facts: bytes = b""
+    ) -> int:
+        """List rows again that the collector asked for after a listing; how many."""
+        if row_class is RowClass.HOST:
+            with self._state.transaction():
+                self.add(Change(row_class, HOST_KEY, host_facts, Cause.RECONCILE, now_ms))
+            return 1
+        if row_class not in TABLES:
+            return 0
+        with self._state.transaction() as connection:
+            for table in ("acknowledged", "refused"):
+                connection.executemany(
+                    f"DELETE FROM {table} WHERE class = ? AND key = ?",  # noqa: S608 - our names
+                    [(row_class.value, key) for key in keys],
+                )
+            return rebuild_class(connection, row_class, now_ms)
+
+    def _last_item(self) -> int:
+        (last,) = self._state.connection.execute(
+            "SELECT coalesce(max(item), 0) FROM outbox"
+        ).fetchone()
+        return int(last)
 
     # --- emptying -----------------------------------------------------------------------------
 
@@ -130,10 +190,18 @@ class Outbox:
 
     def size_bytes(self) -> int:
         """Bytes of the rows that wait."""
+        return self._bytes_above(0)
+
+    def _bytes_above(self, item: int) -> int:
         (size,) = self._state.connection.execute(
-            "SELECT coalesce(sum(coalesce(length(row), 0) + ?), 0) FROM outbox", (CHANGE_OVERHEAD,)
+            "SELECT coalesce(sum(coalesce(length(row), 0) + ?), 0) FROM outbox WHERE item > ?",
+            (CHANGE_OVERHEAD, item),
         ).fetchone()
         return int(size)
+
+    def room_for_batch(self, credit: int, most: int) -> int:
+        """Return how large a batch may be: those under way can't be dropped, so half the cap."""
+        return min(most or BATCH_BYTES, BATCH_BYTES, self._cap_bytes // (2 * credit))
 
     def next_pending(self, after_item: int, *, batch_bytes: int) -> Pending | None:
         """Return the next items above `after_item` that are in no batch, or None."""
@@ -240,36 +308,6 @@ def manifest_of(change: Change) -> bytes:
     return manifest_of_row(change.row)
 
 
-def collect_blobs(connection: sqlite3.Connection) -> int:
-    """Remove blobs that no row and no waiting state names any more; how many. In a transaction."""
-    roots = {bytes(row[0]) for row in connection.execute("SELECT DISTINCT manifest FROM place")}
-    for (row,) in connection.execute(
-        "SELECT row FROM outbox WHERE class = ? AND row IS NOT NULL", (RowClass.PLACE.value,)
-    ):
-        roots.add(manifest_of_row(row))
-    named: set[bytes] = set()
-    waiting = list(roots)
-    while waiting:
-        digest = waiting.pop()
-        if digest in named:
-            continue
-        named.add(digest)
-        found = connection.execute(
-            "SELECT data FROM blob WHERE hash = ? AND kind = ?", (digest, BlobKind.MANIFEST.value)
-        ).fetchone()
-        if found is not None:
-            parts, artifacts = blobs_named(found[0])
-            waiting.extend(parts)
-            named.update(artifacts)
-    stale = [
-        (digest,)
-        for (digest,) in connection.execute("SELECT hash FROM blob").fetchall()
-        if digest not in named
-    ]
-    connection.executemany("DELETE FROM blob WHERE hash = ?", stale)
-    return len(stale)
-
-
 def _try_again(connection: sqlite3.Connection, item: int, row_class: int, key: bytes) -> None:
     """Take an item out of its batch, unless a later state of the row makes it pointless."""
     later = connection.execute(
@@ -282,6 +320,13 @@ def _try_again(connection: sqlite3.Connection, item: int, row_class: int, key: b
     connection.execute("UPDATE outbox SET sequence = NULL, position = NULL WHERE item = ?", (item,))
 
 
+def _forget_directory(connection: sqlite3.Connection, key: bytes) -> None:
+    """Have the next sweep read a place's file again: a blob of it was lost here."""
+    found = connection.execute("SELECT directory FROM place WHERE key = ?", (key,)).fetchone()
+    if found is not None:
+        connection.execute("DELETE FROM directory WHERE path = ?", (order_key(found[0]),))
+
+
 def _note_outcome(
     connection: sqlite3.Connection, row_class: int, key: bytes, row: bytes | None, refusal: str
 ) -> None:
@@ -290,6 +335,8 @@ def _note_outcome(
             "INSERT OR REPLACE INTO refused VALUES (?, ?, ?, ?)",
             (row_class, key, hashlib.sha256(row or b"").digest(), refusal),
         )
+        if refusal == MISSING_BLOB:
+            _forget_directory(connection, key)
         return
     connection.execute("DELETE FROM refused WHERE class = ? AND key = ?", (row_class, key))
     if row is None:
@@ -299,54 +346,3 @@ def _note_outcome(
             "INSERT OR REPLACE INTO acknowledged VALUES (?, ?, ?)",
             (row_class, key, hashlib.sha256(row).digest()),
         )
-
-
-def _rebuild_class(
-    connection: sqlite3.Connection, row_class: RowClass, table: str, now_ms: int
-) -> int:
-    # `table` is one of two names above, so nothing from outside gets into the text.
-    number = row_class.value
-    appeared = connection.execute(
-        f"""
-        INSERT INTO outbox (class, key, row, cause, observed_ms, skipped, gone_reason)
-        SELECT ?1, key, row, ?2, ?3, 0, '' FROM {table} AS t
-        WHERE NOT EXISTS (SELECT 1 FROM acknowledged AS a
-                          WHERE a.class = ?1 AND a.key = t.key AND a.row_hash = t.row_hash)
-          AND NOT EXISTS (SELECT 1 FROM outbox AS o
-                          WHERE o.class = ?1 AND o.key = t.key AND o.row = t.row
-                            AND o.item = (SELECT max(item) FROM outbox AS n
-                                          WHERE n.class = ?1 AND n.key = t.key))
-          AND NOT EXISTS (SELECT 1 FROM refused AS r
-                          WHERE r.class = ?1 AND r.key = t.key AND r.row_hash = t.row_hash)
-        """,  # noqa: S608 - see above
-        (number, Cause.RECONCILE, now_ms),
-    ).rowcount
-    gone = connection.execute(
-        f"""
-        INSERT INTO outbox (class, key, row, cause, observed_ms, skipped, gone_reason)
-        SELECT ?1, key, NULL, ?2, ?3, 0, 'removed' FROM acknowledged AS a
-        WHERE a.class = ?1 AND NOT EXISTS (SELECT 1 FROM {table} AS t WHERE t.key = a.key)
-          AND NOT EXISTS (SELECT 1 FROM outbox AS o
-                          WHERE o.class = ?1 AND o.key = a.key AND o.row IS NULL
-                            AND o.item = (SELECT max(item) FROM outbox AS n
-                                          WHERE n.class = ?1 AND n.key = a.key))
-        """,  # noqa: S608 - see above
-        (number, Cause.RECONCILE, now_ms),
-    ).rowcount
-    return int(appeared) + int(gone)
-
-
-def requeue(state: State, row_class: RowClass, keys: Sequence[bytes], now_ms: int) -> int:
-    """List rows again that the collector asked for after a listing; how many."""
-    if row_class not in (RowClass.PLACE, RowClass.GAP):
-        return 0
-    table = "gap" if row_class is RowClass.GAP else "place"
-    with state.transaction() as connection:
-        for key in keys:
-            connection.execute(
-                "DELETE FROM acknowledged WHERE class = ? AND key = ?", (row_class.value, key)
-            )
-            connection.execute(
-                "DELETE FROM refused WHERE class = ? AND key = ?", (row_class.value, key)
-            )
-        return _rebuild_class(connection, row_class, table, now_ms)

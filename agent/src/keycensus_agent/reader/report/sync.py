@@ -6,53 +6,47 @@ The order of messages is protos/README.md section 5:
     2  batches that were fixed in an earlier stream go first, under the same sequences
     3  the next items: offer, blobs as wanted, then the batch, at most `batch_credit` at a time
     4  the first full sweep is announced by a batch that says `complete`
-    5  a listing where the collector asks for one
+    5  once a day, or on suspicion, digests; a listing where the collector asks for one
 
 Runs in the reader and talks to the link through a connection of frames; it knows no network.
 """
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from keycensus_agent import __version__
 from keycensus_agent.errors import LinkError
 from keycensus_agent.failpoints import reach
-from keycensus_agent.model import Blob, BlobKind, RowClass
-from keycensus_agent.reader.report import convert
-from keycensus_agent.reader.report.outbox import Outbox, Pending, requeue
+from keycensus_agent.model import RowClass
+from keycensus_agent.reader.report import convert, reconcile
+from keycensus_agent.reader.report.blobs import find_blob
+from keycensus_agent.reader.report.dialogue import BrokenOffError, Dialogue, FrameConnection
+from keycensus_agent.reader.report.outbox import Outbox, Pending
 from keycensus_agent.reader.state import State
-from keycensus_agent.relay import FrameKind
 
-# Without a word from the collector for this long, the stream is given up.
-SILENCE_SECONDS = 60.0
 # Items to be tried again are taken up so often in one conversation; then they wait for the next.
 RETRY_ROUNDS = 3
-LISTING_ROWS = 4096
-
-
-class FrameConnection(Protocol):
-    """What the conversation needs of the link's connection."""
-
-    def send(self, kind: FrameKind, payload: bytes = b"") -> None:
-        """Send a frame; LinkError if the link is gone, and then `receive` says why."""
-
-    def receive(self, timeout: float) -> tuple[FrameKind, bytes] | None:
-        """Return the next frame, None if there is none in `timeout` seconds; CLOSED is the last."""
+# Lists that one conversation sends at most, whatever the collector asks for.
+LISTINGS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What a conversation needs to know beside the state."""
+    """What a conversation needs to know beside the state.
+
+    `swept`: this process has completed a full sweep, so the state is what the disk was then. A
+    state that was brought back from an older copy claims nothing before. `fraction` is random.
+    """
 
     host_facts: bytes
     boot_id: bytes
     counters: Mapping[str, int]
     now_ms: Callable[[], int]
+    swept: bool = True
+    fraction: float = 0.5
 
 
 @dataclass(slots=True)
@@ -66,6 +60,9 @@ class Outcome:
     changes: int = 0
     refused: int = 0
     blobs: int = 0
+    not_supplied: int = 0
+    listings: int = 0
+    removed: int = 0
     skew_ms: int = 0
     heartbeat_seconds: int = 0
     scan_again: bool = False
@@ -91,15 +88,6 @@ class _Flight:
     complete: bool = False
 
 
-class _BrokenOffError(Exception):
-    """The conversation can't go on; carries reason, text and retry-after."""
-
-    def __init__(self, reason: str, text: str, retry_after_seconds: int = 0) -> None:
-        super().__init__(text)
-        self.reason = reason
-        self.retry_after_seconds = retry_after_seconds
-
-
 @dataclass(slots=True)
 class Conversation:
     """See the module's text. Use once: `converse()`."""
@@ -110,13 +98,18 @@ class Conversation:
     circumstances: Circumstances
     should_stop: Callable[[], bool] = lambda: False
     outcome: Outcome = field(default_factory=Outcome)
-    _responses: deque[convert.Response] = field(default_factory=deque)
+    _dialogue: Dialogue = field(init=False)
     _flights: deque[_Flight] = field(default_factory=deque)
     _offered: set[bytes] = field(default_factory=set)
     _offers: int = 0
     _after_item: int = 0
     _unsent: deque[int] = field(default_factory=deque)
     _listings: deque[RowClass] = field(default_factory=deque)
+    # Of the offer that closes a comparison: it is answered after all that came before it.
+    _full_stop: int = 0
+
+    def __post_init__(self) -> None:
+        self._dialogue = Dialogue(self.connection)
 
     def converse(self) -> Outcome:
         """Say everything there is to say; never raises for trouble of the network."""
@@ -125,24 +118,28 @@ class Conversation:
             if self.outcome.start_over:
                 return self.outcome
             self._say_everything(acknowledged)
-            self.connection.send(FrameKind.END)
-            self._await_end()
-        except _BrokenOffError as error:
-            self.outcome.reason = error.reason
-            self.outcome.text = str(error)
-            self.outcome.retry_after_seconds = error.retry_after_seconds
-        except convert.ProtocolError as error:
-            self.outcome.reason, self.outcome.text = "protocol", str(error)
+            self._dialogue.end()
+        except (BrokenOffError, convert.ProtocolError) as error:
+            self._note_end(error)
         except LinkError as error:
             # What the link said before it left explains more than that it is gone.
-            self.outcome.reason, self.outcome.text = "unreachable", str(error)
-            self._explain_lost_link()
+            self._note_end(
+                self._dialogue.explain_loss() or BrokenOffError("unreachable", str(error))
+            )
         return self.outcome
+
+    def _note_end(self, error: BrokenOffError | convert.ProtocolError) -> None:
+        self.outcome.text = str(error)
+        if isinstance(error, BrokenOffError):
+            self.outcome.reason = error.reason
+            self.outcome.retry_after_seconds = error.retry_after_seconds
+        else:
+            self.outcome.reason = "protocol"
 
     # --- 1: hello -----------------------------------------------------------------------------
 
     def _greet(self) -> convert.HelloAck:
-        self._await_open()
+        self._dialogue.open()
         state, now_ms = self.state, self.circumstances.now_ms()
         hello = convert.Hello(
             agent_version=__version__,
@@ -154,10 +151,10 @@ class Conversation:
             host_facts=self.circumstances.host_facts,
             agent_time_unix_ms=now_ms,
         )
-        self._send(convert.encode_hello(hello))
-        answer = self._receive()
+        self._dialogue.send(convert.encode_hello(hello))
+        answer = self._dialogue.receive()
         if not isinstance(answer, convert.HelloAck):
-            raise _BrokenOffError("protocol", "the collector did not answer the hello with a hello")
+            raise BrokenOffError("protocol", "the collector did not answer the hello with a hello")
         self.outcome.skew_ms = now_ms - answer.collector_time_unix_ms
         self.outcome.heartbeat_seconds = answer.heartbeat_seconds
         self._settle_identity(answer)
@@ -189,26 +186,35 @@ class Conversation:
 
     def _say_everything(self, hello_ack: convert.HelloAck) -> None:
         credit = max(1, min(hello_ack.batch_credit, 16))
-        batch_bytes = hello_ack.max_batch_bytes or 1 << 19
+        batch_bytes = self.outbox.room_for_batch(credit, hello_ack.max_batch_bytes)
         self._unsent.extend(self.outbox.fixed_batches())
         self._drain(credit, batch_bytes)
-        for _ in range(RETRY_ROUNDS):
-            if self.state.get_number("outbox_rebuild"):
-                self.outbox.rebuild(self.circumstances.now_ms())
-            if self.outbox.count() == 0:
-                break
-            self._start_round()
-            self._drain(credit, batch_bytes)
+        self._empty_outbox(credit, batch_bytes)
         if self.state.complete and self.outbox.count() == 0:
             self._announce_complete()
             if hello_ack.list_wanted:
                 self._listings.extend((RowClass.PLACE, RowClass.GAP))
             self._list(credit, batch_bytes)
+            if reconcile.is_due(self.state, self.circumstances.now_ms()):
+                self._compare(credit, batch_bytes)
         if self.outcome.batches == 0:
             heartbeat = convert.encode_heartbeat(
                 self.circumstances.now_ms(), self.circumstances.counters
             )
-            self._send(heartbeat)
+            self._dialogue.send(heartbeat)
+
+    def _empty_outbox(self, credit: int, batch_bytes: int) -> None:
+        rounds = 0
+        while rounds < RETRY_ROUNDS:
+            listed = 0
+            if self.state.get_number("outbox_rebuild"):
+                listed = self.outbox.rebuild(self.circumstances.now_ms())
+            if self.outbox.count() == 0:
+                return
+            self._start_round()
+            self._drain(credit, batch_bytes)
+            # What was listed a part at a time is no second try.
+            rounds += listed == 0
 
     def _start_round(self) -> None:
         """Take up what is left from the beginning, and offer again what it names."""
@@ -222,8 +228,8 @@ class Conversation:
             self._send_satisfied()
             if not self._flights:
                 return
-            self._handle(self._receive())
-        raise _BrokenOffError("stopped", "the agent was asked to stop")
+            self._handle(self._dialogue.receive())
+        raise BrokenOffError("stopped", "the agent was asked to stop")
 
     def _take_off(self, batch_bytes: int) -> bool:
         """Offer the next batch, if there is one."""
@@ -246,7 +252,7 @@ class Conversation:
             flight.satisfied = True
             return True
         reach("before_offer")
-        self._send(convert.encode_offer(flight.offer, missing))
+        self._dialogue.send(convert.encode_offer(flight.offer, missing))
         reach("after_offer")
         return True
 
@@ -263,7 +269,7 @@ class Conversation:
                 )
                 flight.sequence = self.outbox.last_sequence()
             reach("before_batch")
-            self._send(flight.message)
+            self._dialogue.send(flight.message)
             reach("after_batch")
             flight.sent = True
             self.outcome.batches += 1
@@ -277,36 +283,64 @@ class Conversation:
         )
         self._send_satisfied()
         while self._flights:
-            self._handle(self._receive())
+            self._handle(self._dialogue.receive())
 
-    def _list(self, credit: int, batch_bytes: int) -> None:
-        while self._listings:
+    def _compare(self, credit: int, batch_bytes: int) -> None:
+        """Send the digests, and the lists of those that differ."""
+        before = self.outcome.listings, self.outcome.removed
+        for row_class in reconcile.KEPT_CLASSES:
+            facts = self.circumstances.host_facts
+            self._dialogue.send(reconcile.encode_digest(self.state, row_class, facts))
+        # Equal digests have no answer, but an offer has one, and it comes after theirs.
+        self._offers += 1
+        self._full_stop = self._offers
+        self._dialogue.send(convert.encode_offer(self._offers, ()))
+        while self._full_stop:
+            self._handle(self._dialogue.receive())
+        again = self._list(credit, batch_bytes)
+        with self.state.transaction():
+            reconcile.note_comparison(
+                self.state,
+                self.circumstances.now_ms(),
+                self.circumstances.fraction,
+                differing=self.outcome.listings - before[0],
+                sent_again=again,
+                removed=self.outcome.removed - before[1],
+            )
+
+    def _list(self, credit: int, batch_bytes: int) -> int:
+        """Send the lists that were asked for, and what they make the collector want; how many."""
+        again = 0
+        while self._listings and self.outcome.listings < LISTINGS:
             row_class = self._listings.popleft()
+            self.outcome.listings += 1
             self._send_listing(row_class)
-            answer = self._receive()
-            while not isinstance(answer, convert.Difference):
-                self._handle(answer)
-                answer = self._receive()
-            if answer.keys:
-                requeue(self.state, answer.row_class, answer.keys, self.circumstances.now_ms())
+            keys = self._await_difference()
+            if keys:
+                facts, now_ms = self.circumstances.host_facts, self.circumstances.now_ms()
+                again += self.outbox.requeue(row_class, keys, now_ms, host_facts=facts)
                 self._start_round()
                 self._drain(credit, batch_bytes)
+        return again
 
     def _send_listing(self, row_class: RowClass) -> None:
-        table = {RowClass.PLACE: "place", RowClass.GAP: "gap"}.get(row_class)
-        rows: list[tuple[bytes, bytes]] = []
-        if table is not None:
-            rows = self.state.connection.execute(
-                f"SELECT key, row_hash FROM {table} ORDER BY key"  # noqa: S608 - names from above
-            ).fetchall()
-        pieces = [
-            rows[start : start + LISTING_ROWS] for start in range(0, len(rows), LISTING_ROWS)
-        ] or [[]]
-        for index, piece in enumerate(pieces):
-            # Of a class that this agent keeps no rows of, an empty list says nothing.
-            complete = self.state.complete and table is not None
-            more = index + 1 < len(pieces)
-            self._send(convert.encode_listing(row_class, piece, more=more, complete=complete))
+        whole = self.state.complete and self.circumstances.swept
+        facts = self.circumstances.host_facts
+        for piece in reconcile.listing_pieces(self.state, row_class, facts, whole=whole):
+            self._dialogue.send(piece)
+
+    def _await_difference(self) -> list[bytes]:
+        """Return the keys that are wanted again; the answer comes in pieces too."""
+        keys: list[bytes] = []
+        while True:
+            answer = self._dialogue.receive()
+            if not isinstance(answer, convert.Difference):
+                self._handle(answer)
+                continue
+            keys += answer.keys
+            self.outcome.removed += answer.removed
+            if not answer.more:
+                return keys
 
     # --- what the collector says --------------------------------------------------------------
 
@@ -320,36 +354,31 @@ class Conversation:
         elif isinstance(response, convert.ScanAgain):
             self.outcome.scan_again = True
         elif isinstance(response, convert.HelloAck):
-            raise _BrokenOffError("protocol", "the collector said hello twice")
+            raise BrokenOffError("protocol", "the collector said hello twice")
 
     def _supply(self, want: convert.Want) -> None:
         reach("after_want")
         unknown: list[convert.Wanted] = []
         for wanted in want.blobs:
-            blob = self._blob(wanted)
+            blob = find_blob(self.state.connection, wanted)
             if blob is None:
                 unknown.append(wanted)
                 continue
             reach("before_blob")
-            self._send(convert.encode_blob(want.offer, blob))
+            self._dialogue.send(convert.encode_blob(want.offer, blob))
             reach("after_blob")
             self.outcome.blobs += 1
         if unknown:
-            self._send(convert.encode_cannot_supply(want.offer, unknown, "unknown"))
+            self.outcome.not_supplied += len(unknown)
+            lost = self.state.get_number("not_supplied") + len(unknown)
+            self.state.put_number("not_supplied", lost)
+            self._dialogue.send(convert.encode_cannot_supply(want.offer, unknown, "unknown"))
         if want.satisfied:
+            if want.offer == self._full_stop:
+                self._full_stop = 0
             for flight in self._flights:
                 if flight.offer == want.offer:
                     flight.satisfied = True
-
-    def _blob(self, wanted: convert.Wanted) -> Blob | None:
-        if wanted.kind is None:
-            return None
-        found = self.state.connection.execute(
-            "SELECT kind, data FROM blob WHERE hash = ?", (wanted.hash,)
-        ).fetchone()
-        if found is None or found[0] != wanted.kind.value:
-            return None
-        return Blob(BlobKind(found[0]), wanted.hash, found[1])
 
     def _land(self, ack: convert.Ack) -> None:
         reach("after_ack_received")
@@ -366,66 +395,3 @@ class Conversation:
         self.outbox.apply_ack(ack, complete=complete)
         self.outcome.changes += before - self.outbox.count()
         self.outcome.refused += sum(item.result == "refused" for item in ack.items)
-
-    # --- frames -------------------------------------------------------------------------------
-
-    def _send(self, payload: bytes) -> None:
-        self.connection.send(FrameKind.MESSAGE, payload)
-
-    def _receive(self) -> convert.Response:
-        while not self._responses:
-            frame = self.connection.receive(SILENCE_SECONDS)
-            if frame is None:
-                raise _BrokenOffError(
-                    "unreachable",
-                    f"the collector said nothing for {SILENCE_SECONDS:.0f} seconds; "
-                    "what was not acknowledged is sent again later",
-                )
-            self._take(frame)
-        return self._responses.popleft()
-
-    def _take(self, frame: tuple[FrameKind, bytes]) -> None:
-        kind, payload = frame
-        if kind is FrameKind.CLOSED:
-            raise _BrokenOffError(*_closing_words(payload))
-        if kind is not FrameKind.MESSAGE:
-            return
-        response = convert.decode_response(payload)
-        if isinstance(response, convert.Refusal):
-            raise _BrokenOffError(response.reason, response.text, response.retry_after_seconds)
-        self._responses.append(response)
-
-    def _await_open(self) -> None:
-        frame = self.connection.receive(SILENCE_SECONDS)
-        if frame is None:
-            raise _BrokenOffError("unreachable", "the link did not connect in time")
-        if frame[0] is not FrameKind.OPEN:
-            self._take(frame)
-
-    def _await_end(self) -> None:
-        """Let the link leave in order; what it says now changes nothing any more."""
-        while True:
-            frame = self.connection.receive(5.0)
-            if frame is None or frame[0] is FrameKind.CLOSED:
-                return
-
-    def _explain_lost_link(self) -> None:
-        try:
-            while (frame := self.connection.receive(0.0)) is not None:
-                self._take(frame)
-        except _BrokenOffError as error:
-            self.outcome.reason = error.reason
-            self.outcome.text = str(error)
-            self.outcome.retry_after_seconds = error.retry_after_seconds
-        except convert.ProtocolError as error:
-            self.outcome.reason, self.outcome.text = "protocol", str(error)
-
-
-def _closing_words(payload: bytes) -> tuple[str, str, int]:
-    """Return (reason, text, retry after seconds) of a CLOSED frame (relay.py)."""
-    words = json.loads(payload)
-    reason = str(words.get("reason", "stopped"))
-    if reason == "done":
-        # In order, but before everything was said.
-        reason = "stopped"
-    return reason, str(words.get("text", "")), int(words.get("retry_after_seconds", 0))
