@@ -8,18 +8,15 @@ from typing import Any
 
 import grpc
 import pytest
-from fakes.ports import configuration_in
+from fakes.ports import running_server
 
-from keycensus_collector.authority import local
 from keycensus_collector.clock import FixedClock
-from keycensus_collector.tls import ServerTls
 
 DAY = 86_400
 
 
-@pytest.mark.parametrize("ask_for_client", [False, True])
 async def test_a_handshake_changes_nothing_unless_the_certificate_was_renewed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, ask_for_client: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Any] = []
     given = grpc.dynamic_ssl_server_credentials
@@ -29,13 +26,12 @@ async def test_a_handshake_changes_nothing_unless_the_certificate_was_renewed(
         return given(initial, fetch, ask)
 
     monkeypatch.setattr(grpc, "dynamic_ssl_server_credentials", noted)
-    now = datetime.now(UTC)
-    clock = FixedClock(int(now.timestamp() * 1000))
-    tls = ServerTls(configuration_in(tmp_path), local.create_own("test", now), clock)
-    tls.grpc_credentials(ask_for_client=ask_for_client)
-    (fetch,) = asked
-    assert [fetch() for _ in range(3)] == [None] * 3
-    clock.advance(61 * DAY)
-    await tls.renew_if_due()
-    assert isinstance(fetch(), grpc.ServerCertificateConfiguration)
-    assert [fetch() for _ in range(3)] == [None] * 3
+    clock = FixedClock(int(datetime.now(UTC).timestamp() * 1000))
+    async with running_server(tmp_path / "state", clock=clock) as running:
+        assert running.server.tls is not None
+        assert [fetch() for fetch in asked * 3] == [None] * 6
+        clock.advance(61 * DAY)
+        await running.server.tls.renew_if_due()
+        renewed = [fetch() for fetch in asked]
+        assert [type(each) for each in renewed] == [grpc.ServerCertificateConfiguration] * 2
+        assert [fetch() for fetch in asked * 3] == [None] * 6

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -337,7 +337,7 @@ class FakeAgent:
     async def report(
         self,
         line: Line,
-        places: dict[bytes, File | None],
+        places: Mapping[bytes, File | None],
         *,
         complete: bool = False,
         cause: str = "content",

@@ -49,6 +49,8 @@ class ServerTls:
             roots = self._authority.client_anchors_pem if ask_for_client else None
             return self._identity, roots
 
+        told = current()
+
         def configuration() -> grpc.ServerCertificateConfiguration:
             identity, roots = told
             pair = (identity.key_pem, identity.chain_pem)
@@ -61,7 +63,6 @@ class ServerTls:
             told = now
             return configuration()
 
-        told = current()
         # The stubs do not know that None means "as before" (grpc's own documentation does).
         return grpc.dynamic_ssl_server_credentials(
             configuration(),

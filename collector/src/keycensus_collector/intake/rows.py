@@ -145,7 +145,7 @@ def _refused(change: Change, reason: str) -> RefusedRow:
     path = b""
     try:
         if change.row and change.row_class == RowClass.PLACE.value:
-            path = convert.decode_place(change.row)[2]
+            _, (path, *_) = convert.decode_place(change.row)
         elif change.row and change.row_class == RowClass.GAP.value:
             path = convert.decode_gap(change.row).prefix
     except MalformedError:
