@@ -24,9 +24,13 @@ PYTEST ?=
 ROOT ?= /
 ROUNDS ?= 5
 ONLY ?=
+AGENTS ?= 5000
+WINDOW ?= 120
+MINUTES ?= 32
+PLOT ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types proto proto-check unit bench clean
+.PHONY: help demo test lint types proto proto-check unit bench fleet evil soak clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +62,16 @@ unit: $(DEVELOPMENT) ## pytest with coverage (PYTEST=... adds options)
 
 bench: $(DEVELOPMENT) ## the budgets as ratios (ROOT=/ ROUNDS=5 ONLY=name)
 	@$(BIN)/python -m benchmarks.run --root '$(ROOT)' --rounds $(ROUNDS) $(if $(ONLY),--only $(ONLY))
+
+# Long forms of the fault tests; they print their figures and write plots (PLOT=file.svg).
+fleet: $(DEVELOPMENT) ## 5,000 simulated agents lose their collector and come back (AGENTS= WINDOW= PLOT=)
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks.fleet --agents $(AGENTS) --window $(WINDOW) $(if $(PLOT),--plot '$(PLOT)')
+
+evil: $(DEVELOPMENT) ## a hostile agent beside 100 good ones: their p99 with it and without
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks.fleet --evil --agents 100 --seconds 120
+
+soak: $(DEVELOPMENT) ## half an hour of reconnects: slopes of memory, descriptors, threads (MINUTES= PLOT=)
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks.soak --minutes $(MINUTES) $(if $(PLOT),--plot '$(PLOT)')
 
 clean: ## remove environments, caches and the demo's files
 	rm -rf $(VENV) $(VENV_PROTO) demo-work dist build .coverage .coverage.* \

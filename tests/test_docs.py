@@ -18,7 +18,13 @@ from keycensus_collector.cli import command as collector_command
 CHECKOUT = Path(__file__).resolve().parents[1]
 PAGES = sorted(
     path
-    for folder in (CHECKOUT, CHECKOUT / "docs", CHECKOUT / "protos", CHECKOUT / "benchmarks")
+    for folder in (
+        CHECKOUT,
+        CHECKOUT / "docs",
+        CHECKOUT / "protos",
+        CHECKOUT / "benchmarks",
+        CHECKOUT / "packaging" / "systemd",
+    )
     for path in folder.glob("*.md")
 )
 

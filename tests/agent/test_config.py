@@ -72,6 +72,18 @@ def test_every_key_arrives(tmp_path: Path) -> None:
     assert config.labels == {"environment": "production"}
 
 
+def test_the_link_may_have_a_socket_and_an_identity_of_its_own(tmp_path: Path) -> None:
+    text = '[link]\nsocket = "/run/a/link.sock"\nidentity = "/var/lib/link/identity"\n'
+    file = written(tmp_path, text)
+    config = load_config(file)
+    assert config.link.socket == Path("/run/a/link.sock")
+    assert config.identity_directory == Path("/var/lib/link/identity")
+    # What is started apart must not speak as this host's service.
+    apart = load_config(file, state_directory=tmp_path / "apart")
+    assert apart.link.socket is None
+    assert apart.identity_directory == tmp_path / "apart" / "identity"
+
+
 def test_a_missing_default_file_means_the_defaults(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,7 +161,7 @@ def test_five_mistakes_are_told_at_once_each_with_file_key_and_what_would_be_rig
         ("[labels]\na = 1", "text of 1 to 256 characters; it is 1"),
         ('[labels]\n"a b" = "c"', "letters, digits"),
         ("log = 1", "write [log] above"),
-        ("[zzz]\na = 1", "known are: scan, state, collector, sweep, log, labels"),
+        ("[zzz]\na = 1", "known are: scan, state, collector, link, sweep, log, labels"),
         ('[log]\nlevel = "\\u001b[31m' + "x" * 100 + '"', r"\x1b[31m"),
     ],
 )

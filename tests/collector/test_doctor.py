@@ -15,6 +15,7 @@ import pytest
 from fakes.ports import configuration_in, join, running_server
 from sqlalchemy import insert, update
 
+from keycensus_collector import doctor
 from keycensus_collector.clock import FixedClock, SystemClock
 from keycensus_collector.config import Address, Configuration
 from keycensus_collector.deployment import set_up
@@ -129,6 +130,15 @@ def test_a_disk_that_fills_up_is_told(
 ) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _path: Usage(10**12, 0, free))
     assert checks_of(configuration, SystemClock())["disk"].state == state
+
+
+def test_a_log_that_somebody_keeps_from_being_cut_is_told(configuration: Configuration) -> None:
+    log = configuration.state_directory / "keycensus.db-wal"
+    for mebibytes, state in ((10, "ok"), (300, "warn")):
+        with log.open("wb") as file:
+            file.truncate(mebibytes * 1024 * 1024)
+        (check,) = doctor._log_size(configuration)
+        assert (check.state, f"{mebibytes} MiB" in check.text) == (state, True)
 
 
 def test_a_sqlite_without_the_fix_is_told(

@@ -11,16 +11,14 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from fakes.certificates import Leaf
 from fakes.collector import Collector
 from fakes.inventory import one, places, version_rows
 from fakes.sample_agent import SampleAgent, kill_group
+from faults.kit.disk import LEAVES, Disk
 
 from keycensus_proto.v1 import inventory_pb2
 
 KILLS = 100
-LEAVES = [Leaf(f"{number}.example") for number in range(12)]
-
 AGENT_STEPS = [
     "before_offer",
     "after_offer",
@@ -51,29 +49,6 @@ def agent(tmp_path: Path, collector: Collector) -> SampleAgent:
     agent = SampleAgent(tmp_path / "one", "one")
     agent.enrol(collector)
     return agent
-
-
-class Disk:
-    """The files of one host, and every content that was ever under a path."""
-
-    def __init__(self, agent: SampleAgent, seed: int) -> None:
-        self._agent = agent
-        self._random = random.Random(seed)  # noqa: S311 - a test's dice
-        self.now: dict[str, str] = {}
-        self.ever: dict[str, set[str]] = {}
-
-    def change(self, count: int = 4) -> None:
-        """Write, replace or remove some files."""
-        for _ in range(count):
-            name = f"/srv/{self._random.randrange(30)}.pem"
-            if name in self.now and self._random.random() < 0.3:
-                (self._agent.root / name[1:]).unlink()
-                del self.now[name]
-                continue
-            leaf = self._random.choice(LEAVES)
-            self._agent.write(name[1:], leaf.pem)
-            self.now[name] = leaf.sha256.hex()
-            self.ever.setdefault(name, set()).add(leaf.sha256.hex())
 
 
 def check(collector: Collector, disk: Disk) -> None:

@@ -16,13 +16,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-START_SECONDS = 30.0
-STOP_SECONDS = 15.0
+START_SECONDS = 90.0
+STOP_SECONDS = 30.0
 
 
 class Collector:
@@ -36,6 +36,8 @@ class Collector:
         self.database = self.state / "keycensus.db"
         self.log_file = directory / "log.ndjson"
         self.enrol = self.report = self.web = ""
+        # What stands before the server's command line, such as `ip netns exec NAME`.
+        self.before: list[str] = []
         self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
@@ -75,7 +77,7 @@ class Collector:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=120,
         )
 
     def query(self, *arguments: str) -> Any:  # noqa: ANN401 - JSON
@@ -88,28 +90,42 @@ class Collector:
         """Make a token that lets one host in."""
         return str(self.query("token", "create", *options)["token"])
 
-    def start(self, *, failpoint: str = "") -> None:
-        """Start the server and wait until it listens; `failpoint` arms a crash ("NAME[:NTH]")."""
+    def start(self, *, failpoint: str = "", environment: Mapping[str, str] | None = None) -> None:
+        """Start the server and wait until it listens.
+
+        `failpoint` arms a crash ("NAME[:NTH]"); `environment` is added to our own.
+        """
         assert self._process is None
         ready = self.directory / "ready.json"
         ready.unlink(missing_ok=True)
-        environment = {**os.environ, "KEYCENSUS_FAILPOINT": failpoint}
+        variables = {**os.environ, "KEYCENSUS_FAILPOINT": failpoint, **(environment or {})}
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                _program("serve", "--config", str(self.config_file), "--ready-file", str(ready)),
+                [
+                    *self.before,
+                    *_program("serve", "--config", str(self.config_file)),
+                    *("--ready-file", str(ready)),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=environment,
+                env=variables,
             )
-        deadline = time.monotonic() + START_SECONDS
-        while not ready.exists():
-            assert self._process.poll() is None, self.log_file.read_text()
-            assert time.monotonic() < deadline, self.log_file.read_text()
-            time.sleep(0.02)
+        self._await(ready)
         addresses = json.loads(ready.read_text())
         self.enrol, self.report, self.web = (addresses[key] for key in ("enrol", "report", "web"))
         self._keep_ports(addresses)
+
+    def _await(self, ready: Path) -> None:
+        """Wait until the server has written where it listens; end it if it does not in time."""
+        assert self._process is not None
+        deadline = time.monotonic() + START_SECONDS
+        while not ready.exists():
+            assert self._process.poll() is None, self.log_file.read_text()
+            if time.monotonic() > deadline:
+                self.kill()
+                raise AssertionError(f"not in time: {self.log_file.read_text()}")
+            time.sleep(0.02)
 
     def _keep_ports(self, addresses: dict[str, str]) -> None:
         text = self.config_file.read_text()

@@ -19,9 +19,12 @@ class SampleAgent:
 
     def __init__(self, directory: Path, name: str = "host") -> None:
         self.directory = directory
+        self.name = name
         self.root = directory / "root"
         self.state = directory / "agent"
         self.config_file = directory / "agent.toml"
+        # Another Python (faults.kit.preload), or what stands before it (`ip netns exec NAME`).
+        self.interpreter = [sys.executable]
         (self.root / "etc").mkdir(parents=True)
         (self.root / "etc/hostname").write_text(f"{name}\n")
         (self.root / "etc/machine-id").write_text(os.urandom(16).hex() + "\n")
@@ -69,7 +72,7 @@ class SampleAgent:
     def command_line(self, *arguments: str) -> list[str]:
         """Return the words of a command line."""
         return [
-            *(sys.executable, "-m", "keycensus_agent", "--config", str(self.config_file)),
+            *(*self.interpreter, "-m", "keycensus_agent", "--config", str(self.config_file)),
             *arguments,
         ]
 
@@ -85,6 +88,11 @@ class SampleAgent:
             "enrol", "--collector", collector.enrol, "--token-file", str(token_file)
         )
         assert done.returncode == 0, done.stderr
+
+    def report_to(self, address: str) -> None:
+        """Name another address of the collector in the configuration, such as a proxy's."""
+        text = self.config_file.read_text().partition("[collector]\n")[0]
+        self.config_file.write_text(f'{text}[collector]\naddress = "{address}"\n')
 
     def run_once(self) -> subprocess.CompletedProcess[str]:
         """Sweep and report once, successfully."""

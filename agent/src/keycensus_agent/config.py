@@ -59,6 +59,17 @@ class CollectorSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """`socket`: where a link answers that systemd starts; None: the reader starts its own.
+
+    `identity`: the directory of key and certificate; None: below the state directory.
+    """
+
+    socket: Path | None = None
+    identity: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SweepSettings:
     """Timer sweeps: seconds between, longest random delay of the first, share of one core."""
 
@@ -82,6 +93,7 @@ class Config:
     scan: ScanSettings = field(default_factory=ScanSettings)
     state: StateSettings = field(default_factory=StateSettings)
     collector: CollectorSettings = field(default_factory=CollectorSettings)
+    link: LinkSettings = field(default_factory=LinkSettings)
     sweep: SweepSettings = field(default_factory=SweepSettings)
     log: LogSettings = field(default_factory=LogSettings)
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -95,7 +107,7 @@ class Config:
     @property
     def identity_directory(self) -> Path:
         """The link's directory: key, certificate, trust."""
-        return self.state.directory / "identity"
+        return self.link.identity or self.state.directory / "identity"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +127,9 @@ def load_config(path: Path | None, *, state_directory: Path | None = None) -> Co
     """Return the configuration of `path`, or of /etc/keycensus, with `agent.d/*.toml` beside it.
 
     Without `path` a missing file means the defaults; a `path` that is missing is a mistake.
-    `state_directory`, from the command line, wins over every file. ConfigurationError lists all
-    mistakes, a line each: file, key, and what would be right.
+    `state_directory`, from the command line, wins over every file, and its identity over that of
+    [link], whose socket is not used then: what was started apart must not speak as this host's
+    service. ConfigurationError lists all mistakes, a line each: file, key, and what would be right.
     """
     mistakes: list[_Mistake] = []
     files = _existing_files(path, mistakes)
@@ -131,6 +144,7 @@ def load_config(path: Path | None, *, state_directory: Path | None = None) -> Co
         raise ConfigurationError(f"the configuration has {count}; nothing was started\n{lines}")
     if state_directory is not None:
         sections["state"]["directory"] = state_directory.absolute()
+        sections["link"] = {}
     return _build(sections, labels, files)
 
 
@@ -143,6 +157,7 @@ def _build(
         scan=dataclasses.replace(base.scan, **sections["scan"]),  # type: ignore[arg-type]
         state=dataclasses.replace(base.state, **sections["state"]),  # type: ignore[arg-type]
         collector=dataclasses.replace(base.collector, **sections["collector"]),  # type: ignore[arg-type]
+        link=dataclasses.replace(base.link, **sections["link"]),  # type: ignore[arg-type]
         sweep=dataclasses.replace(base.sweep, **sections["sweep"]),  # type: ignore[arg-type]
         log=dataclasses.replace(base.log, **sections["log"]),  # type: ignore[arg-type]
         labels=dict(labels),

@@ -189,6 +189,10 @@ KEYS: Mapping[str, Mapping[str, Check]] = {
         "address": _optional_address,
         "proxy": _proxy,
     },
+    "link": {
+        "socket": _optional_file,
+        "identity": _optional_file,
+    },
     "sweep": {
         "interval_seconds": _integer(1, 7 * 86400, "seconds"),
         "start_delay_seconds": _integer(0, 86400, "seconds"),

@@ -17,6 +17,7 @@ Reasons of CLOSED: "done", "not-enrolled", "other-machine", "unreachable", "tls"
 
 from __future__ import annotations
 
+import json
 import socket
 from enum import IntEnum
 
@@ -40,6 +41,12 @@ def encode_frame(kind: FrameKind, payload: bytes = b"") -> bytes:
         msg = f"frame of {len(payload)} bytes is over the limit of {PAYLOAD_LIMIT}"
         raise ValueError(msg)
     return bytes([kind]) + len(payload).to_bytes(4, "big") + payload
+
+
+def closed_payload(reason: str, text: str) -> bytes:
+    """Return the payload of a CLOSED frame that no collector had a part in."""
+    closed = {"reason": reason, "text": text, "retry_after_seconds": 0, "refusal": ""}
+    return json.dumps(closed).encode()
 
 
 def decode_header(header: bytes) -> tuple[FrameKind, int]:

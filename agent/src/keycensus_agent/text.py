@@ -15,7 +15,7 @@ _UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 def safe_text(value: str) -> str:
     r"""Return `value` with every unsafe character as \xNN, \uNNNN or \UNNNNNNNN, and \ as \\ ."""
-    if value.isascii() and value.isprintable() and "\\" not in value:
+    if value.isprintable() and "\\" not in value:
         return value
     return "".join(map(_safe_character, value))
 
@@ -33,8 +33,11 @@ def _safe_character(character: str) -> str:
 
 def safe_path(value: bytes) -> str:
     r"""Return a path as text: bytes that are not UTF-8 as \xNN, the rest as `safe_text`."""
+    text = value.decode("utf-8", "surrogateescape")
+    if text.isprintable():
+        return safe_text(text)
     pieces: list[str] = []
-    for character in value.decode("utf-8", "surrogateescape"):
+    for character in text:
         code = ord(character)
         if 0xDC80 <= code <= 0xDCFF:
             pieces.append(f"\\x{code - 0xDC00:02x}")

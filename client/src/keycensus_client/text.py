@@ -15,7 +15,7 @@ _UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 def safe_text(value: str) -> str:
     r"""Return `value` with every unsafe character as \xNN, \uNNNN or \UNNNNNNNN, and \ as \\ ."""
-    if value.isascii() and value.isprintable() and "\\" not in value:
+    if value.isprintable() and "\\" not in value:
         return value
     return "".join(map(_safe_character, value))
 

@@ -33,6 +33,8 @@ OK, WARN, FAIL = "ok", "warn", "fail"
 
 _DISK_FAIL_BYTES = 64 * 1024 * 1024
 _DISK_WARN_BYTES = 1024 * 1024 * 1024
+# The log is cut to 64 MiB when nobody reads from before it; four times that is somebody who does.
+_LOG_WARN_BYTES = 256 * 1024 * 1024
 _AUTHORITY_WARN = timedelta(days=180)
 _SERVER_WARN = timedelta(days=15)
 _QUEUE_WARN_MS = 60_000
@@ -56,6 +58,7 @@ def examine(configuration: Configuration, clock: Clock) -> list[Check]:
         _sqlite_version,
         lambda: _database(configuration, clock),
         lambda: _disk(configuration),
+        lambda: _log_size(configuration),
         lambda: _permissions(configuration),
         lambda: _authority(configuration, now),
         lambda: _server_certificate(configuration, now),
@@ -110,6 +113,21 @@ def _disk(configuration: Configuration) -> Iterator[Check]:
         return
     state = FAIL if free < _DISK_FAIL_BYTES else WARN if free < _DISK_WARN_BYTES else OK
     yield Check("disk", state, f"{free // (1024 * 1024)} MiB free in {directory}")
+
+
+def _log_size(configuration: Configuration) -> Iterator[Check]:
+    path = database_path(make_url(configuration.database_url))
+    log = path.with_name(path.name + "-wal")
+    size = log.stat().st_size if log.exists() else 0
+    if size > _LOG_WARN_BYTES:
+        yield Check(
+            "database log",
+            WARN,
+            f"{log} has {size // (1024 * 1024)} MiB: another program has been reading the database "
+            f"for long, so the log can't be cut. Find it and end it: fuser -v {path}",
+        )
+    else:
+        yield Check("database log", OK, f"{size // (1024 * 1024)} MiB")
 
 
 def _permissions(configuration: Configuration) -> Iterator[Check]:

@@ -72,6 +72,19 @@ def test_a_dry_run_prints_messages_and_leaves_no_state(
     assert not (agent.state / "state/state.db").exists()
 
 
+def test_an_identity_outside_of_the_state_is_the_agent_s_own_and_no_finding(
+    agent: SampleAgent, capsys: pytest.CaptureFixture[str]
+) -> None:
+    identity = agent.write("srv/link/identity/certificate.pem", Leaf("own.example").pem).parent
+    agent.write("srv/link/other.pem", Leaf("other.example").pem)
+    with agent.config_file.open("a") as file:
+        file.write(f'[link]\nidentity = "{identity}"\n')
+    assert run.run(arguments(agent, once=True, dry_run=True)) == 0
+    printed = capsys.readouterr().out
+    assert "other.pem" in printed
+    assert "certificate.pem" not in printed
+
+
 def test_a_dry_run_shows_what_waits_in_a_fixed_batch_too(
     agent: SampleAgent, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,12 +17,13 @@ import pytest
 from fakes.collector_stub import CollectorStub, ThrowAwayAuthority, running_collector
 from fakes.enrolled_agent import enrolled
 from fakes.tcp_servers import connect_proxy, says_nothing, tcp_server
+from fakes.unprivileged import as_nobody, open_directory
 
 from keycensus_agent.errors import LinkError
 from keycensus_agent.host_facts import machine_prints
 from keycensus_agent.link.identity import IdentityStore
 from keycensus_agent.reader.link_client import Connection, LinkClient, SpawnedLink
-from keycensus_agent.relay import FrameKind, encode_frame
+from keycensus_agent.relay import FrameKind, encode_frame, receive_frame
 from keycensus_proto.v1 import report_pb2
 
 HELLO = report_pb2.ReportRequest(hello=report_pb2.Hello(protocol_version=1)).SerializeToString()
@@ -351,3 +352,54 @@ def _elsewhere(store: IdentityStore) -> bytes:
     facts = json.loads((store.path / "identity.json").read_bytes())
     facts["machine_hash"]["machine_id"] = "ab" * 32
     return json.dumps(facts).encode()
+
+
+def listening(path: Path) -> socket.socket:
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    server.bind(str(path))
+    server.listen()
+    return server
+
+
+async def test_a_link_of_systemd_s_speaks_over_its_socket(tmp_path: Path) -> None:
+    with listening(tmp_path / "link.sock") as server:
+        link = LinkClient.connect(tmp_path / "link.sock")
+        theirs, _ = server.accept()
+        with theirs:
+            theirs.sendall(encode_frame(FrameKind.OPEN, b"{}"))
+            assert await received(link, FrameKind.OPEN) == b"{}"
+            link.send(FrameKind.MESSAGE, HELLO)
+            link.close()
+            assert receive_frame(theirs) == (FrameKind.MESSAGE, HELLO)
+            # There is nobody to wait for and nobody to end: the link sees that we are gone.
+            assert receive_frame(theirs) is None
+
+
+async def test_a_link_of_systemd_s_that_ends_without_a_word_is_explained_by_its_journal(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "link.sock"
+    with listening(path) as server, LinkClient.connect(path) as link:
+        server.accept()[0].close()
+        why = await closed(link)
+    assert why["reason"] == "stopped"
+    assert "journalctl -u 'keycensus-agent-link@*'" in why["text"]
+
+
+def test_a_socket_that_is_not_there_or_answers_nobody_names_the_unit(tmp_path: Path) -> None:
+    path = tmp_path / "link.sock"
+    with pytest.raises(LinkError, match="is not there: `systemctl start keycensus-agent-link"):
+        LinkClient.connect(path)
+    listening(path).close()
+    with pytest.raises(LinkError, match="answers nobody: `systemctl start keycensus-agent-link"):
+        LinkClient.connect(path)
+    with pytest.raises(LinkError, match=r"can't be reached \(.*\): `systemctl start"):
+        LinkClient.connect(tmp_path / "a" / ("n" * 200))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be someone else")
+def test_a_socket_for_another_user_says_who_may_connect() -> None:
+    with open_directory() as directory, listening(directory / "link.sock"):
+        (directory / "link.sock").chmod(0o600)
+        with as_nobody(), pytest.raises(LinkError, match="user 65534 may not connect"):
+            LinkClient.connect(directory / "link.sock")

@@ -150,8 +150,8 @@ def test_a_scout_that_breaks_off_is_told_from_one_that_is_through(tmp_path: Path
 def fill(state: State, sizes: dict[bytes, int]) -> None:
     with state.transaction() as connection:
         connection.executemany(
-            "INSERT INTO directory VALUES (?, x'00', ?, 0)",
-            [(order_key(path), bytes(size)) for path, size in sizes.items()],
+            "INSERT INTO directory VALUES (?, x'00', x'01', ?)",
+            [(order_key(path), size) for path, size in sizes.items()],
         )
         remember_division(state)
 

@@ -24,7 +24,7 @@ def filled(path: Path) -> Path:
     with state.transaction() as connection:
         state.put("note", b"here")
         connection.executemany(
-            "INSERT INTO directory VALUES (?, ?, ?, 0)",
+            "INSERT INTO directory VALUES (?, ?, ?, 200)",
             [(f"d{number}".encode(), b"m" * 16, bytes(200)) for number in range(500)],
         )
     state.close()

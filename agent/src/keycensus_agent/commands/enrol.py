@@ -78,6 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _next_step(config: Config) -> str:
+    if config.link.socket is not None:
+        return "next: start the agent (`systemctl enable --now keycensus-agent`)"
     where = _shown(str(config.state.directory))
     return f"next: start the agent (`keycensus-agent run`); its state is in {where}"
 

@@ -12,7 +12,7 @@ from keycensus_agent.config import Config, load_config
 from keycensus_agent.errors import UsageError
 from keycensus_agent.isolation.evidence import enforced
 from keycensus_agent.reader.launcher import Launcher
-from keycensus_agent.reader.link_client import link_settings
+from keycensus_agent.reader.link_client import link_arguments
 from keycensus_agent.reader.service import ReaderService
 from keycensus_agent.reader.state import State
 from keycensus_agent.reader.status_file import StatusBoard
@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         _tell_quarantine(state)
         service = ReaderService(config, state, launcher=launcher)
-        if launcher is not None:
+        if _is_own(arguments):
             service.saw("reader", enforced())
         if arguments.once:
             return _once(service)
@@ -51,7 +51,7 @@ def _give_up(arguments: argparse.Namespace, config: Config) -> Launcher | None:
 
     None if nothing is to be reported, or if this is a function in another program's process.
     """
-    if not getattr(arguments, "own_process", False):
+    if not _is_own(arguments):
         return None
     from keycensus_agent.isolation.ownership import prepare_state
     from keycensus_agent.isolation.profiles import enter_reader
@@ -59,9 +59,16 @@ def _give_up(arguments: argparse.Namespace, config: Config) -> Launcher | None:
     launcher = None
     if not arguments.dry_run:
         prepare_state(config.state.directory)
-        launcher = Launcher.start(lambda: link_settings(_config(arguments)))
+        # Where systemd starts the link, nobody else has to.
+        if config.link.socket is None:
+            launcher = Launcher.start(lambda: link_arguments(_config(arguments)))
     enter_reader()
     return launcher
+
+
+def _is_own(arguments: argparse.Namespace) -> bool:
+    """Whether this process is the program, and not another one that calls this function."""
+    return bool(getattr(arguments, "own_process", False))
 
 
 def _config(arguments: argparse.Namespace) -> Config:

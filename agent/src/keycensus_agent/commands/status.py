@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from keycensus_agent.config import load_config
+from keycensus_agent.errors import UsageError
 from keycensus_agent.isolation.evidence import described
 from keycensus_agent.reader.status_file import read_status
-from keycensus_agent.text import safe_text
+from keycensus_agent.text import safe_path, safe_text
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -24,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     status = read_status(config.state.directory) or {}
     lock = config.state_database.with_suffix(".lock")
     status["running"] = _is_held(lock)
-    status["enrolled"] = (config.identity_directory / "identity.json").exists()
+    status["enrolled"] = _is_enrolled(config.identity_directory)
     healthy = status["running"] and status.get("connection", {}).get("ok", False)
     if arguments.output == "json":
         print(json.dumps(status, indent=1, sort_keys=True))
@@ -32,6 +33,16 @@ def run(arguments: argparse.Namespace) -> int:
         for name, value in _lines(status):
             print(f"{name:<14} {safe_text(value)}")
     return 0 if healthy else 1
+
+
+def _is_enrolled(identity: Path) -> bool:
+    try:
+        return (identity / "identity.json").exists()
+    except PermissionError as error:
+        raise UsageError(
+            f"user {os.geteuid()} may not look into {safe_path(os.fsencode(identity))}: run "
+            "`keycensus-agent status` as root"
+        ) from error
 
 
 def _is_held(lock: Path) -> bool:

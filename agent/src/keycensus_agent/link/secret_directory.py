@@ -2,7 +2,8 @@
 
 Runs in the link and in the commands enrol and leave. Directory 0700, files 0600, owned by the
 caller; anything else is refused at the start, because a key that others could read may be theirs.
-Root works in it for the link's user, to whom it then belongs.
+In the state directory of a run without systemd root works for the link's user, to whom the files then belong; in
+a directory of that user's own, root works as that user (owner.py).
 
 Several files are replaced as one: first a journal with all of them, then each, then the journal is
 removed. Whoever finds a journal finishes its work, so that a key never stands beside another key's
@@ -23,6 +24,7 @@ from pathlib import Path
 from keycensus_agent.errors import IdentityError, StorageError, StorageFullError
 from keycensus_agent.isolation.ownership import give
 from keycensus_agent.isolation.users import link_user
+from keycensus_agent.link.owner import as_owner_of
 from keycensus_agent.text import safe_path
 
 _JOURNAL = "journal.json"
@@ -229,7 +231,8 @@ def _is_links(owner: int) -> bool:
 def _own_storage(path: Path) -> Iterator[None]:
     """Turn the file system's trouble into an error for people (STYLE: our own storage stops)."""
     try:
-        yield
+        with as_owner_of(path):
+            yield
     except OSError as error:
         shown = safe_path(os.fsencode(path / (error.filename or "")))
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:

@@ -57,11 +57,11 @@ def _divide(connection: sqlite3.Connection) -> list[bytes]:
 def _weight(connection: sqlite3.Connection, key: bytes) -> int:
     if key:
         row = connection.execute(
-            "SELECT sum(length(listing)) FROM directory WHERE path = ? OR (path > ? AND path < ?)",
+            "SELECT sum(weight) FROM directory WHERE path = ? OR (path > ? AND path < ?)",
             (key, key + b"\0", key + b"\x01"),
         ).fetchone()
     else:
-        row = connection.execute("SELECT sum(length(listing)) FROM directory").fetchone()
+        row = connection.execute("SELECT sum(weight) FROM directory").fetchone()
     return int(row[0] or 0)
 
 

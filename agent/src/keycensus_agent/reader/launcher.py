@@ -26,7 +26,7 @@ from contextlib import suppress
 from typing import Self
 
 from keycensus_agent.errors import ConfigurationError, LauncherError, LinkError
-from keycensus_agent.reader.link_client import Connection, LinkSettings, SpawnedLink, spawn
+from keycensus_agent.reader.link_client import Connection, LinkArguments, SpawnedLink, spawn
 
 _MESSAGE_BYTES = 4096
 # To start a process, or to see one off, which has limits of its own.
@@ -41,7 +41,7 @@ class Launcher:
         self._control = control
 
     @classmethod
-    def start(cls, settings: Callable[[], LinkSettings]) -> Self:
+    def start(cls, settings: Callable[[], LinkArguments]) -> Self:
         """Fork the launcher; `settings` is asked there, for what links are started with.
 
         To be called with one thread, before the network is given up and before anything is read
@@ -129,7 +129,7 @@ class _LaunchedLink:
 # --- the launcher's own end ---------------------------------------------------------------------
 
 
-def _run(control: socket.socket, settings: Callable[[], LinkSettings]) -> None:
+def _run(control: socket.socket, settings: Callable[[], LinkArguments]) -> None:
     """Serve the reader until it is gone."""
     from keycensus_agent.isolation.profiles import enter_launcher
 
@@ -164,7 +164,7 @@ def _run(control: socket.socket, settings: Callable[[], LinkSettings]) -> None:
             return
 
 
-def _start(control: socket.socket, settings: LinkSettings, descriptor: int) -> SpawnedLink | None:
+def _start(control: socket.socket, settings: LinkArguments, descriptor: int) -> SpawnedLink | None:
     """Start a link with that descriptor, and tell the reader; None if that failed."""
     try:
         link = SpawnedLink(spawn(settings, descriptor))

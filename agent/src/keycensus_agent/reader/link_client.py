@@ -1,8 +1,9 @@
 """The reader's side of the link: start it, exchange frames with it, and see it off.
 
-Runs in the reader, which has no network: the link is another process, reached by one AF_UNIX socket
-pair, and gets an environment of its own. No threads: everything waits in `poll`, with a limit. A reader
-that took the network from itself has links started by its launcher (launcher.py).
+Runs in the reader, which has no network: the link is another process, reached by one AF_UNIX socket.
+systemd starts it, for each connection to the link's socket, or the launcher (launcher.py), or a process
+that still has its network itself, each with a socket pair and an environment of its own. No threads:
+everything waits in `poll`, with a limit.
 """
 
 from __future__ import annotations
@@ -23,7 +24,14 @@ from typing import Protocol, Self
 from keycensus_agent.config import Config
 from keycensus_agent.errors import LinkError
 from keycensus_agent.isolation.evidence import Enforced, enforced
-from keycensus_agent.relay import HEADER_BYTES, FrameKind, decode_header, encode_frame
+from keycensus_agent.relay import (
+    HEADER_BYTES,
+    FrameKind,
+    closed_payload,
+    decode_header,
+    encode_frame,
+)
+from keycensus_agent.text import safe_path
 
 # What of our environment the link may know: its way out, and how to show text.
 _KEPT_VARIABLES = frozenset(
@@ -47,10 +55,17 @@ _SEND_TIMEOUT_SECONDS = 120.0
 # How long a link that was told to leave may take, then how long one that was terminated.
 _LEAVE_SECONDS = 2.0
 _TERMINATE_SECONDS = 1.0
+# systemd answers at once; a full queue of its socket means that it starts nothing any more.
+_CONNECT_SECONDS = 10.0
+_UNIT = "keycensus-agent-link"
+_SPAWNED_ENDED = "the link process ended unexpectedly"
+_SYSTEMDS_ENDED = (
+    f"the link that systemd started ended without a word: `journalctl -u '{_UNIT}@*'` says why"
+)
 
 
 @dataclass(frozen=True, slots=True)
-class LinkSettings:
+class LinkArguments:
     """What a link is started with; `address` ("host:port", or empty) and `proxy` as configured."""
 
     identity_directory: Path
@@ -60,9 +75,9 @@ class LinkSettings:
     log_level: str = "info"
 
 
-def link_settings(config: Config) -> LinkSettings:
+def link_arguments(config: Config) -> LinkArguments:
     """Return what the configuration says of links."""
-    return LinkSettings(
+    return LinkArguments(
         config.identity_directory,
         config.collector.address,
         config.collector.proxy,
@@ -103,9 +118,9 @@ class SpawnedLink:
 
 
 class Connection:
-    """One link process and our end of its socket."""
+    """Our end of a link's socket, and the link process if it is our child and not systemd's."""
 
-    def __init__(self, process: LinkProcess, connection: socket.socket) -> None:
+    def __init__(self, process: LinkProcess | None, connection: socket.socket) -> None:
         self._process = process
         self._socket = connection
         self._socket.setblocking(False)
@@ -117,8 +132,8 @@ class Connection:
 
     @property
     def pid(self) -> int:
-        """The link's process id."""
-        return self._process.pid
+        """The link's process id, 0 if it is systemd's."""
+        return self._process.pid if self._process else 0
 
     def fileno(self) -> int:
         """Return the descriptor to poll; when it is readable, call `receive(0)` until None."""
@@ -160,9 +175,13 @@ class Connection:
         return self._frames.popleft()
 
     def close(self) -> None:
-        """End the link process, and wait for its end."""
+        """End the link process, and wait for its end.
+
+        One that is systemd's ends by itself, since its connection has ended.
+        """
         self._socket.close()
-        self._process.see_off()
+        if self._process is not None:
+            self._process.see_off()
 
     def __enter__(self) -> Self:
         return self
@@ -202,7 +221,7 @@ class Connection:
         try:
             self._cut_frames()
         except ValueError as error:
-            self._closed = _closed_payload("protocol", f"the link sent what is no frame: {error}")
+            self._closed = closed_payload("protocol", f"the link sent what is no frame: {error}")
 
     def _cut_frames(self) -> None:
         while len(self._inbound) >= HEADER_BYTES:
@@ -216,16 +235,38 @@ class Connection:
                 self._closed = payload
                 return
             if kind is FrameKind.OPEN:
-                self.enforced = enforced(self.pid, landlock=_landlock(payload))
+                self._see_what_holds_it(payload)
             self._frames.append((kind, payload))
+
+    def _see_what_holds_it(self, opened: bytes) -> None:
+        """Look at our own link; one that is systemd's has no process that we know of."""
+        if self._process is not None:
+            self.enforced = enforced(self._process.pid, landlock=_landlock(opened))
 
     def _end_without_a_word(self) -> None:
         if self._closed is None:
-            self._closed = _closed_payload("stopped", "the link process ended unexpectedly")
+            text = _SPAWNED_ENDED if self._process else _SYSTEMDS_ENDED
+            self._closed = closed_payload("stopped", text)
 
 
 class LinkClient:
-    """Starts link processes, for a reader that still may."""
+    """Starts link processes, or has systemd start them."""
+
+    @staticmethod
+    def connect(path: Path) -> Connection:
+        """Connect to the socket for which systemd starts a link, and return our end.
+
+        That link reads the configuration by itself. LinkError if there is no socket, or nobody
+        listens at it, or this user may not connect.
+        """
+        ours = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        ours.settimeout(_CONNECT_SECONDS)
+        try:
+            ours.connect(os.fspath(path))
+        except OSError as error:
+            ours.close()
+            raise LinkError(_no_link(path, error)) from error
+        return Connection(None, ours)
 
     @staticmethod
     def spawn(
@@ -238,9 +279,9 @@ class LinkClient:
     ) -> Connection:
         """Start a link for one connection and return our end; OPEN or CLOSED comes as a frame.
 
-        The arguments are those of LinkSettings. LinkError if the process can't be started.
+        The arguments are those of LinkArguments. LinkError if the process can't be started.
         """
-        settings = LinkSettings(identity_directory, address, proxy, log_format, log_level)
+        settings = LinkArguments(identity_directory, address, proxy, log_format, log_level)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             process = spawn(settings, theirs.fileno())
@@ -252,7 +293,7 @@ class LinkClient:
         return Connection(SpawnedLink(process), ours)
 
 
-def spawn(settings: LinkSettings, descriptor: int) -> subprocess.Popen[bytes]:
+def spawn(settings: LinkArguments, descriptor: int) -> subprocess.Popen[bytes]:
     """Start the link's program with its end of a socket pair; LinkError if that fails."""
     command = [sys.executable, "-I", "-B", "-m", "keycensus_agent.link", "--fd", str(descriptor)]
     command += ["--identity", str(settings.identity_directory.absolute())]
@@ -276,14 +317,30 @@ def _environment(own: Mapping[str, str], proxy: str) -> dict[str, str]:
     return kept | {"GRPC_VERBOSITY": "NONE", "KEYCENSUS_PROXY": proxy}
 
 
-def _closed_payload(reason: str, text: str) -> bytes:
-    closed = {"reason": reason, "text": text, "retry_after_seconds": 0, "refusal": ""}
-    return json.dumps(closed).encode()
-
-
 def _landlock(opened: bytes) -> int:
     """Return the version of Landlock that an OPEN frame names, 0 if it names none."""
     try:
         return int(json.loads(opened)["landlock"])
     except (ValueError, KeyError, TypeError):
         return 0
+
+
+def _no_link(path: Path, error: OSError) -> str:
+    """Return what keeps us from the link's socket, and what to do."""
+    shown = safe_path(os.fsencode(path))
+    if isinstance(error, PermissionError):
+        return (
+            f"user {os.geteuid()} may not connect to {shown}: only the agent's service may; "
+            f"see SocketUser= in {_UNIT}.socket"
+        )
+    if isinstance(error, FileNotFoundError):
+        what = "is not there"
+    elif isinstance(error, ConnectionRefusedError):
+        what = "answers nobody"
+    else:
+        what = f"can't be reached ({error.strerror or error})"
+    return (
+        f"the link's socket {shown} {what}: `systemctl start {_UNIT}.socket`, and `systemctl "
+        f"enable {_UNIT}.socket` for the next boot; without systemd, leave [link] socket out of the "
+        "configuration"
+    )

@@ -1,14 +1,15 @@
 """What the agent remembers of directories, so that an unchanged file is not opened again.
 
-Per directory one blob: for each regular file inode, ctime and size, and the names of its links and
+Per directory one listing: for each regular file inode, ctime and size, and the names of its links and
 sub-directories. ctime changes with the content, the mode, the owner and the name and can't be set
-by a program, so mtime adds nothing to it. Equal blobs, on the same mount: nothing changed here.
+by a program, so mtime adds nothing to it. Equal digests of it, on the same mount: nothing changed
+here. Only where they differ is the listing itself read back, to see which files changed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import marshal
-import zlib
 from collections.abc import Iterable
 
 from keycensus_agent.reader.discovery.directory import Directory
@@ -17,8 +18,10 @@ from keycensus_agent.reader.state import State
 # Marshal without references: equal values give equal bytes, and it is several times faster than
 # packing or JSON. It is only ever read back from the agent's own state.
 _MARSHAL_VERSION = 2
-# Rows that are fetched ahead: the walk asks in the order of the table.
-_WINDOW = 512
+# Rows that are fetched ahead, some 100 bytes each: the walk asks in the order of the table. After a
+# jump few; the more, the longer it goes straight on.
+_FEWEST_AHEAD, _MOST_AHEAD = 32, 4096
+_DIGEST_BYTES = 16
 
 FileMark = tuple[str, int, int, int]
 Listing = tuple[list[FileMark], list[str], list[str]]
@@ -36,16 +39,13 @@ def listing_of(directory: Directory) -> Listing:
 
 
 def encode_listing(listing: Listing) -> bytes:
-    """Return the bytes that are compared and stored."""
+    """Return the bytes that are digested and stored."""
     return marshal.dumps(listing, _MARSHAL_VERSION)
 
 
-def decode_listing(data: bytes, checksum: int) -> Listing | None:
-    """Read back what `encode_listing` wrote; None if it is not what was stored."""
-    if zlib.crc32(data) != checksum:
-        return None
-    files, links, children = marshal.loads(data)  # noqa: S302 - our own bytes, see the checksum
-    return files, links, children
+def digest_of(encoded: bytes) -> bytes:
+    """Return what an encoded listing is compared by, 16 bytes: nobody can make two of one digest."""
+    return hashlib.blake2b(encoded, digest_size=_DIGEST_BYTES).digest()
 
 
 def order_key(path: bytes) -> bytes:
@@ -54,40 +54,57 @@ def order_key(path: bytes) -> bytes:
 
 
 class DirectoryMemory:
-    """The `directory` table, read ahead in the order of the walk."""
+    """The `directory` table, read ahead in the order of the walk, and `listing` beside it."""
 
     def __init__(self, state: State) -> None:
         self._connection = state.connection
-        self._rows: dict[bytes, tuple[bytes, bytes, int]] = {}
+        self._rows: dict[bytes, tuple[bytes, bytes]] = {}
         self._first, self._last = b"\xff", b""  # no key lies between them
         self._open_ended = False
+        self._ahead = _FEWEST_AHEAD
+        self._used = 0
 
-    def recall(self, path: bytes) -> tuple[bytes, bytes, int] | None:
-        """Return (mount key, encoded listing, its checksum) as last seen, or None."""
+    def recall(self, path: bytes) -> tuple[bytes, bytes] | None:
+        """Return (mount key, digest of the listing) as last seen, or None."""
         key = order_key(path)
         if key < self._first or (key > self._last and not self._open_ended):
             self._fetch(key)
+        self._used += 1
         return self._rows.get(key)
 
     def _fetch(self, key: bytes) -> None:
+        straight_on = 2 * self._used >= self._ahead
+        self._ahead = min(2 * self._ahead, _MOST_AHEAD) if straight_on else _FEWEST_AHEAD
+        self._used = 0
         rows = self._connection.execute(
-            "SELECT path, mount, listing, checksum FROM directory"
-            " WHERE path >= ? ORDER BY path LIMIT ?",
-            (key, _WINDOW),
+            "SELECT path, mount, digest FROM directory WHERE path >= ? ORDER BY path LIMIT ?",
+            (key, self._ahead),
         ).fetchall()
         self._rows = {row[0]: row[1:] for row in rows}
         self._first = key
-        self._open_ended = len(rows) < _WINDOW
+        self._open_ended = len(rows) < self._ahead
         self._last = rows[-1][0] if rows else key
+
+    def listing(self, path: bytes, digest: bytes) -> Listing | None:
+        """Return the listing as last seen; None if it is not what `digest` was made of."""
+        row = self._connection.execute(
+            "SELECT listing FROM listing WHERE path = ?", (order_key(path),)
+        ).fetchone()
+        if row is None or digest_of(row[0]) != digest:
+            return None
+        files, links, children = marshal.loads(row[0])  # noqa: S302 - our own, by its digest
+        return files, links, children
 
     def remember(self, rows: Iterable[tuple[bytes, bytes, bytes]]) -> None:
         """Store (path, mount key, encoded listing) rows; inside a transaction."""
+        keyed = [(order_key(path), mount, encoded) for path, mount, encoded in rows]
         self._connection.executemany(
             "INSERT OR REPLACE INTO directory VALUES (?, ?, ?, ?)",
-            [
-                (order_key(path), mount, listing, zlib.crc32(listing))
-                for path, mount, listing in rows
-            ],
+            [(key, mount, digest_of(encoded), len(encoded)) for key, mount, encoded in keyed],
+        )
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO listing VALUES (?, ?)",
+            [(key, encoded) for key, _, encoded in keyed],
         )
         self._drop_window()
 
@@ -99,8 +116,11 @@ class DirectoryMemory:
     def forget_below(self, path: bytes, mount: bytes) -> None:
         """Forget a directory that is gone and what was below it on the same mount."""
         key = order_key(path)
+        below = "(path = ? OR (path > ? AND path < ?)) AND mount = ?"
+        bounds = (key, key + b"\0", key + b"\x01", mount)
         self._connection.execute(
-            "DELETE FROM directory WHERE (path = ? OR (path > ? AND path < ?)) AND mount = ?",
-            (key, key + b"\0", key + b"\x01", mount),
+            f"DELETE FROM listing WHERE path IN (SELECT path FROM directory WHERE {below})",  # noqa: S608
+            bounds,
         )
+        self._connection.execute(f"DELETE FROM directory WHERE {below}", bounds)  # noqa: S608
         self._drop_window()

@@ -1,7 +1,7 @@
 """A second process that lists part of the disk while the reader lists the rest.
 
 An unchanged disk costs a stat of every file and nothing else, and half of that can be had on another
-core. The scout only lists: it sends what `memory.encode_listing` makes of each directory, and the
+core. The scout only lists: it sends the digest that `memory` makes of each directory, and the
 reader compares. Where something differs, or is new, the reader lists that directory again itself, so
 nothing that is stored or reported comes from here. If the scout fails, the reader walks its part.
 
@@ -28,7 +28,7 @@ from keycensus_agent.reader.discovery.directory import Directory
 from keycensus_agent.reader.discovery.exclude import Exclude
 from keycensus_agent.reader.discovery.mounts import MountTable
 from keycensus_agent.reader.discovery.walk import walk
-from keycensus_agent.reader.memory import encode_listing, listing_of
+from keycensus_agent.reader.memory import digest_of, encode_listing, listing_of
 
 # Directories in one frame, and what the pipe holds: the reader looks in now and then only.
 _RECORDS_PER_FRAME = 64
@@ -60,7 +60,7 @@ class Scouted:
 
     path: bytes
     mount: bytes
-    listing: bytes
+    digest: bytes
     listed: bool
     files: int
     links: list[str]
@@ -205,7 +205,7 @@ def _record(directory: Directory) -> tuple[object, ...]:
     return (
         directory.path,
         directory.mount.key,
-        encode_listing(listing_of(directory)),
+        digest_of(encode_listing(listing_of(directory))),
         directory.listed,
         len(directory.files),
         directory.links,

@@ -210,14 +210,11 @@ class ReaderService:
         return Exclude(patterns, own=self._own_directories())
 
     def _own_directories(self) -> frozenset[bytes]:
-        """Return the state directory as a path within the scanned root; the walk stays out of it."""
-        own = os.fsencode(os.path.realpath(self.config.state.directory))
-        root = os.path.realpath(self.config.scan.root)
-        if root == b"/":
-            return frozenset({own})
-        if own.startswith(root + b"/"):
-            return frozenset({own[len(root) :]})
-        return frozenset()
+        """Return state and identity as paths within the scanned root; the walk stays out of them."""
+        root = os.path.realpath(self.config.scan.root).rstrip(b"/")
+        directories = (self.config.state.directory, self.config.identity_directory)
+        own = [os.fsencode(os.path.realpath(directory)) for directory in directories]
+        return frozenset(path[len(root) :] for path in own if path.startswith(root + b"/"))
 
     def _salt(self) -> bytes:
         """Return what device and inode are hashed with; random, so that it says nothing outside."""
@@ -253,7 +250,10 @@ class ReaderService:
 
     @property
     def enrolled(self) -> bool:
-        """Whether there is an identity to speak with."""
+        """Whether there may be an identity to speak with."""
+        if self.config.link.socket is not None:
+            # The identity is the link's alone then, and it says itself if there is none.
+            return True
         return (self.config.identity_directory / "identity.json").exists()
 
     def converse(self) -> Outcome:
@@ -290,14 +290,17 @@ class ReaderService:
             connection.close()
 
     def _open_link(self) -> Connection:
+        config = self.config
+        if config.link.socket is not None:
+            return LinkClient.connect(config.link.socket)
         if self.launcher is not None:
             return self.launcher.open()
         return LinkClient.spawn(
-            self.config.identity_directory,
-            self.config.collector.address,
-            proxy=self.config.collector.proxy,
-            log_format=self.config.log.format,
-            log_level=self.config.log.level,
+            config.identity_directory,
+            config.collector.address,
+            proxy=config.collector.proxy,
+            log_format=config.log.format,
+            log_level=config.log.level,
         )
 
 

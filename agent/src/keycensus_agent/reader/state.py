@@ -29,7 +29,7 @@ from keycensus_agent.errors import (
     StorageFullError,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 # Put-aside databases that are kept for a look; older ones are removed.
 CORRUPT_KEPT = 2
 # Write-ahead log pages before a checkpoint: small, so that a full disk is met with little to undo.
@@ -39,11 +39,13 @@ BALLAST_BYTES = 1024 * 1024
 
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
--- One row a directory that was listed whole: what lstat said of its names, to compare with.
--- `path` has NUL for / so that its order is the order of the walk.
+-- One row a directory that was listed whole: the digest of what lstat said of its names, to compare
+-- with, and its length. `path` has NUL for / so that its order is the order of the walk.
 CREATE TABLE directory (
-    path BLOB PRIMARY KEY, mount BLOB NOT NULL, listing BLOB NOT NULL, checksum INTEGER NOT NULL
+    path BLOB PRIMARY KEY, mount BLOB NOT NULL, digest BLOB NOT NULL, weight INTEGER NOT NULL
 ) WITHOUT ROWID;
+-- What was digested; apart, since it is fifty times as long and read only where something changed.
+CREATE TABLE listing (path BLOB PRIMARY KEY, listing BLOB NOT NULL) WITHOUT ROWID;
 -- Mounts that a place was ever seen on.
 CREATE TABLE mount (
     key BLOB PRIMARY KEY, type TEXT NOT NULL, source BLOB NOT NULL, root BLOB NOT NULL,

@@ -30,7 +30,7 @@ from keycensus_agent.reader.memory import (
     DirectoryMemory,
     FileMark,
     Listing,
-    decode_listing,
+    digest_of,
     encode_listing,
     listing_of,
 )
@@ -175,7 +175,7 @@ class Sweep:
             self._directories += 1
             self._files += item.files
             known = self._scouted_memory.recall(item.path)
-            if item.listed and known is not None and known[:2] == (item.mount, item.listing):
+            if item.listed and known == (item.mount, item.digest):
                 if item.links:
                     self._links.meet_names(item.path, item.mount, item.links, item.targets)
             else:
@@ -216,7 +216,7 @@ class Sweep:
         known = self._memory.recall(directory.path)
         if directory.links:
             self._links.meet(directory)
-        if known is not None and known[1] == encoded and known[0] == directory.mount.key:
+        if known == (directory.mount.key, digest_of(encoded)):
             if not self._reread and not force:
                 return
         elif known is not None and known[0] != directory.mount.key:
@@ -229,9 +229,9 @@ class Sweep:
         directory: Directory,
         listing: Listing,
         encoded: bytes,
-        known: tuple[bytes, bytes, int] | None,
+        known: tuple[bytes, bytes] | None,
     ) -> None:
-        remembered = decode_listing(known[1], known[2]) if known is not None else None
+        remembered = self._memory.listing(directory.path, known[1]) if known is not None else None
         before = remembered or ([], [], [])
         places = self._findings.in_directory(directory.path)
         marks = set() if self._reread else set(before[0])
@@ -253,7 +253,7 @@ class Sweep:
                 for name, inode, ctime_ns, size in listing[0]
             ]
             encoded = encode_listing((files, listing[1], listing[2]))
-        if known is not None and known[:2] == (directory.mount.key, encoded):
+        if known == (directory.mount.key, digest_of(encoded)):
             return
         self._unsettled.directories.append((directory.path, directory.mount.key, encoded))
         self._unsettled.mounts[directory.mount.key] = directory.mount

@@ -32,9 +32,9 @@ class WhoAmI:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Whether the collector answers and its database can be read."""
+    """Whether the collector works: "degraded" if it answers but could not store what came last."""
 
-    status: Literal["ok"]
+    status: Literal["ok", "degraded"]
     version: str
 
 
@@ -96,6 +96,10 @@ async def openapi(request: Request) -> dict[str, Any]:
 
 @open_router.get("/health", tags=["access"], summary="Whether the collector works")
 async def health(store: StoreOf) -> Health:
-    """Answered without a token: 200 if the database can be read, 503 if not."""
+    """Answered without a token: 200 if the database can be read, 503 if not.
+
+    `status` is "degraded" while the last write failed (a full disk): agents are told to come back,
+    and nothing of theirs is lost.
+    """
     await store.run_read(lambda connection: connection.execute(select(1)).scalar_one())
-    return Health("ok", __version__)
+    return Health("ok" if store.can_write else "degraded", __version__)

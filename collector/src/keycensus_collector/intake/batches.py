@@ -149,8 +149,7 @@ def _put_aside(
     Once a place has to be sent again, so have its later states in this batch: an older state must
     not arrive after a newer one.
     """
-    named = {change.manifest for change in prepared.places if change.manifest}
-    incomplete = find_incomplete(connection, named, cache)
+    incomplete = find_incomplete(connection, prepared.manifests, cache)
     incomplete -= {hash_ for hash_ in incomplete if unfit.get(hash_) == ""}
     results = list(prepared.refused)
     if not incomplete:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, TypeVar
 
 from sqlalchemy import (
@@ -33,6 +33,9 @@ from sqlalchemy.sql.elements import ClauseElement
 CHUNK = 500
 # A statement over keys is compiled for these numbers of them; fewer keys are filled up.
 _SIZES = (1, 16, CHUNK)
+# Rows of one INSERT, and the widest rows, in columns, that are put together: 2,000 parameters.
+ROWS = 200
+_NARROW = 10
 _KEYS = "keys"
 KEYS: BindParameter[Any] = bindparam(_KEYS, expanding=True)
 
@@ -66,8 +69,11 @@ class Bulk:
         """Run the statement for each row; return how many rows of the table it changed."""
         if not rows:
             return 0
-        text = self._texts.get(connection.dialect.name) or self._compile(connection)
-        return connection.exec_driver_sql(text, rows).rowcount
+        return connection.exec_driver_sql(self.text(connection), rows).rowcount
+
+    def text(self, connection: Connection) -> str:
+        """Return the statement as the connection's database spells it."""
+        return self._texts.get(connection.dialect.name) or self._compile(connection)
 
     def _compile(self, connection: Connection) -> str:
         compiled = self._build(connection).compile(
@@ -82,10 +88,49 @@ class Bulk:
         return text
 
 
-def insert_into(table: Table, *, leave_out: Sequence[str] = ()) -> Bulk:
+class BulkInsert:
+    """One INSERT for many rows, of which narrow ones go by hundreds to a statement.
+
+    That saves a seventh to a quarter of SQLite's time for such rows; wide ones it costs a tenth
+    (measured, against `executemany`).
+    """
+
+    def __init__(
+        self, build: Callable[[Connection], ClauseElement], parameters: Sequence[str]
+    ) -> None:
+        self._single = Bulk(build, parameters)
+        self._width = len(parameters)
+        self._texts: dict[str, str] = {}
+
+    def run(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> int:
+        """Insert the rows in their order; return how many of the table's were added or changed."""
+        together = len(rows) // ROWS * ROWS if self._width <= _NARROW else 0
+        changed = 0
+        if together:
+            text = self._texts.get(connection.dialect.name) or self._compile(connection)
+            values = [
+                tuple(chain.from_iterable(rows[at : at + ROWS])) for at in range(0, together, ROWS)
+            ]
+            changed = connection.exec_driver_sql(text, values).rowcount
+        return changed + self._single.run(connection, rows[together:])
+
+    def _compile(self, connection: Connection) -> str:
+        """Write the values of a single INSERT as often as a statement has rows."""
+        single = self._single.text(connection)
+        mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
+        one = f"VALUES ({', '.join([mark] * self._width)})"
+        if single.count(one) != 1:
+            msg = f"{single!r} does not take its rows as {one!r}"
+            raise TypeError(msg)
+        text = single.replace(one, one + f", ({one.partition('(')[2]}" * (ROWS - 1))
+        self._texts[connection.dialect.name] = text
+        return text
+
+
+def insert_into(table: Table, *, leave_out: Sequence[str] = ()) -> BulkInsert:
     """Return an INSERT whose rows hold the table's columns in order, without `leave_out`."""
     names = [column.name for column in table.columns if column.name not in leave_out]
-    return Bulk(lambda _: insert(table), names)
+    return BulkInsert(lambda _: insert(table), names)
 
 
 class Keyed:

@@ -13,7 +13,7 @@ from itertools import chain
 
 from sqlalchemy import Connection, Insert, bindparam, delete, select, update
 
-from keycensus_collector.intake.bulk import KEYS, Bulk, Keyed
+from keycensus_collector.intake.bulk import KEYS, BulkInsert, Keyed
 from keycensus_collector.intake.manifests import Artifact, ManifestCache, contents_of
 from keycensus_collector.store.engine import upsert
 from keycensus_collector.store.schema import holding, place
@@ -77,7 +77,7 @@ def _upsert_holding(connection: Connection) -> Insert:
     )
 
 
-_UPSERT = Bulk(_upsert_holding, [column.name for column in holding.columns])
+_UPSERT = BulkInsert(_upsert_holding, [column.name for column in holding.columns])
 
 
 def apply_moves(connection: Connection, host_no: int, moves: Moves, cache: ManifestCache) -> None:

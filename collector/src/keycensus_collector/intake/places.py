@@ -15,6 +15,7 @@ from sqlalchemy import Connection, bindparam, case, delete, select, update
 from keycensus_collector.intake.bulk import (
     KEYS,
     Bulk,
+    BulkInsert,
     Keyed,
     insert_into,
     numbers_from,
@@ -38,7 +39,7 @@ _STATES = Keyed(
 )
 
 _INSERT_PLACE = insert_into(place)
-_INSERT_UNKNOWN = Bulk(
+_INSERT_UNKNOWN = BulkInsert(
     lambda connection: upsert(connection, place).on_conflict_do_nothing(
         index_elements=["host_no", "path_hash"]
     ),

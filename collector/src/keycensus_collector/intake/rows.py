@@ -104,6 +104,7 @@ class Prepared:
     change_count: int
     row_bytes: int = 0
     places: list[PlaceChange] = field(default_factory=list)
+    manifests: set[bytes] = field(default_factory=set)  # all that `places` name
     gaps: dict[bytes, GapChange] = field(default_factory=dict)
     usages: dict[bytes, UsageChange] = field(default_factory=dict)
     host: HostRow | None = None
@@ -132,6 +133,8 @@ def prepare(batch: Batch, limits: Limits) -> Prepared:
     prepared.row_bytes = limits.batch_bytes - room
     # Stable, so that states of one place stay in the order of the batch.
     places.sort(key=itemgetter(0))
+    prepared.manifests.update(map(itemgetter(4), places))
+    prepared.manifests.discard(b"")
     return prepared
 
 
@@ -155,9 +158,8 @@ def _place(change: Change) -> PlaceChange:
         return PlaceChange(
             key, position, b"", b"", b"", "", "", (), _word(cause), observed_ms, skipped
         )
+    scope, fields = convert.decode_place(row)
     (
-        scope_kind,
-        scope_name,
         path,
         manifest,
         status,
@@ -172,8 +174,9 @@ def _place(change: Change) -> PlaceChange:
         file_id,
         role,
         use,
-    ) = convert.decode_place(row)
-    if scope_kind or scope_name:
+    ) = fields
+    scope_kind, scope_name = scope or _NO_SCOPE
+    if scope is not None:
         _check_scope(scope_kind, scope_name)
     if path[:1] != b"/" or len(path) > PATH_BYTES or b"\0" in path:
         raise MalformedError("no absolute path")
@@ -272,10 +275,12 @@ def counters_of(counters: dict[str, int]) -> dict[str, int]:
 
 def place_key(scope_kind: str, scope_name: bytes, path: bytes) -> bytes:
     """Return the row key of a place (protos/README.md, section 3.1)."""
-    prefix = _HOST_SCOPE
     if scope_name or scope_kind not in _HOST_KINDS:
-        prefix = _place_prefix(scope_kind, scope_name)
-    return hashlib.sha256(prefix + len(path).to_bytes(4, "big") + path).digest()
+        hash_ = hashlib.sha256(_place_prefix(scope_kind, scope_name))
+    else:
+        hash_ = _HOST_SCOPE.copy()
+    hash_.update(len(path).to_bytes(4, "big") + path)
+    return hash_.digest()
 
 
 def gap_key(scope_kind: str, scope_name: bytes, prefix: bytes, reason: str) -> bytes:
@@ -303,7 +308,9 @@ def _place_prefix(scope_kind: str, scope_name: bytes) -> bytes:
 
 
 _HOST_KINDS = frozenset({"", "host"})
-_HOST_SCOPE = _place_prefix("host", b"")
+# Copying a hash that was begun is cheaper than beginning one.
+_HOST_SCOPE = hashlib.sha256(_place_prefix("host", b""))
+_NO_SCOPE = ("", b"")
 
 
 def _check_path(path: bytes) -> None:

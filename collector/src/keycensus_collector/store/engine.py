@@ -56,6 +56,8 @@ class Store:
         self._lock.take()
         self._writer = sqlite.writer_engine(url)
         self._reader = sqlite.reader_engine(url, _READERS)
+        # Whether the last write that was tried is on disk: what `health` tells who watches us.
+        self.can_write = True
         self._write_lock = threading.Lock()
         self._write_thread = WriteThread()
         self._read_threads = ThreadPoolExecutor(_READERS, thread_name_prefix="store-read")
@@ -149,12 +151,14 @@ class Store:
 
         Others wait meanwhile, so nothing slow belongs inside. Not to be nested.
         """
-        with (
-            self._write_lock,
-            sqlite.mapped_errors(self.path),
-            self._writer.begin() as connection,
-        ):
-            yield connection
+        with self._write_lock:
+            try:
+                with sqlite.mapped_errors(self.path), self._writer.begin() as connection:
+                    yield connection
+            except StoreError:
+                self.can_write = False
+                raise
+            self.can_write = True
 
     async def run_read(self, function: Callable[[Connection], _Result]) -> _Result:
         """Run `function` with a reading connection in a thread of the store's."""

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from keycensus_agent.errors import UsageError
 from keycensus_agent.reader.discovery.exclude import Exclude
@@ -44,3 +46,30 @@ def test_a_glob_that_cannot_be_meant_is_refused(pattern: str) -> None:
 def test_without_patterns_nothing_is_selected() -> None:
     assert not Exclude().selective
     assert Exclude().reason(b"/etc", b"etc") == ""
+
+
+_PATTERN = st.text(alphabet="ab*?/.", min_size=1, max_size=12)
+_PATH = st.lists(st.text(alphabet="ab.", min_size=1, max_size=3), min_size=1, max_size=4)
+
+
+@given(st.lists(_PATTERN, min_size=1, max_size=3), _PATH)
+def test_names_are_looked_at_wherever_a_pattern_may_match(
+    patterns: list[str], components: list[str]
+) -> None:
+    try:
+        exclude = Exclude(tuple(patterns))
+    except UsageError:
+        return
+    path = ("/" + "/".join(components)).encode()
+    directory, _, name = path.rpartition(b"/")
+    if exclude.reason(path, name):
+        assert exclude.concerns(directory or b"/")
+
+
+def test_a_pattern_without_wildcards_concerns_one_directory() -> None:
+    exclude = Exclude(("/var/cache/apt", "/srv/*/private"))
+    assert exclude.concerns(b"/var/cache")
+    assert exclude.concerns(b"/srv")
+    assert exclude.concerns(b"/srv/web")
+    for elsewhere in (b"/", b"/var", b"/var/cache/apt", b"/var/cached", b"/srvs"):
+        assert not exclude.concerns(elsewhere)

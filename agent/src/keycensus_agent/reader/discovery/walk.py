@@ -237,7 +237,7 @@ class _Walk:
     def _fill(self, listing: Directory, entries: Iterator[os.DirEntry[str]]) -> bool:
         """Take entries into `listing`; True if it is full and there may be more. OSError as it comes."""
         path, files, part = listing.path, listing.files, self._part
-        guarded = self._exclude.selective or path in self._guarded
+        guarded = path in self._guarded or self._exclude.concerns(path)
         for entry in entries:
             if guarded and self._prune(path, entry.name, listing.pruned):
                 continue
@@ -277,7 +277,7 @@ class _Walk:
                 gap = Gap(path, "network-file-system", self._mounts.at(path).type)
                 pruned.append((name, gap))
                 return True
-        reason = self._exclude.reason(path, raw) if self._exclude.selective else ""
+        reason = self._exclude.reason(path, raw)
         if reason:
             pruned.append((name, Gap(path, "excluded", reason)))
         return bool(reason)

@@ -1,0 +1,69 @@
+"""A small SVG of lines over time: enough to see a slope or a spread, without a library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+_WIDTH, _HEIGHT, _LEFT, _TOP, _GAP = 720, 150, 70, 24, 30
+_FONT = 'font-family="sans-serif" font-size="11"'
+_COLOURS = ("#1f6fb4", "#c8541b", "#2a8a4a", "#7a4fb0")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One row of values over the chart's moments."""
+
+    label: str
+    values: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Lines that share an axis from 0; `moments` are in the unit that `axis` names."""
+
+    title: str
+    axis: str
+    moments: Sequence[float]
+    lines: Sequence[Line]
+
+
+def svg(heading: str, charts: Sequence[Chart]) -> str:
+    """Return the charts below one another as an SVG document."""
+    step = _TOP + _HEIGHT + _GAP
+    width, height = _LEFT + _WIDTH + 20, 30 + step * len(charts)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" {_FONT}>',
+        '<rect width="100%" height="100%" fill="white"/>',
+        f'<text x="{_LEFT}" y="18" font-size="14">{escape(heading)}</text>',
+    ]
+    for number, chart in enumerate(charts):
+        parts += _drawn(chart, 30 + step * number)
+    return "\n".join([*parts, "</svg>\n"])
+
+
+def _drawn(chart: Chart, top: float) -> list[str]:
+    base = top + _TOP + _HEIGHT
+    end = max(chart.moments, default=0) or 1
+    last = f"{end:.4g} {escape(chart.axis)}"
+    most = max((value for line in chart.lines for value in line.values), default=0) * 1.1 or 1
+    parts = [
+        f'<text x="{_LEFT}" y="{top + 14}">{escape(chart.title)}</text>',
+        f'<path d="M{_LEFT} {top + _TOP}V{base}H{_LEFT + _WIDTH}" fill="none" stroke="#444"/>',
+        f'<text x="{_LEFT - 6}" y="{top + _TOP + 8}" text-anchor="end">{most:.4g}</text>',
+        f'<text x="{_LEFT - 6}" y="{base}" text-anchor="end">0</text>',
+        f'<text x="{_LEFT + _WIDTH}" y="{base + 14}" text-anchor="end">{last}</text>',
+    ]
+    for index, line in enumerate(chart.lines):
+        colour = _COLOURS[index % len(_COLOURS)]
+        points = " ".join(
+            f"{_LEFT + moment / end * _WIDTH:.1f},{base - value / most * _HEIGHT:.1f}"
+            for moment, value in zip(chart.moments, line.values, strict=True)
+        )
+        parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}"/>')
+        parts.append(
+            f'<text x="{_LEFT + 190 + 170 * index}" y="{top + 14}" fill="{colour}">'
+            f"{escape(line.label)}</text>"
+        )
+    return parts
