@@ -64,6 +64,7 @@ class TwoSides(RuleBasedStateMachine):
         self.counter = Counter(here, empty_database())
         self.host = Host(here / "agent")
         self.state_copies: list[Path] = []
+        self.copies = 0
         self.database_copies: list[Path] = []
         self.neighbour = self.counter.desk.enrol("two")
         file = file_of(b"neighbour")
@@ -124,13 +125,17 @@ class TwoSides(RuleBasedStateMachine):
 
     @rule()
     def copy_state(self) -> None:
-        to = Path(self.directory.name) / f"state-{len(self.state_copies)}"
+        self.copies += 1
+        to = Path(self.directory.name) / f"state-{self.copies}"
         self.state_copies.append(self.host.copy(to))
 
     @precondition(lambda self: self.state_copies)
     @rule(data=st.data())
     def restore_state(self, data: st.DataObject) -> None:
-        self.host.restore(data.draw(st.sampled_from(self.state_copies)))
+        """Go back, and never forth again: a state that returns after an older one is a clone's."""
+        at = data.draw(st.integers(0, len(self.state_copies) - 1))
+        del self.state_copies[at + 1 :]
+        self.host.restore(self.state_copies[at])
 
     # --- the collector and the line ---------------------------------------------------------------
 
