@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+# Made by packaging/systemd/keycensus-agent.sysusers.
 AGENT_USER = "keycensus-agent"
 LINK_USER = "keycensus-agent-link"
 _ACCOUNTS = "/etc/passwd"

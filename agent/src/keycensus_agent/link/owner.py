@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# Made by packaging/systemd/keycensus-agent.sysusers.
-LINK_USER = "keycensus-agent-link"
+from keycensus_agent.isolation.users import LINK_USER
+
 _ROOT = 0
 
 
@@ -26,8 +26,8 @@ def as_owner_of(directory: Path) -> Iterator[None]:
     imported meanwhile where the interpreter is for root alone. Root takes its rights back at the
     end; anyone else, and root elsewhere, stays who they are.
     """
-    link = _link_user()
-    if os.geteuid() != _ROOT or link is None or _owner_above(directory) != link.pw_uid:
+    link = _link_user() if os.geteuid() == _ROOT else None
+    if link is None or _owner_above(directory) != link.pw_uid:
         yield
         return
     groups, own_group = os.getgroups(), os.getegid()

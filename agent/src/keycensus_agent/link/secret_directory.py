@@ -2,8 +2,8 @@
 
 Runs in the link and in the commands enrol and leave. Directory 0700, files 0600, owned by the
 caller; anything else is refused at the start, because a key that others could read may be theirs.
-Root works in it for the link's user, to whom it then belongs; in a directory of that user's, it works
-as that user (owner.py).
+In the state directory of a run without systemd root works for the link's user, to whom the files then
+belong; in a directory of that user's own, root works as that user (owner.py).
 
 Several files are replaced as one: first a journal with all of them, then each, then the journal is
 removed. Whoever finds a journal finishes its work, so that a key never stands beside another key's
