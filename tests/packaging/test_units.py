@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from fakes.machine import UNITS, programs
 
-from keycensus_agent.link.owner import LINK_USER
+from keycensus_agent.isolation.users import LINK_USER
 
 SERVICES = (
     "keycensus-agent.service",
