@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from demo.issuing import certificate_pem, ec_key, key_pem, make_authority
+from fakes.unprivileged import open_directory
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PROJECTS = ("protos", "agent", "collector", "client")
@@ -98,8 +99,15 @@ def client(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Environmen
 @pytest.fixture(scope="module")
 def imports(agent: Environment, tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     """Say which process of a real scan, and of a real start of the link, imports what."""
-    log, found, identity = (tmp_path_factory.mktemp(name) for name in ("log", "found", "none"))
+    found, identity = (tmp_path_factory.mktemp(name) for name in ("found", "none"))
     write_pair(found)
+    with open_directory() as log:
+        # The processes are of several users.
+        log.chmod(0o777)
+        return _imports(agent, log, found, identity)
+
+
+def _imports(agent: Environment, log: Path, found: Path, identity: Path) -> dict[str, set[str]]:
     [packages] = (agent.path / "lib").glob("python3*/site-packages")
     hook = packages / "sitecustomize.py"
     hook.write_text(IMPORT_LOG.replace("{log}", str(log)))

@@ -112,8 +112,8 @@ def test_a_machine_from_an_image_with_other_hardware_enrols_anew_by_its_configur
             assert frame[0] is FrameKind.OPEN, frame
         assert copied.agent_id() != before
         assert copied.say() == "ack"
-        (aside,) = identity.parent.glob("identity.other-machine-*")
-        assert before in (aside / "identity.json").read_text()
+        (aside,) = identity.glob("aside-other-machine-*.identity.json")
+        assert before in aside.read_text()
 
 
 # --- a thousand of one image ------------------------------------------------------------------

@@ -15,6 +15,7 @@ from fakes.certificates import Leaf
 from fakes.collector import Collector
 from fakes.inventory import places
 from fakes.sample_agent import SampleAgent, kill_group
+from fakes.unprivileged import open_directory
 
 
 @pytest.fixture
@@ -129,21 +130,26 @@ def wait_for(condition: object, seconds: float = 30) -> None:
         time.sleep(0.1)
 
 
+@pytest.fixture
+def unprivileged(collector: Collector) -> Iterator[SampleAgent]:
+    """Give an agent that can't read everything: root in a container that took that right away."""
+    with open_directory() as directory:
+        agent = SampleAgent(directory / "one", "one")
+        if os.geteuid() == 0:
+            hold = "--bounding-set=-dac_override,-dac_read_search"
+            agent.interpreter = ["setpriv", hold, *agent.interpreter]
+        agent.enrol(collector)
+        yield agent
+
+
 def test_an_unreadable_directory_is_a_gap_and_nothing_below_it_is_gone(
-    collector: Collector, agent: SampleAgent
+    collector: Collector, unprivileged: SampleAgent
 ) -> None:
+    agent = unprivileged
     agent.write("srv/secret/a.pem", Leaf("a.example").pem)
     agent.run_once()
     (agent.root / "srv/secret").chmod(0o000)
-    unprivileged = (
-        ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
-    )
-    done = subprocess.run(
-        [*unprivileged, *agent.command_line("run", "--once")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = agent.command("run", "--once")
     assert done.returncode == 0, done.stderr
     assert "1 gaps" in done.stdout
     assert set(places(collector.database)) == {"/srv/secret/a.pem"}

@@ -33,6 +33,8 @@ class ServerTls:
         self._authority = authority
         self._clock = clock
         self._identity = self._ensure()
+        # The timer's and a roll-over's renewals write the same two files.
+        self._renewing = asyncio.Lock()
         self.web = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.web.minimum_version = ssl.TLSVersion.TLSv1_2
         self._load_web()
@@ -72,6 +74,10 @@ class ServerTls:
 
     async def renew_if_due(self) -> None:
         """Issue a new certificate if a third of the old one's life is left, or another CA signs."""
+        async with self._renewing:
+            await self._renew_if_due()
+
+    async def _renew_if_due(self) -> None:
         identity = await asyncio.to_thread(self._ensure)
         if identity.certificate == self._identity.certificate:
             return

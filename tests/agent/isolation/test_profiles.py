@@ -15,6 +15,7 @@ from pathlib import Path
 
 import fakes.attacks
 import pytest
+from fakes.unprivileged import open_directory
 
 from keycensus_agent.isolation import users
 
@@ -48,14 +49,13 @@ def attack(port: int) -> Attack:
 
 
 @pytest.fixture
-def secret(tmp_path: Path) -> Path:
+def secret() -> Iterator[Path]:
     """Make a file that only root, or whoever runs the tests, may read; its directory is passable."""
-    for directory in (tmp_path, *tmp_path.parents[:2]):
-        directory.chmod(0o711)
-    file = tmp_path / "secret"
-    file.write_bytes(b"x")
-    file.chmod(0o600)
-    return file
+    with open_directory() as directory:
+        file = directory / "secret"
+        file.write_bytes(b"x")
+        file.chmod(0o600)
+        yield file
 
 
 def refused(found: dict[str, str], *names: str) -> set[str]:

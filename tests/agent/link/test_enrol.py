@@ -111,7 +111,7 @@ async def test_another_machines_identity_is_put_aside_before_enrolling(tmp_path:
         again = await enrol_at(stub, config_in(tmp_path))
 
     assert again.put_aside is not None
-    assert (again.put_aside / "key.pem").exists()
+    assert again.put_aside.with_name(f"{again.put_aside.name}key.pem").exists()
     assert again.identity.agent_id != first.identity.agent_id
 
 

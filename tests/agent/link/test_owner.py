@@ -37,8 +37,10 @@ def test_root_works_as_the_link_s_user_in_that_user_s_directory() -> None:
         SecretDirectory(identity).write({"key.pem": b"x"})
         assert {path.stat().st_uid for path in (identity, identity / "key.pem")} == {NOBODY}
         assert SecretDirectory(identity).read("key.pem") == {"key.pem": b"x"}
-        SecretDirectory(identity).put_aside("old")
-        SecretDirectory(above / "identity.old").remove_all()
+        aside = SecretDirectory(identity).put_aside("old", ["key.pem"])
+        assert aside.with_name(f"{aside.name}key.pem").stat().st_uid == NOBODY
+        SecretDirectory(identity).open()
+        SecretDirectory(identity).remove_all()
         assert list(above.iterdir()) == []
 
 

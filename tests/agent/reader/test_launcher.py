@@ -13,7 +13,8 @@ from pathlib import Path
 from keycensus_agent.errors import ConfigurationError, LauncherError
 from keycensus_agent.isolation.profiles import enter_reader
 from keycensus_agent.reader.launcher import Launcher
-from keycensus_agent.reader.link_client import LinkClient, LinkSettings
+from keycensus_agent.link_start import LinkStart
+from keycensus_agent.reader.link_client import LinkClient
 from keycensus_agent.relay import FrameKind
 
 configuration = Path(sys.argv[1])
@@ -22,7 +23,7 @@ def settings():
     text = configuration.read_text()
     if text == "nonsense":
         raise ConfigurationError("nonsense")
-    return LinkSettings(Path(text))
+    return LinkStart(Path(text))
 
 def word(connection):
     with connection:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from keycensus_agent.errors import ConfigurationError
+from keycensus_agent.isolation.privileges import stays_root
 from keycensus_agent.isolation.users import NOBODY, UNNAMED_READER, User, link_user, reader_user
 from keycensus_agent.text import safe_path
 
@@ -39,9 +40,17 @@ def prepare_state(directory: Path) -> None:
                 f'the agent\'s ("{safe_path(os.fsencode(foreign[0]))}"): give the agent a directory '
                 "of its own ([state] directory, or --state-dir)"
             )
+    if stays_root():
+        return
     give(directory / "state", reader_user())
-    give(directory / "identity", link_user())
+    give_to_link(directory / "identity")
     give(directory, reader_user())
+
+
+def give_to_link(directory: Path) -> None:
+    """Make the user that the link becomes the owner of the identity directory."""
+    if not stays_root():
+        give(directory, link_user())
 
 
 def give(directory: Path, user: User) -> None:

@@ -64,6 +64,15 @@ def to_read() -> int:
     return next((1 << each for each in _READING if have >> each & 1), 0)
 
 
+def stays_root() -> bool:
+    """Whether processes that root starts stay root's: it lacks the right to read everything.
+
+    As in some containers. Root can then still read what is root's, which another user could not, and
+    can't come to files that it gave away.
+    """
+    return not to_read()
+
+
 def _switch(user: User) -> None:
     """Change user and group for good, keeping what capabilities are permitted."""
     os.setgroups([])

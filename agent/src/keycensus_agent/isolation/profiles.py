@@ -89,9 +89,8 @@ _READER = Filter({**_COMMON, **_only_families(_AF_UNIX)}, ALLOW)
 
 def enter_reader() -> None:
     """Give up every socket but AF_UNIX, and every privilege but to read."""
-    reading = privileges.to_read()
-    # Root without the right to read everything can still read what is root's: it stays root.
-    privileges.become(reader_user() if reading else None, keep=reading, hand_down=True)
+    user = None if privileges.stays_root() else reader_user()
+    privileges.become(user, keep=privileges.to_read(), hand_down=True)
     privileges.seal()
     seccomp.install(_READER, keep_mitigations=False)
 
@@ -126,7 +125,7 @@ _LINK_READS = (
 
 def enter_link(directory: str | None, *, landlock: bool = True) -> int:
     """Become the link's user, without a capability; write only `directory`, start no program."""
-    privileges.become(link_user())
+    privileges.become(None if privileges.stays_root() else link_user())
     privileges.seal()
     version = lock.restrict(_link_grants(directory), network=True) if landlock else 0
     seccomp.install(_LINK, keep_mitigations=False)

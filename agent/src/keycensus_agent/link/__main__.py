@@ -15,9 +15,8 @@ import socket
 import sys
 from pathlib import Path
 
-from keycensus_agent.isolation.ownership import give
+from keycensus_agent.isolation.ownership import give_to_link
 from keycensus_agent.isolation.profiles import enter_link
-from keycensus_agent.isolation.users import link_user
 from keycensus_agent.link.anew import Invitation
 from keycensus_agent.link.control import Route
 from keycensus_agent.link.identity import IdentityStore
@@ -75,7 +74,7 @@ def _enter(identity: Path) -> tuple[IdentityStore, int]:
     Returns the store and the version of Landlock in force. Root hands the directory to the user that
     this process then is; the directory is entered before, since that user may not pass those above.
     """
-    give(identity, link_user())
+    give_to_link(identity)
     try:
         descriptor = os.open(identity, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:

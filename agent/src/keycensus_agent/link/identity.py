@@ -181,8 +181,12 @@ class IdentityStore:
         self.directory.remove_all()
 
     def put_aside(self, now: dt.datetime) -> Path:
-        """Rename the directory with another machine's identity; return its new path."""
-        return self.directory.put_aside(f"other-machine-{now:%Y%m%dT%H%M%SZ}")
+        """Put another machine's identity aside; return the beginning of its files' paths.
+
+        What says that there is an identity goes first: cut off, this leaves none, not half of one.
+        """
+        names = (IDENTITY_FILE, KEY_FILE, CERTIFICATE_FILE, TRUST_FILE, PENDING_KEY_FILE)
+        return self.directory.put_aside(f"other-machine-{now:%Y%m%dT%H%M%SZ}", names)
 
     def _shown(self) -> str:
         return safe_path(bytes(self.path))

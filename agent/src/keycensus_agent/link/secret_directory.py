@@ -17,18 +17,20 @@ import fcntl
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from keycensus_agent.errors import IdentityError, StorageError, StorageFullError
-from keycensus_agent.isolation.ownership import give
+from keycensus_agent.isolation.ownership import give_to_link
 from keycensus_agent.isolation.users import link_user
 from keycensus_agent.link.owner import as_owner_of
 from keycensus_agent.text import safe_path
 
 _JOURNAL = "journal.json"
 _CHANGE_LOCK = "change.lock"
+# What is kept for a look stays here, by another name: a link can write and rename nowhere else.
+_ASIDE = "aside-"
 _TEMPORARY = ".new"
 # Certificates of a chain and a trust bundle are some kilobytes; more is not ours.
 _FILE_LIMIT = 1 << 20
@@ -57,11 +59,14 @@ class SecretDirectory:
 
     def create(self) -> None:
         """Make the directory (0700, with its parents) if it is missing, and check it."""
+        if self.at != self.path:
+            self.open()
+            return
         with _own_storage(self.path):
             if not self.path.parent.exists():
                 self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.path.mkdir(mode=0o700, exist_ok=True)
-        give(self.path, link_user())
+        give_to_link(self.path)
         self.open()
 
     def open(self) -> None:
@@ -72,7 +77,7 @@ class SecretDirectory:
                 for path in sorted(self.at.iterdir()):
                     # The change lock comes and goes without this one.
                     with suppress(FileNotFoundError):
-                        _check_private(self.path / path, path.lstat(), directory=False)
+                        _check_private(self.path / path.name, path.lstat(), directory=False)
                 self._finish_journal()
 
     def read(self, *names: str) -> dict[str, bytes]:
@@ -103,12 +108,15 @@ class SecretDirectory:
                 path.unlink()
             self.path.rmdir()
 
-    def put_aside(self, suffix: str) -> Path:
-        """Rename the directory; return its new path."""
-        aside = self.path.with_name(f"{self.path.name}.{suffix}")
-        with _own_storage(self.path):
-            self.path.rename(aside)
-        return aside
+    def put_aside(self, suffix: str, names: Sequence[str]) -> Path:
+        """Rename those files that exist, in this order, to one beginning; return that path."""
+        aside = f"{_ASIDE}{suffix}."
+        with _own_storage(self.path), self._held():
+            for name in names:
+                with suppress(FileNotFoundError):
+                    (self.at / name).rename(self.at / f"{aside}{name}")
+            self._sync()
+        return self.path / aside
 
     @contextmanager
     def changing(self) -> Iterator[None]:
