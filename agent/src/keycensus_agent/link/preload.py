@@ -1,7 +1,7 @@
 """What Python imports by itself, late, in a link: named here, because later no file opens for it.
 
-Runs in the link, before it gives up the file system. A test compares with what a whole conversation
-imports.
+Runs in the link, before it gives up the file system. Where the interpreter is for root alone, the
+tests with a real link fail for whatever is missing here.
 """
 
 from __future__ import annotations

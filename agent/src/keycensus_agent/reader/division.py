@@ -1,6 +1,7 @@
 """Divide the disk between the reader and its scout, by what the last sweep saw.
 
-The weight of a tree is the size of its remembered listings, which grows with its files.
+The weight of a tree is the size of its remembered listings, which grows with its files, and something
+for each directory, which costs as much to enter and leave as a few files.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ from keycensus_agent.reader.state import State
 
 # Trees of less than this part of the whole are not divided further.
 _FINENESS = 16
+# What a directory weighs beside its names: opening, listing, closing it (measured, against files).
+_DIRECTORY_BYTES = 256
+# The scout gets so much more of the whole than the reader, which also compares what both of them saw.
+_SCOUTS_MORE = 8
 # A tree so small is listed before a second process has started.
 _WORTH_BYTES = 512 * 1024
 
@@ -45,8 +50,7 @@ def _divide(connection: sqlite3.Connection) -> list[bytes]:
     ours, scouts = 0, 0
     taken: list[bytes] = []
     for weight, key in sorted(settled, reverse=True):
-        # The reader also compares, stores and parses: it gets the lighter half.
-        if key and scouts <= ours:
+        if key and scouts <= ours + whole // _SCOUTS_MORE:
             scouts += weight
             taken.append(b"/" + key.replace(b"\0", b"/"))
         else:
@@ -57,11 +61,13 @@ def _divide(connection: sqlite3.Connection) -> list[bytes]:
 def _weight(connection: sqlite3.Connection, key: bytes) -> int:
     if key:
         row = connection.execute(
-            "SELECT sum(weight) FROM directory WHERE path = ? OR (path > ? AND path < ?)",
-            (key, key + b"\0", key + b"\x01"),
+            "SELECT sum(weight + ?) FROM directory WHERE path = ? OR (path > ? AND path < ?)",
+            (_DIRECTORY_BYTES, key, key + b"\0", key + b"\x01"),
         ).fetchone()
     else:
-        row = connection.execute("SELECT sum(weight) FROM directory").fetchone()
+        row = connection.execute(
+            "SELECT sum(weight + ?) FROM directory", (_DIRECTORY_BYTES,)
+        ).fetchone()
     return int(row[0] or 0)
 
 

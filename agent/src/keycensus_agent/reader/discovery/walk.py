@@ -226,8 +226,9 @@ class _Walk:
             self._trouble = errno_name(error)
         trouble = self._trouble
         listing.listed = not trouble
-        self._prune_snapshots(listing)
-        listing.children.sort(key=os.fsencode)
+        if listing.children:
+            self._prune_snapshots(listing)
+            listing.children.sort(key=os.fsencode)
         yield listing
         # Last first, so that they can be popped; whoever reads the walk may have taken some out.
         frame.children = listing.children[::-1]
