@@ -16,6 +16,7 @@ from fakes.collector import Collector
 from fakes.inventory import places
 from fakes.sample_agent import SampleAgent, kill_group
 from fakes.unprivileged import open_directory
+from faults.kit.small_disk import fill, small_disk
 
 
 @pytest.fixture
@@ -37,42 +38,23 @@ def is_plain(done: subprocess.CompletedProcess[str]) -> bool:
 
 
 @pytest.fixture
-def small_disk(agent: SampleAgent) -> Iterator[Path]:
+def small_state(agent: SampleAgent) -> Iterator[Path]:
     """Put the reader's state on a file system of 3 MiB."""
     if os.geteuid() != 0:
         pytest.skip("mounting needs root")
-    point = agent.state / "state"
-    point.mkdir(mode=0o700, exist_ok=True)
-    subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=3m,mode=0700", "keycensus-test", str(point)],
-        check=True,
-    )
-    yield point
-    subprocess.run(["umount", str(point)], check=False, capture_output=True)
-
-
-def fill(directory: Path) -> Path:
-    """Take all the space there is."""
-    file = directory / "full"
-    with file.open("wb", buffering=0) as stream:
-        for size in (65536, 4096, 512, 1):
-            try:
-                while True:
-                    stream.write(bytes(size))
-            except OSError:
-                continue
-    return file
+    with small_disk(agent.state / "state", 3) as point:
+        yield point
 
 
 def test_a_full_disk_under_the_state_is_told_and_nothing_is_lost(
-    collector: Collector, agent: SampleAgent, small_disk: Path
+    collector: Collector, agent: SampleAgent, small_state: Path
 ) -> None:
     for number in range(20):
         agent.write(f"srv/{number}.pem", Leaf(f"{number}.example").pem)
     agent.run_once()
     for number in range(20, 400):
         agent.write(f"srv/{number}/{number}.pem", Leaf(f"{number % 30}.example").pem)
-    filler = fill(small_disk)
+    filler = fill(small_state)
     done = agent.command("run", "--once")
     assert done.returncode == 3
     assert is_plain(done)
@@ -85,10 +67,10 @@ def test_a_full_disk_under_the_state_is_told_and_nothing_is_lost(
 
 
 def test_a_disk_that_is_full_from_the_start_is_told(
-    collector: Collector, agent: SampleAgent, small_disk: Path
+    collector: Collector, agent: SampleAgent, small_state: Path
 ) -> None:
     agent.write("srv/a.pem", Leaf("a.example").pem)
-    filler = fill(small_disk)
+    filler = fill(small_state)
     done = agent.command("run", "--once")
     assert done.returncode == 3
     assert is_plain(done)
@@ -99,13 +81,13 @@ def test_a_disk_that_is_full_from_the_start_is_told(
 
 
 def test_the_daemon_lives_through_a_full_disk(
-    collector: Collector, agent: SampleAgent, small_disk: Path
+    collector: Collector, agent: SampleAgent, small_state: Path
 ) -> None:
     agent.write("srv/a.pem", Leaf("a.example").pem)
     agent.run_once()
     for number in range(400):
         agent.write(f"srv/{number}/{number}.pem", Leaf(f"{number % 30}.example").pem)
-    filler = fill(small_disk)
+    filler = fill(small_state)
     process = agent.start("run")
     try:
         log = agent.directory / "agent.log"

@@ -60,6 +60,15 @@ def fingerprint(certificate: x509.Certificate) -> bytes:
     return certificate.fingerprint(SHA256())
 
 
+def _client_anchors_pem(rows: list[Registered]) -> bytes:
+    """Return them as PEM; made once, since each handshake asks whether they changed."""
+    return b"".join(
+        x509.load_der_x509_certificate(row.der).public_bytes(Encoding.PEM)
+        for row in rows
+        if row.is_anchor and row.state in ("current", "past")
+    )
+
+
 class AuthorityKeeper:
     """The signing authority, in the hands of all that need it; `refresh` follows the database."""
 
@@ -68,6 +77,7 @@ class AuthorityKeeper:
         self._lock = threading.Lock()
         self._current, self._where = self._find(rows, now)
         self._rows = rows
+        self._client_anchors_pem = _client_anchors_pem(rows)
 
     @property
     def chain(self) -> tuple[x509.Certificate, ...]:
@@ -81,11 +91,7 @@ class AuthorityKeeper:
     @property
     def client_anchors_pem(self) -> bytes:
         """The anchors that agents' certificates may go back to: the current ones and the past."""
-        return b"".join(
-            x509.load_der_x509_certificate(row.der).public_bytes(Encoding.PEM)
-            for row in self._rows
-            if row.is_anchor and row.state in ("current", "past")
-        )
+        return self._client_anchors_pem
 
     @property
     def next_directory(self) -> Path:
@@ -107,6 +113,7 @@ class AuthorityKeeper:
         before = fingerprint(self._current.chain[0])
         self._current, self._where = self._find(rows, now)
         self._rows = rows
+        self._client_anchors_pem = _client_anchors_pem(rows)
         self.settle()
         return fingerprint(self._current.chain[0]) != before
 
