@@ -207,13 +207,14 @@ class Inspector:
     def _is_marked(
         self, fd: int, directory: Directory, name: str, facts: os.stat_result, head: bytes
     ) -> bool:
-        """Search text for the start of a PEM block, up to its cap. Nearly all text ends here."""
+        """Search text for what formats start with, up to its cap. Nearly all text ends here."""
+        path = _path(directory, name)
         if len(head) < HEAD_BYTES:
-            return holds_marker(head)
-        data, truncated = self._read_up_to(fd, facts.st_size, text_cap(_path(directory, name)))
+            return holds_marker(head, path)
+        data, truncated = self._read_up_to(fd, facts.st_size, text_cap(path))
         if truncated:
             self._coverage.count("text-too-long")
-        return holds_marker(data)
+        return holds_marker(data, path)
 
     def _take_in(self, fd: int, path: bytes, seen: os.stat_result, verdict: Triage) -> bool:
         """Read a file that may hold something, with care, and hand it to the parser."""

@@ -7,8 +7,9 @@ import pytest
 from fixtures.build_fixtures import FILES, PASSWORD
 
 from keycensus_agent.model import EntryKind, Status
-from keycensus_agent.parser.findings import Confidence, FormatResult, Hint, Request
+from keycensus_agent.parser.findings import FormatResult, Hint, Request
 from keycensus_agent.parser.formats import pem
+from keycensus_agent.parser.passages import read_text
 
 CERTIFICATE = (FILES / "certificate.cer").read_bytes()
 SPKI = (FILES / "public.der").read_bytes()
@@ -20,17 +21,11 @@ def armour(data: bytes, label: str = "CERTIFICATE", end: str = "") -> bytes:
 
 
 def read(data: bytes, *passwords: str) -> FormatResult:
-    return pem.parse(data, Request(Hint(b"file"), passwords))
+    return read_text([("pem", pem.find)], data, Request(Hint(b"file"), passwords))
 
 
 def kinds(result: FormatResult) -> list[str]:
     return [item.entry.kind for item in result.found]
-
-
-def test_it_takes_what_holds_a_marker() -> None:
-    assert pem.recognise(b"text\n-----BEGIN CERTIFICATE-----", Hint()) is Confidence.SURE
-    assert pem.recognise(b"-----BEGINNING", Hint()) is Confidence.SURE
-    assert pem.recognise(b"----- BEGIN", Hint()) is Confidence.NO
 
 
 @pytest.mark.parametrize(
@@ -45,6 +40,17 @@ def test_it_takes_what_holds_a_marker() -> None:
         armour(CERTIFICATE).replace(b"\n", b"\r"),
         armour(CERTIFICATE).replace(b"\n", b" "),
         armour(CERTIFICATE).replace(b"E-----\n", b"E-----\nComment: by hand\n\n"),
+        armour(CERTIFICATE).replace(b"\n", b"`n"),
+        armour(CERTIFICATE).replace(b"\n", b"&#13;&#xA;"),
+        armour(CERTIFICATE).replace(b"\n", b"\r\n"),
+        armour(CERTIFICATE).rstrip(),
+        *(
+            b"text\n" + b"\n".join(mark + line for line in armour(CERTIFICATE).split(b"\n")[:-1])
+            for mark in (b"> ", b"# ", b"// ", b" * ", b"+", b"dnl ", b"REM ")
+        ),
+        b"+" + armour(CERTIFICATE),
+        armour(CERTIFICATE).decode().encode("utf-16-le"),
+        armour(CERTIFICATE).decode().encode("utf-16-be"),
         b"\xef\xbb\xbf" + armour(CERTIFICATE),
         b"\xfe\xff" + armour(CERTIFICATE).decode().encode("utf-16-be"),
         b"\0\1binary" + armour(CERTIFICATE) + b"\0\xff",
