@@ -68,6 +68,7 @@ _ANCHORS = (
     b"AGE-PLUGIN-",
     b"RSAKeyValue>",
     b"Private-key-format: v",  # DNSSEC
+    b"YXBpVmVyc2lvbjog",  # base64 of a kubeconfig
     b"SetCredentialEncrypted=",  # systemd
     # Base64 of keys under 256 bytes: PKCS#8, Ed25519 and X25519, SEC 1, encrypted PKCS#8; of a JKS
     # and a JCEKS keystore.

@@ -10,7 +10,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from keycensus_agent.parser.findings import Confidence, FormatResult, Hint, Request
-from keycensus_agent.parser.formats import der_file, jks, pem, pkcs7, pkcs12
+from keycensus_agent.parser.formats import (
+    age,
+    base64_value,
+    der_file,
+    dnssec,
+    jks,
+    jwk,
+    pem,
+    pkcs7,
+    pkcs11_uri,
+    pkcs12,
+    putty,
+    ssh_public,
+    systemd_credential,
+    wireguard,
+    xml_rsa,
+)
 from keycensus_agent.parser.passages import Find
 
 
@@ -46,5 +62,18 @@ FORMATS: tuple[Format, ...] = tuple(
     for module in (jks, pkcs12, pkcs7, der_file)
 )
 TEXT_FORMATS: tuple[TextFormat, ...] = tuple(
-    TextFormat(module.NAME, module.DESCRIPTION, module.SUFFIXES, module.find) for module in (pem,)
+    TextFormat(module.NAME, module.DESCRIPTION, module.SUFFIXES, module.find)
+    for module in (
+        pem,
+        putty,
+        ssh_public,
+        jwk,
+        xml_rsa,
+        dnssec,
+        age,
+        wireguard,
+        pkcs11_uri,
+        systemd_credential,
+        base64_value,
+    )
 )
