@@ -224,13 +224,10 @@ class _Explanation:
 def _searched_for(path: bytes) -> str:
     """Say what the text at `path` is searched for, and how much of it."""
     cap, search = text_cap(path), search_of(path)
-    base64 = "PEM blocks and base64 of such" if search.base64 else "PEM blocks"
-    said = f"{base64}, up to {cap // 1024:,} KiB of it here"
-    if not search.others:
-        return f"{said}; not for other forms of keys, being source code by its name"
-    if search.others < cap:
-        return f"{said}; for other forms of keys in its first {search.others // 1024} KiB"
-    return f"{said}; for other forms of keys too"
+    said = f"PEM blocks, up to {cap // 1024:,} KiB of it here"
+    if search.base64:
+        said += f"; for base64 of such, {min(cap, search.base64) // 1024:,} KiB"
+    return f"{said}; for other forms of keys {'too' if search.others else 'not, by place and name'}"
 
 
 def _place(place: Place) -> Iterator[str]:

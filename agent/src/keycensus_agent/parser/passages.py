@@ -7,7 +7,6 @@ of the table that takes it.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 
 from keycensus_agent.model import EntryKind, Status
@@ -26,9 +25,11 @@ def read_text(formats: Iterable[tuple[str, Find]], data: bytes, request: Request
     kept: list[Passage] = []
     names: list[str] = []
     for name, find in formats:
-        taken = _Taken(kept)
-        fresh = [passage for passage in _contained(find, text, request) if passage not in taken]
+        fresh = list(_contained(find, text, request))
+        if not fresh:
+            continue
         kept += fresh
+        text = _without(text, fresh)
         if any(passage.found or passage.reason for passage in fresh):
             names.append(name)
     kept.sort(key=lambda passage: passage.start)
@@ -57,14 +58,9 @@ def _contained(find: Find, text: bytes, request: Request) -> Iterator[Passage]:
         yield Passage(len(text), len(text), (), f"error-{type(error).__name__}")
 
 
-class _Taken:
-    """The pieces of a text that earlier formats took."""
-
-    def __init__(self, passages: Iterable[Passage]) -> None:
-        pieces = sorted((passage.start, passage.end) for passage in passages)
-        self._starts = [start for start, _ in pieces]
-        self._ends = [end for _, end in pieces]
-
-    def __contains__(self, passage: Passage) -> bool:
-        after = bisect_left(self._starts, passage.end)
-        return after > 0 and self._ends[after - 1] > passage.start
+def _without(text: bytes, passages: Iterable[Passage]) -> bytes:
+    """Return the text with what is taken of it turned into blanks: nothing moves."""
+    rest = bytearray(text)
+    for start, end, *_ in passages:
+        rest[start:end] = b" " * (end - start)
+    return bytes(rest)

@@ -40,6 +40,7 @@ PROGRAM_PLACES = (
     b"/usr/include/",
     b"/usr/lib/",
     b"/usr/lib64/",
+    b"/usr/local/go/",
     b"/usr/local/include/",
     b"/usr/local/lib/",
     b"/usr/local/share/",
@@ -131,6 +132,11 @@ _KEYSTORES = {b"\xfe\xed\xfe\xed", b"\xce\xce\xce\xce"}
 # (INTEGER), PKCS#7 (OBJECT IDENTIFIER).
 _DER_STARTS = frozenset((0x30, 0x02, 0x06))
 _ZEROS = bytes(4)
+_UTF_16_OCTETS = frozenset((0x00, 0xFE, 0xFF))
+# Names that promise a key in one of the other forms, also among the data of programs.
+_KEY_SUFFIXES = frozenset(
+    b"age b64 base64 cred jwk jwks key keys netdev nmconnection ppk private pub".split()
+)
 
 
 class Triage(IntEnum):
@@ -163,7 +169,7 @@ def triage(head: bytes, size: int) -> Triage:
         return _SKIP
     if magic in _KEYSTORES:
         return _CANDIDATE
-    if _MARKER in head or utf_16_of(head[:8]):
+    if _MARKER in head or ((head[0] in _UTF_16_OCTETS or not head[1]) and utf_16_of(head[:8])):
         return _TEXT
     return _SKIP
 
@@ -199,15 +205,16 @@ def utf_16_of(start: bytes) -> str:
 class Search(NamedTuple):
     """What a text is searched for besides PEM blocks, by where it lies and what it is called."""
 
-    base64: bool
-    others: int
-    """For other forms of keys: so many bytes of it."""
+    base64: int
+    """For base64 of DER and PEM: so many bytes of it."""
+    others: bool
+    """For other forms of keys: all of it."""
 
 
-_NOTHING_MORE = Search(base64=False, others=0)
-_EVERYTHING = Search(base64=True, others=CONFIGURATION_TEXT_CAP)
-_FIRST_PAGE = Search(base64=True, others=HEAD_BYTES)
-_BASE64_ONLY = Search(base64=True, others=0)
+_EVERYTHING = Search(CONFIGURATION_TEXT_CAP, others=True)
+_BASE64 = Search(CONFIGURATION_TEXT_CAP, others=False)
+_START_FOR_BASE64 = Search(64 * 1024, others=False)
+_NOTHING_MORE = Search(0, others=False)
 
 
 def search_of(path: bytes) -> Search:
@@ -215,10 +222,13 @@ def search_of(path: bytes) -> Search:
 
     Nine of ten bytes of text on a machine are the source code and data of programs.
     """
-    source = path[path.rfind(b".") + 1 :] in _SOURCE_SUFFIXES
-    if path.startswith(PROGRAM_PLACES):
-        return _NOTHING_MORE if source else _FIRST_PAGE
-    return _BASE64_ONLY if source else _EVERYTHING
+    suffix = path[path.rfind(b".") + 1 :]
+    source = suffix in _SOURCE_SUFFIXES
+    if not path.startswith(PROGRAM_PLACES):
+        return _BASE64 if source else _EVERYTHING
+    if source:
+        return _NOTHING_MORE
+    return _EVERYTHING if suffix in _KEY_SUFFIXES else _START_FOR_BASE64
 
 
 def holds_marker(data: bytes, path: bytes = b"") -> bool:
@@ -233,18 +243,17 @@ def holds_marker(data: bytes, path: bytes = b"") -> bool:
         return holds_marker(_narrow(data), path)
     base64, others = search_of(path)
     if base64 and (
-        _BASE64_PEM in data
-        or (_BASE64_DER in data and _LONG_BASE64.search(data) is not None)
+        data.find(_BASE64_PEM, 0, base64) >= 0
+        or (data.find(_BASE64_DER, 0, base64) >= 0 and _LONG_BASE64.search(data, 0, base64))
         or data.startswith(_LONG_DER_STARTS)
     ):
         return True
     if others:
         if data[:11] in CREDENTIAL_STARTS:
             return True
-        start = data if len(data) <= others else data[:others]
         # A loop costs a third of any() with a generator.
         for anchor in _ANCHORS:
-            if anchor in start:
+            if anchor in data:
                 return True
     return False
 

@@ -30,13 +30,15 @@ SUFFIXES = ("yaml", "yml", "json", "xml", "ldif", "properties", "env", "b64")
 
 # How DER of ours starts in base64: any SEQUENCE of 256 bytes or more, or of indefinite length; shorter
 # ones that go on as PKCS#8, SEC 1 and encrypted PKCS#8 do. Then PEM, JKS, JCEKS, and "apiVersion: ".
+# It begins with a set, for which sre has a quick search.
 _START = re.compile(
-    rb"(?:(?<![A-Za-z0-9+/])|(?<=\\[nrt]))(?:"
-    rb"(?P<der>MI[AIJKLM][A-Za-z0-9+/]{13}"
-    rb"|MI[GH][A-Za-z0-9+/](?:AgE[AB]|M[A-P][A-Za-z0-9+/]GCSqG)[A-Za-z0-9+/]{4}"
-    rb"|M[A-H][A-Za-z0-9+/]C(?:AQAw|AQEE|AQEw)[A-Za-z0-9+/]{8})"
-    rb"|LS0tLS1CRUdJ|(?P<store>/u3\+7QAA|zs7OzgAA)|YXBpVmVyc2lvbjog)"
+    rb"[ML/zY](?:"
+    rb"(?<=M)(?:I[AIJKLM][A-Za-z0-9+/]{13}"
+    rb"|I[GH][A-Za-z0-9+/](?:AgE[AB]|M[A-P][A-Za-z0-9+/]GCSqG)[A-Za-z0-9+/]{4}"
+    rb"|[A-H][A-Za-z0-9+/]C(?:AQAw|AQEE|AQEw)[A-Za-z0-9+/]{8})"
+    rb"|(?<=L)S0tLS1CRUdJ|(?<=/)u3\+7QAA|(?<=z)s7OzgAA|(?<=Y)XBpVmVyc2lvbjog)"
 )
+_DER, _STORES_START = b"M", (b"/", b"z")
 _TOKEN = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
 _WRAPPED = re.compile(rb"(?:[A-Za-z0-9+/\s]|\\[rnt]?)*={0,2}")
 # What may stand between two lines of one value: line ends, escaped or not, and the joint of two strings.
@@ -49,6 +51,8 @@ _NAME = re.compile(
     rb"(?:([A-Za-z0-9_.-]{1,64})\\?[\"']?\s*::?\s*|([A-Za-z0-9_.-]{1,64})\s*=\s*"
     rb"|<([A-Za-z0-9_:.-]{1,64})[^<>]{0,64}>\s*)[\[|>\s]*\\?[\"']?\s*\Z"
 )
+_ALPHABET = frozenset(bytes([octet]) for octet in range(256) if _WHOLE.match(bytes([octet])))
+_ESCAPES = {b"\\n", b"\\r", b"\\t"}
 _NAME_BYTES = 160
 # Length of a line of base64 as tools wrap it.
 _LINE_BYTES = range(60, 81)
@@ -87,7 +91,7 @@ class _Values:
         position = 0
         while start := _START.search(text, position):
             position = start.end()
-            end, data = self._value(text, start)
+            end, data = self._value(text, start) if _begins(text, start.start()) else (0, b"")
             if not data:
                 continue
             if self._work < 0:
@@ -104,11 +108,11 @@ class _Values:
     def _value(self, text: bytes, start: re.Match[bytes]) -> tuple[int, bytes]:
         """Return where the value ends and its bytes; none if it is no whole value."""
         at = start.start()
-        if not start["der"]:
+        if text[at : at + 1] != _DER:
             end = _end_of(text, at)
             self._work -= end - at
             return end, _decoded(_GLUE.sub(b"", text[at:end]))
-        needed = _length_of(start["der"])
+        needed = _length_of(start[0])
         if needed == 0:  # of indefinite length
             end = _end_of(text, at)
             self._work -= end - at
@@ -129,9 +133,9 @@ class _Values:
 
     def _read(self, start: re.Match[bytes], end: int, data: bytes, depth: int) -> Passage | None:
         """Return what a value's bytes hold; None if they are none of ours."""
-        if start["der"]:
+        if start[0].startswith(_DER):
             result = self._der(data)
-        elif start["store"]:
+        elif start[0].startswith(_STORES_START):
             result = self._store(jks.parse, data)
         else:
             passages = list(pem.find(data, self._request))
@@ -164,6 +168,12 @@ class _Values:
         if self._stores < 0:
             return FormatResult(NAME, reason="limit-values")
         return parse(data, self._request)
+
+
+def _begins(text: bytes, start: int) -> bool:
+    """Tell a value's beginning from the middle of one; the letter of an escape is no part of it."""
+    before = text[max(0, start - 2) : start]
+    return before[-1:] not in _ALPHABET or before in _ESCAPES
 
 
 def _is_whole(item: Found) -> bool:

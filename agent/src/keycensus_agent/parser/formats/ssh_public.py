@@ -52,7 +52,7 @@ _SSH_COM_MAGIC = b"\x3f\x6f\xf9\xeb"
 def find(text: bytes, request: Request) -> Iterator[Passage]:
     """Yield each key of the text, in order; its comment is its member."""
     passages = list(_armoured(text))
-    if b"known_hosts" not in request.hint.name.rpartition(b"/")[2]:
+    if b"AAAA" in text and b"known_hosts" not in request.hint.name.rpartition(b"/")[2]:
         passages += _lines(text)
     yield from sorted(passages, key=lambda passage: passage.start)
 

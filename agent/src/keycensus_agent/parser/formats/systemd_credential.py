@@ -34,6 +34,8 @@ def find(text: bytes, request: Request) -> Iterator[Passage]:
     if text[:11] in CREDENTIAL_STARTS and _FILE.match(text):
         yield from _credential(text, 0, len(text), b"")
         return
+    if b"SetCredentialEncrypted=" not in text:
+        return
     for line in _IN_UNIT.finditer(text):
         yield from _credential(line[2], line.start(), line.end(), line[1])
 
