@@ -29,7 +29,7 @@ def read_text(formats: Iterable[tuple[str, Find]], data: bytes, request: Request
         if not fresh:
             continue
         kept += fresh
-        text = _without(text, fresh)
+        text = without(text, fresh)
         if any(passage.found or passage.reason for passage in fresh):
             names.append(name)
     kept.sort(key=lambda passage: passage.start)
@@ -58,7 +58,7 @@ def _contained(find: Find, text: bytes, request: Request) -> Iterator[Passage]:
         yield Passage(len(text), len(text), (), f"error-{type(error).__name__}")
 
 
-def _without(text: bytes, passages: Iterable[Passage]) -> bytes:
+def without(text: bytes, passages: Iterable[Passage]) -> bytes:
     """Return the text with what is taken of it turned into blanks: nothing moves."""
     rest = bytearray(text)
     for start, end, *_ in passages:

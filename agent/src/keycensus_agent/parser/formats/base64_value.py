@@ -23,6 +23,7 @@ from keycensus_agent.parser.findings import (
     Request,
 )
 from keycensus_agent.parser.formats import der_file, jks, pem, pkcs7, pkcs12
+from keycensus_agent.parser.passages import without
 
 NAME = "base64"
 DESCRIPTION = "base64 of DER, PEM or a Java keystore in values: Kubernetes, JWK x5c, SAML, LDIF"
@@ -48,7 +49,7 @@ _GLUE = re.compile(
 _WHOLE = re.compile(rb"[A-Za-z0-9+/]+\Z")
 # The key or the element that a value stands behind.
 _NAME = re.compile(
-    rb"(?:([A-Za-z0-9_.-]{1,64})\\?[\"']?\s*::?\s*|([A-Za-z0-9_.-]{1,64})\s*=\s*"
+    rb"(?:([A-Za-z0-9_.-]{1,64}(?:;binary)?)\\?[\"']?\s*::?\s*|([A-Za-z0-9_.-]{1,64})\s*=\s*"
     rb"|<([A-Za-z0-9_:.-]{1,64})[^<>]{0,64}>\s*)[\[|>\s]*\\?[\"']?\s*\Z"
 )
 _ALPHABET = frozenset(bytes([octet]) for octet in range(256) if _WHOLE.match(bytes([octet])))
@@ -140,7 +141,8 @@ class _Values:
         else:
             passages = list(pem.find(data, self._request))
             if depth < _DEPTH:
-                passages += self.find(data, depth + 1)
+                passages += self.find(without(data, passages), depth + 1)
+            passages.sort(key=lambda passage: passage.start)
             found = tuple(item for passage in passages for item in passage.found)
             reasons = [passage.reason for passage in passages if passage.reason]
             result = FormatResult(NAME, found, reason=reasons[0] if reasons else "")

@@ -54,6 +54,9 @@ def find(text: bytes, request: Request) -> Iterator[Passage]:
     """Yield what each block holds, in the order of the text; a damaged one costs itself."""
     budget = IterationBudget()
     for block in _blocks(text):
+        if block.label in _PASSED_OVER:
+            yield Passage(block.start, block.end)
+            continue
         problems: list[str] = []
         found: list[Found] = []
         try:
@@ -103,7 +106,7 @@ def _unclosed(text: bytes, opened: re.Match[bytes], end: int) -> Iterator[_Block
 
 
 def _is_known(label: bytes) -> bool:
-    return label in _READERS or label.endswith(b" PRIVATE KEY")
+    return label in _READERS or label in _PASSED_OVER or label.endswith(b" PRIVATE KEY")
 
 
 def _without_prefix(text: bytes, start: int, body: bytes) -> bytes:
@@ -284,6 +287,15 @@ _PLAIN_KEYS = {
     b"DSA PRIVATE KEY",
     b"PRIVATE KEY",
     b"ANY PRIVATE KEY",
+}
+# Known, and none of ours: nobody is to look for a certificate inside them.
+_PASSED_OVER = {
+    b"ATTRIBUTE CERTIFICATE",
+    b"DH PARAMETERS",
+    b"DSA PARAMETERS",
+    b"EC PARAMETERS",
+    b"PARAMETERS",
+    b"X9.42 DH PARAMETERS",
 }
 _USUAL = {b"CERTIFICATE", b"CERTIFICATE REQUEST", b"X509 CRL"}
 _READERS: dict[bytes, Callable[[_Payload], list[Found]]] = {
