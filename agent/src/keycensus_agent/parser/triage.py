@@ -78,6 +78,7 @@ _ANCHORS = (
     b"AQEEI",
     b"AgEBB",
     b"CSqGSIb3DQEF",
+    b"CiqGSIb3DQEM",
     b"/u3+7Q",
     b"zs7Ozg",
     b"Whxqht+dQJax1aZeCGLxm",

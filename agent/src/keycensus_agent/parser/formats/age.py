@@ -17,6 +17,7 @@ from keycensus_agent.parser.findings import (
     opaque_key,
     private_key,
 )
+from keycensus_agent.parser.private_key import MalformedKeyError
 from keycensus_agent.parser.public_key import KeyFacts
 from keycensus_agent.parser.raw_keys import raw_public_half
 
@@ -40,8 +41,13 @@ def find(text: bytes, request: Request) -> Iterator[Passage]:
     for identity in _IDENTITY.finditer(text):
         prefix = identity[1].decode("ascii").lower()
         values = [_CHARACTERS.index(chr(octet).lower()) for octet in identity[2]]
-        if _remainder(prefix, values) == 1:
+        if _remainder(prefix, values) != 1:
+            continue
+        try:
             found = _entry(prefix, _octets(values[:-_CHECKSUM_VALUES]))
+        except MalformedKeyError as error:
+            yield Passage(identity.start(), identity.end(), (), str(error))
+        else:
             yield Passage(identity.start(), identity.end(), (found,))
 
 

@@ -35,7 +35,7 @@ SUFFIXES = ("yaml", "yml", "json", "xml", "ldif", "properties", "env", "b64")
 _START = re.compile(
     rb"[ML/zY](?:"
     rb"(?<=M)(?:I[AIJKLM][A-Za-z0-9+/]{13}"
-    rb"|I[GH][A-Za-z0-9+/](?:AgE[AB]|M[A-P][A-Za-z0-9+/]GCSqG)[A-Za-z0-9+/]{4}"
+    rb"|I[GH][A-Za-z0-9+/](?:AgE[AB]|M[A-P][A-Za-z0-9+/]GC[Si]qG)[A-Za-z0-9+/]{4}"
     rb"|[A-H][A-Za-z0-9+/]C(?:AQAw|AQEE|AQEw)[A-Za-z0-9+/]{8})"
     rb"|(?<=L)S0tLS1CRUdJ|(?<=/)u3\+7QAA|(?<=z)s7OzgAA|(?<=Y)XBpVmVyc2lvbjog)"
 )

@@ -16,7 +16,7 @@ NAME = "pkcs11-uri"
 DESCRIPTION = "PKCS#11 URIs in configuration: a key that lives in a token"
 SUFFIXES = ("conf", "cnf", "yaml", "json")
 
-_URI = re.compile(rb"(?<![A-Za-z0-9])pkcs11:([A-Za-z0-9%;=._~:\[\]@!$*+,&/-]{1,2048})")
+_URI = re.compile(rb"(?<![A-Za-z0-9])pkcs11:(?!pkcs11:)([A-Za-z0-9%;=._~:\[\]@!$*+,&/-]{1,2048})")
 # What may follow a value without being of it. The query begins at "?", which is not matched at all; a
 # PIN that somebody put behind another sign is no part of a name.
 _BEHIND = re.compile(rb"[&,]|pin-(?:value|source)=", re.IGNORECASE)
