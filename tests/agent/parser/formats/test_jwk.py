@@ -77,6 +77,7 @@ def test_ml_dsa_keys_are_read() -> None:
         {"crv": "P-384"},
         {"x": "AAAA"},
         {"d": "AAAA"},
+        {"d": "AAAB"},
         {"d": "not base64url!"},
         {"d": "AAAAA"},
         {"y": None},

@@ -145,3 +145,50 @@ def test_public_keys_are_read_under_either_label() -> None:
 def test_signed_data_gives_its_certificates(label: str) -> None:
     data = (FILES / "chain.p7c").read_bytes()
     assert kinds(read(armour(data, label))) == ["certificate", "certificate"]
+
+
+def test_what_follows_an_artifact_in_its_block_is_left_out() -> None:
+    key = (FILES / "pkcs8.der").read_bytes()
+    text = armour(CERTIFICATE + bytes(8)) + armour(key + b"\n", "PRIVATE KEY")
+    certificate, private = read(text + armour(SPKI + b"x", "PUBLIC KEY")).found[:2]
+    assert certificate.public == CERTIFICATE
+    assert certificate.entry.reason == ""
+    assert private.entry.kind is EntryKind.PRIVATE_KEY
+
+
+def test_signed_data_under_the_label_of_a_certificate_is_read() -> None:
+    data = (FILES / "chain.p7c").read_bytes()
+    assert kinds(read(armour(data))) == ["certificate", "certificate"]
+
+
+def test_a_private_key_under_a_label_that_is_not_known_is_read_or_named() -> None:
+    key = (FILES / "pkcs8.der").read_bytes()
+    (found,) = read(armour(key, "STRANGE PRIVATE KEY")).found
+    assert (found.entry.kind, found.entry.member) == ("private-key", b"STRANGE PRIVATE KEY")
+    (opaque,) = read(armour(b"\x04" * 90, "STRANGE PRIVATE KEY")).found
+    assert (opaque.entry.kind, opaque.entry.reason) == ("opaque-key", "unknown-label")
+    assert kinds(read(armour(b"\x04" * 9, "STRANGE PRIVATE KEY"))) == []
+
+
+def test_keys_sealed_by_cosign_and_keys_of_a_tpm_are_named() -> None:
+    (sealed,) = read(armour(b'{"kdf":1}' * 9, "ENCRYPTED SIGSTORE PRIVATE KEY")).found
+    assert (sealed.entry.kind, sealed.entry.reason) == ("sealed-key", "unknown-encryption")
+    assert kinds(read((FILES / "tpm.pem").read_bytes())) == ["external-key", "public-key"]
+
+
+def test_a_keystore_in_armour_is_opened_or_locked() -> None:
+    text = armour((FILES / "locked.p12").read_bytes(), "PKCS12")
+    locked = read(text)
+    assert (locked.status, locked.reason) == (Status.LOCKED, "password-needed")
+    assert kinds(read(text, PASSWORD)) == ["certificate", "private-key"]
+
+
+def test_headers_without_line_ends_are_understood() -> None:
+    text = (FILES / "space-joined-legacy.env").read_bytes()
+    assert kinds(read(text, PASSWORD)) == ["private-key"]
+
+
+def test_a_certificate_of_another_kind_and_parameters_hold_nothing() -> None:
+    for name in ("attribute.pem", "dh-parameters.pem"):
+        result = read((FILES / name).read_bytes())
+        assert (result.found, result.reason) == ((), "")

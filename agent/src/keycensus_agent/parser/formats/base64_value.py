@@ -49,8 +49,9 @@ _GLUE = re.compile(
 _WHOLE = re.compile(rb"[A-Za-z0-9+/]+\Z")
 # The key or the element that a value stands behind.
 _NAME = re.compile(
-    rb"(?:([A-Za-z0-9_.-]{1,64}(?:;binary)?)\\?[\"']?\s*::?\s*|([A-Za-z0-9_.-]{1,64})\s*=\s*"
-    rb"|<([A-Za-z0-9_:.-]{1,64})[^<>]{0,64}>\s*)[\[|>\s]*\\?[\"']?\s*\Z"
+    rb"(?:([A-Za-z0-9_.-]{1,64}(?:;binary)?)\\?[\"']?\s*::?[\[|>\s]*"
+    rb"|([A-Za-z0-9_.-]{1,64})[ \t]*=[ \t]*(?:\\\r?\n[ \t]*)?"
+    rb"|<([A-Za-z0-9_:.-]{1,64})[^<>]{0,64}>\s*)\\?[\"']?\Z"
 )
 _ALPHABET = frozenset(bytes([octet]) for octet in range(256) if _WHOLE.match(bytes([octet])))
 _ESCAPES = {b"\\n", b"\\r", b"\\t"}
