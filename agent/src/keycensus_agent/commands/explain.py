@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from keycensus_agent.commands.targets import Targets, targets_of
 from keycensus_agent.model import Coverage, Finding, Gap, Place
 from keycensus_agent.output.records import entry_records, group_of, owner_of
-from keycensus_agent.parser.triage import HEAD_BYTES, Triage, text_cap, triage
+from keycensus_agent.parser.triage import HEAD_BYTES, Triage, search_of, text_cap, triage
 from keycensus_agent.reader.discovery.directory import Directory
 from keycensus_agent.reader.discovery.links import (
     OPEN_DIRECTORY,
@@ -191,8 +191,7 @@ class _Explanation:
         if verdict is Triage.SKIP:
             yield "  first bytes nothing that is known starts like this"
         elif verdict is Triage.TEXT:
-            cap = text_cap(end.path) // 1024
-            yield f"  first bytes text: searched for a PEM block, up to {cap:,} KiB of it here"
+            yield f"  first bytes text: searched for {_searched_for(end.path)}"
         else:
             yield "  first bytes a keystore or DER: read whole and parsed"
 
@@ -220,6 +219,15 @@ class _Explanation:
         if len(records) > _ENTRIES_SHOWN:
             yield f"  and         {len(records) - _ENTRIES_SHOWN:,} more entries"
         yield "  so          seen: a place"
+
+
+def _searched_for(path: bytes) -> str:
+    """Say what the text at `path` is searched for, and how much of it."""
+    cap, search = text_cap(path), search_of(path)
+    said = f"PEM blocks, up to {cap // 1024:,} KiB of it here"
+    if search.base64:
+        said += f"; for base64 of such, {min(cap, search.base64) // 1024:,} KiB"
+    return f"{said}; for other forms of keys {'too' if search.others else 'not, by place and name'}"
 
 
 def _place(place: Place) -> Iterator[str]:
