@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from keycensus_agent.parser.store_magic import is_store
+
 # How much of a file the reader reads before it asks: one page, which the kernel brings in anyway.
 HEAD_BYTES = 4096
 
@@ -59,10 +61,15 @@ _KNOWN_BINARY = frozenset(
         b"\x1f\x8b\x08\x08",
     }
 )
-_KEYSTORES = {b"\xfe\xed\xfe\xed", b"\xce\xce\xce\xce"}
+# Keys of GnuPG's agent: bare, and among lines of names and values.
+_GNUPG_STARTS = (b"(11:private-key(", b"(21:protected-private-key(", b"(20:shadowed-private-key(")
+_GNUPG_NAMES = (b"Key: (", b"Created: ", b"Token: ", b"Label: ", b"Use-for-", b"Description: ")
+_GNUPG_KEY = b"private-key ("
 # First tag inside the SEQUENCE of certificates, keys, requests (SEQUENCE), keys and PKCS#12
 # (INTEGER), PKCS#7 (OBJECT IDENTIFIER).
 _DER_STARTS = frozenset((0x30, 0x02, 0x06))
+# Version and first tag of PKCS#12.
+_PFX_START = b"\x02\x01\x03\x30"
 
 
 class Triage(IntEnum):
@@ -85,24 +92,24 @@ def triage(head: bytes, size: int) -> Triage:
     Text is what has no NUL in its head, or a byte-order mark. Other data may still carry a PEM block
     where it can be seen at once: in its head.
     """
-    if head[:1] == b"0" and _is_der(head, size):
+    if (head[:1] == b"0" and _is_der(head, size)) or head.startswith(_GNUPG_STARTS):
         return _CANDIDATE
     if b"\0" not in head:
+        if head.startswith(_GNUPG_NAMES) and _GNUPG_KEY in head:
+            return _CANDIDATE
         return _TEXT if head else _SKIP
+    if is_store(head):
+        return _CANDIDATE
     magic = head[:4]
     # Every magic number of compiled Python ends like this.
     if magic in _KNOWN_BINARY or magic[2:] == b"\r\n":
         return _SKIP
-    if magic in _KEYSTORES:
-        return _CANDIDATE
-    if head[:2] in _MARKER_UTF_16 or _MARKER in head:
-        return _TEXT
-    return _SKIP
+    return _TEXT if head[:2] in _MARKER_UTF_16 or _MARKER in head else _SKIP
 
 
 def _is_der(head: bytes, size: int) -> bool:
-    """Tell whether a SEQUENCE with a length that fits the file starts it, or a cut certificate."""
-    if head[1:2] == b"\x82" and head[4:6] == b"\x30\x82":
+    """Tell whether a SEQUENCE with a length that fits the file starts it, or a cut certificate or PFX."""
+    if head[1:2] == b"\x82" and (head[4:6] == b"\x30\x82" or head[4:8] == _PFX_START):
         return True
     if len(head) < 4:
         return False

@@ -9,7 +9,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from keycensus_agent.parser.findings import Confidence, FormatResult, Hint, Request
-from keycensus_agent.parser.formats import der_file, jks, pem, pkcs7, pkcs12
+from keycensus_agent.parser.formats import (
+    bcfks,
+    bks,
+    der_file,
+    gnupg_key,
+    ibm_kdb,
+    jceks,
+    jks,
+    keybox,
+    nss,
+    nss_legacy,
+    oracle_wallet,
+    pem,
+    pkcs7,
+    pkcs12,
+    sst,
+    uber,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,5 +45,22 @@ class Format:
 
 FORMATS: tuple[Format, ...] = tuple(
     Format(module.NAME, module.DESCRIPTION, module.SUFFIXES, module.recognise, module.parse)
-    for module in (jks, pkcs12, pkcs7, der_file, pem)
+    for module in (
+        jks,
+        jceks,
+        bks,
+        uber,
+        nss,
+        nss_legacy,
+        keybox,
+        gnupg_key,
+        sst,
+        oracle_wallet,
+        ibm_kdb,
+        pkcs12,
+        bcfks,
+        pkcs7,
+        der_file,
+        pem,
+    )
 )
