@@ -14,8 +14,8 @@ from keycensus_agent.parser.x509 import certificate_fields
 
 # How a certificate of 256 to 65,535 bytes starts.
 _START = b"\x30\x82"
-# Starts that are looked at in one file: as many as chance has in 6 GiB.
-_TRIES = 100_000
+# Starts that are looked at in one file: as many as chance has in 1 GiB.
+_TRIES = 20_000
 
 
 def rescued_certificates(data: bytes, position: int = 0) -> Iterator[Found]:

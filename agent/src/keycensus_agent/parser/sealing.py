@@ -9,7 +9,7 @@ PBES1Core.java of OpenJDK.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -27,6 +27,7 @@ from keycensus_agent.parser.derivation import (
 )
 
 __all__ = [
+    "Candidates",
     "IterationBudget",
     "LimitError",
     "Opened",
@@ -38,8 +39,38 @@ __all__ = [
 
 # Block of DES and RC2 in bytes.
 _BLOCK = 8
+# Parts of a file on which the empty password is tried in vain.
+_FAILURES_LIMIT = 3
 # RC2 is deciphered in Python: one block takes as long as so many iterations of a hash.
 _RC2_COST = 32
+
+
+class Candidates:
+    """The passwords that are tried on all parts of one file, the one that opened something first.
+
+    The empty and the absent password lead; where they opened nothing, they are spared the parts that
+    follow: a store of many keys would spend its whole budget on them.
+    """
+
+    def __init__(self, passwords: Iterable[str]) -> None:
+        self._all: list[str | None] = ["", None, *(one for one in passwords if one)]
+        self._failures = 0
+
+    def __iter__(self) -> Iterator[str | None]:
+        return iter(tuple(self._all))
+
+    def opened_by(self, password: str | None) -> None:
+        """Try this one first from now on."""
+        self._all.remove(password)
+        self._all.insert(0, password)
+        self._failures = -1
+
+    def failed(self) -> None:
+        """Note a part that none of them opened."""
+        if self._failures >= 0:
+            self._failures += 1
+        if self._failures == _FAILURES_LIMIT:
+            self._all = [password for password in self._all if password]
 
 
 class Opened(NamedTuple):
@@ -149,7 +180,11 @@ def _try(
             tried.add(secret)
             plain = _unpadded(attempt, secret, ciphertext)
             if plain is not None and accept(plain):
+                if isinstance(passwords, Candidates):
+                    passwords.opened_by(password)
                 return Opened(plain, bool(password))
+    if isinstance(passwords, Candidates):
+        passwords.failed()
     return None
 
 
