@@ -125,10 +125,15 @@ class _Store:
 
     def _content_info(self, data: bytes, element: der.Element | None) -> tuple[str, bytes]:
         """Return type and content of a ContentInfo (RFC 5652, 3)."""
+        fields = self._typed_fields(data, element)
+        return der.dotted(data, fields[0]), der.content(data, fields[1])
+
+    def _typed_fields(self, data: bytes, element: der.Element | None) -> list[der.Element]:
+        """Return what is in something whose first two fields are a type and a value of it."""
         fields = list(self.ber.children(data, element)) if element else []
         if len(fields) < 2 or fields[1].tag != _EXPLICIT:
-            raise der.DerError("no content")
-        return der.dotted(data, fields[0]), der.content(data, fields[1])
+            raise der.DerError("no value")
+        return fields
 
     def _safe(self, kind: str, content: bytes) -> None:
         if kind == _DATA:
@@ -168,7 +173,8 @@ class _Store:
     def _bags(self, data: bytes, depth: int) -> None:
         for bag in self.ber.children(data, self.ber.read(data, 0, len(data))):
             try:
-                fields = der.expect(data, bag, der.OBJECT_IDENTIFIER, _EXPLICIT)
+                # A bag may be cut behind its value, which itself must be whole.
+                fields = self._typed_fields(data, bag)
                 value = der.read(data, fields[1].body, fields[1].body_end)
                 name = _friendly_name(data, fields[2]) if len(fields) > 2 else b""
                 self._bag(der.dotted(data, fields[0]), der.encoding(data, value), name, depth)
