@@ -186,6 +186,31 @@ def test_a_password_in_latin_1_is_tried_and_one_beyond_it_is_not() -> None:
         assert (found.plain if found else None) == plain
 
 
+@pytest.mark.parametrize("stated", [b"", der.encode_integer(32), der.encode_integer(7)])
+def test_keys_of_old_nss_are_opened_which_took_utf_16_and_long_keys(stated: bytes) -> None:
+    size = 32 if stated == der.encode_integer(32) else 16
+    key = hashlib.pbkdf2_hmac("sha1", "nss".encode("utf-16-be"), b"s", 1, size)
+    encryptor = Cipher(AES(key), modes.CBC(bytes(16))).encryptor()
+    sealed = encryptor.update(b"15 plain bytes." + b"\1") + encryptor.finalize()
+    algorithm = pbes2(pbkdf2(1, stated) if stated else pbkdf2(1))
+    found = open_sealed(
+        algorithm, sealed, ["", "nss"], IterationBudget(), b"15 plain bytes.".__eq__
+    )
+    assert found is not None
+
+
+def test_spellings_of_the_standard_are_all_tried_before_the_others() -> None:
+    budget = IterationBudget(4)
+    passwords = ["é", "ü"]
+    with pytest.raises(LimitError):
+        open_sealed(pbes2(pbkdf2(1)), bytes(16), passwords, budget, lambda _: False)
+    key = hashlib.pbkdf2_hmac("sha1", "ü".encode(), b"s", 1, 16)
+    encryptor = Cipher(AES(key), modes.CBC(bytes(16))).encryptor()
+    sealed = encryptor.update(b"15 plain bytes." + b"\1") + encryptor.finalize()
+    budget = IterationBudget(2)
+    assert open_sealed(pbes2(pbkdf2(1)), sealed, passwords, budget, lambda _: True)
+
+
 def test_java_derives_from_each_half_of_the_salt_with_its_slip_where_they_are_equal() -> None:
     """Values of the formula, written down a second time."""
     for salt, first in ((b"abcdefgh", b"abcd"), (b"abcdabcd", b"dabd")):

@@ -132,6 +132,15 @@ def java_halves(secret: bytes, salt: bytes, iterations: int, budget: IterationBu
     return derived
 
 
+def stated_key_bytes(data: bytes, function: der.Element) -> int:
+    """Return the length of key that PBKDF2's parameters state (RFC 8018, A.2), 0 if they state none."""
+    fields = der.expect(data, function, der.OBJECT_IDENTIFIER, der.SEQUENCE)
+    if der.dotted(data, fields[0]) != PBKDF2:
+        return 0
+    stated = der.children(data, fields[1])[2:3]
+    return der.integer(data, stated[0]) if stated and stated[0].tag == der.INTEGER else 0
+
+
 def derivation(
     data: bytes, function: der.Element, size: int, budget: IterationBudget
 ) -> Callable[[bytes], bytes]:

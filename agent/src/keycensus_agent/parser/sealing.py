@@ -24,6 +24,7 @@ from keycensus_agent.parser.derivation import (
     derivation,
     java_halves,
     pbkdf1,
+    stated_key_bytes,
 )
 
 __all__ = [
@@ -128,6 +129,7 @@ _PBES2_CIPHERS = {
     "1.2.410.200004.1.4": ("seed", 16),
     "1.2.156.10197.1.104.2": ("sm4", 16),
 }
+_AES_KEY_BYTES = {16, 24, 32}
 _RC2_CBC = "1.2.840.113549.3.2"
 # Effective bits by the odd "version" that stands for them (RFC 8018, B.2.3).
 _RC2_VERSIONS = {160: 40, 120: 64, 58: 128}
@@ -172,20 +174,26 @@ def _try(
     passwords: Iterable[str | None],
     accept: Callable[[bytes], bool],
 ) -> Opened | None:
-    tried: set[bytes] = set()
-    for password in passwords:
-        for secret in attempt.spell(password):
-            if secret in tried:
-                continue
-            tried.add(secret)
-            plain = _unpadded(attempt, secret, ciphertext)
-            if plain is not None and accept(plain):
-                if isinstance(passwords, Candidates):
-                    passwords.opened_by(password)
-                return Opened(plain, bool(password))
+    for secret, password in _in_order(attempt, passwords).items():
+        plain = _unpadded(attempt, secret, ciphertext)
+        if plain is not None and accept(plain):
+            if isinstance(passwords, Candidates):
+                passwords.opened_by(password)
+            return Opened(plain, bool(password))
     if isinstance(passwords, Candidates):
         passwords.failed()
     return None
+
+
+def _in_order(attempt: _Attempt, passwords: Iterable[str | None]) -> dict[bytes, str | None]:
+    """Return each spelling once, with its password: those of the standards first."""
+    candidates = tuple(passwords)
+    ordered: dict[bytes, str | None] = {}
+    for spellings in (slice(1), slice(1, None)):
+        for password in candidates:
+            for secret in attempt.spell(password)[spellings]:
+                ordered.setdefault(secret, password)
+    return ordered
 
 
 def _unpadded(attempt: _Attempt, secret: bytes, ciphertext: bytes) -> bytes | None:
@@ -222,6 +230,12 @@ def _byte_spellings(password: str | None) -> list[bytes]:
         with contextlib.suppress(UnicodeEncodeError):
             spelled.append(text.encode("latin-1"))
     return spelled
+
+
+def _pbes2_spellings(password: str | None) -> list[bytes]:
+    """Return a password as bytes, and as NSS before 3.35 had it in PKCS#12: in UTF-16."""
+    wide = [password.encode("utf-16-be", "surrogatepass")] if password else []
+    return _byte_spellings(password) + wide
 
 
 def _bmp_spellings(password: str | None) -> list[bytes]:
@@ -312,6 +326,9 @@ def _java(salt: bytes, iterations: int, budget: IterationBudget) -> _Attempt:
 def _pbes2(data: bytes, parameters: der.Element, budget: IterationBudget) -> _Attempt:
     function, encryption = der.expect(data, parameters, der.SEQUENCE, der.SEQUENCE)[:2]
     cipher, key_bytes, iv = _encryption(data, encryption)
+    if cipher == "aes" and stated_key_bytes(data, function) in _AES_KEY_BYTES:
+        # The same, but for NSS before 3.35, which took 32 whatever the cipher's name says.
+        key_bytes = stated_key_bytes(data, function)
     derive = derivation(data, function, key_bytes, budget)
 
     def decipher(secret: bytes, ciphertext: bytes) -> tuple[bytes, bool]:
@@ -320,7 +337,7 @@ def _pbes2(data: bytes, parameters: der.Element, budget: IterationBudget) -> _At
             budget.spend(1 + len(ciphertext) // _BLOCK * _RC2_COST)
         return ciphers.decrypt_cbc(cipher, key, iv, ciphertext), True
 
-    return _Attempt(_byte_spellings, decipher)
+    return _Attempt(_pbes2_spellings, decipher)
 
 
 def _encryption(data: bytes, encryption: der.Element) -> tuple[str, int, bytes]:
