@@ -1,55 +1,27 @@
 from __future__ import annotations
 
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
+from fixtures.build_fixtures import FILES
 
 from keycensus_agent.parser import java_serialization
 from keycensus_agent.parser.cursor import CutError
 
 HEADER = b"\xac\xed\0\5"
-PROGRAM = """
-import java.io.*; import java.util.*;
-public class Write {
-  enum Colour { RED }
-  static class Base implements Serializable { int a = 1; double b; long c; boolean d; byte[] e = {1}; }
-  static class Own extends Base { transient int t; String s = "s"; Object[] o = {null, "s", Colour.RED};
-    private void writeObject(ObjectOutputStream out) throws IOException {
-      out.defaultWriteObject(); out.writeInt(7); out.write(new byte[2000]); out.writeObject("more"); } }
-  static class Outer implements Externalizable { public Outer() {}
-    public void writeExternal(ObjectOutput out) throws IOException { out.writeUTF("x"); }
-    public void readExternal(ObjectInput in) {} }
-  public static void main(String[] names) throws Exception {
-    char[] big = new char[70000]; Arrays.fill(big, 'x');
-    InvocationHandlerOf.of();
-    Object proxy = java.lang.reflect.Proxy.newProxyInstance(Write.class.getClassLoader(),
-      new Class<?>[] { Runnable.class }, new InvocationHandlerOf());
-    Object[] all = { new Own(), new Outer(), new String(big), new ArrayList<>(List.of(1, 2)),
-      new HashMap<>(Map.of("k", new Date(0))), String.class, ObjectStreamClass.lookup(Own.class),
-      new int[][] {{1, 2}, {}}, Colour.RED, proxy };
-    for (int i = 0; i < all.length; i++) {
-      ByteArrayOutputStream out = new ByteArrayOutputStream();
-      new ObjectOutputStream(out).writeObject(all[i]);
-      out.write("behind".getBytes());
-      try (FileOutputStream file = new FileOutputStream(i + ".ser")) { out.writeTo(file); }
-    } } }
-class InvocationHandlerOf implements java.lang.reflect.InvocationHandler, Serializable {
-  static void of() {}
-  public Object invoke(Object p, java.lang.reflect.Method m, Object[] a) { return null; } }
-"""
+OBJECTS = sorted((FILES.parent / "java").glob("*.ser"))
 
 
-@pytest.mark.skipif(shutil.which("java") is None, reason="no java here")
-def test_whatever_java_serializes_is_passed_over_to_the_byte(tmp_path: Path) -> None:
-    (tmp_path / "Write.java").write_text(PROGRAM)
-    subprocess.run(["java", "Write.java"], cwd=tmp_path, check=True, capture_output=True)
-    files = sorted(tmp_path.glob("*.ser"))
-    assert len(files) == 10
-    for file in files:
-        data = file.read_bytes()
-        assert data[java_serialization.skip(data, 0) :] == b"behind"
+@pytest.mark.parametrize("file", OBJECTS, ids=lambda file: file.stem)
+def test_whatever_java_serializes_is_passed_over_to_the_byte(file: Path) -> None:
+    data = file.read_bytes()
+    assert java_serialization.skip(data + b"behind", 0) == len(data)
+
+
+def test_there_is_an_object_of_each_kind_and_a_long_string_is_passed_over_too() -> None:
+    assert len(OBJECTS) == 9
+    text = HEADER + b"|" + (70_000).to_bytes(8, "big") + b"x" * 70_000
+    assert java_serialization.skip(text + b"behind", 0) == len(text)
 
 
 def described(fields: bytes, flags: int = 2, *, name: bytes = b"A", parent: bytes = b"p") -> bytes:

@@ -1,24 +1,22 @@
-"""How binary keystores start: a magic number, and where that is short what else must be true.
+"""How keystores start: four bytes, and what else must be true of the first page.
 
-Runs in the reader as part of triage, on the first bytes of every binary file, so it is one look-up for
-nearly all of them. Chance must not pass: numbers near zero start many files. What is let through here is
+Runs in the reader as part of triage, on the first bytes of every file, so it is one look-up for nearly
+all of them. Chance must not pass: numbers near zero start many files. What is let through here is
 told for good by its format, in the parser.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 # Bouncy Castle's salt is 20 bytes long; other writers of BKS are given some room.
 _SALT_BYTES = range(8, 65)
 _ITERATIONS = range(1, 1 << 24)
 _BERKELEY_VERSION = b"\0\0\0\2\0\0"
-
-
-def is_store(head: bytes) -> bool:
-    """Tell whether a binary file whose first page is `head` may be a keystore."""
-    check = _STARTS.get(head[:4])
-    return check is not None and check(head)
+# Keys of GnuPG's agent, as such and as the value of a line.
+_GNUPG = (b"(11:private-key(", b"(21:protected-private-key(", b"(20:shadowed-private-key(")
+_GNUPG_VALUE = re.compile(rb"^Key: \((?:protected-|shadowed-)?private-key \(", re.MULTILINE)
 
 
 def _always(head: bytes) -> bool:
@@ -37,7 +35,7 @@ def _zeros(head: bytes) -> bool:
     return head[4:8] == b"CERT" or _bouncy_castle(head)
 
 
-_STARTS: dict[bytes, Callable[[bytes], bool]] = {
+STORE_STARTS: dict[bytes, Callable[[bytes], bool]] = {
     # JKS, JCEKS.
     b"\xfe\xed\xfe\xed": _always,
     b"\xce\xce\xce\xce": _always,
@@ -59,5 +57,11 @@ _STARTS: dict[bytes, Callable[[bytes], bool]] = {
     **dict.fromkeys(
         (b"\xa1\xf8\x4e" + bytes([kind]) for kind in range(0x30, 0x3A)),
         lambda head: head[4:7] == b"\0\0\0",
+    ),
+    # GnuPG's keys: bare, or behind the names that come first.
+    **dict.fromkeys((b"(11:", b"(20:", b"(21:"), lambda head: head.startswith(_GNUPG)),
+    **dict.fromkeys(
+        (b"Key:", b"Crea", b"Toke", b"Labe", b"Use-", b"Desc", b"Open", b"Prom", b"Conf", b"Remo"),
+        lambda head: _GNUPG_VALUE.search(head) is not None,
     ),
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from keycensus_agent.parser.store_magic import is_store
+from keycensus_agent.parser.store_magic import STORE_STARTS
 
 # How much of a file the reader reads before it asks: one page, which the kernel brings in anyway.
 HEAD_BYTES = 4096
@@ -61,10 +61,6 @@ _KNOWN_BINARY = frozenset(
         b"\x1f\x8b\x08\x08",
     }
 )
-# Keys of GnuPG's agent: bare, and among lines of names and values.
-_GNUPG_STARTS = (b"(11:private-key(", b"(21:protected-private-key(", b"(20:shadowed-private-key(")
-_GNUPG_NAMES = (b"Key: (", b"Created: ", b"Token: ", b"Label: ", b"Use-for-", b"Description: ")
-_GNUPG_KEY = b"private-key ("
 # First tag inside the SEQUENCE of certificates, keys, requests (SEQUENCE), keys and PKCS#12
 # (INTEGER), PKCS#7 (OBJECT IDENTIFIER).
 _DER_STARTS = frozenset((0x30, 0x02, 0x06))
@@ -92,15 +88,13 @@ def triage(head: bytes, size: int) -> Triage:
     Text is what has no NUL in its head, or a byte-order mark. Other data may still carry a PEM block
     where it can be seen at once: in its head.
     """
-    if (head[:1] == b"0" and _is_der(head, size)) or head.startswith(_GNUPG_STARTS):
-        return _CANDIDATE
-    if b"\0" not in head:
-        if head.startswith(_GNUPG_NAMES) and _GNUPG_KEY in head:
-            return _CANDIDATE
-        return _TEXT if head else _SKIP
-    if is_store(head):
+    if head[:1] == b"0" and _is_der(head, size):
         return _CANDIDATE
     magic = head[:4]
+    if magic in STORE_STARTS and STORE_STARTS[magic](head):
+        return _CANDIDATE
+    if b"\0" not in head:
+        return _TEXT if head else _SKIP
     # Every magic number of compiled Python ends like this.
     if magic in _KNOWN_BINARY or magic[2:] == b"\r\n":
         return _SKIP
