@@ -15,11 +15,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from keycensus_agent.descriptors import OpenFile
 from keycensus_agent.model import Coverage, FileFacts, Gap, Parsed, Status
+from keycensus_agent.parser.archive.policy import is_searched
 from keycensus_agent.parser.triage import (
     BINARY_CAP,
     HEAD_BYTES,
+    ZIP_END_BYTES,
     Triage,
+    ends_as_zip,
     holds_marker,
     text_cap,
     triage,
@@ -58,6 +62,10 @@ class Parser(Protocol):
         """Hand a file's bytes over; its result comes later, under `ticket`. May wait for room."""
         ...
 
+    def submit_archive(self, ticket: int, archive: OpenFile, name: bytes) -> None:
+        """Hand over an archive that is open; it is closed when its result was taken."""
+        ...
+
     def results(self, *, wait: bool) -> list[tuple[int, Parsed]]:
         """Return results that are there; with `wait`, at least one if any file is in flight."""
         ...
@@ -93,6 +101,8 @@ class _InFlight:
     truncated: bool
     changed: bool
     shared: _Shared | None
+    archive: OpenFile | None = None
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +220,8 @@ class Inspector:
         """Search text for the start of a PEM block, up to its cap. Nearly all text ends here."""
         if len(head) < HEAD_BYTES:
             return holds_marker(head)
+        if head[:2] == b"#!" and _has_zip(fd, facts.st_size):
+            return True
         data, truncated = self._read_up_to(fd, facts.st_size, text_cap(_path(directory, name)))
         if truncated:
             self._coverage.count("text-too-long")
@@ -221,17 +233,68 @@ class Inspector:
         if not stat.S_ISREG(before.st_mode):
             self._coverage.gaps.append(Gap(path, "changed-while-read", "replaced"))
             return False
+        if verdict is Triage.ARCHIVE or (verdict is Triage.PROGRAM and _has_zip(fd, before.st_size)):
+            return self._hand_over(fd, path, seen, before)
+        if verdict is Triage.PROGRAM:
+            self._binary_skipped += 1
+            return False
         cap = text_cap(path) if verdict is _TEXT else BINARY_CAP
         # The first part of a long text still tells much; that of a keystore tells nothing.
         if verdict is not _TEXT and before.st_size > cap:
             self._sink(Inspected(path, file_facts(before), _too_big()))
             return True
         content = self._read_whole(fd, before, cap)
+        if verdict is _TEXT and content.data[:2] == b"#!" and _has_zip(fd, content.facts.st_size):
+            return self._hand_over(fd, path, seen, content.facts)
         if content.changed:
-            self._coverage.count("changed-while-read")
-            self._coverage.gaps.append(Gap(path, "changed-while-read"))
+            self._tell_changed(path)
         self._submit(path, seen, content)
         return True
+
+    def _hand_over(
+        self, fd: int, path: bytes, seen: os.stat_result, before: os.stat_result
+    ) -> bool:
+        """Let the parser read an archive by itself: it may be larger than what memory allows."""
+        if not is_searched(path):
+            self._coverage.count("archives-not-searched")
+            return False
+        self._coverage.count("archives-searched")
+        facts = file_facts(before)
+        archive = OpenFile(os.dup(fd), before.st_size)
+        file = _InFlight(path, facts, False, False, self._share(seen, facts), archive)
+        self._send_archive(file, archive)
+        return True
+
+    def _send_archive(self, file: _InFlight, archive: OpenFile) -> None:
+        ticket = self._enter(file)
+        self._parser.submit_archive(ticket, archive, file.path)
+        self._take_results(wait=False)
+
+    def _archive_rests(self, file: _InFlight, archive: OpenFile) -> _InFlight | None:
+        """Return the file as it was read to the end; None if it changed and is read once more."""
+        after = os.fstat(archive.descriptor)
+        facts = file_facts(after)
+        if (facts.size, facts.mtime_ns, facts.ctime_ns) == (
+            file.facts.size,
+            file.facts.mtime_ns,
+            file.facts.ctime_ns,
+        ):
+            archive.close()
+            return file
+        if file.attempt < ATTEMPTS:
+            again = OpenFile(os.dup(archive.descriptor), after.st_size)
+            archive.close()
+            self._send_archive(
+                replace(file, facts=facts, archive=again, attempt=file.attempt + 1), again
+            )
+            return None
+        archive.close()
+        self._tell_changed(file.path)
+        return replace(file, facts=facts, changed=True)
+
+    def _tell_changed(self, path: bytes) -> None:
+        self._coverage.count("changed-while-read")
+        self._coverage.gaps.append(Gap(path, "changed-while-read"))
 
     def _read_whole(self, fd: int, facts: os.stat_result, cap: int) -> _Content:
         for _ in range(ATTEMPTS):
@@ -263,22 +326,37 @@ class Inspector:
 
     def _submit(self, path: bytes, seen: os.stat_result, content: _Content) -> None:
         facts = file_facts(content.facts)
-        shared = None
-        as_seen = (facts.inode, facts.ctime_ns) == (seen.st_ino, seen.st_ctime_ns)
-        if facts.link_count > 1 and as_seen and len(self._shared) < HARD_LINK_LIMIT:
-            shared = _Shared()
-            self._shared[_shared_key(seen)] = shared
-        ticket = self._next_ticket
-        self._next_ticket += 1
-        self._in_flight[ticket] = _InFlight(path, facts, content.truncated, content.changed, shared)
+        shared = self._share(seen, facts)
+        ticket = self._enter(_InFlight(path, facts, content.truncated, content.changed, shared))
         self._parser.submit(ticket, content.data, path)
         self._take_results(wait=False)
+
+    def _share(self, seen: os.stat_result, facts: FileFacts) -> _Shared | None:
+        """Return where the file's other names find its result, if it has some."""
+        as_seen = (facts.inode, facts.ctime_ns) == (seen.st_ino, seen.st_ctime_ns)
+        if facts.link_count < 2 or not as_seen or len(self._shared) >= HARD_LINK_LIMIT:
+            return None
+        shared = self._shared[_shared_key(seen)] = _Shared()
+        return shared
+
+    def _enter(self, file: _InFlight) -> int:
+        ticket = self._next_ticket
+        self._next_ticket += 1
+        self._in_flight[ticket] = file
+        return ticket
 
     def _take_results(self, *, wait: bool) -> None:
         for ticket, parsed in self._parser.results(wait=wait):
             self._deliver(self._in_flight.pop(ticket), parsed)
 
     def _deliver(self, file: _InFlight, parsed: Parsed) -> None:
+        if file.archive is not None:
+            read = self._archive_rests(file, file.archive)
+            if read is None:
+                return
+            file = read
+        for name, count in parsed.counters:
+            self._coverage.count(name, count)
         result: Parsed | None = parsed if parsed.holds_something else None
         if result is not None and file.truncated and result.status is Status.READ:
             result = replace(result, status=Status.PARTIAL, reason="text-too-long")
@@ -343,6 +421,11 @@ def file_facts(facts: os.stat_result) -> FileFacts:
 
 def _shared_key(facts: os.stat_result) -> tuple[int, int, int, int]:
     return facts.st_dev, facts.st_ino, facts.st_size, facts.st_ctime_ns
+
+
+def _has_zip(fd: int, size: int) -> bool:
+    """Tell whether a program, or a script, is the front of a zip."""
+    return ends_as_zip(os.pread(fd, ZIP_END_BYTES, max(0, size - ZIP_END_BYTES)))
 
 
 def _too_big() -> Parsed:
