@@ -111,20 +111,18 @@ def triage(head: bytes, size: int) -> Triage:
     if b"\0" not in head:
         return _TEXT if head else _SKIP
     magic = head[:4]
-    if magic == _ELF:
-        return _PROGRAM if _goes_on(head, size) else _SKIP
     # Every magic number of compiled Python ends like this.
     if magic in _KNOWN_BINARY or magic[2:] == b"\r\n":
         return _SKIP
-    if magic in _KEYSTORES:
-        return _CANDIDATE
-    if head[:2] in _MARKER_UTF_16:
-        return _TEXT
-    return _rarer(head, magic)
+    if magic == _ELF:
+        return _PROGRAM if _goes_on(head, size) else _SKIP
+    return _CANDIDATE if magic in _KEYSTORES else _rarer(head, magic)
 
 
 def _rarer(head: bytes, magic: bytes) -> Triage:
     """Go on with what few files of a machine are."""
+    if magic[:2] in _MARKER_UTF_16:
+        return _TEXT
     if magic in _ARCHIVES:
         return _SKIP if magic == b"!<ar" and head[8:21] != b"debian-binary" else _ARCHIVE
     # ustar says so; older ones have the mode's octal digits behind a name of 100 bytes. A zip may

@@ -233,7 +233,9 @@ class Inspector:
         if not stat.S_ISREG(before.st_mode):
             self._coverage.gaps.append(Gap(path, "changed-while-read", "replaced"))
             return False
-        if verdict is Triage.ARCHIVE or (verdict is Triage.PROGRAM and _has_zip(fd, before.st_size)):
+        if verdict is Triage.ARCHIVE or (
+            verdict is Triage.PROGRAM and _has_zip(fd, before.st_size)
+        ):
             return self._hand_over(fd, path, seen, before)
         if verdict is Triage.PROGRAM:
             self._binary_skipped += 1

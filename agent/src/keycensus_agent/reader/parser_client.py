@@ -79,9 +79,9 @@ class _Child:
         self.stdin, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             with spawning(command[0], __file__), theirs:
-                self.process = subprocess.Popen(
+                self.process: subprocess.Popen[bytes] = subprocess.Popen(
                     command,
-                    stdin=theirs,
+                    stdin=theirs.fileno(),
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,
                     bufsize=0,

@@ -116,11 +116,8 @@ class Stream(ABC):
 
     def piece(self) -> bytes:
         """Return some next bytes, as many as come at once; none at the end."""
-        if self._at < len(self._ahead):
-            ahead, self._ahead = self._ahead[self._at :], b""
-            self._at = 0
-            return ahead
-        return self._more(_PIECE)
+        ahead = len(self._ahead) - self._at
+        return self.read(min(ahead, _PIECE)) if ahead else self._more(_PIECE)
 
     @abstractmethod
     def _more(self, wanted: int) -> bytes:

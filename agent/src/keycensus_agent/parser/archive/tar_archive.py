@@ -7,6 +7,7 @@ GNU tar's manual, "Basic Tar Format".
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from keycensus_agent.parser.archive.member import (
@@ -43,51 +44,67 @@ class _DamagedError(ValueError):
 
 def members(opened: Opened) -> Members:
     """Yield the regular files, and what is damaged."""
-    stream = opened.stream
     extended = _Extended()
-    zeros = 0
-    while True:
-        block = stream.read(_BLOCK)
-        opened.effort.take_members(1)
-        if len(block) < _BLOCK:
-            if block.strip(b"\0"):
-                yield Damage("truncated")
-            elif stream.problem:
-                yield Damage(stream.problem)
+    for block in _blocks(opened):
+        if isinstance(block, Damage):
+            yield block
             return
-        if not block.strip(b"\0"):
-            zeros += 1
-            if zeros > _ZERO_BLOCKS:
-                return
-            continue
         try:
             name, size, kind = _header(block)
         except _DamagedError:
-            # Behind its end anything may follow.
-            if not zeros:
-                yield Damage("malformed-tar")
+            yield Damage("malformed-tar")
+            return
+        if kind in _EXTENDING:
+            whole = _extend(extended, kind, size, opened.stream)
+        else:
+            name = extended.name or name
+            size = extended.size if extended.size >= 0 else size
+            extended = _Extended()
+            if kind == b"S" and block[_SPARSE_MORE]:
+                _skip_sparse_map(opened.stream)
+            body = Part(opened.stream, size)
+            if kind in _REGULAR and name[-1:] != b"/":
+                yield from _regular(name, size, body, opened)
+            whole = body.finish() and opened.stream.skip(-size % _BLOCK)
+        if not whole:
+            yield Damage(opened.stream.problem or "truncated")
+            return
+
+
+def _blocks(opened: Opened) -> Iterator[bytes | Damage]:
+    """Yield the blocks that should be headers; after the end, what is none ends it."""
+    stream = opened.stream
+    zeros = 0
+    while zeros <= _ZERO_BLOCKS:
+        block = stream.read(_BLOCK)
+        opened.effort.take_members(1)
+        blank = not block.strip(b"\0")
+        if len(block) < _BLOCK:
+            if stream.problem or not blank:
+                yield Damage(stream.problem or "truncated")
+            return
+        if blank:
+            zeros += 1
+            continue
+        # Behind its end anything may follow.
+        if zeros and not is_header(block):
             return
         zeros = 0
-        if kind in _EXTENDING:
-            _EXTENDING[kind](extended, stream.read(min(size, _EXTENDED_BYTES)))
-            left = max(0, size - _EXTENDED_BYTES) + -size % _BLOCK
-            if not stream.skip(left):
-                yield Damage("truncated")
-                return
-            continue
-        name, size = extended.name or name, extended.size if extended.size >= 0 else size
-        extended = _Extended()
-        if kind == b"S" and block[_SPARSE_MORE]:
-            _skip_sparse_map(stream)
-        body = Part(stream, size)
-        if kind in _REGULAR and not name.endswith(b"/"):
-            if suffix_of(name) in opened.passed_over:
-                opened.count_passed(1)
-            else:
-                yield Member(name[:NAME_BYTES], body, size)
-        if not (body.finish() and stream.skip(-size % _BLOCK)):
-            yield Damage(stream.problem or "truncated")
-            return
+        yield block
+
+
+def _regular(name: bytes, size: int, body: Part, opened: Opened) -> Members:
+    if suffix_of(name) in opened.passed_over:
+        opened.count_passed(1)
+    else:
+        yield Member(name[:NAME_BYTES], body, size)
+
+
+def _extend(extended: _Extended, kind: bytes, size: int, stream: Stream) -> bool:
+    """Read an extended header of the next member; false if the bytes end before it does."""
+    data = stream.read(min(size, _EXTENDED_BYTES))
+    _EXTENDING[kind](extended, data)
+    return stream.skip(size - len(data) + -size % _BLOCK)
 
 
 def is_header(block: bytes) -> bool:
@@ -140,7 +157,7 @@ def _long_name(extended: _Extended, data: bytes) -> None:
 
 
 def _pax(extended: _Extended, data: bytes) -> None:
-    """Read records of the form "LENGTH KEY=VALUE\\n"."""
+    """Read records: their length, a blank, key, "=", value, a line end."""
     position = 0
     while position < len(data):
         digits, blank, _ = data[position : position + 20].partition(b" ")

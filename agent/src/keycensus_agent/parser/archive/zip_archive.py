@@ -245,32 +245,24 @@ def _front_to_back(opened: Opened) -> Members:
             # Stored, or encrypted, of unknown length: where the next one begins can't be told.
             yield Member(name[:NAME_BYTES], None, 0, "malformed-zip")
             return
-        yield from _local_member(listed, unsized, inside, opened)
-        if not _passed(stream, body, inside, unsized=unsized):
+        if name[-1:] != b"/" and suffix_of(name) not in opened.passed_over:
+            yield _local_member(listed, inside, unsized=unsized)
+        opened.count_passed(suffix_of(name) in opened.passed_over)
+        if not _passed(stream, body, inside):
             yield Damage(stream.problem or (inside and inside.problem) or "truncated")
             return
 
 
-def _local_member(
-    listed: _Listed,
-    unsized: bool,
-    inside: Stream | None,
-    opened: Opened,  # noqa: FBT001 - as read
-) -> Members:
+def _local_member(listed: _Listed, inside: Stream | None, *, unsized: bool) -> Member:
     name = listed.name[:NAME_BYTES]
-    if name.endswith(b"/"):
-        return
-    if suffix_of(name) in opened.passed_over:
-        opened.count_passed(1)
-    elif listed.flags & _ENCRYPTED:
-        yield Member(name, None, listed.size, "password-needed")
-    elif inside is None:
-        yield Member(name, None, listed.size, "unknown-compression")
-    else:
-        yield Member(name, inside, UNKNOWN_SIZE if unsized else listed.size)
+    if listed.flags & _ENCRYPTED:
+        return Member(name, None, listed.size, "password-needed")
+    if inside is None:
+        return Member(name, None, listed.size, "unknown-compression")
+    return Member(name, inside, UNKNOWN_SIZE if unsized else listed.size)
 
 
-def _passed(stream: Stream, body: Stream, inside: Stream | None, *, unsized: bool) -> bool:
+def _passed(stream: Stream, body: Stream, inside: Stream | None) -> bool:
     """Go to behind the member; false if the bytes end before, or don't tell where that is."""
     if isinstance(body, Part):
         # The decompressor put back what it took too much of: into the part.
