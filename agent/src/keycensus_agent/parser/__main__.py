@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-from functools import partial
 from typing import BinaryIO
 
 # cryptography imports it by itself at the first signature that it checks, when no file opens any more.
@@ -20,13 +19,11 @@ from keycensus_agent.model import Parsed
 from keycensus_agent.parser import pipe, sandbox
 from keycensus_agent.parser.dispatch import parse, parse_archive
 from keycensus_agent.parser.findings import Hint
-from keycensus_agent.parser.remembered import CostlyResults
 
 
 def main() -> int:
     """Serve requests until the channel is closed; return the exit status."""
     requests, answers = Receiver(sys.stdin.fileno()), sys.stdout.buffer
-    remembered = CostlyResults()
     landlock = sandbox.enter()
     try:
         _write(answers, pipe.encode_ready(landlock))
@@ -34,7 +31,7 @@ def main() -> int:
             request, archive = received
             if archive is None:
                 sandbox.allow_cpu()
-                parsed = remembered.get(request, partial(_parse, request))
+                parsed = _parse(request)
             else:
                 sandbox.allow_cpu(sandbox.ARCHIVE_CPU_SECONDS)
                 parsed = _parse_archive(request, archive)

@@ -393,8 +393,6 @@ class Sweep:
         again = sorted(self._unstable)
         self._unstable = {}
         self._settling = True
-        # What was found a moment ago under one of its names must not answer for a file read anew.
-        self._inspector.forget_shared()
         torn = self._torn
         self.coverage.gaps = [
             gap
