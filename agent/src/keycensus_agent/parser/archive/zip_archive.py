@@ -45,6 +45,7 @@ _DESCRIPTOR_MAGIC = b"PK\x07\x08"
 _LOCAL = struct.Struct("<4s5HIIIHH")
 _CENTRAL = struct.Struct("<4s6H3I5H2I")
 _LENGTHS = struct.Struct("<3H")
+_LOCAL_LENGTHS = struct.Struct("<2H")
 _END = struct.Struct("<4s4H2IH")
 _END_64_LOCATOR = struct.Struct("<4sIQI")
 _END_64 = struct.Struct("<4sQ2H2I4Q")
@@ -57,8 +58,8 @@ _IN_EXTRA = 0xFFFFFFFF
 _FIRST_MEMBER_BYTES = 1024 * 1024
 # The directory is read in pieces; a record may have up to 192 KiB.
 _DIRECTORY_PIECE = 1024 * 1024
-# So many names that hold nothing count as one member: passing over them costs next to nothing.
-_PASSED_FOR_ONE = 32
+# A bit mask: 64 names that hold nothing count as one member, since passing over them costs little.
+_PASSED_FOR_ONE = 63
 
 
 class _Listed(NamedTuple):
@@ -136,24 +137,24 @@ def _by_directory(source: Source, directory: Directory, opened: Opened) -> Membe
     passed_over, effort, unpack = opened.passed_over, opened.effort, _LENGTHS.unpack_from
     passed = 0
     for buffer in _pieces(source, directory):
-        at, end = 0, len(buffer)
-        while at < end:
-            if buffer[at : at + 4] != _CENTRAL_MAGIC or end - at < _CENTRAL.size:
-                if buffer[at : at + 4] != _SIGNATURE_MAGIC:
-                    yield Damage("malformed-zip")
-                break
+        at, last = 0, len(buffer) - _CENTRAL.size
+        while at <= last and buffer.startswith(_CENTRAL_MAGIC, at):
             name_size, extra_size, comment_size = unpack(buffer, at + 28)
             start, name_at = at, at + _CENTRAL.size
             name_end = name_at + name_size
             at = name_end + extra_size + comment_size
-            name = buffer[name_at:name_end]
-            if name.rpartition(b".")[2].lower() in passed_over or name[-1:] == b"/":
+            suffix_at = buffer.rfind(b".", name_at, name_end) + 1
+            if buffer[suffix_at or name_at : name_end].lower() in passed_over:
                 passed += 1
-                if passed % _PASSED_FOR_ONE == 0:
+                if not passed & _PASSED_FOR_ONE:
                     effort.take_members(1)
-                continue
-            effort.take_members(1)
-            yield _member(source, directory, _listed(buffer, start, name, name_end, at), opened)
+            elif not buffer.endswith(b"/", name_at, name_end):
+                effort.take_members(1)
+                listed = _listed(buffer, start, buffer[name_at:name_end], name_end, at)
+                yield _member(source, directory, listed, opened)
+        if at < len(buffer) and not buffer.startswith(_SIGNATURE_MAGIC, at):
+            yield Damage("malformed-zip")
+            break
     opened.count_passed(passed)
 
 
@@ -199,13 +200,13 @@ def _member(source: Source, directory: Directory, listed: _Listed, opened: Opene
     if listed.flags & _ENCRYPTED:
         return Member(name, None, listed.size, "password-needed")
     at = directory.base + listed.offset
-    head = source.read_at(at, _LOCAL.size) if at >= 0 else b""
+    head = source.read_at(at, _LOCAL.size + len(listed.name)) if at >= 0 else b""
     if len(head) < _LOCAL.size or head[:4] != LOCAL_MAGIC:
         return Member(name, None, listed.size, "malformed-zip")
-    name_size, extra_size = _LOCAL.unpack(head)[9:11]
+    name_size, extra_size = _LOCAL_LENGTHS.unpack_from(head, 26)
     start = at + _LOCAL.size + name_size + extra_size
-    local_name = source.read_at(at + _LOCAL.size, name_size)
-    problem = "" if local_name == listed.name else "mismatched-headers"
+    same = name_size == len(listed.name) and head.endswith(listed.name)
+    problem = "" if same else "mismatched-headers"
     below = Plain(Window(source, start, listed.compressed))
     stream = _opened(below, listed.method, opened)
     if stream is None:
