@@ -54,5 +54,6 @@ class Opened:
 
 
 def suffix_of(name: bytes) -> bytes:
-    """Return what stands behind the last dot of a name, in lower case; all of it if there is none."""
-    return name.rpartition(b".")[2].lower()
+    """Return what stands behind the last dot of a name, in lower case; none if there is no dot."""
+    _, dot, suffix = name.rpartition(b".")
+    return suffix.lower() if dot else b""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import lzma
 import struct
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 from keycensus_agent.parser.archive.compressed import ZSTD
@@ -58,6 +59,8 @@ _IN_EXTRA = 0xFFFFFFFF
 _FIRST_MEMBER_BYTES = 1024 * 1024
 # The directory is read in pieces; a record may have up to 192 KiB.
 _DIRECTORY_PIECE = 1024 * 1024
+# Of a larger window only this much is kept: what refers further back is damage.
+_LZMA_WINDOW = 16 * 1024 * 1024
 # A bit mask: 64 names that hold nothing count as one member, since passing over them costs little.
 _PASSED_FOR_ONE = 63
 
@@ -84,28 +87,39 @@ class Directory(NamedTuple):
 def members(opened: Opened) -> Members:
     """Yield the members, and what is damaged."""
     source = opened.stream.source
-    directory = find_directory(source) if source is not None else None
-    if source is not None and directory is not None:
-        yield from _by_directory(source, directory, opened)
-    else:
+    directory = _find_directory(source) if source is not None else None
+    if source is None or directory is None:
         yield from _front_to_back(opened)
+        return
+    if directory.base > 0 and _starts_with_member(source):
+        # Another archive stands before it.
+        before = Plain(Window(source, 0, directory.base))
+        yield from _front_to_back(replace(opened, stream=before))
+    yield from _by_directory(source, directory, opened)
 
 
 # --- by the central directory ---------------------------------------------------------------------
 
 
-def find_directory(source: Source) -> Directory | None:
+def _find_directory(source: Source) -> Directory | None:
     """Return where the central directory is, by the record behind it; None if there is none."""
     start = max(0, source.size - _TAIL_BYTES)
     tail = source.read_at(start, _TAIL_BYTES)
     at = tail.rfind(_END_MAGIC)
     while at >= 0:
-        if at + _END.size <= len(tail):
-            found = _directory(source, start + at, tail[at : at + _END.size])
-            if found is not None:
+        record = tail[at : at + _END.size]
+        found = _directory(source, start + at, record) if len(record) == _END.size else None
+        if found is not None:
+            ends_here = at + _END.size + int.from_bytes(record[-2:], "little") == len(tail)
+            # A member that is an archive has such a record, too: of one that is cut off, it is the last.
+            if ends_here or found.base == 0 or not _starts_with_member(source):
                 return found
         at = tail.rfind(_END_MAGIC, 0, at)
     return None
+
+
+def _starts_with_member(source: Source) -> bool:
+    return source.read_at(0, len(LOCAL_MAGIC)) == LOCAL_MAGIC
 
 
 def _directory(source: Source, end_at: int, record: bytes) -> Directory | None:
@@ -144,7 +158,7 @@ def _by_directory(source: Source, directory: Directory, opened: Opened) -> Membe
             name_end = name_at + name_size
             at = name_end + extra_size + comment_size
             suffix_at = buffer.rfind(b".", name_at, name_end) + 1
-            if buffer[suffix_at or name_at : name_end].lower() in passed_over:
+            if suffix_at and buffer[suffix_at:name_end].lower() in passed_over:
                 passed += 1
                 if not passed & _PASSED_FOR_ONE:
                     effort.take_members(1)
@@ -163,12 +177,11 @@ def _pieces(source: Source, directory: Directory) -> Iterator[bytes]:
     position, end = directory.start, directory.start + directory.size
     while position < end:
         piece = source.read_at(position, min(_DIRECTORY_PIECE, end - position))
-        cut = len(piece)
-        if position + len(piece) < end:
-            # The last record that surely is whole ends before the last magic number.
-            cut = piece.rfind(_CENTRAL_MAGIC)
-            if cut <= 0:
-                cut = len(piece)
+        if not piece:
+            return
+        # The last record that surely is whole ends before the last magic number.
+        whole = position + len(piece) >= end
+        cut = len(piece) if whole else max(piece.rfind(_CENTRAL_MAGIC), 0) or len(piece)
         yield piece[:cut]
         position += cut
 
@@ -265,9 +278,9 @@ def _local_member(listed: _Listed, inside: Stream | None, *, unsized: bool) -> M
 
 def _passed(stream: Stream, body: Stream, inside: Stream | None) -> bool:
     """Go to behind the member; false if the bytes end before, or don't tell where that is."""
-    if isinstance(body, Part):
+    if body is not stream:
         # The decompressor put back what it took too much of: into the part.
-        return body.finish()
+        return isinstance(body, Part) and body.finish()
     if not isinstance(inside, Decompressed) or not inside.finish():
         return False
     descriptor = stream.read(4)
@@ -277,32 +290,30 @@ def _passed(stream: Stream, body: Stream, inside: Stream | None) -> bool:
 # --- compression ----------------------------------------------------------------------------------
 
 
-def _lzma() -> Callable[[Stream], Decompressor | None]:
-    """Return what reads the header of LZMA in zip (APPNOTE 5.8.8) and makes its decompressor."""
-
-    def make(below: Stream) -> Decompressor | None:
-        head = below.read(4)
-        properties = below.read(int.from_bytes(head[2:4], "little"))
-        if len(properties) != 5 or properties[0] >= 225:
-            return None
-        packed, window = properties[0], int.from_bytes(properties[1:], "little")
-        options = {
-            "id": lzma.FILTER_LZMA1,
-            "lc": packed % 9,
-            "lp": packed // 9 % 5,
-            "pb": packed // 45,
-            "dict_size": max(4096, min(window, 16 * 1024 * 1024)),
-        }
-        return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[options])
-
-    return make
+def _lzma(below: Stream) -> Decompressor | None:
+    """Read the header of LZMA in zip (APPNOTE 5.8.8), and return its decompressor."""
+    head = below.read(4)
+    properties = below.read(int.from_bytes(head[2:4], "little"))
+    if len(properties) != 5 or properties[0] >= 225:
+        return None
+    packed, window = properties[0], int.from_bytes(properties[1:], "little")
+    options = {
+        "id": lzma.FILTER_LZMA1,
+        "lc": packed % 9,
+        "lp": packed // 9 % 5,
+        "pb": packed // 45,
+        "dict_size": max(4096, min(window, _LZMA_WINDOW)),
+    }
+    return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[options])
 
 
 _STORED, _LZMA = 0, 14
-_MAKE: dict[int, Callable[[], Decompressor]] = {8: Inflate, 12: bzip2, 95: Xz}
-if ZSTD is not None:
-    _MAKE[93] = ZSTD.make
-_make_lzma = _lzma()
+_MAKE: dict[int, Callable[[], Decompressor]] = {
+    8: Inflate,
+    12: bzip2,
+    95: Xz,
+    **({93: ZSTD.make} if ZSTD is not None else {}),
+}
 
 
 def _opened(below: Stream, method: int, opened: Opened) -> Stream | None:
@@ -310,7 +321,7 @@ def _opened(below: Stream, method: int, opened: Opened) -> Stream | None:
     if method == _STORED:
         return below
     if method == _LZMA:
-        inner = _make_lzma(below)
+        inner = _lzma(below)
         return Decompressed(below, lambda: inner, opened.effort) if inner is not None else None
     make = _MAKE.get(method)
     return Decompressed(below, make, opened.effort) if make is not None else None
