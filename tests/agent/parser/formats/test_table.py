@@ -13,10 +13,11 @@ def test_every_format_has_a_row_a_test_file_and_a_heading_in_the_docs() -> None:
     modules = {path.stem for path in SOURCES.glob("*.py")} - {"__init__", "table"}
     tests = {path.stem for path in Path(__file__).parent.glob("test_*.py")} - {"test_table"}
     assert {f"test_{module}" for module in modules} == tests
-    rows = (*FORMATS, *TEXT_FORMATS)
-    assert len({row.name for row in rows}) == len(rows) == len(modules)
+    rows = [(row.name, row.description, row.suffixes) for row in FORMATS]
+    rows += [(row.name, row.description, row.suffixes) for row in TEXT_FORMATS]
+    assert len({name for name, _, _ in rows}) == len(rows) == len(modules)
     text = DOCS.read_text(encoding="utf-8")
-    for row in rows:
-        assert f"## {row.name}\n" in text
-        assert row.description in text
-        assert all(f"`.{suffix}`" in text for suffix in row.suffixes)
+    for name, description, suffixes in rows:
+        assert f"## {name}\n" in text
+        assert description in text
+        assert all(f"`.{suffix}`" in text for suffix in suffixes)
