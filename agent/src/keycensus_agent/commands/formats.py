@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from keycensus_agent.parser.formats.table import FORMATS, TEXT_FORMATS
+from keycensus_agent.parser.formats.table import ALL_FORMATS
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the table of formats; return the exit status."""
     del arguments
     rows = [("format", "reads", "usual suffixes")]
-    rows += [
-        (row.name, row.description, " ".join(row.suffixes)) for row in (*FORMATS, *TEXT_FORMATS)
-    ]
+    rows += [(row.name, row.description, " ".join(row.suffixes)) for row in ALL_FORMATS]
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
     for name, description, suffixes in rows:
         print(f"{name:{widths[0]}}  {description:{widths[1]}}  {suffixes}")
