@@ -10,6 +10,8 @@ import re
 from enum import IntEnum
 from typing import NamedTuple
 
+from keycensus_agent.parser.store_magic import STORE_STARTS
+
 # How much of a file the reader reads before it asks: one page, which the kernel brings in anyway.
 HEAD_BYTES = 4096
 
@@ -128,7 +130,6 @@ _KNOWN_BINARY = frozenset(
         b"\x1f\x8b\x08\x08",
     }
 )
-_KEYSTORES = {b"\xfe\xed\xfe\xed", b"\xce\xce\xce\xce"}
 # First tag inside the SEQUENCE of certificates, keys, requests (SEQUENCE), keys and PKCS#12
 # (INTEGER), PKCS#7 (OBJECT IDENTIFIER).
 _DER_STARTS = frozenset((0x30, 0x02, 0x06))
@@ -138,6 +139,8 @@ _UTF_16_OCTETS = frozenset((0x00, 0xFE, 0xFF))
 _KEY_SUFFIXES = frozenset(
     b"age b64 base64 cred jwk jwks key keys netdev nmconnection ppk private pub".split()
 )
+# Version and first tag of PKCS#12.
+_PFX_START = b"\x02\x01\x03\x30"
 
 
 class Triage(IntEnum):
@@ -162,22 +165,22 @@ def triage(head: bytes, size: int) -> Triage:
     """
     if head[:1] == b"0" and _is_der(head, size):
         return _CANDIDATE
+    magic = head[:4]
+    if magic in STORE_STARTS and STORE_STARTS[magic](head):
+        return _CANDIDATE
     if b"\0" not in head:
         return _TEXT if head else _SKIP
-    magic = head[:4]
     # Every magic number of compiled Python ends like this.
     if magic in _KNOWN_BINARY or magic[2:] == b"\r\n":
         return _SKIP
-    if magic in _KEYSTORES:
-        return _CANDIDATE
     if _MARKER in head or ((head[0] in _UTF_16_OCTETS or not head[1]) and utf_16_of(head[:8])):
         return _TEXT
     return _SKIP
 
 
 def _is_der(head: bytes, size: int) -> bool:
-    """Tell whether a SEQUENCE with a length that fits the file starts it, or a cut certificate."""
-    if head[1:2] == b"\x82" and head[4:6] == b"\x30\x82":
+    """Tell whether a SEQUENCE with a length that fits the file starts it, or a cut certificate or PFX."""
+    if head[1:2] == b"\x82" and (head[4:6] == b"\x30\x82" or head[4:8] == _PFX_START):
         return True
     if len(head) < 4:
         return False

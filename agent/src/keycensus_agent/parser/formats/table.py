@@ -13,17 +13,28 @@ from keycensus_agent.parser.findings import Confidence, FormatResult, Hint, Requ
 from keycensus_agent.parser.formats import (
     age,
     base64_value,
+    bcfks,
+    bks,
     der_file,
     dnssec,
+    gnupg_key,
+    ibm_kdb,
+    jceks,
     jks,
     jwk,
+    keybox,
+    nss,
+    nss_legacy,
+    oracle_wallet,
     pem,
     pkcs7,
     pkcs11_uri,
     pkcs12,
     putty,
     ssh_public,
+    sst,
     systemd_credential,
+    uber,
     wireguard,
     xml_rsa,
 )
@@ -59,7 +70,23 @@ class TextFormat:
 
 FORMATS: tuple[Format, ...] = tuple(
     Format(module.NAME, module.DESCRIPTION, module.SUFFIXES, module.recognise, module.parse)
-    for module in (jks, pkcs12, pkcs7, der_file)
+    for module in (
+        jks,
+        jceks,
+        bks,
+        uber,
+        nss,
+        nss_legacy,
+        keybox,
+        gnupg_key,
+        sst,
+        oracle_wallet,
+        ibm_kdb,
+        pkcs12,
+        bcfks,
+        pkcs7,
+        der_file,
+    )
 )
 TEXT_FORMATS: tuple[TextFormat, ...] = tuple(
     TextFormat(module.NAME, module.DESCRIPTION, module.SUFFIXES, module.find)
