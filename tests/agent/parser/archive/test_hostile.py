@@ -173,6 +173,7 @@ def test_long_text_is_read_as_far_as_a_file_would_be_and_counted() -> None:
     text = CHAIN + b"# text\n" * 200_000 + CHAIN
     parsed = look(tarred({"long.log": text}), b"/usr/share/x.tar")
     assert len(parsed.entries) == 3
+    assert (parsed.status, parsed.reason) == (Status.PARTIAL, "text-too-long")
     assert parsed.counters == (("archive-text-too-long", 1),)
     assert len(look(tarred({"long.log": text}), b"/etc/x.tar").entries) == 6
 

@@ -158,14 +158,15 @@ class _Search:
             self._damage.append(stream.problem)
 
     def _text(self, head: bytes, stream: Stream, path: bytes, name: bytes) -> None:
-        data = head
+        data, cut = head, False
         if len(head) == HEAD_BYTES:
             data += stream.read(self._text_cap - HEAD_BYTES + 1)
         if len(data) > self._text_cap:
             data = data[: self._text_cap]
             self._counters["archive-text-too-long"] += 1
+            cut = True
         if holds_marker(data):
-            self._parse(data, path, name)
+            self._parse(data, path, name, cut=cut)
 
     def _candidate(self, head: bytes, stream: Stream, path: bytes, name: bytes) -> None:
         data = head
@@ -176,10 +177,13 @@ class _Search:
             return
         self._parse(data, path, name)
 
-    def _parse(self, data: bytes, path: bytes, name: bytes) -> None:
+    def _parse(self, data: bytes, path: bytes, name: bytes, *, cut: bool = False) -> None:
         request = Request(Hint(name), self._request.passwords)
         result = self._read_formats(data, request)
-        if result.status is not Status.READ:
+        if cut and result.found and result.reason in ("", "unclosed-block"):
+            # As of a file: the block that the cap cut through is no damage.
+            self._problems.append((Status.PARTIAL, "text-too-long"))
+        elif result.status is not Status.READ:
             self._problems.append((result.status, result.reason))
         for item in result.found:
             member = item.entry.member
