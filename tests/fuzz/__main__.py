@@ -25,7 +25,7 @@ NO_ATHERIS = 3
 # One input: longer than any honest one takes here, shorter than the parser's own limit.
 _SECONDS_PER_INPUT = 25
 _MEMORY_MIB = 2048
-_INPUT_BYTES = 16 * 1024
+_INPUT_BYTES = 40 * 1024
 
 
 class _Atheris(Protocol):

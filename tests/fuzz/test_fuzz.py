@@ -15,7 +15,7 @@ from fuzz.targets import CORPUS, EVERY, SEED_BYTES, TARGETS, ContractError, chec
 
 from keycensus_agent.model import Parsed, Status
 from keycensus_agent.parser.archive.table import ARCHIVES
-from keycensus_agent.parser.formats.table import FORMATS
+from keycensus_agent.parser.formats.table import FORMATS, TEXT_FORMATS
 
 TESTS = Path(__file__).resolve().parents[1]
 HAS_ATHERIS = importlib.util.find_spec("atheris") is not None
@@ -23,7 +23,7 @@ MUTATIONS = 60
 
 
 def test_every_format_and_archive_has_a_target_and_every_target_small_seeds() -> None:
-    names = {row.name for row in FORMATS}
+    names = {row.name for row in FORMATS} | {row.name for row in TEXT_FORMATS}
     names |= {row.name for row in ARCHIVES if row.read is not None or row.missing}
     assert set(TARGETS) == names
     assert {folder.name for folder in CORPUS.iterdir()} == names

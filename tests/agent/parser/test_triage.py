@@ -43,6 +43,20 @@ def test_no_form_that_holds_something_is_missed(name: str) -> None:
         (b"\x30\xff\x05\0", 4, Triage.SKIP),
         (b"0x1234\n", 7, Triage.TEXT),
         (b"0\x06\x30\x01\x00\x00\x00\x00", 8, Triage.CANDIDATE),
+        (b"\x30\x82\x05\x00\x02\x01\x03\x30\x82", 200, Triage.CANDIDATE),
+        (b"SQLite format 3\0" + bytes(4000), 90_000, Triage.SKIP),
+        (b"\0\0\0\0" + bytes(4000), 90_000, Triage.SKIP),
+        (b"\0\0\0\1\0\0\0\x14" + bytes(20) + b"\0\0\4\0\1", 900, Triage.CANDIDATE),
+        (b"\0\0\0\1\0\0\0\x14" + bytes(20) + b"\4\0\0\0\1", 900, Triage.SKIP),
+        (b"\0\0\0\1\0\0\0\xff" + b"x" * 400, 900, Triage.SKIP),
+        (b"\0\0\0\x20ftypisom", 90_000, Triage.SKIP),
+        (b"\0\x06\x15\x61\0\0\0\3\0\0", 90_000, Triage.SKIP),
+        (b"7H\3\2" + bytes(90), 94, Triage.SKIP),
+        (b"\xa1\xf8\x4e\x36xxx\0", 90, Triage.SKIP),
+        (b"(11:private-key", 90, Triage.TEXT),
+        (b"(11:private-key(3:rsa(1:n1:x)))", 90, Triage.CANDIDATE),
+        (b"Description: x\nKey: (protected-private-key (rsa\n", 90, Triage.CANDIDATE),
+        (b"Description: a package\nKey: value\n", 90, Triage.TEXT),
     ],
 )
 def test_the_first_bytes_decide(head: bytes, size: int, verdict: Triage) -> None:
@@ -54,7 +68,8 @@ def test_a_marker_is_found_in_the_encoding_of_the_text() -> None:
     assert holds_marker(text.encode())
     assert holds_marker(b"\xff\xfe" + text.encode("utf-16-le"))
     assert holds_marker(b"\xfe\xff" + text.encode("utf-16-be"))
-    assert not holds_marker(b"\xff\xfe" + text.encode())
+    assert holds_marker(text.encode("utf-16-le"))
+    assert holds_marker(text.encode("utf-16-be"))
     assert not holds_marker(b"-----END PRIVATE KEY-----")
 
 

@@ -11,7 +11,7 @@ from keycensus_agent.commands.targets import Targets, targets_of
 from keycensus_agent.model import Coverage, Finding, Gap, Place
 from keycensus_agent.output.records import entry_records, group_of, owner_of
 from keycensus_agent.parser.archive.policy import is_searched
-from keycensus_agent.parser.triage import HEAD_BYTES, Triage, text_cap, triage
+from keycensus_agent.parser.triage import HEAD_BYTES, Triage, search_of, text_cap, triage
 from keycensus_agent.reader.discovery.directory import Directory
 from keycensus_agent.reader.discovery.links import (
     OPEN_DIRECTORY,
@@ -225,8 +225,7 @@ def _first_bytes(verdict: Triage, path: bytes) -> str:
     """Say what the first bytes of the file at `path` lead to."""
     match verdict:
         case Triage.TEXT:
-            cap = text_cap(path) // 1024
-            return f"text: searched for a PEM block, up to {cap:,} KiB of it here"
+            return f"text: searched for {_searched_for(path)}"
         case Triage.CANDIDATE:
             return "a keystore or DER: read whole and parsed"
         case Triage.PROGRAM:
@@ -237,6 +236,15 @@ def _first_bytes(verdict: Triage, path: bytes) -> str:
             return "an archive where policy does not look: a distribution's documents and the like"
         case _:
             return "nothing that is known starts like this"
+
+
+def _searched_for(path: bytes) -> str:
+    """Say what the text at `path` is searched for, and how much of it."""
+    cap, search = text_cap(path), search_of(path)
+    said = f"PEM blocks, up to {cap // 1024:,} KiB of it here"
+    if search.base64:
+        said += f"; for base64 of such, {min(cap, search.base64) // 1024:,} KiB"
+    return f"{said}; for other forms of keys {'too' if search.others else 'not, by place and name'}"
 
 
 def _place(place: Place) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from keycensus_agent.parser.archive.table import ARCHIVES
-from keycensus_agent.parser.formats.table import FORMATS
+from keycensus_agent.parser.formats.table import FORMATS, TEXT_FORMATS
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -13,6 +13,7 @@ def run(arguments: argparse.Namespace) -> int:
     del arguments
     rows = [("format", "reads", "usual suffixes")]
     rows += [(row.name, row.description, " ".join(row.suffixes)) for row in FORMATS]
+    rows += [(row.name, row.description, " ".join(row.suffixes)) for row in TEXT_FORMATS]
     rows += [(row.name, row.description, " ".join(row.suffixes)) for row in ARCHIVES]
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
     for name, description, suffixes in rows:

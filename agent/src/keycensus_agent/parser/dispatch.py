@@ -1,7 +1,7 @@
 """Give a file's bytes to the formats and make one result of what they say, whatever happens.
 
-Parser side. Formats may raise; this is the one place that contains it and turns it into a status
-with a stable reason. Nothing else does: what kills the process is the reader's to judge.
+Parser side. Formats may raise; this contains it (for those that share a text `passages` does) and
+turns it into a status with a stable reason. What kills the process is the reader's to judge.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from keycensus_agent.parser.findings import (
     Hint,
     Request,
 )
-from keycensus_agent.parser.formats.table import FORMATS, Format
+from keycensus_agent.parser.formats.table import FORMATS, TEXT_FORMATS, Format
+from keycensus_agent.parser.passages import read_text
 
 # Details kept of certificates already seen: the public authorities stand in dozens of bundles on
 # one machine. About 1 KiB each.
@@ -76,6 +77,7 @@ def _as_parsed(result: FormatResult, *, details: bool) -> Parsed:
 
 
 def _first_that_holds(data: bytes, request: Request) -> FormatResult:
+    """Ask the formats that have a file to themselves, the sure ones first; between them the text's."""
     nothing = FormatResult("")
     ranked = [(entry.recognise(data, request.hint), entry) for entry in FORMATS]
     for confidence in (Confidence.SURE, Confidence.MAYBE):
@@ -86,6 +88,10 @@ def _first_that_holds(data: bytes, request: Request) -> FormatResult:
             if result.found or result.status is not Status.READ:
                 return result
             nothing = nothing if nothing.format else result
+        if confidence is Confidence.SURE:
+            text = read_text(((row.name, row.find) for row in TEXT_FORMATS), data, request)
+            if text.found or text.status is not Status.READ:
+                return text
     return nothing
 
 

@@ -203,16 +203,16 @@ class Inspector:
         return fd
 
     def _is_marked(self, fd: int, directory: Directory, name: str, data: bytes) -> bool:
-        """Search text for the start of a PEM block, up to its cap. Nearly all text ends here."""
+        """Search text for what formats start with, up to its cap. Nearly all text ends here."""
+        path = _path(directory, name)
         if len(data) == FIRST_BYTES:
-            cap = text_cap(_path(directory, name))
-            data, truncated = self._read_up_to(fd, os.fstat(fd).st_size, cap)
+            data, truncated = self._read_up_to(fd, os.fstat(fd).st_size, text_cap(path))
             if truncated:
                 self._coverage.count("text-too-long")
             # A script may be the front of a zip.
             if data[:2] == b"#!" and b"\0" in data:
                 return True
-        return holds_marker(data)
+        return holds_marker(data, path)
 
     def _take_in(self, fd: int, path: bytes, verdict: Triage) -> bool:
         """Read a file that may hold something, with care, and hand it to the parser."""
