@@ -164,7 +164,8 @@ EVERY = Target("every", _run_every, lambda *_: False)
 def build_seeds() -> None:
     """Copy the smallest fixtures of each target to its corpus. What a crash left there stays."""
     files = [path for folder in (FILES, ARCHIVE_FILES) for path in sorted(folder.iterdir())]
-    contents = {path: path.read_bytes() for path in files if path.suffix not in (".json", ".md")}
+    about = {"CATALOGUE.md", "golden.json"}
+    contents = {path: path.read_bytes() for path in files if path.name not in about}
     for target in TARGETS.values():
         seeds = [path for path, data in contents.items() if target.is_seed(path, data)]
         small = [path for path in seeds if len(contents[path]) <= SEED_BYTES]
