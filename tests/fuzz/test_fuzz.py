@@ -36,7 +36,7 @@ def test_every_format_and_archive_has_a_target_and_every_target_small_seeds() ->
 
 @pytest.fixture(autouse=True)
 def less_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A derivation of an honest store takes a second; of hundreds of mutations it must not."""
+    """Spend little on derivations: that of an honest store takes a second, and there are hundreds."""
     monkeypatch.setattr(sealing.IterationBudget.__init__, "__defaults__", (ITERATIONS,))
 
 
