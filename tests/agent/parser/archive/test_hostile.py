@@ -18,7 +18,7 @@ from fixtures.build_fixtures import FILES
 
 from keycensus_agent.model import Parsed, Status
 from keycensus_agent.parser import dispatch
-from keycensus_agent.parser.archive import effort, search, streams, zip_archive
+from keycensus_agent.parser.archive import effort, search, streams, tar_archive, zip_archive
 from keycensus_agent.parser.archive.streams import BytesSource
 from keycensus_agent.parser.dispatch import parse_archive
 from keycensus_agent.parser.findings import FormatResult, Hint, Request
@@ -635,3 +635,18 @@ def test_a_file_that_shrinks_while_it_is_read_ends_there() -> None:
 
     parsed = parse_archive(Shrinking(zipped({f"{n}.pem": CHAIN for n in range(30)})), Hint(b"/x"))
     assert parsed.entries == ()
+
+
+def test_padding_without_end_is_not_followed_to_its_end() -> None:
+    assert len(look(lzma.compress(CHAIN) + bytes(MEBIBYTE) + lzma.compress(CHAIN)).entries) == 3
+
+
+def test_a_map_of_a_sparse_file_without_end_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tar_archive, "_SPARSE_BLOCKS", 10)
+    block = bytearray(header(b"%011o" % len(CHAIN), b"S"))
+    block[482] = 1
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    more = bytes(504) + b"\1" + bytes(7)
+    front = tarred({"a.pem": CHAIN})[: 512 * 5]
+    assert names(look(front + bytes(block) + more * 200)) == ["a.pem"]
