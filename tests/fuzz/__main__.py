@@ -25,7 +25,9 @@ NO_ATHERIS = 3
 # One input: longer than any honest one takes here, shorter than the parser's own limit.
 _SECONDS_PER_INPUT = 25
 _MEMORY_MIB = 2048
-_INPUT_BYTES = 16 * 1024
+# Of a derivation, in all that one input asks for: the parser's own budget is a second of work.
+ITERATIONS = 5_000
+_INPUT_BYTES = 40 * 1024
 
 
 class _Atheris(Protocol):
@@ -43,8 +45,7 @@ def run_one(name: str, options: list[str]) -> int:
         from fuzz.targets import EVERY, TARGETS
 
         from keycensus_agent.parser import sealing
-    # A derivation takes a second; an input should take a millisecond.
-    sealing.IterationBudget.__init__.__defaults__ = (20_000,)
+    sealing.IterationBudget.__init__.__defaults__ = (ITERATIONS,)
     target = EVERY if name == EVERY.name else TARGETS[name]
     atheris.Setup([sys.argv[0], *options], target.run)
     atheris.Fuzz()

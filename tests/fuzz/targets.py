@@ -20,13 +20,13 @@ from keycensus_agent.parser.archive.streams import BytesSource
 from keycensus_agent.parser.archive.table import ARCHIVES, Archive
 from keycensus_agent.parser.dispatch import parse, parse_archive
 from keycensus_agent.parser.findings import MEMBER_LIMIT, Confidence, FormatResult, Hint, Request
-from keycensus_agent.parser.formats.table import FORMATS, Format
-from keycensus_agent.parser.triage import HEAD_BYTES, triage
+from keycensus_agent.parser.formats.table import FORMATS, TEXT_FORMATS, Format, TextFormat
+from keycensus_agent.parser.triage import HEAD_BYTES, holds_marker, triage
 
 CORPUS = Path(__file__).resolve().parent / "corpus"
 # A seed is small, or each of its mutations costs much.
-SEED_BYTES = 12 * 1024
-_SEEDS = 8
+SEED_BYTES = 32 * 1024
+_SEEDS = 6
 _PASSWORDS = (PASSWORD,)
 
 
@@ -93,6 +93,17 @@ def _run_format(row: Format) -> Callable[[bytes], None]:
     return run
 
 
+def _run_text(row: TextFormat) -> Callable[[bytes], None]:
+    hint = Hint(b"/srv/file." + (row.suffixes[0] if row.suffixes else "txt").encode())
+
+    def run(data: bytes) -> None:
+        triage(data[:HEAD_BYTES], len(data))
+        holds_marker(data, hint.name)
+        check(parse(data, hint, _PASSWORDS, details=True))
+
+    return run
+
+
 def _run_archive(row: Archive) -> Callable[[bytes], None]:
     hint = Hint(b"/srv/archive." + row.suffixes[0].encode())
 
@@ -103,12 +114,22 @@ def _run_archive(row: Archive) -> Callable[[bytes], None]:
     return run
 
 
-def _format_target(row: Format) -> Target:
+def _is_file_of(name: str) -> Callable[[Path, bytes], bool]:
     def is_seed(path: Path, data: bytes) -> bool:
         hint = Hint(path.name.encode())
-        return path.parent == FILES and parse(data, hint, _PASSWORDS).format == row.name
+        if path.parent != FILES:
+            return False
+        return name in parse(data, hint, _PASSWORDS).format.split("+")
 
-    return Target(row.name, _run_format(row), is_seed)
+    return is_seed
+
+
+def _format_target(row: Format) -> Target:
+    return Target(row.name, _run_format(row), _is_file_of(row.name))
+
+
+def _text_target(row: TextFormat) -> Target:
+    return Target(row.name, _run_text(row), _is_file_of(row.name))
 
 
 def _archive_target(row: Archive) -> Target:
@@ -124,6 +145,7 @@ TARGETS: dict[str, Target] = {
     target.name: target
     for target in (
         *map(_format_target, FORMATS),
+        *map(_text_target, TEXT_FORMATS),
         *(_archive_target(row) for row in ARCHIVES if row.read is not None or row.missing),
     )
 }
@@ -142,7 +164,8 @@ EVERY = Target("every", _run_every, lambda *_: False)
 def build_seeds() -> None:
     """Copy the smallest fixtures of each target to its corpus. What a crash left there stays."""
     files = [path for folder in (FILES, ARCHIVE_FILES) for path in sorted(folder.iterdir())]
-    contents = {path: path.read_bytes() for path in files if path.suffix not in (".json", ".md")}
+    about = {"CATALOGUE.md", "golden.json"}
+    contents = {path: path.read_bytes() for path in files if path.name not in about}
     for target in TARGETS.values():
         seeds = [path for path, data in contents.items() if target.is_seed(path, data)]
         small = [path for path in seeds if len(contents[path]) <= SEED_BYTES]

@@ -10,20 +10,21 @@ import sys
 from pathlib import Path
 
 import pytest
-from fuzz.__main__ import NO_ATHERIS
+from fuzz.__main__ import ITERATIONS, NO_ATHERIS
 from fuzz.targets import CORPUS, EVERY, SEED_BYTES, TARGETS, ContractError, check
 
 from keycensus_agent.model import Parsed, Status
+from keycensus_agent.parser import sealing
 from keycensus_agent.parser.archive.table import ARCHIVES
-from keycensus_agent.parser.formats.table import FORMATS
+from keycensus_agent.parser.formats.table import FORMATS, TEXT_FORMATS
 
 TESTS = Path(__file__).resolve().parents[1]
 HAS_ATHERIS = importlib.util.find_spec("atheris") is not None
-MUTATIONS = 60
+MUTATIONS = 40
 
 
 def test_every_format_and_archive_has_a_target_and_every_target_small_seeds() -> None:
-    names = {row.name for row in FORMATS}
+    names = {row.name for row in FORMATS} | {row.name for row in TEXT_FORMATS}
     names |= {row.name for row in ARCHIVES if row.read is not None or row.missing}
     assert set(TARGETS) == names
     assert {folder.name for folder in CORPUS.iterdir()} == names
@@ -31,6 +32,12 @@ def test_every_format_and_archive_has_a_target_and_every_target_small_seeds() ->
         seeds = list(target.corpus.iterdir())
         assert seeds, f"{target.name} has no seed: python -m fuzz --seeds"
         assert all(seed.stat().st_size <= SEED_BYTES for seed in seeds)
+
+
+@pytest.fixture(autouse=True)
+def less_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spend little on derivations: that of an honest store takes a second, and there are hundreds."""
+    monkeypatch.setattr(sealing.IterationBudget.__init__, "__defaults__", (ITERATIONS,))
 
 
 @pytest.mark.parametrize("name", sorted(TARGETS))

@@ -56,7 +56,8 @@ def read_tables(data: bytes, wanted: Mapping[str, Sequence[str]]) -> dict[str, T
                 for name, columns in wanted.items()
                 if name in found
             }
-    except (sqlite3.Error, sqlite3.Warning) as error:
+    # UnicodeError: SQLite's messages quote names of the file, and Python decodes them.
+    except (sqlite3.Error, sqlite3.Warning, UnicodeError) as error:
         if isinstance(error, sqlite3.OperationalError) and "memory" in str(error):
             raise MemoryError from None
         raise DatabaseError("malformed-database") from None

@@ -201,8 +201,6 @@ def triage(head: bytes, size: int) -> Triage:
 
 def _rarer(head: bytes, magic: bytes) -> Triage:
     """Go on with what few files of a machine are."""
-    if (head[0] in _UTF_16_OCTETS or not head[1]) and utf_16_of(head[:8]):
-        return _TEXT
     if magic in _ARCHIVES:
         return _SKIP if magic == b"!<ar" and head[8:21] != b"debian-binary" else _ARCHIVE
     # ustar says so; older ones have the mode's octal digits behind a name of 100 bytes. A zip may
@@ -210,7 +208,7 @@ def _rarer(head: bytes, magic: bytes) -> Triage:
     old_tar = head[100:106].isdigit() and head[106:108] in _TAR_FIELD_ENDS
     if head[257:262] == b"ustar" or old_tar or _ZIP_MEMBER in head:
         return _ARCHIVE
-    if _MARKER in head:
+    if _MARKER in head or ((head[0] in _UTF_16_OCTETS or not head[1]) and utf_16_of(head[:8])):
         return _TEXT
     return _PROGRAM if magic[:2] == b"MZ" else _SKIP
 

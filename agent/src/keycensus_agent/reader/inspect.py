@@ -324,7 +324,9 @@ class Inspector:
         for name, count in parsed.counters:
             self._coverage.count(name, count)
         result: Parsed | None = parsed if parsed.holds_something else None
-        if result is not None and file.truncated and result.status is Status.READ:
+        cut = file.truncated and parsed.reason in ("", "unclosed-block")
+        if result is not None and cut:
+            # The block that the cap cut through is no damage of the file's.
             result = replace(result, status=Status.PARTIAL, reason="text-too-long")
         self._sink(Inspected(file.path, file.facts, result, file.changed))
 

@@ -18,7 +18,7 @@ from fixtures.build_fixtures import FILES
 
 from keycensus_agent.model import Parsed, Status
 from keycensus_agent.parser import dispatch
-from keycensus_agent.parser.archive import effort, search, streams, zip_archive
+from keycensus_agent.parser.archive import effort, search, streams, tar_archive, zip_archive
 from keycensus_agent.parser.archive.streams import BytesSource
 from keycensus_agent.parser.dispatch import parse_archive
 from keycensus_agent.parser.findings import FormatResult, Hint, Request
@@ -173,6 +173,7 @@ def test_long_text_is_read_as_far_as_a_file_would_be_and_counted() -> None:
     text = CHAIN + b"# text\n" * 200_000 + CHAIN
     parsed = look(tarred({"long.log": text}), b"/usr/share/x.tar")
     assert len(parsed.entries) == 3
+    assert (parsed.status, parsed.reason) == (Status.PARTIAL, "text-too-long")
     assert parsed.counters == (("archive-text-too-long", 1),)
     assert len(look(tarred({"long.log": text}), b"/etc/x.tar").entries) == 6
 
@@ -634,3 +635,18 @@ def test_a_file_that_shrinks_while_it_is_read_ends_there() -> None:
 
     parsed = parse_archive(Shrinking(zipped({f"{n}.pem": CHAIN for n in range(30)})), Hint(b"/x"))
     assert parsed.entries == ()
+
+
+def test_padding_without_end_is_not_followed_to_its_end() -> None:
+    assert len(look(lzma.compress(CHAIN) + bytes(MEBIBYTE) + lzma.compress(CHAIN)).entries) == 3
+
+
+def test_a_map_of_a_sparse_file_without_end_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tar_archive, "_SPARSE_BLOCKS", 10)
+    block = bytearray(header(b"%011o" % len(CHAIN), b"S"))
+    block[482] = 1
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    more = bytes(504) + b"\1" + bytes(7)
+    front = tarred({"a.pem": CHAIN})[: 512 * 5]
+    assert names(look(front + bytes(block) + more * 200)) == ["a.pem"]

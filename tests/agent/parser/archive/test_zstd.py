@@ -23,6 +23,7 @@ def test_frames_that_carry_nothing_are_passed_over() -> None:
     assert begins(FRAME)
     assert begins(skipped * 3 + FRAME)
     assert not begins(skipped + b"none")
+    assert not begins(struct.pack("<II", 0x184D2A50, 0) * 3000 + FRAME)
     assert not begins(struct.pack("<II", 0x184D2A53, 500) + FRAME)
 
 

@@ -25,6 +25,9 @@ from keycensus_agent.parser.archive.streams import (
 
 # Of the fields of a gzip header; honest names have under 256 bytes.
 _HEADER_FIELD_BYTES = 64 * 1024
+# Between two streams of xz, and frames that carry nothing before one of zstd: what is honest has few.
+_PADDING_BYTES = 64 * 1024
+_SKIPPABLE_FRAMES = 1024
 _EXTRA, _NAME, _COMMENT, _HEADER_CRC = 4, 8, 16, 2
 # zstd: the largest window that is read, as a power of two: 16 MiB. Its tool takes 8 MiB unless asked.
 _ZSTD_WINDOW_LOG = 24
@@ -106,19 +109,20 @@ def _skip_text(below: Stream) -> bool:
 
 def _begin_xz(below: Stream) -> bool:
     # Between streams there may be padding, in fours.
-    while _follows(below, b"\0\0\0\0"):
-        below.skip(4)
+    padding = below.read(_PADDING_BYTES)
+    below.unread(padding.lstrip(b"\0"))
     return _follows(below, b"\xfd7zXZ\0")
 
 
 def _begin_zstd(below: Stream) -> bool:
-    while True:
+    for _ in range(_SKIPPABLE_FRAMES):
         head = below.read(4)
         if int.from_bytes(head, "little") not in _ZSTD_SKIPPABLE:
             below.unread(head)
             return head == _ZSTD_MAGIC
         if not below.skip(int.from_bytes(below.read(4), "little")):
-            return False
+            break
+    return False
 
 
 def _zstd() -> Callable[[], Decompressor] | None:

@@ -20,8 +20,8 @@ RATIO_FREE_BYTES = 16 * 1024 * 1024
 # A keystore inside; the largest trust stores are under 1 MiB.
 MEMBER_LIMIT = 8 * 1024 * 1024
 # What is kept of the findings: public bytes, names, and what an entry itself takes.
-KEPT_LIMIT = 8 * 1024 * 1024
-ENTRY_BYTES = 512
+KEPT_LIMIT = 6 * 1024 * 1024
+ENTRY_BYTES = 1024
 # Processor time; the process itself is stopped some seconds later, and then all would be lost.
 CPU_SECONDS = 10.0
 

@@ -114,10 +114,7 @@ class _Search:
         opened = Opened(stream, self._effort, self._passed_over, self._count_passed)
         for member in row.read(opened):
             if isinstance(member, Damage):
-                if member.problem.startswith("limit-"):
-                    self._limits.append(member.problem)
-                else:
-                    self._damage.append(member.problem)
+                self._note(member.problem)
             elif row.single:
                 bare = name.rpartition(b".")[0]
                 self._member(member, prefix, bare, depth)
@@ -132,15 +129,15 @@ class _Search:
     def _member(self, member: Member, path: bytes, name: bytes, depth: int) -> None:
         """Look at a member: `path` is where it is in the file, `name` tells what it may be."""
         stream = member.stream
-        if stream is None or member.problem:
-            locked = member.problem == "password-needed"
-            if locked:
-                self._problems.append((Status.LOCKED, member.problem))
-            else:
-                self._damage.append(member.problem)
+        if member.problem == "password-needed":
+            self._problems.append((Status.LOCKED, member.problem))
+        else:
+            self._note(member.problem)
         if stream is None or member.size < _SMALLEST_BYTES:
             return
         head = stream.read(HEAD_BYTES)
+        if len(head) < _SMALLEST_BYTES and not stream.problem:
+            return
         verdict = triage(head, member.size)
         if verdict is Triage.ARCHIVE:
             stream.unread(head)
@@ -152,20 +149,25 @@ class _Search:
             self._text(head, stream, path, name)
         elif verdict is Triage.CANDIDATE:
             self._candidate(head, stream, path, name)
-        if stream.problem.startswith("limit-"):
-            self._limits.append(stream.problem)
-        elif stream.problem:
-            self._damage.append(stream.problem)
+        self._note(stream.problem)
+
+    def _note(self, problem: str) -> None:
+        """Remember what is damaged, or where a limit of one member was hit; "" is neither."""
+        if problem.startswith("limit-"):
+            self._limits.append(problem)
+        elif problem:
+            self._damage.append(problem)
 
     def _text(self, head: bytes, stream: Stream, path: bytes, name: bytes) -> None:
-        data = head
+        data, cut = head, False
         if len(head) == HEAD_BYTES:
             data += stream.read(self._text_cap - HEAD_BYTES + 1)
         if len(data) > self._text_cap:
             data = data[: self._text_cap]
             self._counters["archive-text-too-long"] += 1
-        if holds_marker(data, self._request.hint.name + b"!/" + name):
-            self._parse(data, path, name)
+            cut = True
+        if holds_marker(data, self._request.hint.name + SEPARATOR + name):
+            self._parse(data, path, name, cut=cut)
 
     def _candidate(self, head: bytes, stream: Stream, path: bytes, name: bytes) -> None:
         data = head
@@ -176,10 +178,13 @@ class _Search:
             return
         self._parse(data, path, name)
 
-    def _parse(self, data: bytes, path: bytes, name: bytes) -> None:
+    def _parse(self, data: bytes, path: bytes, name: bytes, *, cut: bool = False) -> None:
         request = Request(Hint(name), self._request.passwords)
         result = self._read_formats(data, request)
-        if result.status is not Status.READ:
+        if cut and result.found and result.reason in ("", "unclosed-block"):
+            # As of a file: the block that the cap cut through is no damage.
+            self._problems.append((Status.PARTIAL, "text-too-long"))
+        elif result.status is not Status.READ:
             self._problems.append((result.status, result.reason))
         for item in result.found:
             member = item.entry.member

@@ -26,6 +26,8 @@ _REGULAR = frozenset((b"0", b"\0", b"7", b"S"))
 _EXTENDED_BYTES = 64 * 1024
 # Two blocks of zeros end an archive; joined archives go on behind them, and tapes are padded.
 _ZERO_BLOCKS = 64
+# A block of a sparse file's map has 21 rows.
+_SPARSE_BLOCKS = 10_000
 _SPARSE_MORE = 482
 _SPARSE_BLOCK_MORE = 504
 
@@ -148,8 +150,10 @@ def _number(field: bytes) -> int:
 
 
 def _skip_sparse_map(stream: Stream) -> None:
-    while len(block := stream.read(_BLOCK)) == _BLOCK and block[_SPARSE_BLOCK_MORE]:
-        pass
+    for _ in range(_SPARSE_BLOCKS):
+        block = stream.read(_BLOCK)
+        if len(block) < _BLOCK or not block[_SPARSE_BLOCK_MORE]:
+            return
 
 
 def _long_name(extended: _Extended, data: bytes) -> None:
