@@ -191,6 +191,15 @@ class FileFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Package:
+    """A distribution's package: "dpkg", "rpm" or "apk", name and version as its database has them."""
+
+    kind: str
+    name: str
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """One name under which a file that holds something is reached (protos: Place)."""
 
@@ -210,6 +219,7 @@ class Place:
     role: Role = Role.UNKNOWN
     use: Use = Use.LIVE
     readable_by: str = ""
+    package: Package | None = None
 
 
 @dataclass(frozen=True, slots=True)

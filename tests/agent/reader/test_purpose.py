@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from keycensus_agent.model import CertificateDetail, Entry, EntryKind, Parsed, Role, Status, Use
-from keycensus_agent.reader.purpose import readable_by, role_by_path, role_of, use_of
+from keycensus_agent.reader.purpose import role_by_path, role_of, use_of
 
 
 def holding(
@@ -91,11 +91,3 @@ def test_content_decides_where_the_path_is_silent_or_wrong(
 )
 def test_what_nothing_reaches_is_retained(path: bytes, current: bytes, use: Use) -> None:
     assert use_of(path, current) is use
-
-
-@pytest.mark.parametrize(
-    ("mode", "reader"),
-    [(0o100644, "world"), (0o100640, "group"), (0o100600, "owner"), (0o104, "world")],
-)
-def test_the_mode_tells_who_can_read(mode: int, reader: str) -> None:
-    assert readable_by(mode) == reader

@@ -110,15 +110,18 @@ class Judged:
 
     @property
     def exposed(self) -> str:
-        """Who else can read an unencrypted private key here: "world", "group NAME" or ""."""
+        """Who else can read an unencrypted private key here: "world", "group NAME, user NAME" or ""."""
         if not self.secrets:
             return ""
-        if self.place.readable_by == "world":
-            return "world"
         # Group root beside owner root is nobody else.
-        if self.place.readable_by == "group" and self.place.facts.gid != 0:
-            return f"group {group_of(self.place)}"
-        return ""
+        words = [
+            f"group {group_of(self.place)}"
+            if word == "group"
+            else safe_text(word).replace(":", " ", 1)
+            for word in self.place.readable_by.split()
+            if word != "owner" and (word != "group" or self.place.facts.gid != 0)
+        ]
+        return ", ".join(words)
 
     @cached_property
     def oddities(self) -> list[Oddity]:

@@ -61,11 +61,16 @@ def place_fields(finding: Finding) -> Record:
     }
     if place.target:
         record |= _path_fields("target", place.target)
-    return record | {
+    record |= {
         "file": place.file_id.hex(),
         "role": place.role.value,
         "use": place.use.value,
+        "readable_by": safe_text(place.readable_by),
     }
+    if place.package is not None:
+        record["package"] = safe_text(place.package.name)
+        record["package_version"] = safe_text(place.package.version)
+    return record
 
 
 def entry_records(finding: Finding, certificates: CertificatesByKey) -> list[Record]:

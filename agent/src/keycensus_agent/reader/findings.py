@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from keycensus_agent.model import (
     Blob,
@@ -26,6 +26,9 @@ from keycensus_agent.reader.report.convert import Change
 from keycensus_agent.reader.report.outbox import MISSING_BLOB, Outbox
 from keycensus_agent.reader.state import State
 
+# The setting that says on which packages and directories the stored places' facts rest
+# (`place_context`); empty when there are places that were not looked at for it.
+CONTEXT_MARK = "context_mark"
 # The detail of a gap for a root that is not swept any more; the sweep writes it.
 FORMER_ROOT = "not among the roots"
 
@@ -115,9 +118,16 @@ class Findings:
 
         `parser` says that the file was only read again because the agent learned more.
         """
+        known = self.at(place.path)
         row = encode_place(place)
         row_hash = hashlib.sha256(row).digest()
-        known = self.at(place.path)
+        if known is None:
+            # Its package is looked up at the end of the sweep, with that of all others.
+            self._state.put(CONTEXT_MARK, b"")
+        elif known.row_hash != row_hash:
+            place = replace(place, package=place_of(self.row(place.path)).package)
+            row = encode_place(place)
+            row_hash = hashlib.sha256(row).digest()
         fresh = self._connection.executemany(
             "INSERT OR IGNORE INTO blob VALUES (?, ?, ?)",
             [(blob.hash, blob.kind.value, blob.data) for blob in blobs],
@@ -145,6 +155,27 @@ class Findings:
         )
         if known is None or known.row_hash != row_hash:
             self._add(Change(RowClass.PLACE, key, row, cause, self._now_ms()))
+
+    def each(self) -> Iterator[tuple[bytes, Place]]:
+        """Yield every known place by its path, without what rows don't carry."""
+        for path, row in self._connection.execute("SELECT path, row FROM place").fetchall():
+            yield path, place_of(row)
+
+    def directories(self) -> list[bytes]:
+        """Return the directories that have places."""
+        rows = self._connection.execute("SELECT DISTINCT directory FROM place ORDER BY directory")
+        return [directory for (directory,) in rows]
+
+    def amend(self, place: Place) -> None:
+        """Store what became known of a known place whose file is as it was."""
+        path, row = place.path, encode_place(place)
+        self._connection.execute(
+            "UPDATE place SET row = ?, row_hash = ? WHERE path = ?",
+            (row, hashlib.sha256(row).digest(), path),
+        )
+        key = place_key(place.scope, path)
+        cause = Cause.FACTS if self._state.complete else Cause.FIRST
+        self._add(Change(RowClass.PLACE, key, row, cause, self._now_ms()))
 
     def _offer_again(self, key: bytes) -> None:
         """Take back the refusal of a row that needed a blob, which was lost here and is back."""

@@ -90,10 +90,3 @@ def use_of(path: bytes, current_version: bytes) -> Use:
     if version is not None and current_version and version[2] != current_version:
         return Use.RETAINED
     return Use.LIVE
-
-
-def readable_by(mode: int) -> str:
-    """Return who can read a file beyond its owner by its mode alone: "world", "group" or "owner"."""
-    if mode & 0o004:
-        return "world"
-    return "group" if mode & 0o040 else "owner"

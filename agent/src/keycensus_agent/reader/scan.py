@@ -13,6 +13,7 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
+from keycensus_agent.context.packages import PackageDatabases
 from keycensus_agent.model import CertificateDetail, Coverage, Finding, Gap, Parsed
 from keycensus_agent.reader.discovery.directory import Directory
 from keycensus_agent.reader.discovery.exclude import Exclude
@@ -123,6 +124,7 @@ class _Scan:
         self._inspector.finish()
         self._settle_links()
         self._inspector.finish()
+        self._find_packages()
         for name, value in (("directories", directories), ("files", files), ("links", links)):
             coverage.count(name, value)
         self._findings.sort(key=lambda finding: finding.place.path)
@@ -233,6 +235,22 @@ class _Scan:
         for finding in read:
             for path in outside[finding.place.path]:
                 self._add_link(path, finding.place.path, finding)
+
+    # --- packages -----------------------------------------------------------------------------
+
+    def _find_packages(self) -> None:
+        """Add to each place the package that owns its name."""
+        if not self._findings:
+            return
+        paths = [finding.place.path for finding in self._findings]
+        owners = PackageDatabases(self._resolver).owners(paths)
+        for database in owners.unread:
+            self._coverage.count(f"{database}-database-unread")
+        for number, finding in enumerate(self._findings):
+            package = owners.by_path.get(finding.place.path)
+            if package is not None:
+                place = replace(finding.place, package=package)
+                self._findings[number] = Finding(place, finding.parsed)
 
 
 class Compactor:
