@@ -22,7 +22,7 @@ CSV_COLUMNS = (
     *("target", "target_b64", "file", "role", "use", "readable_by", "package", "package_version"),
     *("kind", "member", "sha256", "key_id"),
     *("subject", "issuer", "serial", "not_before", "not_after", "san", "is_ca", "self_signed"),
-    *("signature_algorithm", "algorithm", "bits", "curve", "encrypted", "matches"),
+    *("signature_algorithm", "algorithm", "bits", "curve", "encrypted", "matches", "known_key"),
 )
 # What a spreadsheet takes for the start of a formula (CWE-1236).
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
