@@ -40,6 +40,9 @@ class Place:
     first_seen: str | None
     changed: str | None
     refused: str = ""
+    readable_by: str = ""
+    package: str = ""
+    package_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,3 +32,10 @@ def test_the_mark_changes_with_the_packages_and_with_nothing_else(tmp_path: Path
         assert databases.mark() == first != none
         (tmp_path / "var/lib/dpkg/info/one.list").write_text("/one.pem\n")
         assert databases.mark() != first
+
+
+def test_a_name_that_no_row_could_hold_is_none(tmp_path: Path) -> None:
+    (tmp_path / "lib/apk/db").mkdir(parents=True)
+    database = tmp_path / "lib/apk/db/installed"
+    database.write_text(f"P:{'x' * 257}\nV:1\nF:etc\nR:a.pem\n")
+    assert names_in(tmp_path, b"/etc/a.pem") == {}

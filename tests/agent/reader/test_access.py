@@ -140,3 +140,11 @@ def test_barriers_differ_when_the_way_is_opened_or_closed(key: Path) -> None:
 def test_a_directory_that_is_gone_leaves_the_files_own_mode(key: Path) -> None:
     facts = file_facts(key.stat())
     assert access(key.parents[2]).readable_by(b"/gone/key.pem", facts, b"") == "world"
+
+
+def test_a_long_list_is_cut_so_that_a_row_can_hold_it(key: Path) -> None:
+    key.chmod(0o640)
+    names = tuple((USER, 4, number) for number in range(2000, 2100))
+    base = ((USER_OBJ, 6, NOBODY), (GROUP_OBJ, 0, NOBODY), (MASK, 4, NOBODY), (OTHER, 0, NOBODY))
+    text = readers(key.parents[2], "private/host/key.pem", acl(*base, *names))
+    assert text.split() == [*(f"user:{number}" for number in range(2000, 2008)), "more"]

@@ -17,6 +17,8 @@ from keycensus_agent.reader.discovery.links import Resolver
 
 # Directories of a merged /usr that packages may still name by their old path.
 _MERGED = (b"/bin", b"/sbin", b"/lib", b"/lib32", b"/lib64", b"/libx32", b"/libo32")
+# Characters that a row may have in a word (protos/README.md); only a database made to hurt has more.
+_TEXT_LIMIT = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class PackageDatabases:
                 unread.append(name)
                 continue
             for spelled in missing:
-                if spelled in owned:
+                if spelled in owned and _is_sound(owned[spelled]):
                     found.setdefault(spellings[spelled], owned[spelled])
         return Owners(found, tuple(unread))
 
@@ -81,3 +83,8 @@ class PackageDatabases:
                 if path.startswith(target):
                     spellings[old + path[len(target) :]] = path
         return spellings
+
+
+def _is_sound(package: Package) -> bool:
+    """Whether name and version are such that a collector takes them."""
+    return max(len(package.name), len(package.version)) <= _TEXT_LIMIT

@@ -25,6 +25,10 @@ _READ, _SEARCH = 4, 1
 # Everybody may search a directory with these bits; most have them.
 _SEARCH_BITS = 0o011
 
+# Readers that are named; the rest is "more". A list may have hundreds, and names of 256 characters.
+_NAMED = 8
+_NAME_LENGTH = 24
+
 Names = Callable[[int], str]
 
 
@@ -94,8 +98,8 @@ class Access:
         """Return who can read a file beyond its owner and root.
 
         "world"; or else, joined by blanks, "group" (the file's own), "user:NAME", "group:NAME" (by an
-        access list, or because a directory lets only them pass); "owner" if there is nobody. `path`
-        is canonical.
+        access list, or because a directory lets only them pass), "more"; "owner" if there is nobody.
+        `path` is canonical.
         """
         rights = rights_of(facts.mode, acl)
         barriers = self._on_the_way(path.rpartition(b"/")[0])
@@ -106,7 +110,8 @@ class Access:
             readers.append("group")
         readers += self._users(facts, rights, barriers)
         readers += self._groups(facts, rights, barriers)
-        return " ".join(readers) or "owner"
+        named = readers[:_NAMED] if len(readers) <= _NAMED else [*readers[:_NAMED], "more"]
+        return " ".join(named) or "owner"
 
     def _users(
         self, facts: FileFacts, rights: _Rights, barriers: tuple[_Barrier, ...]
@@ -189,4 +194,5 @@ def attribute(path: bytes, name: str) -> bytes:
 
 def _word(name: str, number: int) -> str:
     """Return a name that a list joined by blanks can hold, else the number."""
-    return str(number) if not name or any(map(str.isspace, name)) else name
+    fits = 0 < len(name) <= _NAME_LENGTH and not any(map(str.isspace, name))
+    return name if fits else str(number)

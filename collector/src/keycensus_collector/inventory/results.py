@@ -32,6 +32,9 @@ class Place:
     first_seen: str | None
     changed: str | None
     refused: str  # why a newer state of it was not taken; empty: this is the newest
+    readable_by: str  # "world", "owner", or "group", "user:NAME", "group:NAME"; empty: not said
+    package: str  # that owns the name; empty: none
+    package_version: str
 
 
 @dataclass(frozen=True, slots=True)
