@@ -2,8 +2,17 @@ from __future__ import annotations
 
 import pytest
 
-from keycensus_agent.model import CertificateDetail, Entry, EntryKind, Parsed, Role, Status, Use
-from keycensus_agent.reader.purpose import role_by_path, role_of, use_of
+from keycensus_agent.model import (
+    CertificateDetail,
+    Entry,
+    EntryKind,
+    Package,
+    Parsed,
+    Role,
+    Status,
+    Use,
+)
+from keycensus_agent.reader.purpose import role_by_path, role_of, role_with, use_of
 
 
 def holding(
@@ -91,3 +100,20 @@ def test_content_decides_where_the_path_is_silent_or_wrong(
 )
 def test_what_nothing_reaches_is_retained(path: bytes, current: bytes, use: Use) -> None:
     assert use_of(path, current) is use
+
+
+@pytest.mark.parametrize(
+    ("package", "role", "expected"),
+    [
+        ("ca-certificates", Role.UNKNOWN, Role.TRUST_STORE),
+        ("ca-certificates-java", Role.UNKNOWN, Role.TRUST_STORE),
+        ("python3-certifi", Role.UNKNOWN, Role.TRUST_STORE),
+        ("ca-certificates", Role.SERVER, Role.SERVER),
+        ("nginx", Role.UNKNOWN, Role.UNKNOWN),
+        ("", Role.UNKNOWN, Role.UNKNOWN),
+    ],
+)
+def test_a_package_of_roots_tells_where_nothing_else_does(
+    package: str, role: Role, expected: Role
+) -> None:
+    assert role_with(role, Package("dpkg", package) if package else None) is expected

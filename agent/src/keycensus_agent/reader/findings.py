@@ -22,6 +22,7 @@ from keycensus_agent.model import (
     place_key,
 )
 from keycensus_agent.reader.convert import encode_gap, encode_place, gap_of, place_of
+from keycensus_agent.reader.purpose import role_with
 from keycensus_agent.reader.report.convert import Change
 from keycensus_agent.reader.report.outbox import MISSING_BLOB, Outbox
 from keycensus_agent.reader.state import State
@@ -125,7 +126,8 @@ class Findings:
             # Its package is looked up at the end of the sweep, with that of all others.
             self._state.put(CONTEXT_MARK, b"")
         elif known.row_hash != row_hash:
-            place = replace(place, package=place_of(self.row(place.path)).package)
+            package = place_of(self.row(place.path)).package
+            place = replace(place, package=package, role=role_with(place.role, package))
             row = encode_place(place)
             row_hash = hashlib.sha256(row).digest()
         fresh = self._connection.executemany(

@@ -14,6 +14,7 @@ from keycensus_agent.context.packages import PackageDatabases
 from keycensus_agent.model import Coverage
 from keycensus_agent.reader.findings import CONTEXT_MARK, Findings
 from keycensus_agent.reader.places import PlaceBuilder
+from keycensus_agent.reader.purpose import role_with
 from keycensus_agent.reader.state import State
 
 
@@ -40,7 +41,12 @@ def settle_context(
         package = owners.by_path.get(path)
         if package is None and place.package is not None and place.package.kind in owners.unread:
             package = place.package
-        fresh = replace(place, package=package, readable_by=builder.access_of(place))
+        fresh = replace(
+            place,
+            package=package,
+            role=role_with(place.role, package),
+            readable_by=builder.access_of(place),
+        )
         if fresh != place:
             findings.amend(fresh)
     state.put(CONTEXT_MARK, mark)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from keycensus_agent.model import EntryKind, Parsed, Role, Use
+from keycensus_agent.model import EntryKind, Package, Parsed, Role, Use
 
 # A bundle of this many CA certificates and no key is a trust store, wherever it lies.
 _BUNDLE_SIZE = 10
@@ -19,6 +19,11 @@ _TRUST_STORE_PATH = re.compile(
     rb"|/etc/ssl/(?:cert|ca-bundle)\.pem\Z|/(?:lib/security|etc/default|ssl)/.*cacerts\Z|/cacerts\Z"
     rb"|/certifi/cacert\.pem\Z|/cacert\.pem\Z|/ca-bundle\.(?:crt|trust\.crt)\Z|/cacerts\.(?:txt|pem)\Z"
     rb"|\.truststore\Z|/truststore(?:\.(?:jks|p12))?\Z|/mozilla/.*\.crt\Z"
+)
+# Packages that bring roots and nothing else, as distributions name them.
+_ROOT_PACKAGE = re.compile(
+    r"ca-certificates(?:-.*)?|.*-ca-certificates(?:-.*)?|ca-roots?|ca_root_nss|p11-kit-trust"
+    r"|(?:python\d*-|py\d*-)?certifi|mozilla-nss-certs"
 )
 _CA_KEY_PATH = re.compile(
     rb"/(?:demo)?CA/private/|/(?:ca|root-?ca|ca[-_.]?key|cakey|ca-private)(?:\.(?:key|pem))+\Z|/etc/kubernetes/pki/(?:.*/)?ca\.key\Z"
@@ -76,6 +81,13 @@ def role_of(path: bytes, parsed: Parsed) -> Role:
     if by_path is not Role.UNKNOWN or not has_key or not hashes:
         return by_path
     return Role.SERVER if leaves or not is_ca else Role.CA
+
+
+def role_with(role: Role, package: Package | None) -> Role:
+    """Return the role of a place when the package that owns it is known, where nothing else told."""
+    if role is Role.UNKNOWN and package is not None and _ROOT_PACKAGE.fullmatch(package.name):
+        return Role.TRUST_STORE
+    return role
 
 
 def use_of(path: bytes, current_version: bytes) -> Use:

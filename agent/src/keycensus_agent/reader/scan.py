@@ -22,6 +22,7 @@ from keycensus_agent.reader.discovery.mounts import MountTable, parent_of
 from keycensus_agent.reader.discovery.walk import walk
 from keycensus_agent.reader.inspect import SMALLEST_BYTES, Inspected, Inspector, Parser
 from keycensus_agent.reader.places import PlaceBuilder
+from keycensus_agent.reader.purpose import role_with
 
 # Files of one directory that are held at a time.
 _PART = 4096
@@ -249,7 +250,8 @@ class _Scan:
         for number, finding in enumerate(self._findings):
             package = owners.by_path.get(finding.place.path)
             if package is not None:
-                place = replace(finding.place, package=package)
+                role = role_with(finding.place.role, package)
+                place = replace(finding.place, package=package, role=role)
                 self._findings[number] = Finding(place, finding.parsed)
 
 
