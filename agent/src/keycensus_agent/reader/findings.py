@@ -54,6 +54,8 @@ class Findings:
         self._outbox = outbox
         self._now_ms = now_ms
         self.changed = 0
+        # Rows that changed since this sweep began.
+        self._fresh: set[bytes] = set()
         # Where the last sweep could not look; read when it is first asked for.
         self._gaps: set[bytes] | None = None
 
@@ -176,6 +178,8 @@ class Findings:
             (row, hashlib.sha256(row).digest(), path),
         )
         key = place_key(place.scope, path)
+        if key in self._fresh and self._outbox.complete(RowClass.PLACE, key, row):
+            return
         cause = Cause.FACTS if self._state.complete else Cause.FIRST
         self._add(Change(RowClass.PLACE, key, row, cause, self._now_ms()))
 
@@ -258,6 +262,7 @@ class Findings:
 
     def _add(self, change: Change) -> None:
         self._outbox.add(change)
+        self._fresh.add(change.key)
         self.changed += 1
 
 
