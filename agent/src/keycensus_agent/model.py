@@ -7,6 +7,7 @@ end; they become text only where they are shown.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 
@@ -254,6 +255,14 @@ class Coverage:
     def count(self, name: str, by: int = 1) -> None:
         """Add to the counter `name`."""
         self.counters[name] = self.counters.get(name, 0) + by
+
+    def pass_over(self, pruned: Sequence[tuple[str, Gap | None]]) -> None:
+        """Take in names that a walk did not enter: gaps, and what holds nothing that is stored."""
+        for _, gap in pruned:
+            if gap is None:
+                self.count("passed-over")
+            else:
+                self.gaps.append(gap)
 
 
 def _field(value: bytes) -> bytes:

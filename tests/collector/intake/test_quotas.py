@@ -145,6 +145,18 @@ async def test_batches_without_end_are_slowed_and_then_told_to_come_back(
     assert await ends_busy(line)
 
 
+async def test_streams_one_after_another_are_slowed_and_then_told_to_come_back(
+    make_desk: MakeDesk,
+) -> None:
+    limits = Limits(hellos_per_second=0.1, hellos_burst=2, patience_seconds=0.2)
+    desk = make_desk(limits)
+    who = desk.enrol()
+    for _ in range(3):
+        line = await desk.connect(who)
+        await line.leave()
+    assert await ends_busy(desk.line(who))
+
+
 async def test_offers_without_end_are_told_to_come_back(make_desk: MakeDesk) -> None:
     desk = make_desk(Limits(rows_per_second=1, rows_burst=50, patience_seconds=0.5))
     who = desk.enrol()
@@ -155,7 +167,7 @@ async def test_offers_without_end_are_told_to_come_back(make_desk: MakeDesk) -> 
 
 
 async def test_offers_whose_blobs_never_come_are_told_to_come_back(make_desk: MakeDesk) -> None:
-    desk = make_desk(Limits(unfit_per_day=10))
+    desk = make_desk(Limits(unfit_per_day=10, patience_seconds=0.2))
     who = desk.enrol()
     line = await desk.connect(who)
     await who.send_offer(line, [sha256(b"%d" % number) for number in range(20)])
@@ -169,7 +181,7 @@ async def test_offers_whose_blobs_never_come_are_told_to_come_back(make_desk: Ma
 
 
 async def test_a_day_of_rows_is_told_to_come_back(make_desk: MakeDesk) -> None:
-    desk = make_desk(Limits(rows_per_day=10))
+    desk = make_desk(Limits(rows_per_day=10, patience_seconds=0.2))
     who = desk.enrol()
     line = await desk.connect(who)
     await line.send(batch(1, *(row(b"/%d" % number) for number in range(30))))

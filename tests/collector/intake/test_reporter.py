@@ -193,7 +193,7 @@ async def test_a_fault_of_our_own_ends_one_stream_and_shows_no_payload(
     line, other_line = await desk.connect(who), await desk.connect(other)
     real = desk.store.run_write
 
-    async def broken(_: object) -> None:
+    async def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("secret-payload")
 
     monkeypatch.setattr(desk.store, "run_write", broken)

@@ -51,6 +51,24 @@ def test_the_urgent_do_not_keep_the_rest_waiting_for_ever(thread: WriteThread) -
     assert done == [*row, "ordinary", *row, "ordinary", *row]
 
 
+def test_one_that_asks_for_much_does_not_keep_others_waiting(thread: WriteThread) -> None:
+    begun, release = threading.Event(), threading.Event()
+    done: list[str] = []
+
+    def block() -> None:
+        begun.set()
+        release.wait(SECONDS)
+
+    thread.submit(block, asker="much")
+    assert begun.wait(SECONDS)
+    futures = [thread.submit(lambda: done.append("much"), asker="much") for _ in range(3)]
+    futures += [thread.submit(lambda: done.append("little"), asker="little")]
+    release.set()
+    for future in futures:
+        future.result(SECONDS)
+    assert done == ["little", "much", "much", "much"]
+
+
 def test_an_error_goes_to_who_asked_and_the_thread_goes_on(thread: WriteThread) -> None:
     def broken() -> None:
         raise ZeroDivisionError

@@ -15,6 +15,7 @@ from keycensus_agent.output.structured import write_csv, write_json, write_ndjso
 from keycensus_agent.output.table import Style, table
 from keycensus_agent.output.terminal import ProgressLine, wants_colour, width_of
 from keycensus_agent.reader.parser_client import ParserClient
+from keycensus_agent.reader.same_bytes import SameBytes
 from keycensus_agent.reader.scan import Progress, ScanResult, certificates_by_key, scan
 from keycensus_agent.text import safe_path
 
@@ -46,7 +47,11 @@ def run_scan(targets: Targets) -> ScanResult:
     try:
         with ParserClient(passwords=targets.passwords, details=True) as parser:
             return scan(
-                targets.request, parser, salt=os.urandom(16), mounts=targets.mounts, progress=show
+                targets.request,
+                SameBytes(parser, targets.passwords),
+                salt=os.urandom(16),
+                mounts=targets.mounts,
+                progress=show,
             )
     finally:
         line.clear()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-from functools import partial
 from typing import BinaryIO
 
 # cryptography imports it by itself at the first signature that it checks, when no file opens any more.
@@ -18,19 +17,17 @@ from keycensus_agent.model import Parsed
 from keycensus_agent.parser import pipe, sandbox
 from keycensus_agent.parser.dispatch import parse
 from keycensus_agent.parser.findings import Hint
-from keycensus_agent.parser.remembered import CostlyResults
 
 
 def main() -> int:
     """Serve requests until the pipe is closed; return the exit status."""
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
-    remembered = CostlyResults()
     landlock = sandbox.enter()
     try:
         _write(answers, pipe.encode_ready(landlock))
         while request := _next_request(requests):
             sandbox.allow_cpu()
-            parsed = remembered.get(request, partial(_parse, request))
+            parsed = _parse(request)
             _write(answers, pipe.encode_answer(request.number, parsed))
     except MemoryError:
         # Nothing in here can be relied on now; the reader judges by the status.

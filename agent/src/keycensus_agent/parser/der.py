@@ -50,6 +50,10 @@ class Element(NamedTuple):
     end: int
 
 
+# A named tuple's own constructor is a function of Python; this is what it calls.
+_new_element = tuple.__new__
+
+
 def read(data: bytes, offset: int, limit: int) -> Element:
     """Return the element at `offset`, which must end at or before `limit`; else DerError."""
     if offset + 2 > limit:
@@ -131,12 +135,35 @@ def children(data: bytes, element: Element) -> list[Element]:
     found: list[Element] = []
     position, limit = element.body, element.body_end
     while position < limit:
-        child = read(data, position, limit)
+        child = _read_short(data, position, limit) or read(data, position, limit)
         found.append(child)
         position = child.end
         if len(found) > _MAXIMUM_CHILDREN:
             raise DerError("too many elements")
     return found
+
+
+def _read_short(data: bytes, offset: int, limit: int) -> Element | None:
+    """Read what nearly all elements are, one-byte tag and definite length, or nothing else."""
+    body = offset + 2
+    if body > limit:
+        return None
+    tag, length = data[offset], data[offset + 1]
+    if tag & 0x1F == 0x1F:
+        return None
+    if length >= _INDEFINITE:
+        if length == 0x82 and body + 2 <= limit:
+            length = data[body] << 8 | data[body + 1]
+            body += 2
+        elif length == 0x81 and body < limit:
+            length = data[body]
+            body += 1
+        else:
+            return None
+    end = body + length
+    if end > limit:
+        return None
+    return _new_element(Element, (tag, offset, body, end, end))
 
 
 def content(data: bytes, element: Element) -> bytes:
@@ -152,10 +179,11 @@ def encoding(data: bytes, element: Element) -> bytes:
 def expect(data: bytes, element: Element, *tags: int) -> list[Element]:
     """Return the children of `element` if their tags start with `tags`; else DerError."""
     found = children(data, element)
-    if len(found) < len(tags) or any(
-        child.tag != tag for child, tag in zip(found, tags, strict=False)
-    ):
+    if len(found) < len(tags):
         raise DerError("unexpected structure")
+    for child, tag in zip(found, tags, strict=False):
+        if child.tag != tag:
+            raise DerError("unexpected structure")
     return found
 
 

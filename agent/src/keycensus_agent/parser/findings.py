@@ -103,13 +103,28 @@ _CHECKS: dict[EntryKind, Callable[[bytes], object]] = {
 }
 
 
-def _signed_object(kind: EntryKind, blob_kind: BlobKind, data: bytes, member: bytes) -> Found:
-    identity = hashlib.sha256(data).digest()
+# What was said of the objects met last: the public authorities stand in dozens of bundles on one
+# machine. About 200 bytes each.
+_REMEMBERED_REASONS = 8192
+_reasons: dict[tuple[EntryKind, bytes], str] = {}
+
+
+def _reason(kind: EntryKind, data: bytes) -> str:
     try:
         _CHECKS[kind](data)
-        reason = ""
     except der.DerError:
-        reason = f"malformed-{kind}"
+        return f"malformed-{kind}"
+    return ""
+
+
+def _signed_object(kind: EntryKind, blob_kind: BlobKind, data: bytes, member: bytes) -> Found:
+    identity = hashlib.sha256(data).digest()
+    reason = _reasons.get((kind, identity))
+    if reason is None:
+        reason = _reason(kind, data)
+        if len(_reasons) >= _REMEMBERED_REASONS:
+            _reasons.clear()
+        _reasons[kind, identity] = reason
     entry = Entry(kind, identity, member=member[:MEMBER_LIMIT], size=len(data), reason=reason)
     return Found(entry, blob_kind, data)
 

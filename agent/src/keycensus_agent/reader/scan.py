@@ -17,8 +17,13 @@ from keycensus_agent.context.packages import PackageDatabases
 from keycensus_agent.model import CertificateDetail, Coverage, Finding, Gap, Parsed
 from keycensus_agent.reader.discovery.directory import Directory
 from keycensus_agent.reader.discovery.exclude import Exclude
-from keycensus_agent.reader.discovery.links import Resolved, Resolver
-from keycensus_agent.reader.discovery.mounts import MountTable, parent_of
+from keycensus_agent.reader.discovery.links import Resolved, Resolver, kernels_target
+from keycensus_agent.reader.discovery.mounts import (
+    MountTable,
+    Territory,
+    parent_of,
+    territory,
+)
 from keycensus_agent.reader.discovery.walk import walk
 from keycensus_agent.reader.inspect import SMALLEST_BYTES, Inspected, Inspector, Parser
 from keycensus_agent.reader.places import PlaceBuilder
@@ -113,12 +118,13 @@ class _Scan:
             mounts=self._mounts,
             network=request.network,
             part=_PART,
+            facts=False,
         ):
             if isinstance(item, Gap):
                 coverage.gaps.append(item)
                 continue
             directories += 1
-            files += len(item.files)
+            files += len(item.names)
             links += len(item.links)
             self._look_at(item)
             progress(Progress(directories, files, len(self._findings)))
@@ -133,12 +139,10 @@ class _Scan:
         return ScanResult(self._findings, coverage)
 
     def _look_at(self, directory: Directory) -> None:
-        inspect = self._inspector.inspect
-        for name, facts in directory.files:
-            inspect(directory, name, facts)
+        self._inspector.inspect_all(directory, directory.names)
         for name in directory.links:
             self._meet_link(directory, name)
-        self._coverage.gaps.extend(gap for _, gap in directory.pruned if gap is not None)
+        self._coverage.pass_over(directory.pruned)
 
     def _take(self, inspected: Inspected) -> None:
         if inspected.parsed is None:
@@ -182,13 +186,13 @@ class _Scan:
             index = self._by_file.get((device, inode))
             if index is None and self._everything:
                 continue
-            found = self._resolver.resolve(path)
-            if not isinstance(found, Resolved):
+            target = self._target_of(path)
+            if not target:
                 continue
             if index is not None and index < walked:
-                self._add_link(path, found.path, self._findings[index])
-            elif not self._is_walked(found.path):
-                outside.setdefault(found.path, []).append(path)
+                self._add_link(path, target, self._findings[index])
+            elif not self._is_walked(target):
+                outside.setdefault(target, []).append(path)
         self._links.clear()
         self._read_outside(outside)
 
@@ -199,14 +203,27 @@ class _Scan:
             position += _LINK.size + length
             yield bytes(links[position - length : position]), device, inode
 
+    def _target_of(self, path: bytes) -> bytes:
+        """Return where a link ends, canonical within the root; empty if that is out of reach."""
+        if self._plain:
+            target = kernels_target(path)
+            if target and territory(self._mounts.at(target).type) is Territory.LOCAL:
+                return target
+        found = self._resolver.resolve(path)
+        return found.path if isinstance(found, Resolved) else b""
+
     def _is_walked(self, path: bytes) -> bool:
         """Whether the walk has been at the file `path`, or was told to stay away from it."""
+        within = any(root in (b"/", path) or path.startswith(root + b"/") for root in self._roots)
+        return within or self._is_excluded(path)
+
+    def _is_excluded(self, path: bytes) -> bool:
         directory = path
         while directory != b"/":
             if self._request.exclude.reason(directory, directory.rpartition(b"/")[2]):
                 return True
             directory = parent_of(directory)
-        return any(root in (b"/", path) or path.startswith(root + b"/") for root in self._roots)
+        return False
 
     def _add_link(self, path: bytes, target_path: bytes, target: Finding) -> None:
         place = self._builder.for_link(path, target_path, target.place)
@@ -222,10 +239,9 @@ class _Scan:
                 continue
             try:
                 name = target.rpartition(b"/")[2]
-                facts = os.stat(name, dir_fd=fd, follow_symlinks=False)
                 mount = self._mounts.at(target)
                 directory = Directory(parent_of(target), fd, mount, [], [], [], [], listed=False)
-                self._inspector.inspect(directory, os.fsdecode(name), facts)
+                self._inspector.inspect_all(directory, (os.fsdecode(name),))
             except OSError:
                 continue
             finally:

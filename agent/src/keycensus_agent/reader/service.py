@@ -50,6 +50,7 @@ from keycensus_agent.reader.report.untaken import (
     recall_long_artifacts,
     remember_long_artifacts,
 )
+from keycensus_agent.reader.same_bytes import SameBytes
 from keycensus_agent.reader.scout import Scout, Task
 from keycensus_agent.reader.state import State
 from keycensus_agent.reader.state_file import database_errors
@@ -199,7 +200,7 @@ class ReaderService:
                     self.state,
                     findings,
                     lambda sink, coverage: Inspector(
-                        parser,
+                        SameBytes(parser, passwords),
                         sink,
                         coverage,
                         is_known=lambda path: findings.at(path) is not None,

@@ -147,9 +147,7 @@ class Sweep:
             if isinstance(item, Gap):
                 gaps.append(item)
                 continue
-            for _, gap in item.pruned:
-                if gap is not None:
-                    gaps.append(gap)
+            self.coverage.pass_over(item.pruned)
             self._files += len(item.files)
             self._look_at(item)
             if item.path in scouted:
@@ -396,8 +394,6 @@ class Sweep:
         again = sorted(self._unstable)
         self._unstable = {}
         self._settling = True
-        # What was found a moment ago under one of its names must not answer for a file read anew.
-        self._inspector.forget_shared()
         torn = self._torn
         self.coverage.gaps = [
             gap

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 
 from keycensus_collector.errors import Refusal
@@ -67,10 +67,16 @@ class Wanting:
 
 
 class Exchange:
-    """The blobs of one stream. `wake` is called when `work` has something to do by itself."""
+    """The blobs of one stream of agent `asker`.
 
-    def __init__(self, intake: Intake, quota: Quota, wake: Callable[[], None]) -> None:
+    `wake` is called when `work` has something to do by itself.
+    """
+
+    def __init__(
+        self, intake: Intake, quota: Quota, wake: Callable[[], None], asker: Hashable = None
+    ) -> None:
         self._intake = intake
+        self._asker = asker
         self._quota = quota
         self._limits = intake.limits
         self._wake = wake
@@ -198,7 +204,8 @@ class Exchange:
             return
         now_ms = self._intake.clock.now_ms()
         await self._intake.write(
-            lambda connection: store_blobs(connection, list(group.values()), now_ms)
+            lambda connection: store_blobs(connection, list(group.values()), now_ms),
+            asker=self._asker,
         )
         reach("after_blob")
         for hash_, checked in ((key.hash, checked) for key, checked in group.items()):

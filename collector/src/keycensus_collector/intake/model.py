@@ -80,14 +80,18 @@ class Limits:
     open_offers: int = 256
     heartbeat_seconds: int = 900
     linger_seconds: int = 60
-    bytes_per_second: float = 16 * 1024 * 1024
-    bytes_burst: float = 256 * 1024 * 1024
-    messages_per_second: float = 10_000
-    messages_burst: float = 200_000
-    rows_per_second: float = 20_000
-    rows_burst: float = 1_000_000
-    batches_per_second: float = 200
-    batches_burst: float = 10_000
+    bytes_per_second: float = 8 * 1024 * 1024
+    bytes_burst: float = 128 * 1024 * 1024
+    messages_per_second: float = 5_000
+    messages_burst: float = 100_000
+    rows_per_second: float = 10_000
+    rows_burst: float = 300_000
+    batches_per_second: float = 50
+    batches_burst: float = 1_000
+    # Streams that begin: a healthy agent opens a few in an hour, one that is restarted again and
+    # again a few in a minute.
+    hellos_per_second: float = 1
+    hellos_burst: float = 100
     rows_per_day: float = 20_000_000
     blob_bytes_per_day: float = 8 * 1024 * 1024 * 1024
     # Wanted blobs that an agent may fail to bring in a day, or bring unfit.

@@ -41,6 +41,7 @@ class Quota:
         self._messages = bucket(limits.messages_per_second, limits.messages_burst)
         self._rows = bucket(limits.rows_per_second, limits.rows_burst)
         self._batches = bucket(limits.batches_per_second, limits.batches_burst)
+        self._hellos = bucket(limits.hellos_per_second, limits.hellos_burst)
         self._days_rows = self._of_a_day(limits.rows_per_day, now)
         self._days_blobs = self._of_a_day(limits.blob_bytes_per_day, now)
         self._unfit = self._of_a_day(limits.unfit_per_day, now)
@@ -50,6 +51,16 @@ class Quota:
     @staticmethod
     def _of_a_day(amount: float, now: float) -> _Bucket:
         return _Bucket(amount / _DAY_SECONDS, amount, amount, now)
+
+    def take_hello(self, now: float) -> float:
+        """Count a stream that begins and return 0, or return in how many seconds there is room for it.
+
+        What has to wait is not counted: an agent on a bad line must not run up debts.
+        """
+        seconds = self._hellos.take(0, now)
+        if not seconds:
+            self._hellos.take(1, now)
+        return seconds
 
     def take_message(self, size: int, now: float) -> float:
         """Count a message of `size` bytes; return how many seconds the agent has to wait."""

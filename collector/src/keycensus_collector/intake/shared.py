@@ -10,13 +10,14 @@ import asyncio
 import gc
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection
 
 from keycensus_collector.clock import Clock
+from keycensus_collector.fairness import FairGate
 from keycensus_collector.intake.manifests import ManifestCache
 from keycensus_collector.intake.model import BlobKey, Limits
 from keycensus_collector.store.engine import Store
@@ -92,6 +93,7 @@ class Intake:
         # meanwhile keeps it for milliseconds, a thousand times a batch. So both take turns; the
         # next batch is decoded while this one is brought to disk.
         self._turn = threading.Lock()
+        self._decoding = FairGate()
         # Between two batches the writer and the event loop need the interpreter a dozen times, for
         # microseconds; each time the one who decodes may keep it for this long. Python's default of
         # 5 ms costs about a tenth of a batch's time (measured).
@@ -100,20 +102,26 @@ class Intake:
         # through them for cycles, as often as Python does by default, costs a tenth of intake.
         gc.set_threshold(max(_COLLECT_AFTER, gc.get_threshold()[0]), *gc.get_threshold()[1:])
 
-    async def write(self, function: Callable[[Connection], _Result]) -> _Result:
-        """Run `function` in a transaction of its own; it is on disk when this returns."""
+    async def write(
+        self, function: Callable[[Connection], _Result], *, asker: Hashable = None
+    ) -> _Result:
+        """Run `function` in a transaction of its own; it is on disk when this returns.
+
+        Each asker (an agent, by its number) gets the same share of the time, here and in `compute`.
+        """
 
         def work(connection: Connection) -> _Result:
             with self._turn:
                 return function(connection)
 
-        return await self.store.run_write(work)
+        return await self.store.run_write(work, asker=asker)
 
-    async def compute(self, function: Callable[[], _Result]) -> _Result:
+    async def compute(self, function: Callable[[], _Result], *, asker: Hashable) -> _Result:
         """Run something that takes milliseconds of processor outside of the event loop."""
 
         def work() -> _Result:
             with self._turn:
                 return function()
 
-        return await asyncio.to_thread(work)
+        async with self._decoding.turn(asker):
+            return await asyncio.to_thread(work)

@@ -92,7 +92,7 @@ class Stream:
         self._send = send
         self._quota = quota
         self._inbox: Inbox[_Decoded] = Inbox()
-        self._exchange = Exchange(intake, quota, self._inbox.wake)
+        self._exchange = Exchange(intake, quota, self._inbox.wake, peer.agent_no)
         self._identity: StreamIdentity | None = None
         self._listings: dict[int, reconcile.Progress] = {}
         self._says: list[report_pb2.ReportResponse] = []
@@ -192,16 +192,31 @@ class Stream:
     async def _decode(self, request: report_pb2.ReportRequest) -> tuple[_Decoded | None, int]:
         """Return a message and its size in bytes, when the agent's quota has room for it."""
         if request.WhichOneof("message") == "batch":
-            prepared = await self._intake.compute(lambda: self._prepare(request))
-            await self._wait(self._quota.take_message(prepared.row_bytes, self._now()))
-            await self._wait(self._quota.take_rows(prepared.change_count, self._now()))
-            await self._wait(self._quota.take_batch(self._now()))
-            return prepared, prepared.row_bytes
+            return await self._decode_batch(request)
+        size = self._checked_size(request)
+        await self._wait(self._quota.take_message(size, self._now()))
+        return convert.message_of(request), size
+
+    async def _decode_batch(self, request: report_pb2.ReportRequest) -> tuple[Prepared, int]:
+        """Decode a batch, which takes its time: the quota is asked before."""
+        size, now = self._checked_size(request), self._now()
+        await self._wait(
+            max(
+                self._quota.take_message(size, now),
+                self._quota.take_rows(len(request.batch.changes), now),
+                self._quota.take_batch(now),
+            )
+        )
+        prepared = await self._intake.compute(
+            lambda: self._prepare(request), asker=self.peer.agent_no
+        )
+        return prepared, prepared.row_bytes
+
+    def _checked_size(self, request: report_pb2.ReportRequest) -> int:
         size = request.ByteSize()
         if size > self._limits.message_hard_bytes:
             raise Refusal("protocol", f"a message of {size} bytes is over the limit")
-        await self._wait(self._quota.take_message(size, self._now()))
-        return convert.message_of(request), size
+        return size
 
     def _prepare(self, request: report_pb2.ReportRequest) -> Prepared:
         batch = convert.message_of(request)
@@ -209,9 +224,24 @@ class Stream:
             raise TypeError("only batches are prepared")
         return prepare(batch, self._limits)
 
+    async def _wait_to_begin(self) -> None:
+        """Let streams begin no faster than one agent may; Refusal "busy" for one too many."""
+        seconds = self._quota.take_hello(self._now())
+        if seconds:
+            await asyncio.sleep(min(seconds, self._limits.patience_seconds))
+            seconds = self._quota.take_hello(self._now())
+        if seconds:
+            text = "this agent opens one stream after another"
+            raise Refusal("busy", text, retry_after_seconds=math.ceil(seconds))
+
     async def _wait(self, seconds: float) -> None:
-        """Make the agent wait for its quota; Refusal "busy" if that would take too long."""
-        if seconds > self._limits.patience_seconds:
+        """Make the agent wait for its quota; Refusal "busy" if that would take too long.
+
+        The refusal waits as well: who comes back at once costs a handshake each time.
+        """
+        patience = self._limits.patience_seconds
+        if seconds > patience:
+            await asyncio.sleep(patience)
             text = "this agent sends more than its share"
             raise Refusal("busy", text, retry_after_seconds=math.ceil(seconds))
         if seconds > 0:
@@ -224,6 +254,7 @@ class Stream:
     # --- serving ------------------------------------------------------------------------------
 
     async def _serve(self, opened: Callable[[Stream], None]) -> None:
+        await self._wait_to_begin()
         hello = await self._inbox.take(self._limits.hello_seconds)  # 1
         if not isinstance(hello, Hello):
             text = "a stream begins with hello, within seconds"
@@ -252,7 +283,7 @@ class Stream:
         now_ms = self._intake.clock.now_ms()
         peer = self.peer
         welcome: Welcome | TurnedAway = await self._intake.write(
-            lambda connection: open_session(connection, peer, hello, now_ms)
+            lambda connection: open_session(connection, peer, hello, now_ms), asker=peer.agent_no
         )
         if isinstance(welcome, TurnedAway):
             raise welcome.refusal
@@ -309,7 +340,7 @@ class Stream:
             reach("before_commit")
             return committed
 
-        committed = await intake.write(work)
+        committed = await intake.write(work, asker=self.peer.agent_no)
         reach("after_commit_before_ack")
         self._tally.batches += 1
         self._tally.duplicates += committed.duplicate
@@ -332,7 +363,7 @@ class Stream:
             ).scalar_one()
             touch(connection, peer.host_no, state, now_ms, columns)
 
-        await self._intake.write(work)
+        await self._intake.write(work, asker=peer.agent_no)
 
     async def _compare(self, identity: StreamIdentity, digest: Digest) -> None:
         equal, rows = await self._intake.store.run_read(
@@ -350,7 +381,8 @@ class Stream:
         await self._intake.write(
             lambda connection: reconcile.merge_piece(
                 connection, identity, listing, progress, cache=cache, now_ms=now_ms
-            )
+            ),
+            asker=self.peer.agent_no,
         )
         if listing.more:
             if len(progress.wanted) >= reconcile.WANTED_KEYS:

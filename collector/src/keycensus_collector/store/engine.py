@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -170,11 +170,16 @@ class Store:
         return await asyncio.get_running_loop().run_in_executor(self._read_threads, work)
 
     async def run_write(
-        self, function: Callable[[Connection], _Result], *, urgent: bool = False
+        self,
+        function: Callable[[Connection], _Result],
+        *,
+        urgent: bool = False,
+        asker: Hashable = None,
     ) -> _Result:
         """Run `function` with the writing connection in the store's writing thread.
 
-        When this returns, the transaction is on disk. `urgent` goes before what only waits. A
+        When this returns, the transaction is on disk. `urgent` goes before what only waits; of that,
+        each `asker` gets the same share of the time. A
         caller that is cancelled stops nothing that has begun: it is committed or rolled back as if
         nobody had asked for the result.
         """
@@ -183,7 +188,9 @@ class Store:
             with self.write() as connection:
                 return function(connection)
 
-        return await asyncio.wrap_future(self._write_thread.submit(work, urgent=urgent))
+        return await asyncio.wrap_future(
+            self._write_thread.submit(work, urgent=urgent, asker=asker)
+        )
 
     def close(self) -> None:
         """Finish what is running, close every connection, and let others have the database."""

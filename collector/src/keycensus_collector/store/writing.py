@@ -2,16 +2,20 @@
 
 Hosts that join must not stand behind the reports of those that have joined: after an outage of the
 collector all of them report at once. Nor may those who ask for what is urgent, again and again, keep
-the rest waiting for ever: after a few of the urgent one that waits has its turn.
+the rest waiting for ever: after a few of the urgent one that waits has its turn. Of the rest, who asked
+for little lately goes before who asked for much.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from typing import TypeVar
+
+from keycensus_collector.fairness import FairQueue
 
 _Result = TypeVar("_Result")
 
@@ -20,19 +24,24 @@ URGENT_IN_A_ROW = 4
 
 
 class WriteThread:
-    """Runs what is given to it in one thread, by urgency and then in order."""
+    """Runs what is given to it in one thread, by urgency, then fairly, then in order."""
 
     def __init__(self) -> None:
         self._urgent: deque[Callable[[], None]] = deque()
-        self._ordinary: deque[Callable[[], None]] = deque()
+        self._ordinary: FairQueue[Callable[[], None]] = FairQueue()
         self._in_a_row = 0
         self._changed = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="store-write", daemon=True)
         self._thread.start()
 
-    def submit(self, work: Callable[[], _Result], *, urgent: bool = False) -> Future[_Result]:
-        """Queue `work` and return its future; RuntimeError after `close`."""
+    def submit(
+        self, work: Callable[[], _Result], *, urgent: bool = False, asker: Hashable = None
+    ) -> Future[_Result]:
+        """Queue `work` and return its future; RuntimeError after `close`.
+
+        What several askers want and is not urgent is shared out between them by the time it takes.
+        """
         future: Future[_Result] = Future()
 
         def run() -> None:
@@ -47,7 +56,10 @@ class WriteThread:
         with self._changed:
             if self._closed:
                 raise RuntimeError("the store is closed")
-            (self._urgent if urgent else self._ordinary).append(run)
+            if urgent:
+                self._urgent.append(run)
+            else:
+                self._ordinary.put(asker, run)
             self._changed.notify()
         return future
 
@@ -60,7 +72,11 @@ class WriteThread:
 
     def _run(self) -> None:
         while (run := self._next()) is not None:
+            began = time.perf_counter()
             run()
+            # Of what was urgent nobody is charged: `charge` is for what was taken from the queue.
+            with self._changed:
+                self._ordinary.charge(time.perf_counter() - began)
 
     def _next(self) -> Callable[[], None] | None:
         """Wait for what is to run next; None when the thread is to end."""
@@ -70,4 +86,4 @@ class WriteThread:
                 self._in_a_row = self._in_a_row + 1 if self._ordinary else 0
                 return self._urgent.popleft()
             self._in_a_row = 0
-            return self._ordinary.popleft() if self._ordinary else None
+            return self._ordinary.take() if self._ordinary else None

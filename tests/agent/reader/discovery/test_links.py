@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 from fakes.unprivileged import open_descriptors
 
-from keycensus_agent.reader.discovery.links import Resolved, Resolver, Unresolved
+from keycensus_agent.reader.discovery.links import (
+    Resolved,
+    Resolver,
+    Unresolved,
+    kernels_target,
+)
 from keycensus_agent.reader.discovery.mounts import MountTable
 
 EMPTY = MountTable.parse(b"1 0 0:1 / / rw - ext4 /dev/vda rw\n")
@@ -128,3 +133,20 @@ def test_a_directory_swapped_for_a_link_is_not_entered(tmp_path: Path, root_fd: 
     (tmp_path / "d").symlink_to("other")
     with pytest.raises(NotADirectoryError):
         Resolver(root_fd, EMPTY).open_parent(b"/d/file")
+
+
+def test_the_kernel_says_where_a_path_ends_or_nothing(tmp_path: Path) -> None:
+    base = os.fsencode(tmp_path.resolve())
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/real.pem").write_bytes(b"x")
+    (tmp_path / "way").symlink_to("d")
+    (tmp_path / "link").symlink_to("way/real.pem")
+    (tmp_path / "nowhere").symlink_to("gone")
+    (tmp_path / "circle").symlink_to("circle")
+    before = open_descriptors()
+    assert kernels_target(base + b"/link") == base + b"/d/real.pem"
+    assert kernels_target(base + b"/nowhere") == b""
+    assert kernels_target(base + b"/circle") == b""
+    (tmp_path / "d/real (deleted)").write_bytes(b"x")
+    assert kernels_target(base + b"/d/real (deleted)") == b""
+    assert open_descriptors() == before

@@ -14,6 +14,7 @@ import pytest
 from fakes.unprivileged import as_nobody, open_descriptors, open_directory
 
 from keycensus_agent.model import Gap
+from keycensus_agent.reader.discovery import frames as frames_module
 from keycensus_agent.reader.discovery import walk as walk_module
 from keycensus_agent.reader.discovery.directory import Directory
 from keycensus_agent.reader.discovery.exclude import Exclude
@@ -31,6 +32,7 @@ def walked(
     mounts: MountTable = LOCAL,
     network: bool = False,
     part: int = 0,
+    facts: bool = True,
 ) -> tuple[list[Directory], list[Gap]]:
     items = list(
         walk(
@@ -40,6 +42,7 @@ def walked(
             mounts=mounts,
             network=network,
             part=part,
+            facts=facts,
         )
     )
     directories = [item for item in items if isinstance(item, Directory)]
@@ -143,7 +146,7 @@ def test_five_thousand_levels_need_few_descriptors(deep: Path) -> None:
 
 
 def test_a_directory_that_was_moved_away_meanwhile_is_a_gap(tmp_path: Path) -> None:
-    depth = walk_module.OPEN_FRAMES + 20
+    depth = frames_module.OPEN_FRAMES + 20
     (tmp_path / ("a/" * depth)).mkdir(parents=True)
     for level in range(depth):
         (tmp_path / ("a/" * level + "b")).mkdir()
@@ -344,6 +347,21 @@ def test_a_large_directory_can_come_in_parts(tmp_path: Path) -> None:
     assert [part.children for part in parts] == [[], [], ["d"]]
     assert [part.links for part in parts] == [[], [], ["l"]]
     assert len(files_of(parts)) == 25
+
+
+def test_names_can_be_had_without_their_facts(tmp_path: Path) -> None:
+    for number in range(5):
+        (tmp_path / f"{number}").touch()
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/f").touch()
+    directories, _ = walked(tmp_path, part=4, facts=False)
+    assert [(d.path, len(d.names), d.files) for d in directories] == [
+        (b"/", 4, []),
+        (b"/", 1, []),
+        (b"/d", 1, []),
+    ]
+    (single,), _ = walked(tmp_path, b"/d/f", facts=False)
+    assert single.names == ["f"]
 
 
 def test_a_path_that_is_too_long_is_a_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from keycensus_agent.model import Gap
 
@@ -29,7 +29,8 @@ class Directory:
 
     `path` is canonical, within the scanned root, as bytes; `fd` is open until the walk is advanced.
     Names are as `os.scandir` gives them for a descriptor: text with surrogate escapes. `files` holds
-    the regular files with their lstat result, in listing order; `links` the symbolic links.
+    the regular files with their lstat result, in listing order, or `names` without it, if the walk
+    was asked for names only; `links` the symbolic links.
     `children` holds the names of sub-directories that the walk will enter, `pruned` those that it
     will not, each with the gap it stands for, or None where policy says that nothing is there
     (pseudo file systems, the agent's own state).
@@ -44,3 +45,4 @@ class Directory:
     children: list[str]
     pruned: list[tuple[str, Gap | None]]
     listed: bool
+    names: list[str] = field(default_factory=list)

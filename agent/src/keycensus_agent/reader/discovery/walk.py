@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from keycensus_agent.model import Gap
 from keycensus_agent.reader.discovery.directory import Directory, Mount
 from keycensus_agent.reader.discovery.exclude import SNAPSHOT_NAMES, Exclude
+from keycensus_agent.reader.discovery.frames import Frame, Way, components_of
 from keycensus_agent.reader.discovery.links import (
     OPEN_DIRECTORY,
     PASS_DIRECTORY,
@@ -32,27 +33,11 @@ from keycensus_agent.reader.discovery.mounts import MountTable, Territory, paren
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
-# Directories on the way down whose descriptors stay open; the soft limit of a process is 1,024.
-OPEN_FRAMES = 128
 # Longest path that is walked; only a tree that was built to hurt has longer ones.
 PATH_LIMIT = 64 * 1024
 # The directory vanished, or is none any more: it is gone, or what took its place is seen next time.
 _VANISHED = frozenset({errno.ENOENT})
 _REPLACED = frozenset({errno.ENOTDIR, errno.ELOOP})
-
-
-@dataclass(slots=True)
-class _Frame:
-    """A listed directory whose children are still to be entered.
-
-    `fd` is -1 while given up; `identity` (device, inode) is taken at that moment.
-    """
-
-    fd: int
-    path: bytes
-    mount: Mount
-    children: list[str]
-    identity: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +56,7 @@ def walk(
     mounts: MountTable | None = None,
     network: bool = False,
     part: int = 0,
+    facts: bool = True,
 ) -> Generator[Directory | Gap, None, None]:
     """Walk `roots`, absolute paths within the directory `root`, depth first, each directory once.
 
@@ -82,12 +68,13 @@ def walk(
     ("unlisted", with the errno name); OSError only if `root` itself can't be opened. `network`
     enters network file systems. With `part` a directory of more files than that comes as several
     `Directory` values of the same path, all but the last with `listed` false, so that memory does
-    not grow with the largest directory; 0 gives each directory whole. Gaps of pruned names stand in
-    `Directory.pruned` and are not given a second time.
+    not grow with the largest directory; 0 gives each directory whole. Without `facts` regular files
+    are only named (`Directory.names`), which saves a call to the kernel for each. Gaps of pruned names
+    stand in `Directory.pruned` and are not given a second time.
     """
     table = MountTable.read(os.path.realpath(root)) if mounts is None else mounts
     root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    walker = _Walk(root_fd, exclude or Exclude(), table, network=network, part=part)
+    walker = _Walk(root_fd, exclude or Exclude(), table, network=network, part=part, facts=facts)
     try:
         yield from walker.run(roots)
     finally:
@@ -99,27 +86,31 @@ class _Walk:
     """One walk: its settings, and the way down to where it is."""
 
     def __init__(
-        self, root_fd: int, exclude: Exclude, mounts: MountTable, *, network: bool, part: int
+        self,
+        root_fd: int,
+        exclude: Exclude,
+        mounts: MountTable,
+        *,
+        network: bool,
+        part: int,
+        facts: bool,
     ) -> None:
         self._root_fd = root_fd
         self._exclude = exclude
         self._mounts = mounts
         self._network = network
         self._part = part
+        self._facts = facts
         # Directories in which a name can be a mount point or the agent's own.
         self._guarded = mounts.parents | {parent_of(path) for path in exclude.own}
         # Local file systems found under pseudo ones (/dev/shm): walked as roots of their own.
         self._islands: list[bytes] = []
-        self._frames: list[_Frame] = []
-        # Frames before this index have given up their descriptor.
-        self._open_from = 0
+        self._way = Way(root_fd)
         # Why the directory being listed is not listed whole: an errno name.
         self._trouble = ""
 
     def close(self) -> None:
-        for frame in self._frames:
-            if frame.fd >= 0:
-                os.close(frame.fd)
+        self._way.close()
 
     def run(self, roots: Sequence[bytes]) -> Iterator[Directory | Gap]:
         found = dict.fromkeys(map(self._start, roots))
@@ -154,7 +145,7 @@ class _Walk:
         """Give one name of a directory, which is not listed."""
         path = start.path.rstrip(b"/") + b"/" + start.only
         try:
-            fd = open_beneath(self._root_fd, _components(start.path), PASS_DIRECTORY)
+            fd = open_beneath(self._root_fd, components_of(start.path), PASS_DIRECTORY)
         except OSError as error:
             yield Gap(path, "unlisted", errno_name(error))
             return
@@ -164,7 +155,7 @@ class _Walk:
             )
             facts = os.stat(start.only, dir_fd=fd, follow_symlinks=False)
             if stat.S_ISREG(facts.st_mode):
-                directory.files.append((os.fsdecode(start.only), facts))
+                self._add_file(directory, os.fsdecode(start.only), facts)
             elif stat.S_ISLNK(facts.st_mode):
                 directory.links.append(os.fsdecode(start.only))
             yield directory
@@ -173,25 +164,31 @@ class _Walk:
         finally:
             os.close(fd)
 
+    def _add_file(self, directory: Directory, name: str, facts: os.stat_result) -> None:
+        if self._facts:
+            directory.files.append((name, facts))
+        else:
+            directory.names.append(name)
+
     def _descend(self, path: bytes) -> Iterator[Directory | Gap]:
         """Walk the directory `path` and everything below it."""
         try:
-            fd = open_beneath(self._root_fd, _components(path))
+            fd = open_beneath(self._root_fd, components_of(path))
         except OSError as error:
             yield Gap(path, "unlisted", errno_name(error))
             return
         yield from self._list(fd, path, self._mounts.at(path))
-        frames, points = self._frames, self._mounts.points
+        frames, points = self._way.frames, self._mounts.points
         while frames:
             frame = frames[-1]
             if not frame.children:
-                self._leave()
+                self._way.leave()
                 continue
             if frame.fd < 0:
-                trouble = self._reopen()
+                trouble = self._way.reopen()
                 if trouble:
                     yield Gap(frame.path, "changed-while-read", trouble)
-                    self._leave()
+                    self._way.leave()
                     continue
             name = frame.children.pop()
             path = _join(frame.path, os.fsencode(name))
@@ -203,25 +200,26 @@ class _Walk:
                 continue
             if not frame.children:
                 # Nothing to come back for: a chain of directories costs no descriptors.
-                self._leave()
+                self._way.leave()
             yield from self._list(
                 fd, path, self._mounts.at(path) if path in points else frame.mount
             )
 
     def _list(self, fd: int, path: bytes, mount: Mount) -> Iterator[Directory | Gap]:
         """List the directory behind `fd`, which becomes the innermost frame."""
-        frame = _Frame(fd, path, mount, [])
-        self._enter(frame)
+        frame = Frame(fd, path, mount, [])
+        self._way.enter(frame)
         if len(path) > PATH_LIMIT:
             yield Gap(path, "too-deep")
             return
         listing = Directory(path, fd, mount, [], [], [], [], listed=False)
         self._trouble = ""
+        fill = self._fill if self._facts else self._fill_names
         try:
             with os.scandir(fd) as entries:
-                while self._fill(listing, entries):
+                while fill(listing, entries):
                     yield replace(listing, links=[], children=[], pruned=[])
-                    listing.files = []
+                    listing.files, listing.names = [], []
         except OSError as error:
             self._trouble = errno_name(error)
         trouble = self._trouble
@@ -251,6 +249,23 @@ class _Walk:
                         self._trouble = errno_name(error)
                     continue
                 if len(files) == part:
+                    return True
+            elif entry.is_symlink():
+                listing.links.append(entry.name)
+            elif entry.is_dir(follow_symlinks=False):
+                listing.children.append(entry.name)
+        return False
+
+    def _fill_names(self, listing: Directory, entries: Iterator[os.DirEntry[str]]) -> bool:
+        """Do what `_fill` does without asking for facts."""
+        path, names, part = listing.path, listing.names, self._part
+        guarded = path in self._guarded or self._exclude.concerns(path)
+        for entry in entries:
+            if guarded and self._prune(path, entry.name, listing.pruned):
+                continue
+            if entry.is_file(follow_symlinks=False):
+                names.append(entry.name)
+                if len(names) == part:
                     return True
             elif entry.is_symlink():
                 listing.links.append(entry.name)
@@ -289,59 +304,6 @@ class _Walk:
             gap = Gap(_join(listing.path, os.fsencode(name)), "excluded", "snapshot")
             listing.pruned.append((name, gap))
 
-    def _enter(self, frame: _Frame) -> None:
-        """Make `frame` the innermost; beyond `OPEN_FRAMES` the outermost descriptor is given up."""
-        self._frames.append(frame)
-        if len(self._frames) - self._open_from > OPEN_FRAMES:
-            outermost = self._frames[self._open_from]
-            facts = os.fstat(outermost.fd)
-            outermost.identity = (facts.st_dev, facts.st_ino)
-            os.close(outermost.fd)
-            outermost.fd = -1
-            self._open_from += 1
-
-    def _leave(self) -> None:
-        frame = self._frames.pop()
-        if frame.fd >= 0:
-            os.close(frame.fd)
-        self._open_from = min(self._open_from, len(self._frames))
-
-    def _reopen(self) -> str:
-        """Open the innermost frame again, and its ancestors as far as the bound allows.
-
-        Returns "" or why not: an errno name, or "replaced" if another directory is there now.
-        """
-        first = max(0, len(self._frames) - OPEN_FRAMES)
-        wanted = {len(_components(frame.path)): frame for frame in self._frames[first:]}
-        opened: list[tuple[_Frame, int]] = []
-        trouble = ""
-        descriptor = os.dup(self._root_fd)
-        try:
-            for depth, name in enumerate([b".", *_components(self._frames[-1].path)]):
-                entered = os.open(name, PASS_DIRECTORY, dir_fd=descriptor)
-                os.close(descriptor)
-                descriptor = entered
-                frame = wanted.get(depth)
-                if frame is None:
-                    continue
-                opened.append((frame, os.dup(descriptor)))
-                facts = os.fstat(descriptor)
-                if (facts.st_dev, facts.st_ino) != frame.identity:
-                    trouble = "replaced"
-                    break
-        except OSError as error:
-            trouble = errno_name(error)
-        finally:
-            os.close(descriptor)
-        for frame, fd in opened:
-            if trouble:
-                os.close(fd)
-            else:
-                frame.fd = fd
-        if not trouble:
-            self._open_from = first
-        return trouble
-
 
 def _is_within(path: bytes, directories: set[bytes]) -> bool:
     while path not in directories:
@@ -349,10 +311,6 @@ def _is_within(path: bytes, directories: set[bytes]) -> bool:
             return False
         path = parent_of(path)
     return True
-
-
-def _components(path: bytes) -> list[bytes]:
-    return path.split(b"/")[1:] if path != b"/" else []
 
 
 def _join(directory: bytes, name: bytes) -> bytes:
