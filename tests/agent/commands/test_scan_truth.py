@@ -116,3 +116,15 @@ def test_a_file_that_is_too_big_fails_a_strict_scan(agent: AgentCommand, tmp_pat
     assert strict.status == 1
     assert "1 not read whole" in strict.out
     assert scanned(agent, tmp_path)[1]["complete"] is False
+
+
+def test_what_policy_passes_over_is_counted_and_leaves_a_scan_complete(
+    agent: AgentCommand, tmp_path: Path
+) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / ".snapshots").mkdir()
+    ran = agent("scan", tmp_path, "--state-dir", tmp_path / "own", "-o", "ndjson", "--strict")
+    coverage = json.loads(ran.out.splitlines()[-1])["coverage"]
+    assert coverage["counters"]["passed-over"] == 1
+    assert [gap["detail"] for gap in coverage["gaps"]] == ["snapshot"]
+    assert (ran.status, coverage["complete"]) == (0, True)
