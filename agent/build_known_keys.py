@@ -28,7 +28,12 @@ from keycensus_agent.reader.parser_client import ParserClient
 from keycensus_agent.reader.scan import ScanRequest, scan
 from keycensus_agent.text import safe_path
 
-LIST = Path(__file__).parent / "src/keycensus_agent/known_keys.txt"
+_TOP = Path(__file__).parents[1]
+# The agent knows no collector and the collector no agent: each has the list.
+LISTS = (
+    _TOP / "agent/src/keycensus_agent/known_keys.txt",
+    _TOP / "collector/src/keycensus_collector/inventory/known_keys.txt",
+)
 # The upstream source of a Debian source package, a source distribution or a wheel.
 _ARCHIVE = re.compile(
     r"(?P<name>.+?)[-_](?P<version>\d[^-_]*?)"
@@ -52,7 +57,8 @@ def main(directory: str) -> None:
             found.setdefault(key_id, f"{match['name']} {match['version']}, {path}")
         sys.stderr.write(f"{archive.name}: {len(found) - before} keys\n")
     lines = [f"{key_id} {source}\n" for key_id, source in sorted(found.items())]
-    LIST.write_text(_TITLE + "".join(lines), "utf-8")
+    for file in LISTS:
+        file.write_text(_TITLE + "".join(lines), "utf-8")
 
 
 def _private_keys(archive: Path) -> Iterator[tuple[str, str]]:

@@ -193,11 +193,16 @@ class FileFacts:
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A distribution's package: "dpkg", "rpm" or "apk", name and version as its database has them."""
+    """A distribution's package: "dpkg", "rpm" or "apk", name and version as its database has them.
+
+    `installed_ns` is when it was installed, in nanoseconds since the epoch; 0 if the database does
+    not say, or the package comes from a row, which does not carry it.
+    """
 
     kind: str
     name: str
     version: str = ""
+    installed_ns: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

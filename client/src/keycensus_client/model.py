@@ -93,6 +93,7 @@ class Key:
     certificates: list[str]
     problem: str
     places: list[Place]
+    known_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,8 @@ def test_each_form_tells_whose_a_file_is(
     (root / where).mkdir(parents=True)
     (root / where / name).write_bytes(data)
     assert names_in(root, *PATHS, b"/usr/share/demo/tls/other.pem", b"/x") == EXPECTED
+    installed = {package.installed_ns for package in owners_in(root, *PATHS).by_path.values()}
+    assert all(1_700_000_000 < time / 1e9 < 2_000_000_000 for time in installed)
 
 
 def test_an_empty_database_beside_the_real_one_is_passed_over(tmp_path: Path) -> None:

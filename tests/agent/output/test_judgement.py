@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from fakes.findings import NOW, detail, finding, key
 
-from keycensus_agent.model import Entry, EntryKind, Finding, Role, Status, Use
+from keycensus_agent.model import Entry, EntryKind, Finding, Package, Role, Status, Use
 from keycensus_agent.output.judgement import (
+    INSTALLATION_NS,
     Judged,
     common_name,
     days_left,
@@ -154,3 +157,16 @@ def test_what_a_package_brought_is_no_alarm() -> None:
     own = finding(b"/etc/a.pem", detail(days=-5), package="a")
     judged = judge([brought, link, own], NOW, {})
     assert [one.is_live for one in judged] == [False, False, True]
+
+
+def test_what_was_written_since_its_package_came_is_this_hosts_own() -> None:
+    one = finding(b"/opt/vendor/server.pem", detail(days=-5), package="vendor")
+    mtime_ns = one.place.facts.mtime_ns
+
+    def live(installed_ns: int) -> bool:
+        place = replace(one.place, package=Package("dpkg", "vendor", "1", installed_ns))
+        return judge([Finding(place, one.parsed)], NOW, {})[0].is_live
+
+    assert live(mtime_ns - INSTALLATION_NS - 1)
+    assert not live(mtime_ns - INSTALLATION_NS)
+    assert not live(0)

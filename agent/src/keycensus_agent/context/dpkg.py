@@ -33,6 +33,10 @@ _FIELD = re.compile(rb"^(Package|Version|Architecture):[ \t]*(\S+)", re.MULTILIN
 MARKED = (_INFO, _STATUS, _DIVERSIONS, _STATUS_PARTS)
 
 
+# The name of a package's list, and when it was written: at installation.
+_List = tuple[bytes, int]
+
+
 @dataclass(frozen=True, slots=True)
 class _Diversion:
     """The file that other packages ship as `source` lies at `target`, but not that of `package`."""
@@ -40,6 +44,10 @@ class _Diversion:
     source: bytes
     target: bytes
     package: bytes
+
+    def is_by(self, one: _List) -> bool:
+        """Whether the package of a list is the one that diverts; the administrator (":") has none."""
+        return _bare(one[0]) == self.package
 
 
 class Dpkg:
@@ -51,32 +59,28 @@ class Dpkg:
     def owners(self, paths: Collection[bytes]) -> dict[bytes, Package]:
         """Return the package of each of `paths` that one owns, as dpkg spells them; OSError."""
         diversions = self._diversions()
-        sources = {diversion.source for diversion in diversions}
+        by_source = {diversion.source: diversion for diversion in diversions}
         by_target = {diversion.target: diversion for diversion in diversions}
         wanted = set(paths)
         wanted.update(by_target[path].source for path in paths if path in by_target)
-        listed: dict[bytes, list[bytes]] = {}
-        for name, lines in self._lists():
+        listed: dict[bytes, list[_List]] = {}
+        for name, installed_ns, lines in self._lists():
             for path in wanted.intersection(lines):
-                listed.setdefault(path, []).append(name)
-        diverting = {diversion.source: diversion.package for diversion in diversions}
-        found: dict[bytes, bytes] = {}
+                listed.setdefault(path, []).append((name, installed_ns))
+        found: dict[bytes, _List] = {}
         for path in paths:
             divert = by_target.get(path)
             if divert is not None:
-                names = [
-                    name for name in listed.get(divert.source, ()) if _bare(name) != divert.package
-                ]
+                lists = [one for one in listed.get(divert.source, ()) if not divert.is_by(one)]
             else:
-                names = listed.get(path, [])
-                if path in sources:
-                    names = [name for name in names if _bare(name) == diverting[path]]
-            if names:
-                found[path] = min(names)
-        versions = self._versions(set(found.values()))
+                taker = by_source.get(path)
+                lists = [one for one in listed.get(path, ()) if taker is None or taker.is_by(one)]
+            if lists:
+                found[path] = min(lists)
+        versions = self._versions({name for name, _ in found.values()})
         return {
-            path: Package("dpkg", _text(_bare(name)), _text(versions.get(name, b"")))
-            for path, name in found.items()
+            path: Package("dpkg", _text(_bare(name)), _text(versions.get(name, b"")), installed_ns)
+            for path, (name, installed_ns) in found.items()
         }
 
     def _diversions(self) -> list[_Diversion]:
@@ -86,16 +90,16 @@ class Dpkg:
             return []
         return [_Diversion(*lines[at : at + 3]) for at in range(0, len(lines) - len(lines) % 3, 3)]
 
-    def _lists(self) -> Iterator[tuple[bytes, list[bytes]]]:
-        """Yield each package's name, with its architecture if the list has one, and its paths."""
+    def _lists(self) -> Iterator[tuple[bytes, int, list[bytes]]]:
+        """Yield each package's name, with its architecture if the list has one, its time and paths."""
         if self._files.find(_INFO) is not None:
-            for name, data in self._each(_INFO, b".list"):
-                yield name, data.split(b"\n")
+            for name, written_ns, data in self._each(_INFO, b".list"):
+                yield name, written_ns, data.split(b"\n")
         elif self._files.find(_STATUS_PARTS) is not None:
-            for name, data in self._each(_STATUS_PARTS, b".md5sums"):
-                yield name, [b"/" + line[34:] for line in data.split(b"\n")]
+            for name, written_ns, data in self._each(_STATUS_PARTS, b".md5sums"):
+                yield name, written_ns, [b"/" + line[34:] for line in data.split(b"\n")]
 
-    def _each(self, directory: bytes, ending: bytes) -> Iterator[tuple[bytes, bytes]]:
+    def _each(self, directory: bytes, ending: bytes) -> Iterator[tuple[bytes, int, bytes]]:
         with self._files.open_directory(directory) as descriptor:
             with os.scandir(descriptor) as entries:
                 names = sorted(os.fsencode(entry.name) for entry in entries)
@@ -108,7 +112,8 @@ class Dpkg:
                         raise
                     continue
                 try:
-                    yield name[: -len(ending)], read_up_to(file, _LIST_LIMIT)
+                    written_ns = os.fstat(file).st_mtime_ns
+                    yield name[: -len(ending)], written_ns, read_up_to(file, _LIST_LIMIT)
                 finally:
                     os.close(file)
 

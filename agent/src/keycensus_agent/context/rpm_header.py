@@ -13,12 +13,12 @@ from collections.abc import Iterator, Mapping
 from keycensus_agent.context.root_files import DamagedError
 from keycensus_agent.model import Package
 
-_NAME, _VERSION, _RELEASE, _EPOCH = 1000, 1001, 1002, 1003
+_NAME, _VERSION, _RELEASE, _EPOCH, _INSTALLED = 1000, 1001, 1002, 1003, 1008
 _OLD_FILE_NAMES = 1027
 _DIRECTORY_NUMBERS, _BASE_NAMES, _DIRECTORY_NAMES = 1116, 1117, 1118
 _TAGS = frozenset(
     {
-        *(_NAME, _VERSION, _RELEASE, _EPOCH, _OLD_FILE_NAMES),
+        *(_NAME, _VERSION, _RELEASE, _EPOCH, _INSTALLED, _OLD_FILE_NAMES),
         *(_DIRECTORY_NUMBERS, _BASE_NAMES, _DIRECTORY_NAMES),
     }
 )
@@ -97,13 +97,14 @@ class _Header:
         return struct.unpack_from(f">{count}I", self._data, offset)
 
     def package(self) -> Package:
-        """Return name and version as rpm spells them: [EPOCH:]VERSION-RELEASE."""
+        """Return name and version as rpm spells them, [EPOCH:]VERSION-RELEASE, and when it came."""
         name, version, release = (
             b"".join(self.strings(tag)[:1]) for tag in (_NAME, _VERSION, _RELEASE)
         )
         epoch = b"".join(b"%d:" % number for number in self.numbers(_EPOCH)[:1])
         whole = epoch + version + (b"-" + release if release else b"")
-        return Package("rpm", _text(name), _text(whole))
+        seconds = sum(self.numbers(_INSTALLED)[:1])
+        return Package("rpm", _text(name), _text(whole), seconds * 1_000_000_000)
 
 
 def _text(value: bytes) -> str:

@@ -36,6 +36,9 @@ _SSH_PATH = re.compile(rb"/\.ssh/|/ssh_host_[^/]*_key[^/]*\Z|/id_(?:rsa|dsa|ecds
 _FIXED_SIZE = frozenset({"ed25519", "ed448", "x25519", "x448"})
 _DAY_SECONDS = 86_400
 _SECRET_KINDS = frozenset({EntryKind.PRIVATE_KEY, EntryKind.OPAQUE_KEY})
+# Files keep the time of their making, which is before their package's; one that is installed as it
+# is made is written within this time of the database.
+INSTALLATION_NS = 60 * 1_000_000_000
 _SEALED_KINDS = frozenset({EntryKind.SEALED_CONTAINER, EntryKind.SEALED_KEY})
 _KEY_KINDS = frozenset({EntryKind.PRIVATE_KEY, EntryKind.PUBLIC_KEY})
 # Where packages put what is the administrator's from then on (FHS 3.7; Debian policy 10.7.2).
@@ -239,10 +242,15 @@ def judge(
 
 
 def _came_with_package(place: Place) -> bool:
-    """Whether a file is as a package brought it, as far as can be told: not its configuration."""
-    return (
-        place.package is not None and not place.target and not place.path.startswith(_CONFIGURATION)
-    )
+    """Whether a file is as a package brought it, as far as can be told.
+
+    Not if it is the package's configuration, or was written since the package was installed.
+    """
+    package = place.package
+    if package is None or place.target or place.path.startswith(_CONFIGURATION):
+        return False
+    written_ns = place.facts.mtime_ns - INSTALLATION_NS
+    return not package.installed_ns or written_ns <= package.installed_ns
 
 
 def days_left(not_after: str, now: dt.datetime) -> int | None:

@@ -85,6 +85,7 @@ class Key:
     certificates: list[str]  # names of certificates of this key
     problem: str
     places: list[Place]
+    known_key: str  # where it is published, "openssl 3.0.20, test/certs/ca-key.pem"; empty: nowhere
 
 
 @dataclass(frozen=True, slots=True)
