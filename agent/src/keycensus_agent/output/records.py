@@ -58,6 +58,8 @@ def place_fields(finding: Finding) -> Record:
         "mode": f"{facts.mode & 0o7777:04o}",
         "owner": owner_of(place),
         "group": group_of(place),
+        "uid": facts.uid,
+        "gid": facts.gid,
         "size": facts.size,
         "mtime": _moment(facts.mtime_ns),
     }
