@@ -22,6 +22,7 @@ root = "/mnt/image/"
 exclude = ["/srv/backup/**", "*.bak"]
 network_file_systems = true
 password_file = "/etc/keycensus/passwords"
+try_default_passwords = true
 [state]
 directory = "/var/lib/other"
 max_outbox_mib = 8
@@ -61,6 +62,7 @@ def test_every_key_arrives(tmp_path: Path) -> None:
     assert config.scan.exclude == (b"/srv/backup/**", b"*.bak")
     assert config.scan.network_file_systems
     assert config.scan.password_file == Path("/etc/keycensus/passwords")
+    assert config.scan.try_default_passwords
     assert config.state_database == Path("/var/lib/other/state/state.db")
     assert config.identity_directory == Path("/var/lib/other/identity")
     assert config.state.max_outbox_mib == 8

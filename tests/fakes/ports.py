@@ -91,11 +91,12 @@ async def running_server(
     company: CompanyAuthority | None = None,
     clock: FixedClock | SystemClock | None = None,
     streams: int = 100,
+    made: SetUp | None = None,
 ) -> AsyncIterator[Running]:
-    """Set a deployment up in `directory` and serve it."""
+    """Set a deployment up in `directory`, if it is not `made` yet, and serve it."""
     clock = clock or SystemClock()
     configuration = configuration_in(directory, streams=streams)
-    made = set_up(configuration, "test", company, clock)
+    made = made or set_up(configuration, "test", company, clock)
     reporter = HelloReporter()
 
     def make_reporter(_store: Store, _clock: Clock, _configuration: Configuration) -> Reporter:

@@ -169,6 +169,11 @@ def _add_search(command: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="passwords for keystores: lines of PATTERN:PASSWORD, mode 0600",
     )
+    command.add_argument(
+        "--try-default-passwords",
+        action="store_true",
+        help='try what keystores are often left with, such as "changeit"',
+    )
 
 
 def _add_scan(commands: _Commands[_Parser]) -> None:

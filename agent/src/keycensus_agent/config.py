@@ -37,6 +37,7 @@ class ScanSettings:
     exclude: tuple[bytes, ...] = ()
     network_file_systems: bool = False
     password_file: Path | None = None
+    try_default_passwords: bool = False
 
 
 @dataclass(frozen=True, slots=True)

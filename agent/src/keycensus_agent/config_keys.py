@@ -185,6 +185,7 @@ KEYS: Mapping[str, Mapping[str, Check]] = {
         "exclude": _glob_list,
         "network_file_systems": _boolean,
         "password_file": _optional_file,
+        "try_default_passwords": _boolean,
     },
     "state": {
         "directory": _directory,

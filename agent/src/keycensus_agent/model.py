@@ -148,7 +148,8 @@ class Parsed:
 
     `manifest` is the hash of the manifest that lists `entries` (empty if there is nothing to list);
     `blobs` holds the manifest, its parts, and every public blob that the entries name. A file that
-    holds nothing has status READ and no entries: `holds_something` is false.
+    holds nothing has status READ and no entries: `holds_something` is false. `counters` are for the
+    coverage: what was not looked at in an archive, by policy.
     """
 
     format: str
@@ -158,6 +159,7 @@ class Parsed:
     manifest: bytes = b""
     blobs: tuple[Blob, ...] = ()
     details: tuple[CertificateDetail, ...] = ()
+    counters: tuple[tuple[str, int], ...] = ()
 
     @property
     def holds_something(self) -> bool:

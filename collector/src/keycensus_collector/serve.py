@@ -29,6 +29,7 @@ from keycensus_collector.authority.authority import from_ms
 from keycensus_collector.authority.enrolment import EnrolmentServicer
 from keycensus_collector.authority.issuing import Issuing
 from keycensus_collector.authority.keeper import AuthorityKeeper, registered
+from keycensus_collector.authority.readmission import note_start
 from keycensus_collector.authority.rollover import adopt
 from keycensus_collector.clock import Clock
 from keycensus_collector.config import Address, Configuration
@@ -204,6 +205,8 @@ class Server:
                 adopt(connection, keeper.chain, now_ms)
                 rows = registered(connection)
         keeper.refresh(rows, from_ms(now_ms))
+        with store.write() as connection:
+            note_start(connection, now_ms)
         return store, deployment, keeper
 
     def _authority_follower(

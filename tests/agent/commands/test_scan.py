@@ -110,6 +110,31 @@ def test_a_wrong_command_line_is_explained(
     assert ran.out == ""
 
 
+def test_default_passwords_are_tried_only_if_asked_for(agent: AgentCommand, tmp_path: Path) -> None:
+    leaf = Leaf("www.example.com", days=10)
+    (tmp_path / "key.pem").write_bytes(leaf.key_pem + leaf.pem)
+    command = ["openssl", "pkcs12", "-export", "-in", "key.pem", "-passout", "pass:changeit"]
+    subprocess.run([*command, "-out", "x.p12"], cwd=tmp_path, check=True)
+    (tmp_path / "key.pem").unlink()
+
+    def status(*options: str) -> str:
+        ran = agent("scan", tmp_path / "x.p12", "-o", "ndjson", *options)
+        assert "changeit" not in ran.out + ran.err
+        return str(json.loads(ran.out.splitlines()[0])["status"])
+
+    assert status() == "locked"
+    assert status("--try-default-passwords") == "read"
+
+
+@pytest.mark.parametrize("option", ["--password", "--pass", "--password-fil", "-p"])
+def test_a_password_can_not_be_given_on_the_command_line(
+    agent: AgentCommand, tree: Path, option: str
+) -> None:
+    ran = agent("scan", tree, option, "hunter2")
+    assert (ran.status, ran.out) == (2, "")
+    assert "unrecognized arguments" in ran.err
+
+
 def test_excludes_are_gaps_but_not_for_strict(agent: AgentCommand, tree: Path) -> None:
     ran = agent(
         "scan",

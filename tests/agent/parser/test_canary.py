@@ -8,18 +8,38 @@ from collections.abc import Iterator
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from fixtures.build_archives import ARCHIVES
+from fixtures.build_archives import FIXTURES as ARCHIVE_FIXTURES
 from fixtures.build_fixtures import FILES, FIXTURES, PASSWORD
 
 from keycensus_agent.parser import pipe
-from keycensus_agent.parser.dispatch import parse
+from keycensus_agent.parser.archive.streams import BytesSource
+from keycensus_agent.parser.dispatch import parse, parse_archive
 from keycensus_agent.parser.findings import Hint
 
-HOLDERS = [
-    row.name for row in FIXTURES if row.name not in {"mentions.md", "parameters.pem", "dsa.pem"}
-]
+NOTHING = {
+    "attribute.pem",
+    "dh-parameters.pem",
+    "dsa.pem",
+    "known_hosts",
+    "mentions.md",
+    "parameters.pem",
+}
+HOLDERS = [row.name for row in FIXTURES if row.name not in NOTHING]
+# Lines of base64 that are secret in whole: what follows these words.
+SECRET_LINES = {
+    "ecdsa.private": b"PrivateKey: ",
+    "ed25519.private": b"PrivateKey: ",
+    "rsa.private": b"PrivateExponent: ",
+    "wg0.conf": b"PrivateKey = ",
+}
+PIN = b"canary-pin-5521"
 
 
 def _secrets() -> Iterator[int]:
+    # The one that GnuPG made for itself: "(d #…#)", over two lines.
+    private = (FILES / "gnupg-ed25519.key").read_bytes().rpartition(b"(d #")[2].partition(b"#")[0]
+    yield int(b"".join(private.split()), 16)
     for name in ("sec1.pem", "pkcs1.pem", "ed25519.pem"):
         key = load_pem_private_key((FILES / name).read_bytes(), None)
         if isinstance(key, ec.EllipticCurvePrivateKey):
@@ -29,6 +49,17 @@ def _secrets() -> Iterator[int]:
             yield from (numbers.d, numbers.p, numbers.q, numbers.dmp1, numbers.dmq1, numbers.iqmp)
         elif isinstance(key, ed25519.Ed25519PrivateKey):
             yield int.from_bytes(key.private_bytes_raw(), "big")
+    for name in ("ed448.pem", "x25519.pem", "x448.pem"):
+        der = base64.b64decode((FILES / name).read_bytes().split(b"-----")[2])
+        yield int.from_bytes(der[-32:], "big")
+    for name, word in SECRET_LINES.items():
+        (line,) = [row for row in (FILES / name).read_bytes().splitlines() if row.startswith(word)]
+        yield int.from_bytes(base64.b64decode(line.removeprefix(word)), "big")
+    for name in ("ml-dsa.pem", "ml-kem.pem"):
+        der = base64.b64decode((FILES / name).read_bytes().split(b"-----")[2])
+        yield int.from_bytes(der[22:54], "big")
+    putty = (FILES / "putty-v2.ppk").read_bytes().split(b"Private-Lines: 1\n")[1].split()[0]
+    yield int.from_bytes(base64.b64decode(putty)[4:], "big")
 
 
 def _needles() -> Iterator[bytes]:
@@ -60,6 +91,18 @@ def test_the_search_finds_a_key_where_there_is_one() -> None:
     )
 
 
+def test_neither_a_pin_nor_an_identity_is_in_what_the_parser_says() -> None:
+    for name, secret in (
+        ("nginx-pkcs11.conf", PIN),
+        ("age.txt", (FILES / "age.txt").read_bytes().split(b"AGE-SECRET-KEY-1")[1][:16]),
+    ):
+        data = (FILES / name).read_bytes()
+        assert secret in data
+        answer = pipe.encode_answer(1, parse(data, Hint(name.encode()), details=True))
+        assert secret not in answer
+        assert secret.lower() not in answer
+
+
 @pytest.mark.parametrize("name", HOLDERS)
 @pytest.mark.parametrize("passwords", [[], [PASSWORD]], ids=["without", "with"])
 def test_nothing_of_the_private_half_is_in_what_the_parser_says(
@@ -71,6 +114,14 @@ def test_nothing_of_the_private_half_is_in_what_the_parser_says(
     assert not _contains(pipe.encode_answer(1, parsed))
     assert not _contains(repr(parsed).encode())
     assert PASSWORD.encode() not in pipe.encode_answer(1, parsed)
+
+
+@pytest.mark.parametrize("name", [row.name for row in ARCHIVE_FIXTURES])
+def test_nothing_of_the_private_half_is_in_what_is_said_of_an_archive(name: str) -> None:
+    source = BytesSource((ARCHIVES / name).read_bytes())
+    parsed = parse_archive(source, Hint(name.encode()), [PASSWORD], details=True)
+    assert not _contains(pipe.encode_answer(1, parsed))
+    assert not _contains(repr(parsed).encode())
 
 
 def test_requests_with_keys_and_passwords_do_not_show_them() -> None:

@@ -39,8 +39,58 @@ def test_no_mutation_of_any_form_raises_or_loses_its_status(
     assert all(blob.hash in named for blob in parsed.blobs if blob.kind is not BlobKind.MANIFEST)
 
 
+STARTS = (
+    *(b"", b"\x30", b"\x30\x80\2\1\3\x30\x80", b"\xfe\xed\xfe\xed\0\0\0\2\0\0\0\1"),
+    b"\xce\xce\xce\xce\0\0\0\2\0\0\0\1\0\0\0\3\0\1a" + bytes(8) + b"\xac\xed\0\5s",
+    b"\0\0\0\2\0\0\0\x14" + bytes(22) + b"\4\0\4\0\1a" + bytes(8),
+    b"\0\0\0\0CERT",
+    b"\0\0\0\x20\1\1\0\2KBXf" + bytes(20),
+    b"(11:private-key(3:rsa(",
+    b"Key: (private-key (ecc (curve Ed25519)(q #",
+    CONTENTS["cert9.db"][:4096],
+    CONTENTS["cert8.db"][:16_384] + b"\6\0",
+)
+STORES = (
+    "trust-open.p12",
+    "secret.jceks",
+    "keystore.jks",
+    "keystore.bks",
+    "cert9.db",
+    "cert8.db",
+    "pubring.kbx",
+    "certificates.sst",
+)
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    name=st.sampled_from(sorted(STORES)),
+    at=st.floats(0, 1),
+    removed=st.integers(0, 40),
+    inserted=st.binary(max_size=8),
+)
+def test_damage_to_a_store_never_loses_a_certificate_that_stands_before_it(
+    name: str, at: float, removed: int, inserted: bytes
+) -> None:
+    """A certificate is before the damage if all of its bytes are; pages have no order."""
+    whole = parse(CONTENTS[name], Hint(name.encode()), details=True)
+    public = {blob.hash: blob.data for blob in whole.blobs if blob.kind is BlobKind.CERTIFICATE}
+    assert len(public) == len(set(public)) > 0
+    data = bytearray(CONTENTS[name])
+    start = int(at * len(data))
+    data[start : start + removed] = inserted
+    found = {entry.artifact for entry in parse(bytes(data), Hint(name.encode())).entries}
+    if name.endswith(".db") and start < 8192:
+        # The header of a database, or a page that says where others are.
+        return
+    limit = start - start % 16_384 if name.endswith("8.db") else start
+    for identity, certificate in public.items():
+        end = CONTENTS[name].find(certificate) + len(certificate)
+        assert end > limit or identity in found
+
+
 @settings(max_examples=200, deadline=None)
-@given(st.binary(max_size=200), st.sampled_from([b"\x30", b"\xfe\xed\xfe\xed\0\0\0\2", b""]))
+@given(st.binary(max_size=200), st.sampled_from(STARTS))
 def test_random_bytes_hold_nothing_or_say_why(body: bytes, start: bytes) -> None:
     parsed = parse(start + body, Hint(b"random.bin"), details=True)
     assert parsed.entries or parsed.reason or not parsed.holds_something

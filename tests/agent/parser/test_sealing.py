@@ -1,19 +1,25 @@
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 from pathlib import Path
 
 import pytest
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.ciphers import Cipher, modes
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from fixtures.build_fixtures import FILES
 
-from keycensus_agent.parser import der, rc2
+from keycensus_agent.parser import ciphers, der, rc2
+from keycensus_agent.parser.derivation import java_halves
 from keycensus_agent.parser.sealed_key import read_sealed_key
 from keycensus_agent.parser.sealing import (
     IterationBudget,
     LimitError,
     UnknownSchemeError,
     open_sealed,
+    triple_des_algorithm,
 )
 
 KEY = (FILES / "pkcs8.der").read_bytes()
@@ -39,6 +45,20 @@ def test_every_scheme_that_openssl_writes_is_opened_by_its_password_only(
     data = (tmp_path / "out.der").read_bytes()
     assert opened(data, "wrong", None, "") == "sealed-key"
     assert opened(data, "wrong", "pässword") == "private-key"
+
+
+@pytest.mark.parametrize(
+    "cipher", ["camellia-192-cbc", "seed-cbc", "rc2-cbc", "rc2-40-cbc", "des-cbc"]
+)
+def test_ciphers_that_are_rare_in_pbes2_are_opened_too(cipher: str, tmp_path: Path) -> None:
+    (tmp_path / "key.der").write_bytes(KEY)
+    command = ["openssl", "pkcs8", "-topk8", "-v2", cipher, "-inform", "DER", "-in", "key.der"]
+    command += ["-outform", "DER", "-passout", "pass:p", "-out", "out.der"]
+    command += ["-provider", "legacy", "-provider", "default"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    data = (tmp_path / "out.der").read_bytes()
+    assert opened(data, "wrong") == "sealed-key"
+    assert opened(data, "p") == "private-key"
 
 
 @pytest.mark.parametrize("cipher", ["aes-128-cbc", "aes-192-cbc", "aes-256-cbc", "des3"])
@@ -107,6 +127,100 @@ def test_parameters_that_fit_no_cipher_are_opened_by_no_password(algorithm: byte
     budget = IterationBudget()
     assert open_sealed(algorithm, bytes(15), ["p"], budget, lambda _: True) is None
     assert open_sealed(algorithm, b"", ["p"], budget, lambda _: True) is None
+
+
+def test_a_cipher_that_openssl_was_built_without_is_an_unknown_scheme(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> bytes:
+        raise UnsupportedAlgorithm("not built")
+
+    monkeypatch.setattr(ciphers, "decrypt_cbc", refuse)
+    with pytest.raises(UnknownSchemeError):
+        open_sealed(pbes2(pbkdf2(1)), bytes(16), ["p"], IterationBudget(), lambda _: True)
+
+
+def test_rc2_with_parameters_that_are_not_its_own_is_unknown() -> None:
+    rc2_cbc = "1.2.840.113549.3.2"
+    odd = der.encode(der.SEQUENCE, der.encode_integer(7), der.encode(4, bytes(8)))
+    encryption = der.encode(der.SEQUENCE, der.encode_oid(rc2_cbc), odd)
+    parameters = der.encode(der.SEQUENCE, pbkdf2(1), encryption)
+    algorithm = der.encode(der.SEQUENCE, der.encode_oid("1.2.840.113549.1.5.13"), parameters)
+    with pytest.raises(UnknownSchemeError):
+        open_sealed(algorithm, bytes(16), ["p"], IterationBudget(), lambda _: True)
+
+
+def test_rc2_spends_what_a_megabyte_of_it_costs() -> None:
+    data = triple_des_algorithm(b"salt", 1).replace(
+        der.encode_oid("1.2.840.113549.1.12.1.3"), der.encode_oid("1.2.840.113549.1.12.1.6")
+    )
+    with pytest.raises(LimitError):
+        open_sealed(data, bytes(8), ["p"], IterationBudget(30), lambda _: True)
+
+
+@pytest.mark.parametrize("password", ["pässword", "пароль", "\U0001f511 key"])
+@pytest.mark.parametrize("scheme", ["PBE-SHA1-3DES", "PBE-SHA1-DES"])
+def test_passwords_are_tried_as_old_writers_spelled_them(
+    password: str, scheme: str, tmp_path: Path
+) -> None:
+    """OpenSSL in the C locale takes each byte of a password for a character."""
+    (tmp_path / "key.der").write_bytes(KEY)
+    (tmp_path / "pass").write_bytes(password.encode())
+    command = ["openssl", "pkcs8", "-topk8", "-v1", scheme, "-inform", "DER", "-in", "key.der"]
+    command += ["-outform", "DER", "-passout", "file:pass", "-out", "out.der"]
+    command += ["-provider", "legacy", "-provider", "default"]
+    for locale in ("C", "C.UTF-8"):
+        environment = {**os.environ, "LC_ALL": locale}
+        subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
+        assert opened((tmp_path / "out.der").read_bytes(), password) == "private-key"
+
+
+def test_a_password_in_latin_1_is_tried_and_one_beyond_it_is_not() -> None:
+    key = hashlib.pbkdf2_hmac("sha1", "größe".encode("latin-1"), b"s", 1, 16)
+    encryptor = Cipher(AES(key), modes.CBC(bytes(16))).encryptor()
+    sealed = encryptor.update(b"15 plain bytes." + b"\1") + encryptor.finalize()
+    for password, plain in (("größe", b"15 plain bytes."), ("ключ", None)):
+        found = open_sealed(
+            pbes2(pbkdf2(1)), sealed, [password], IterationBudget(), b"15 plain bytes.".__eq__
+        )
+        assert (found.plain if found else None) == plain
+
+
+@pytest.mark.parametrize("stated", [b"", der.encode_integer(32), der.encode_integer(7)])
+def test_keys_of_old_nss_are_opened_which_took_utf_16_and_long_keys(stated: bytes) -> None:
+    size = 32 if stated == der.encode_integer(32) else 16
+    key = hashlib.pbkdf2_hmac("sha1", "nss".encode("utf-16-be"), b"s", 1, size)
+    encryptor = Cipher(AES(key), modes.CBC(bytes(16))).encryptor()
+    sealed = encryptor.update(b"15 plain bytes." + b"\1") + encryptor.finalize()
+    algorithm = pbes2(pbkdf2(1, stated) if stated else pbkdf2(1))
+    found = open_sealed(
+        algorithm, sealed, ["", "nss"], IterationBudget(), b"15 plain bytes.".__eq__
+    )
+    assert found is not None
+
+
+def test_spellings_of_the_standard_are_all_tried_before_the_others() -> None:
+    budget = IterationBudget(4)
+    passwords = ["é", "ü"]
+    with pytest.raises(LimitError):
+        open_sealed(pbes2(pbkdf2(1)), bytes(16), passwords, budget, lambda _: False)
+    key = hashlib.pbkdf2_hmac("sha1", "ü".encode(), b"s", 1, 16)
+    encryptor = Cipher(AES(key), modes.CBC(bytes(16))).encryptor()
+    sealed = encryptor.update(b"15 plain bytes." + b"\1") + encryptor.finalize()
+    budget = IterationBudget(2)
+    assert open_sealed(pbes2(pbkdf2(1)), sealed, passwords, budget, lambda _: True)
+
+
+def test_java_derives_from_each_half_of_the_salt_with_its_slip_where_they_are_equal() -> None:
+    """Values of the formula, written down a second time."""
+    for salt, first in ((b"abcdefgh", b"abcd"), (b"abcdabcd", b"dabd")):
+        expected = b""
+        for half in (first, salt[4:]):
+            piece = hashlib.md5(half + b"pw").digest()  # noqa: S324 - the format's hash
+            expected += hashlib.md5(piece + b"pw").digest()  # noqa: S324 - the format's hash
+        assert java_halves(b"pw", salt, 2, IterationBudget()) == expected
+    with pytest.raises(UnknownSchemeError):
+        java_halves(b"pw", b"short", 1, IterationBudget())
 
 
 def test_the_budget_is_shared_by_all_that_one_file_asks_for() -> None:

@@ -6,7 +6,12 @@ from pathlib import Path
 import pytest
 
 from keycensus_agent.errors import ConfigurationError
-from keycensus_agent.reader.passwords import PasswordFile, read_password_file
+from keycensus_agent.reader.passwords import (
+    DEFAULT_PASSWORDS,
+    PasswordFile,
+    candidate_passwords,
+    read_password_file,
+)
 
 
 @pytest.fixture
@@ -27,6 +32,17 @@ def test_each_path_gets_the_passwords_of_the_patterns_that_match_it(path: Path) 
     assert passwords.passwords_for(b"/opt/a.jks") == ("one: two ", "three")
     assert passwords.passwords_for(b"/srv/\xff") == ("three",)
     assert PasswordFile().passwords_for(b"/opt/a.jks") == ()
+
+
+def test_defaults_are_tried_only_if_wanted_after_the_others_and_each_once(path: Path) -> None:
+    write(path, "/opt/*:own\n/opt/*:changeit\n" + "".join(f"/many:p{n}\n" for n in range(50)))
+    assert candidate_passwords(None, try_defaults=False).passwords_for(b"/x") == ()
+    assert candidate_passwords(path, try_defaults=False).passwords_for(b"/x") == ()
+    wanted = candidate_passwords(path, try_defaults=True)
+    assert wanted.passwords_for(b"/x") == DEFAULT_PASSWORDS
+    assert wanted.passwords_for(b"/opt/x") == ("own", *DEFAULT_PASSWORDS)
+    assert len(wanted.passwords_for(b"/many")) == 16 + len(DEFAULT_PASSWORDS)
+    assert candidate_passwords(None, try_defaults=True).passwords_for(b"/x") == DEFAULT_PASSWORDS
 
 
 def test_only_so_many_candidates_are_tried(path: Path) -> None:

@@ -14,7 +14,7 @@ from keycensus_agent.errors import UsageError
 from keycensus_agent.reader.discovery.exclude import Exclude
 from keycensus_agent.reader.discovery.links import Resolver, Unresolved
 from keycensus_agent.reader.discovery.mounts import MountTable
-from keycensus_agent.reader.passwords import NO_PASSWORDS, PasswordFile, read_password_file
+from keycensus_agent.reader.passwords import PasswordFile, candidate_passwords
 from keycensus_agent.reader.scan import ScanRequest
 from keycensus_agent.text import safe_path
 
@@ -39,7 +39,7 @@ class Targets:
 
 
 def targets_of(arguments: argparse.Namespace) -> Targets:
-    """Understand `paths`, `root`, `exclude`, `network_file_systems`, `password_file`, `state_dir`.
+    """Understand `paths`, `root`, `exclude`, `network_file_systems`, `state_dir` and the passwords'.
 
     UsageError if `root` is no directory or an exclude means nothing; ConfigurationError for the
     password file.
@@ -53,10 +53,9 @@ def targets_of(arguments: argparse.Namespace) -> Targets:
     good, problems = _sort_out(root, mounts, paths, network=network)
     return Targets(
         request=ScanRequest(tuple(good), root, exclude, network),
-        passwords=(
-            read_password_file(Path(arguments.password_file))
-            if arguments.password_file
-            else NO_PASSWORDS
+        passwords=candidate_passwords(
+            Path(arguments.password_file) if arguments.password_file else None,
+            try_defaults=arguments.try_default_passwords,
         ),
         mounts=mounts,
         problems=tuple(problems),

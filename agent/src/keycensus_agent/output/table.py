@@ -47,7 +47,24 @@ _OTHER_NAMES = {
     EntryKind.SEALED_CONTAINER: "locked store",
 }
 # Containers whose name says more to people than what is in them.
-_NAMED_FORMATS = frozenset({"pkcs12", "jks", "jceks", "pkcs7", "openssh"})
+_NAMED_FORMATS = frozenset(
+    [
+        "pkcs12",
+        "jks",
+        "jceks",
+        "bks",
+        "uber",
+        "bcfks",
+        "nss",
+        "nss-legacy",
+        "keybox",
+        "sst",
+        "ibm-kdb",
+        "oracle-wallet",
+        "pkcs7",
+        "openssh",
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)

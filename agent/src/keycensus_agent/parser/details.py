@@ -15,7 +15,7 @@ from keycensus_agent.model import CertificateDetail
 from keycensus_agent.parser import der
 from keycensus_agent.parser.key_id import key_id
 from keycensus_agent.parser.names import general_names, name_text, time_text
-from keycensus_agent.parser.public_key import key_facts
+from keycensus_agent.parser.public_key import algorithm_name, key_facts
 from keycensus_agent.parser.x509 import (
     AUTHORITY_KEY_IDENTIFIER,
     BASIC_CONSTRAINTS,
@@ -27,7 +27,8 @@ from keycensus_agent.parser.x509 import (
     request_fields,
 )
 
-# Names as OpenSSL prints them, for those that are met; any other is shown as its dotted OID.
+# Names as OpenSSL prints them, for those that are met; where key and signature have one OID, as with
+# ML-DSA and SLH-DSA, the key's name; any other is shown as its dotted OID.
 SIGNATURE_ALGORITHMS = {
     "1.2.840.113549.1.1.2": "md2WithRSAEncryption",
     "1.2.840.113549.1.1.3": "md4WithRSAEncryption",
@@ -59,9 +60,10 @@ SIGNATURE_ALGORITHMS = {
     "2.16.840.1.101.3.4.3.12": "ecdsa_with_SHA3-512",
     "1.3.101.112": "ed25519",
     "1.3.101.113": "ed448",
-    "2.16.840.1.101.3.4.3.17": "ml-dsa-44",
-    "2.16.840.1.101.3.4.3.18": "ml-dsa-65",
-    "2.16.840.1.101.3.4.3.19": "ml-dsa-87",
+    "1.2.643.2.2.3": "gost2001-with-gost94",
+    "1.2.643.7.1.1.3.2": "gost2012-256-with-streebog-256",
+    "1.2.643.7.1.1.3.3": "gost2012-512-with-streebog-512",
+    "1.2.156.10197.1.501": "SM2-with-SM3",
 }
 # Longest serial number that is shown, in bytes: RFC 5280 allows 20, real ones reach 64.
 _SERIAL_LIMIT = 256
@@ -147,7 +149,7 @@ def _signature_algorithm(data: bytes, fields: CertificateFields) -> str:
         oid = der.dotted(data, name)
     except der.DerError:
         return ""
-    return SIGNATURE_ALGORITHMS.get(oid, oid)
+    return SIGNATURE_ALGORITHMS.get(oid) or algorithm_name(oid)
 
 
 def _is_self_signed(data: bytes, fields: CertificateFields, extensions: dict[str, bytes]) -> bool:

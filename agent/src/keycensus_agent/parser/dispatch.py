@@ -1,15 +1,19 @@
 """Give a file's bytes to the formats and make one result of what they say, whatever happens.
 
-Parser side. Formats may raise; this is the one place that contains it and turns it into a status
-with a stable reason. Nothing else does: what kills the process is the reader's to judge.
+Parser side. Formats may raise; this contains it (for those that share a text `passages` does) and
+turns it into a status with a stable reason. What kills the process is the reader's to judge.
 """
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from keycensus_agent.model import CertificateDetail, EntryKind, Parsed, Status
+from keycensus_agent.parser.archive.search import search
+from keycensus_agent.parser.archive.streams import Source
 from keycensus_agent.parser.convert import encode_manifest, public_blobs
 from keycensus_agent.parser.details import certificate_detail, request_detail
 from keycensus_agent.parser.findings import (
@@ -19,7 +23,8 @@ from keycensus_agent.parser.findings import (
     Hint,
     Request,
 )
-from keycensus_agent.parser.formats.table import FORMATS, Format
+from keycensus_agent.parser.formats.table import FORMATS, TEXT_FORMATS, Format
+from keycensus_agent.parser.passages import read_text
 
 # Details kept of certificates already seen: the public authorities stand in dozens of bundles on
 # one machine. About 1 KiB each.
@@ -36,6 +41,28 @@ def parse(
     short of MemoryError.
     """
     result = _first_that_holds(data, Request(hint, tuple(passwords)))
+    return _as_parsed(result, details=details)
+
+
+def parse_archive(
+    source: Source,
+    hint: Hint,
+    passwords: Sequence[str] = (),
+    *,
+    details: bool = False,
+    clock: Callable[[], float] = time.process_time,
+) -> Parsed:
+    """Return what the members of one archive hold; else as `parse`.
+
+    `clock` tells processor time in seconds: the search stops before the process would be.
+    """
+    request = Request(hint, tuple(passwords))
+    searched = search(source, request, _first_that_holds, clock)
+    parsed = _as_parsed(searched.result, details=details)
+    return replace(parsed, counters=tuple(sorted(searched.counters.items())))
+
+
+def _as_parsed(result: FormatResult, *, details: bool) -> Parsed:
     entries = tuple(item.entry for item in result.found)
     manifest, manifest_blobs = encode_manifest(result.format, entries)
     return Parsed(
@@ -50,6 +77,7 @@ def parse(
 
 
 def _first_that_holds(data: bytes, request: Request) -> FormatResult:
+    """Ask the formats that have a file to themselves, the sure ones first; between them the text's."""
     nothing = FormatResult("")
     ranked = [(entry.recognise(data, request.hint), entry) for entry in FORMATS]
     for confidence in (Confidence.SURE, Confidence.MAYBE):
@@ -60,6 +88,10 @@ def _first_that_holds(data: bytes, request: Request) -> FormatResult:
             if result.found or result.status is not Status.READ:
                 return result
             nothing = nothing if nothing.format else result
+        if confidence is Confidence.SURE:
+            text = read_text(((row.name, row.find) for row in TEXT_FORMATS), data, request)
+            if text.found or text.status is not Status.READ:
+                return text
     return nothing
 
 

@@ -10,11 +10,12 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from keycensus_agent.model import ARTIFACT_CAPS, BlobKind, Entry, EntryKind, Status
 from keycensus_agent.parser import der
 from keycensus_agent.parser.key_id import canonical_spki
-from keycensus_agent.parser.public_key import key_facts
+from keycensus_agent.parser.public_key import KeyFacts, key_facts
 from keycensus_agent.parser.x509 import (
     certificate_fields,
     check_revocation_list,
@@ -61,6 +62,15 @@ class Found:
     entry: Entry
     blob_kind: BlobKind | None = None
     public: bytes = b""
+
+
+class Passage(NamedTuple):
+    """One piece of a text that a format takes: `start:end`, what it holds, or why it can't be read."""
+
+    start: int
+    end: int
+    found: tuple[Found, ...] = ()
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +190,21 @@ def opaque_key(algorithm: str, member: bytes = b"", reason: str = "unknown-algor
         EntryKind.OPAQUE_KEY, member=member[:MEMBER_LIMIT], algorithm=algorithm, reason=reason
     )
     return Found(entry)
+
+
+def external_key(facts: KeyFacts, location: str, reason: str, member: bytes = b"") -> Found:
+    """Return the entry of a key that lives elsewhere; `location` must be free of secrets."""
+    return Found(
+        Entry(
+            EntryKind.EXTERNAL_KEY,
+            member=member[:MEMBER_LIMIT],
+            algorithm=facts.algorithm,
+            bits=facts.bits,
+            curve=facts.curve,
+            reason=reason,
+            location=location[:MEMBER_LIMIT],
+        )
+    )
 
 
 def security_key(algorithm: str, curve: str = "") -> Found:

@@ -8,6 +8,8 @@ not it is computed. Sources: RFC 8017 A.1.2, RFC 5915, RFC 5958, RFC 8410, FIPS 
 
 from __future__ import annotations
 
+import hashlib
+import re
 import warnings
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -34,6 +36,7 @@ from keycensus_agent.parser.public_key import (
 # Largest modulus or prime whose arithmetic is tried, in bits: beyond any key in use, and a
 # multiplication of this size is still done in microseconds, a power in a second.
 _MAXIMUM_BITS = 16_384
+_ML_KEM_RANKS = {"ml-kem-512": 2, "ml-kem-768": 3, "ml-kem-1024": 4}
 # Public key of a OneAsymmetricKey (RFC 5958, 2).
 _PUBLIC_KEY = 0x81
 _EC_PARAMETERS = 0xA0
@@ -109,7 +112,33 @@ def _pkcs8(data: bytes, fields: list[der.Element]) -> bytes | str:
     for field in fields[3:]:
         if field.tag == _PUBLIC_KEY and field.body < field.body_end and not data[field.body]:
             return raw_spki(oid, data[field.body + 1 : field.body_end])
-    return oid
+    return _public_inside(oid, inner) or oid
+
+
+def _public_inside(oid: str, inner: bytes) -> bytes:
+    """Return the SPKI of a key of FIPS 203 or 205 whose private half contains the public one."""
+    name = algorithm_name(oid)
+    level = re.fullmatch(r"slh-dsa-(?:sha2|shake)-(128|192|256)[sf]", name)
+    if level and len(inner) * 2 == int(
+        level[1]
+    ):  # four strings of n bytes; the last two are public
+        return raw_spki(oid, inner[len(inner) // 2 :])
+    if name in _ML_KEM_RANKS:
+        return _ml_kem_public(oid, _ML_KEM_RANKS[name], inner)
+    return b""
+
+
+def _ml_kem_public(oid: str, rank: int, inner: bytes) -> bytes:
+    """Take the encapsulation key out of an expanded decapsulation key (FIPS 203, algorithm 16)."""
+    element = der.read(inner, 0, len(inner))
+    if element.tag == der.SEQUENCE:  # both: the seed and the expanded key
+        element = der.expect(inner, element, der.OCTET_STRING, der.OCTET_STRING)[1]
+    expanded = der.content(inner, element)
+    start, size = 384 * rank, 384 * rank + 32
+    public = expanded[start : start + size]
+    digest = expanded[start + size : start + size + 32]
+    agrees = len(expanded) == start + size + 64 and hashlib.sha3_256(public).digest() == digest
+    return raw_spki(oid, public) if agrees else b""
 
 
 def _pkcs1(data: bytes, fields: list[der.Element]) -> bytes:
@@ -138,11 +167,11 @@ def _sec1(data: bytes, fields: list[der.Element], parameters: bytes) -> bytes | 
             point = der.bit_string(data, inner)
     if not parameters:
         raise der.DerError("no curve")
-    point = _derived_point(parameters, der.content(data, fields[1])) or point
+    point = derived_point(parameters, der.content(data, fields[1])) or point
     return ec_spki(parameters, point) if point else EC_PUBLIC_KEY
 
 
-def _derived_point(parameters: bytes, scalar: bytes) -> bytes:
+def derived_point(parameters: bytes, scalar: bytes) -> bytes:
     """Return the uncompressed public point, or nothing for a curve that is not known."""
     element = der.read_whole(parameters, parameters[0])
     if element.tag != der.OBJECT_IDENTIFIER:

@@ -1,7 +1,8 @@
 """What a SubjectPublicKeyInfo says of its key, and the SPKIs of keys that come in other forms.
 
 Parser side: pure computing on hostile bytes. Sources: RFC 5280 4.1.2.7, RFC 3279, RFC 5480,
-RFC 8410, RFC 9881 (ML-DSA), RFC 9909 (SLH-DSA), RFC 9935 (ML-KEM).
+RFC 8410, RFC 9802 (LMS, XMSS), RFC 9881 (ML-DSA, FIPS 204), RFC 9909 (SLH-DSA, FIPS 205), RFC 9935
+(ML-KEM, FIPS 203), draft-ietf-lamps-pq-composite-sigs (composites, with the numbers that IANA gave).
 """
 
 from __future__ import annotations
@@ -38,7 +39,52 @@ _FIXED: dict[str, tuple[str, int]] = {
     "2.16.840.1.101.3.4.4.1": ("ml-kem-512", 0),
     "2.16.840.1.101.3.4.4.2": ("ml-kem-768", 0),
     "2.16.840.1.101.3.4.4.3": ("ml-kem-1024", 0),
+    "1.2.840.113549.1.9.16.3.17": ("hss-lms", 0),
+    "1.3.6.1.5.5.7.6.34": ("xmss", 0),
+    "1.3.6.1.5.5.7.6.35": ("xmssmt", 0),
+    "1.2.643.2.2.19": ("gost2001", 256),
+    "1.2.643.7.1.1.1.1": ("gost2012-256", 256),
+    "1.2.643.7.1.1.1.2": ("gost2012-512", 512),
+    **{
+        f"2.16.840.1.101.3.4.3.{32 + number}": (f"hash-ml-dsa-{level}", 0)
+        for number, level in enumerate((44, 65, 87))
+    },
+    **{
+        f"2.16.840.1.101.3.4.3.{35 + number}": (f"hash-slh-dsa-{name}", 0)
+        for number, name in enumerate(
+            f"{digest}-{level}{speed}"
+            for digest in ("sha2", "shake")
+            for level in (128, 192, 256)
+            for speed in "sf"
+        )
+    },
+    **{
+        f"1.3.6.1.5.5.7.6.{37 + number}": (name, 0)
+        for number, name in enumerate(
+            (
+                "mldsa44-rsa2048-pss-sha256",
+                "mldsa44-rsa2048-pkcs15-sha256",
+                "mldsa44-ed25519-sha512",
+                "mldsa44-ecdsa-p256-sha256",
+                "mldsa65-rsa3072-pss-sha512",
+                "mldsa65-rsa3072-pkcs15-sha512",
+                "mldsa65-rsa4096-pss-sha512",
+                "mldsa65-rsa4096-pkcs15-sha512",
+                "mldsa65-ecdsa-p256-sha512",
+                "mldsa65-ecdsa-p384-sha512",
+                "mldsa65-ecdsa-brainpoolp256r1-sha512",
+                "mldsa65-ed25519-sha512",
+                "mldsa87-ecdsa-p384-sha512",
+                "mldsa87-ecdsa-brainpoolp384r1-sha512",
+                "mldsa87-ed448-shake256",
+                "mldsa87-rsa3072-pss-sha512",
+                "mldsa87-rsa4096-pss-sha512",
+                "mldsa87-ecdsa-p521-sha512",
+            )
+        )
+    },
 }
+ML_DSA_OIDS = {name: oid for oid, (name, _) in _FIXED.items() if name.startswith("ml-dsa-")}
 _DIFFIE_HELLMAN = {"1.2.840.113549.1.3.1", "1.2.840.10046.2.1"}
 
 

@@ -30,7 +30,7 @@ def read_sealed_key(
     same in every container. MalformedKeyError if the structure is none.
     """
     try:
-        fields = der.expect(data, der.read_whole(data), der.SEQUENCE, der.OCTET_STRING)
+        fields = _fields(data)
         algorithm = der.encoding(data, fields[0])
         ciphertext = der.octets(data, fields[1])
         der.expect(algorithm, der.read_whole(algorithm), der.OBJECT_IDENTIFIER)
@@ -45,6 +45,14 @@ def read_sealed_key(
         return sealed_key(ciphertext, member, str(error))
     except (UnknownSchemeError, der.DerError):
         return sealed_key(ciphertext, member, "unknown-encryption")
+
+
+def _fields(data: bytes) -> list[der.Element]:
+    """Return algorithm and encrypted octets, which BER may have cut into pieces."""
+    fields = der.expect(data, der.read_whole(data), der.SEQUENCE)
+    if len(fields) < 2 or fields[1].tag & ~der.CONSTRUCTED != der.OCTET_STRING:
+        raise der.DerError("no encrypted octets")
+    return fields
 
 
 def _is_private_key(plain: bytes) -> bool:

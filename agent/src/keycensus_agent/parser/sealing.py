@@ -1,53 +1,77 @@
-"""Try passwords on password-based encryption: PKCS#5 (v1.5 and PBES2) and the schemes of PKCS#12.
+"""Try passwords on password-based encryption: PKCS#5 (v1.5 and PBES2), PKCS#12's and Java's schemes.
 
-Parser side: computing on hostile bytes and secrets. Work is counted before it is done, because a
-thousand bytes can ask for hours. Passwords and plain text never reach an error, a log or a repr.
-Sources: RFC 8018, RFC 7292 appendix B, RFC 7914.
+Parser side: computing on hostile bytes and secrets. Passwords and plain text never reach an error, a
+log or a repr. A password that is not ASCII is tried as its standard spells it and as writers that did
+not follow it do. Sources: RFC 8018, RFC 7292 appendix B, EVP_PKEY and PKCS12 of OpenSSL,
+PBES1Core.java of OpenJDK.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from cryptography.hazmat.decrepit.ciphers.algorithms import ARC4, TripleDES
-from cryptography.hazmat.primitives.ciphers import Cipher, modes
-from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.exceptions import UnsupportedAlgorithm
 
-from keycensus_agent.parser import der, rc2
+from keycensus_agent.parser import ciphers, der
+from keycensus_agent.parser.derivation import (
+    IterationBudget,
+    LimitError,
+    Pkcs12Derivation,
+    UnknownSchemeError,
+    derivation,
+    java_halves,
+    pbkdf1,
+    stated_key_bytes,
+)
 
-# Iterations that are spent on one file, over all its containers, keys and candidate passwords: an
-# NSS export takes 600,000 a password, Java 10,000. A million takes about half a second here.
-_ITERATIONS = 4_000_000
-# Memory of one scrypt, in bytes: OpenSSL's default takes 16 MiB.
-_SCRYPT_MEMORY = 48 * 1024 * 1024
-
+__all__ = [
+    "Candidates",
+    "IterationBudget",
+    "LimitError",
+    "Opened",
+    "UnknownSchemeError",
+    "open_sealed",
+    "triple_des_algorithm",
+    "without_padding",
+]
 
 # Block of DES and RC2 in bytes.
 _BLOCK = 8
+# Parts of a file on which the empty password is tried in vain.
+_FAILURES_LIMIT = 3
+# RC2 is deciphered in Python: one block takes as long as so many iterations of a hash.
+_RC2_COST = 32
 
 
-class LimitError(ValueError):
-    """Opening this would take more work than a file may; `str()` is the stable reason."""
+class Candidates:
+    """The passwords that are tried on all parts of one file, the one that opened something first.
 
+    The empty and the absent password come last; where they opened nothing, the parts that follow are
+    spared them: a store of many keys would spend its whole budget on them.
+    """
 
-class UnknownSchemeError(ValueError):
-    """The encryption is of a kind that is not known here."""
+    def __init__(self, passwords: Iterable[str]) -> None:
+        self._all: list[str | None] = [*(one for one in passwords if one), "", None]
+        self._failures = 0
 
+    def __iter__(self) -> Iterator[str | None]:
+        return iter(tuple(self._all))
 
-class IterationBudget:
-    """The work that one file may still cause, in iterations of a hash."""
+    def opened_by(self, password: str | None) -> None:
+        """Try this one first from now on."""
+        self._all.remove(password)
+        self._all.insert(0, password)
+        self._failures = -1
 
-    def __init__(self, iterations: int = _ITERATIONS) -> None:
-        self._left = iterations
-
-    def spend(self, iterations: int) -> None:
-        """Take from what is left; LimitError if it is not enough."""
-        if not 0 < iterations <= self._left:
-            raise LimitError("limit-iterations")
-        self._left -= iterations
+    def failed(self) -> None:
+        """Note a part that none of them opened."""
+        if self._failures >= 0:
+            self._failures += 1
+        if self._failures == _FAILURES_LIMIT:
+            self._all = [password for password in self._all if password]
 
 
 class Opened(NamedTuple):
@@ -57,48 +81,58 @@ class Opened(NamedTuple):
     protected: bool
 
 
+class _Attempt(NamedTuple):
+    """One way to open one thing: how a password is spelled, and what a spelling gives.
+
+    `decipher` returns the plain bytes, and whether they still have their padding.
+    """
+
+    spell: Callable[[str | None], list[bytes]]
+    decipher: Callable[[bytes, bytes], tuple[bytes, bool]]
+
+
 @dataclass(frozen=True, slots=True)
 class _LegacyScheme:
     """One row of the schemes that have hash, cipher and lengths in their OID."""
 
     cipher: str
     key_bytes: int
-    effective_bits: int = 0
     # Hash of the PKCS#5 v1.5 derivation; the schemes of PKCS#12 have their own, with SHA-1.
     pkcs5_digest: str = ""
 
 
+_PKCS12_TRIPLE_DES = "1.2.840.113549.1.12.1.3"
 _LEGACY = {
     "1.2.840.113549.1.12.1.1": _LegacyScheme("rc4", 16),
     "1.2.840.113549.1.12.1.2": _LegacyScheme("rc4", 5),
-    "1.2.840.113549.1.12.1.3": _LegacyScheme("3des", 24),
+    _PKCS12_TRIPLE_DES: _LegacyScheme("3des", 24),
     "1.2.840.113549.1.12.1.4": _LegacyScheme("3des", 16),
-    "1.2.840.113549.1.12.1.5": _LegacyScheme("rc2", 16, 128),
-    "1.2.840.113549.1.12.1.6": _LegacyScheme("rc2", 5, 40),
+    "1.2.840.113549.1.12.1.5": _LegacyScheme("rc2-128", 16),
+    "1.2.840.113549.1.12.1.6": _LegacyScheme("rc2-40", 5),
     "1.2.840.113549.1.5.3": _LegacyScheme("3des", 8, pkcs5_digest="md5"),
-    "1.2.840.113549.1.5.6": _LegacyScheme("rc2", 8, 64, pkcs5_digest="md5"),
+    "1.2.840.113549.1.5.6": _LegacyScheme("rc2-64", 8, pkcs5_digest="md5"),
     "1.2.840.113549.1.5.10": _LegacyScheme("3des", 8, pkcs5_digest="sha1"),
-    "1.2.840.113549.1.5.11": _LegacyScheme("rc2", 8, 64, pkcs5_digest="sha1"),
+    "1.2.840.113549.1.5.11": _LegacyScheme("rc2-64", 8, pkcs5_digest="sha1"),
 }
+_JAVA_MD5_TRIPLE_DES = "1.3.6.1.4.1.42.2.19.1"
 _PBES2 = "1.2.840.113549.1.5.13"
-_PBKDF2 = "1.2.840.113549.1.5.12"
-_SCRYPT = "1.3.6.1.4.1.11591.4.11"
-_PSEUDO_RANDOM = {
-    "1.2.840.113549.2.7": "sha1",
-    "1.2.840.113549.2.8": "sha224",
-    "1.2.840.113549.2.9": "sha256",
-    "1.2.840.113549.2.10": "sha384",
-    "1.2.840.113549.2.11": "sha512",
-    "1.2.840.113549.2.12": "sha512_224",
-    "1.2.840.113549.2.13": "sha512_256",
-}
-# Cipher and key length in bytes.
+# Cipher and key length in bytes. RC2 has parameters of its own.
 _PBES2_CIPHERS = {
+    "1.3.14.3.2.7": ("3des", 8),
     "1.2.840.113549.3.7": ("3des", 24),
     "2.16.840.1.101.3.4.1.2": ("aes", 16),
     "2.16.840.1.101.3.4.1.22": ("aes", 24),
     "2.16.840.1.101.3.4.1.42": ("aes", 32),
+    "1.2.392.200011.61.1.1.1.2": ("camellia", 16),
+    "1.2.392.200011.61.1.1.1.3": ("camellia", 24),
+    "1.2.392.200011.61.1.1.1.4": ("camellia", 32),
+    "1.2.410.200004.1.4": ("seed", 16),
+    "1.2.156.10197.1.104.2": ("sm4", 16),
 }
+_AES_KEY_BYTES = {16, 24, 32}
+_RC2_CBC = "1.2.840.113549.3.2"
+# Effective bits by the odd "version" that stands for them (RFC 8018, B.2.3).
+_RC2_VERSIONS = {160: 40, 120: 64, 58: 128}
 
 
 def open_sealed(
@@ -119,24 +153,58 @@ def open_sealed(
         attempt = _pbes2(algorithm, fields[1], budget)
     elif oid in _LEGACY:
         attempt = _legacy(_LEGACY[oid], algorithm, fields[1], budget)
+    elif oid == _JAVA_MD5_TRIPLE_DES:
+        attempt = _java(*_salt_and_count(algorithm, fields[1]), budget)
     else:
         raise UnknownSchemeError(oid)
-    for password in passwords:
-        plain = _unpadded(attempt, password, ciphertext)
+    return _try(attempt, ciphertext, passwords, accept)
+
+
+def triple_des_algorithm(salt: bytes, iterations: int) -> bytes:
+    """Return the AlgorithmIdentifier of PKCS#12's Triple-DES, for stores that leave it out."""
+    parameters = der.encode(
+        der.SEQUENCE, der.encode(der.OCTET_STRING, salt), der.encode_integer(iterations)
+    )
+    return der.encode(der.SEQUENCE, der.encode_oid(_PKCS12_TRIPLE_DES), parameters)
+
+
+def _try(
+    attempt: _Attempt,
+    ciphertext: bytes,
+    passwords: Iterable[str | None],
+    accept: Callable[[bytes], bool],
+) -> Opened | None:
+    for secret, password in _in_order(attempt, passwords).items():
+        plain = _unpadded(attempt, secret, ciphertext)
         if plain is not None and accept(plain):
+            if isinstance(passwords, Candidates):
+                passwords.opened_by(password)
             return Opened(plain, bool(password))
+    if isinstance(passwords, Candidates):
+        passwords.failed()
     return None
 
 
-_Attempt = Callable[[str | None, bytes], tuple[bytes, bool]]
+def _in_order(attempt: _Attempt, passwords: Iterable[str | None]) -> dict[bytes, str | None]:
+    """Return each spelling once, with its password: those of the standards first."""
+    candidates = tuple(passwords)
+    ordered: dict[bytes, str | None] = {}
+    for spellings in (slice(1), slice(1, None)):
+        for password in candidates:
+            for secret in attempt.spell(password)[spellings]:
+                ordered.setdefault(secret, password)
+    return ordered
 
 
-def _unpadded(attempt: _Attempt, password: str | None, ciphertext: bytes) -> bytes | None:
-    """Return what a password gives, without its PKCS#7 padding; None if it can't be right."""
+def _unpadded(attempt: _Attempt, secret: bytes, ciphertext: bytes) -> bytes | None:
+    """Return what a secret gives, without its PKCS#7 padding; None if it can't be right."""
     try:
-        plain, padded = attempt(password, ciphertext)
+        plain, padded = attempt.decipher(secret, ciphertext)
     except (LimitError, UnknownSchemeError, der.DerError):
         raise
+    except UnsupportedAlgorithm:
+        # By how OpenSSL was built.
+        raise UnknownSchemeError("no such cipher here") from None
     except ValueError:
         # Lengths that do not fit the cipher: not something that any password opens.
         return None
@@ -151,175 +219,137 @@ def without_padding(plain: bytes) -> bytes | None:
     return plain[:-count]
 
 
+# --- passwords as bytes -----------------------------------------------------------------------------
+
+
+def _byte_spellings(password: str | None) -> list[bytes]:
+    """Return a password as UTF-8 and, as writers in old locales spell it, as Latin-1."""
+    text = password or ""
+    spelled = [text.encode("utf-8", "surrogatepass")]
+    if not text.isascii():
+        with contextlib.suppress(UnicodeEncodeError):
+            spelled.append(text.encode("latin-1"))
+    return spelled
+
+
+def _pbes2_spellings(password: str | None) -> list[bytes]:
+    """Return a password as bytes, and as NSS before 3.35 had it in PKCS#12: in UTF-16."""
+    wide = [password.encode("utf-16-be", "surrogatepass")] if password else []
+    return _byte_spellings(password) + wide
+
+
+def _bmp_spellings(password: str | None) -> list[bytes]:
+    """Return a password as RFC 7292 B.1 wants it: big-endian UTF-16 with a final zero.
+
+    Then as OpenSSL had it before version 1.1 and Java in some locales: a character for each byte of
+    its UTF-8.
+    """
+    if password is None:
+        return [b""]
+    spelled = [password.encode("utf-16-be", "surrogatepass") + b"\0\0"]
+    if not password.isascii():
+        octets = password.encode("utf-8", "surrogatepass")
+        spelled.append(octets.decode("latin-1").encode("utf-16-be") + b"\0\0")
+    return spelled
+
+
+# --- schemes ----------------------------------------------------------------------------------------
+
+
+def _salt_and_count(data: bytes, parameters: der.Element) -> tuple[bytes, int]:
+    salt, count = der.expect(data, parameters, der.OCTET_STRING, der.INTEGER)[:2]
+    return der.content(data, salt), der.integer(data, count)
+
+
 def _legacy(
     scheme: _LegacyScheme, data: bytes, parameters: der.Element, budget: IterationBudget
 ) -> _Attempt:
-    salt_field, count_field = der.expect(data, parameters, der.OCTET_STRING, der.INTEGER)[:2]
-    salt, iterations = der.content(data, salt_field), der.integer(data, count_field)
+    salt, iterations = _salt_and_count(data, parameters)
+    if not scheme.pkcs5_digest:
+        return _Attempt(_bmp_spellings, _pkcs12_decipher(scheme, salt, iterations, budget))
 
-    def attempt(password: str | None, ciphertext: bytes) -> tuple[bytes, bool]:
-        if scheme.pkcs5_digest:
-            secret = (password or "").encode("utf-8", "surrogatepass")
-            derived = _pbkdf1(scheme.pkcs5_digest, secret, salt, iterations, budget)
-            key, iv = derived[:8], derived[8:16]
-            return _decipher(scheme, key, iv, ciphertext), True
-        derive = _Pkcs12Derivation(_bmp_password(password), salt, iterations, budget)
+    def decipher(secret: bytes, ciphertext: bytes) -> tuple[bytes, bool]:
+        derived = pbkdf1(scheme.pkcs5_digest, secret, salt, iterations, budget)
+        return _block_decipher(scheme, derived[:8], derived[8:16], ciphertext, budget), True
+
+    return _Attempt(_byte_spellings, decipher)
+
+
+def _pkcs12_decipher(
+    scheme: _LegacyScheme, salt: bytes, iterations: int, budget: IterationBudget
+) -> Callable[[bytes, bytes], tuple[bytes, bool]]:
+    def decipher(secret: bytes, ciphertext: bytes) -> tuple[bytes, bool]:
+        derive = Pkcs12Derivation(secret, salt, iterations, budget)
         key = derive(1, scheme.key_bytes)
         if scheme.cipher == "rc4":
-            return _decipher(scheme, key, b"", ciphertext), False
-        last = _last_block(scheme, key, ciphertext)
+            return ciphers.decrypt_rc4(key, ciphertext), False
+        last = _last_block(scheme, key, ciphertext, budget)
         if without_padding(last) is None:
             # A wrong password in all but 1 of 256 cases: the other derivation is saved.
             return last, True
-        return _decipher(scheme, key, derive(2, _BLOCK), ciphertext), True
+        return _block_decipher(scheme, key, derive(2, _BLOCK), ciphertext, budget), True
 
-    return attempt
+    return decipher
 
 
-def _last_block(scheme: _LegacyScheme, key: bytes, ciphertext: bytes) -> bytes:
+def _last_block(
+    scheme: _LegacyScheme, key: bytes, ciphertext: bytes, budget: IterationBudget
+) -> bytes:
     """Return the last block's plain bytes, for which the key and the block before it are enough.
 
     Of a single block, whose predecessor is the initialisation vector, something well padded.
     """
     if len(ciphertext) < 2 * _BLOCK:
         return b"\x01"
-    return _decipher(scheme, key, ciphertext[-2 * _BLOCK : -_BLOCK], ciphertext[-_BLOCK:])
+    before, last = ciphertext[-2 * _BLOCK : -_BLOCK], ciphertext[-_BLOCK:]
+    return _block_decipher(scheme, key, before, last, budget)
 
 
-def _decipher(scheme: _LegacyScheme, key: bytes, iv: bytes, ciphertext: bytes) -> bytes:
-    if scheme.cipher == "rc4":
-        decryptor = Cipher(ARC4(key), mode=None).decryptor()
-        return decryptor.update(ciphertext) + decryptor.finalize()
-    if scheme.cipher == "rc2":
-        return rc2.decrypt_cbc(key, scheme.effective_bits, iv, ciphertext)
-    return _cbc("3des", key, iv, ciphertext)
-
-
-def _cbc(cipher: str, key: bytes, iv: bytes, ciphertext: bytes) -> bytes:
-    # DES is Triple-DES with one key three times; two-key Triple-DES repeats the first.
-    triple = {8: key * 3, 16: key + key[:8]}.get(len(key), key)
-    algorithm = AES(key) if cipher == "aes" else TripleDES(triple)
-    decryptor = Cipher(algorithm, modes.CBC(iv)).decryptor()
-    return decryptor.update(ciphertext) + decryptor.finalize()
-
-
-def _bmp_password(password: str | None) -> bytes:
-    """Return a password as RFC 7292 B.1 wants it: big-endian UTF-16 with a final zero."""
-    return b"" if password is None else password.encode("utf-16-be", "surrogatepass") + b"\0\0"
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class _Pkcs12Derivation:
-    """Key (purpose 1) and initialisation vector (2) from a password, RFC 7292 appendix B.2."""
-
-    secret: bytes
-    salt: bytes
-    iterations: int
-    budget: IterationBudget
-
-    def __call__(self, purpose: int, size: int) -> bytes:
-        block = 64
-        repeated = _fill(self.salt, block) + _fill(self.secret, block)
-        derived = b""
-        while len(derived) < size:
-            self.budget.spend(self.iterations)
-            piece = bytes([purpose]) * block + repeated
-            for _ in range(self.iterations):
-                piece = hashlib.sha1(piece).digest()  # noqa: S324 - the hash that these files use
-            derived += piece
-            addend = int.from_bytes(_fill(piece, block), "big") + 1
-            repeated = b"".join(
-                (int.from_bytes(repeated[at : at + block], "big") + addend).to_bytes(
-                    block + 1, "big"
-                )[1:]
-                for at in range(0, len(repeated), block)
-            )
-        return derived[:size]
-
-
-def _fill(value: bytes, block: int) -> bytes:
-    """Repeat to whole blocks; nothing stays nothing. A piece is cut to one block."""
-    if not value:
-        return b""
-    size = block * ((len(value) + block - 1) // block)
-    return (value * (size // len(value) + 1))[:size]
-
-
-def _pbkdf1(
-    digest: str, secret: bytes, salt: bytes, iterations: int, budget: IterationBudget
+def _block_decipher(
+    scheme: _LegacyScheme, key: bytes, iv: bytes, ciphertext: bytes, budget: IterationBudget
 ) -> bytes:
-    """RFC 8018, 5.1."""
-    budget.spend(iterations)
-    derived = secret + salt
-    for _ in range(iterations):
-        derived = hashlib.new(digest, derived, usedforsecurity=False).digest()
-    return derived
+    if scheme.cipher.startswith("rc2"):
+        budget.spend(1 + len(ciphertext) // _BLOCK * _RC2_COST)
+    return ciphers.decrypt_cbc(scheme.cipher, key, iv, ciphertext)
+
+
+def _java(salt: bytes, iterations: int, budget: IterationBudget) -> _Attempt:
+    """PBEWithMD5AndTripleDES, which only Java has."""
+
+    def decipher(secret: bytes, ciphertext: bytes) -> tuple[bytes, bool]:
+        derived = java_halves(secret, salt, iterations, budget)
+        return ciphers.decrypt_cbc("3des", derived[:24], derived[24:], ciphertext), True
+
+    return _Attempt(_byte_spellings, decipher)
 
 
 def _pbes2(data: bytes, parameters: der.Element, budget: IterationBudget) -> _Attempt:
-    derivation, encryption = der.expect(data, parameters, der.SEQUENCE, der.SEQUENCE)[:2]
-    scheme = der.expect(data, encryption, der.OBJECT_IDENTIFIER, der.OCTET_STRING)
-    cipher_oid = der.dotted(data, scheme[0])
-    if cipher_oid not in _PBES2_CIPHERS:
-        raise UnknownSchemeError(cipher_oid)
-    cipher, key_bytes = _PBES2_CIPHERS[cipher_oid]
-    iv = der.content(data, scheme[1])
-    derive = _derivation(data, derivation, key_bytes, budget)
+    function, encryption = der.expect(data, parameters, der.SEQUENCE, der.SEQUENCE)[:2]
+    cipher, key_bytes, iv = _encryption(data, encryption)
+    if cipher == "aes" and stated_key_bytes(data, function) in _AES_KEY_BYTES:
+        # The same, but for NSS before 3.35, which took 32 whatever the cipher's name says.
+        key_bytes = stated_key_bytes(data, function)
+    derive = derivation(data, function, key_bytes, budget)
 
-    def attempt(password: str | None, ciphertext: bytes) -> tuple[bytes, bool]:
-        key = derive((password or "").encode("utf-8", "surrogatepass"))
-        return _cbc(cipher, key, iv, ciphertext), True
+    def decipher(secret: bytes, ciphertext: bytes) -> tuple[bytes, bool]:
+        key = derive(secret)
+        if cipher.startswith("rc2"):
+            budget.spend(1 + len(ciphertext) // _BLOCK * _RC2_COST)
+        return ciphers.decrypt_cbc(cipher, key, iv, ciphertext), True
 
-    return attempt
-
-
-def _derivation(
-    data: bytes, function: der.Element, size: int, budget: IterationBudget
-) -> Callable[[bytes], bytes]:
-    name, parameters = der.expect(data, function, der.OBJECT_IDENTIFIER, der.SEQUENCE)[:2]
-    oid = der.dotted(data, name)
-    if oid == _PBKDF2:
-        return _pbkdf2(data, parameters, size, budget)
-    if oid == _SCRYPT:
-        return _scrypt(data, parameters, size, budget)
-    raise UnknownSchemeError(oid)
+    return _Attempt(_pbes2_spellings, decipher)
 
 
-def _pbkdf2(
-    data: bytes, parameters: der.Element, size: int, budget: IterationBudget
-) -> Callable[[bytes], bytes]:
-    """RFC 8018, A.2: salt, iterations, optional key length, pseudo-random function or HMAC-SHA-1."""
-    fields = der.expect(data, parameters, der.OCTET_STRING, der.INTEGER)
-    salt, iterations = der.content(data, fields[0]), der.integer(data, fields[1])
-    digest = "sha1"
-    if fields[-1].tag == der.SEQUENCE:
-        oid = der.dotted(data, der.expect(data, fields[-1], der.OBJECT_IDENTIFIER)[0])
-        if oid not in _PSEUDO_RANDOM:
-            raise UnknownSchemeError(oid)
-        digest = _PSEUDO_RANDOM[oid]
-
-    def derive(secret: bytes) -> bytes:
-        budget.spend(iterations)
-        return hashlib.pbkdf2_hmac(digest, secret, salt, iterations, size)
-
-    return derive
-
-
-def _scrypt(
-    data: bytes, parameters: der.Element, size: int, budget: IterationBudget
-) -> Callable[[bytes], bytes]:
-    """RFC 7914, 7.1: salt, cost, block size, parallelization."""
-    fields = der.expect(data, parameters, der.OCTET_STRING, *[der.INTEGER] * 3)
-    salt = der.content(data, fields[0])
-    n, r, p = (der.integer(data, field) for field in fields[1:4])
-    if min(n, r, p) < 1 or 128 * n * r > _SCRYPT_MEMORY:
-        raise LimitError("limit-memory")
-
-    def derive(secret: bytes) -> bytes:
-        # One unit of cost moves 128 bytes twice: about as long as four iterations of a hash.
-        budget.spend(4 * n * r * p)
-        return hashlib.scrypt(
-            secret, salt=salt, n=n, r=r, p=p, maxmem=_SCRYPT_MEMORY * 2, dklen=size
-        )
-
-    return derive
+def _encryption(data: bytes, encryption: der.Element) -> tuple[str, int, bytes]:
+    """Return cipher, key length and initialisation vector (RFC 8018, B.2)."""
+    scheme = der.expect(data, encryption, der.OBJECT_IDENTIFIER)
+    oid = der.dotted(data, scheme[0])
+    if oid == _RC2_CBC and len(scheme) > 1:
+        version, vector = der.expect(data, scheme[1], der.INTEGER, der.OCTET_STRING)[:2]
+        bits = _RC2_VERSIONS.get(der.integer(data, version), 0)
+        if bits:
+            return f"rc2-{bits}", bits // 8, der.content(data, vector)
+    if oid not in _PBES2_CIPHERS:
+        raise UnknownSchemeError(oid)
+    vector = der.expect(data, encryption, der.OBJECT_IDENTIFIER, der.OCTET_STRING)[1]
+    return *_PBES2_CIPHERS[oid], der.content(data, vector)

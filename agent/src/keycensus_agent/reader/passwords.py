@@ -13,10 +13,13 @@ import fnmatch
 import os
 import re
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from keycensus_agent.errors import ConfigurationError
 
+# What tools and their handbooks put into keystores, where nobody changed it: Java's cacerts and keytool's
+# examples, examples of servers and frameworks, keys of Google's service accounts; and the empty one.
+DEFAULT_PASSWORDS = ("changeit", "changeme", "password", "notasecret", "secret", "123456", "")
 # Candidates for one file: each costs a key derivation, which its writer made slow on purpose.
 _CANDIDATES_LIMIT = 16
 _FILE_LIMIT = 1024 * 1024
@@ -25,20 +28,33 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 @dataclass(frozen=True, slots=True, repr=False)
 class PasswordFile:
-    """Patterns of paths with the password for each, in the order of the file."""
+    """Patterns of paths with the password for each, in the order of the file.
+
+    `defaults` are tried on every file, after those that were written for it.
+    """
 
     rows: tuple[tuple[re.Pattern[str], str], ...] = ()
+    defaults: tuple[str, ...] = ()
 
     def passwords_for(self, path: bytes) -> tuple[str, ...]:
-        """Return the candidates for the file at `path`, first line first, each once, at most 16."""
+        """Return the candidates for the file at `path`, first line first, each once.
+
+        At most 16 of the password file, and the defaults.
+        """
         if not self.rows:
-            return ()
+            return self.defaults
         name = os.fsdecode(path)
         matching = dict.fromkeys(password for pattern, password in self.rows if pattern.match(name))
-        return tuple(matching)[:_CANDIDATES_LIMIT]
+        return tuple(dict.fromkeys((*tuple(matching)[:_CANDIDATES_LIMIT], *self.defaults)))
 
 
 NO_PASSWORDS = PasswordFile()
+
+
+def candidate_passwords(path: str | os.PathLike[str] | None, *, try_defaults: bool) -> PasswordFile:
+    """Return what is to be tried: the password file if one is named, and the defaults if wanted."""
+    passwords = read_password_file(path) if path is not None else NO_PASSWORDS
+    return replace(passwords, defaults=DEFAULT_PASSWORDS) if try_defaults else passwords
 
 
 def read_password_file(path: str | os.PathLike[str]) -> PasswordFile:

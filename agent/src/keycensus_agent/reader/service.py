@@ -39,7 +39,7 @@ from keycensus_agent.reader.launcher import Launcher
 from keycensus_agent.reader.link_client import Connection, LinkClient
 from keycensus_agent.reader.link_places import LinkPlaces
 from keycensus_agent.reader.parser_client import ParserClient
-from keycensus_agent.reader.passwords import PasswordFile, read_password_file
+from keycensus_agent.reader.passwords import candidate_passwords
 from keycensus_agent.reader.places import PlaceBuilder
 from keycensus_agent.reader.report.blobs import collect_blobs
 from keycensus_agent.reader.report.outbox import Outbox
@@ -181,7 +181,7 @@ class ReaderService:
             )
 
         findings = Findings(self.state, self.outbox, now_ms)
-        passwords = read_password_file(scan.password_file) if scan.password_file else PasswordFile()
+        passwords = candidate_passwords(scan.password_file, try_defaults=scan.try_default_passwords)
         root_fd = _open_root(scan.root)
         builder = PlaceBuilder(root=scan.root, salt=self._salt())
         try:

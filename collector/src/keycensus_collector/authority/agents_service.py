@@ -16,11 +16,14 @@ from keycensus_collector.authority.csr import requested_key
 from keycensus_collector.authority.issuing import Issuing, check_renewal, leave
 from keycensus_collector.authority.peer import (
     Peer,
+    certificate_of,
     check_peer,
     is_unused,
     peer_of,
+    read_certificate,
     settle_certificate,
 )
+from keycensus_collector.authority.readmission import may_be_lost, readmit
 from keycensus_collector.authority.refusals import CallContext, answered
 from keycensus_collector.authority.standing import ACTIVE
 from keycensus_collector.clock import Clock
@@ -105,8 +108,7 @@ class AgentsServicer(report_pb2_grpc.AgentsServicer):
             raise Refusal(
                 "busy", "too many agents are connected", retry_after_seconds=_BUSY_SECONDS
             )
-        deployment = self._issuing.deployment
-        peer = await peer_of(context, self._store, deployment, for_hello=True)
+        peer = await self._peer(context, for_hello=True)
         if peer.standing != ACTIVE:
             return peer  # its hello says which machine it is, and is refused
         if await self._store.run_read(lambda connection: is_unused(connection, peer)):
@@ -115,10 +117,34 @@ class AgentsServicer(report_pb2_grpc.AgentsServicer):
             )
         return peer
 
+    async def _peer(self, context: CallContext, *, for_hello: bool = False) -> Peer:
+        """Return who calls; one whose certificate a restored database lost is taken back."""
+        deployment = self._issuing.deployment
+        try:
+            return await peer_of(context, self._store, deployment, for_hello=for_hello)
+        except Refusal as refusal:
+            if refusal.reason != "unknown" or not await self._readmit(context):
+                raise
+        return await peer_of(context, self._store, deployment, for_hello=for_hello)
+
+    async def _readmit(self, context: CallContext) -> bool:
+        certificate = certificate_of(context)
+        presented = read_certificate(certificate, self._issuing.deployment)
+        authority, now_ms = self._issuing.authority, self._clock.now_ms()
+        if not await self._store.run_read(lambda connection: may_be_lost(connection, certificate)):
+            return False
+        taken = await self._store.run_write(
+            lambda connection: readmit(connection, authority, certificate, presented, now_ms),
+            urgent=True,
+        )
+        if taken:
+            _log.warning("agent.readmitted", agent_id=presented.agent_id)
+        return taken
+
     async def _renew(
         self, request: enrolment_pb2.RenewRequest, context: CallContext
     ) -> enrolment_pb2.RenewResponse:
-        peer = await peer_of(context, self._store, self._issuing.deployment)
+        peer = await self._peer(context)
         key = requested_key(request.csr)
         now_ms = self._clock.now_ms()
 
@@ -140,7 +166,7 @@ class AgentsServicer(report_pb2_grpc.AgentsServicer):
     async def _leave(
         self, request: enrolment_pb2.LeaveRequest, context: CallContext
     ) -> enrolment_pb2.LeaveResponse:
-        peer = await peer_of(context, self._store, self._issuing.deployment)
+        peer = await self._peer(context)
         now_ms = self._clock.now_ms()
 
         def work(connection: Connection) -> None:

@@ -186,20 +186,35 @@ class Issuing:
             agent_id=agent_id,
             now=from_ms(now_ms),
         )
-        der = certificate.public_bytes(Encoding.DER)
-        connection.execute(
-            insert(agent_certificate).values(
-                serial=serial_text(certificate.serial_number),
-                agent_no=agent_no,
-                sha256=hashlib.sha256(der).digest(),
-                public_key_hash=hashlib.sha256(spki(certificate)).digest(),
-                state=state,
-                not_after_ms=to_ms(certificate.not_valid_after_utc),
-                issued_ms=now_ms,
-                issuer=self.authority.chain[0].fingerprint(SHA256()),
-            )
+        issuer = self.authority.chain[0]
+        write_certificate(
+            connection, certificate, agent_no, issuer=issuer, state=state, issued_ms=now_ms
         )
-        return der
+        return certificate.public_bytes(Encoding.DER)
+
+
+def write_certificate(
+    connection: Connection,
+    certificate: x509.Certificate,
+    agent_no: int,
+    *,
+    issuer: x509.Certificate,
+    state: str,
+    issued_ms: int,
+) -> None:
+    """Write an agent's certificate down as "current" or "new"."""
+    connection.execute(
+        insert(agent_certificate).values(
+            serial=serial_text(certificate.serial_number),
+            agent_no=agent_no,
+            sha256=certificate.fingerprint(SHA256()),
+            public_key_hash=hashlib.sha256(spki(certificate)).digest(),
+            state=state,
+            not_after_ms=to_ms(certificate.not_valid_after_utc),
+            issued_ms=issued_ms,
+            issuer=issuer.fingerprint(SHA256()),
+        )
+    )
 
 
 def add_agent(

@@ -116,14 +116,18 @@ def _address(text: str) -> str:
 
 def presented_by(context: grpc.aio.ServicerContext[Any, Any], deployment: str) -> Presented:
     """Read the client certificate of a call; Refusal "unknown" if it is none of this deployment."""
+    return read_certificate(certificate_of(context), deployment)
+
+
+def certificate_of(context: grpc.aio.ServicerContext[Any, Any]) -> x509.Certificate:
+    """Return the client certificate of a call; Refusal "unknown" if there is none or it can't be read."""
     pem = b"".join(context.auth_context().get("x509_pem_cert", ()))
     if not pem:
         raise Refusal("unknown", "this port needs the client certificate of an enrolled agent")
     try:
-        certificate = x509.load_pem_x509_certificate(pem)
+        return x509.load_pem_x509_certificate(pem)
     except UNREADABLE:
         raise Refusal("unknown", "the client certificate can't be read") from None
-    return read_certificate(certificate, deployment)
 
 
 def read_certificate(certificate: x509.Certificate, deployment: str) -> Presented:

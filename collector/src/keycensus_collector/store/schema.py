@@ -63,6 +63,15 @@ authority_certificate = Table(
     Column("added_ms", BigInteger, nullable=False),
 )
 
+# Between the last certificate that the database knows and a start of the collector: what was issued then
+# was lost with a restored database (authority/readmission.py).
+lost_time = Table(
+    "lost_time",
+    metadata,
+    Column("from_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("to_ms", BigInteger, nullable=False),
+)
+
 token = Table(
     "token",
     metadata,

@@ -52,7 +52,7 @@ def protect(plain: bytes, password: str) -> bytes:
 
 def test_it_is_told_by_its_magic() -> None:
     assert jks.recognise(KEYSTORE, Hint()) is Confidence.SURE
-    assert jks.recognise(b"\xce\xce\xce\xce", Hint()) is Confidence.SURE
+    assert jks.recognise(b"\xce\xce\xce\xce", Hint()) is Confidence.NO
     assert jks.recognise(b"\xca\xfe\xba\xbe", Hint()) is Confidence.NO
 
 
@@ -72,7 +72,8 @@ def test_the_first_version_has_no_certificate_type() -> None:
     ("data", "reason"),
     [
         (store(version=3), "unknown-version"),
-        (store(number(3) + b"\0\0" + bytes(8)), "unknown-entry"),
+        (store(number(4) + b"\0\0" + bytes(8)), "unknown-entry"),
+        (store(number(3) + b"\0\0" + bytes(8)), "malformed-secret-key"),
         (store(count=2**32 - 1), "unknown-entry"),
         (store() + b"more", "truncated"),
         (b"\xfe\xed\xfe\xed", "truncated"),

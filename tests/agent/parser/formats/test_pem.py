@@ -7,8 +7,9 @@ import pytest
 from fixtures.build_fixtures import FILES, PASSWORD
 
 from keycensus_agent.model import EntryKind, Status
-from keycensus_agent.parser.findings import Confidence, FormatResult, Hint, Request
+from keycensus_agent.parser.findings import FormatResult, Hint, Request
 from keycensus_agent.parser.formats import pem
+from keycensus_agent.parser.passages import read_text
 
 CERTIFICATE = (FILES / "certificate.cer").read_bytes()
 SPKI = (FILES / "public.der").read_bytes()
@@ -20,17 +21,11 @@ def armour(data: bytes, label: str = "CERTIFICATE", end: str = "") -> bytes:
 
 
 def read(data: bytes, *passwords: str) -> FormatResult:
-    return pem.parse(data, Request(Hint(b"file"), passwords))
+    return read_text([("pem", pem.find)], data, Request(Hint(b"file"), passwords))
 
 
 def kinds(result: FormatResult) -> list[str]:
     return [item.entry.kind for item in result.found]
-
-
-def test_it_takes_what_holds_a_marker() -> None:
-    assert pem.recognise(b"text\n-----BEGIN CERTIFICATE-----", Hint()) is Confidence.SURE
-    assert pem.recognise(b"-----BEGINNING", Hint()) is Confidence.SURE
-    assert pem.recognise(b"----- BEGIN", Hint()) is Confidence.NO
 
 
 @pytest.mark.parametrize(
@@ -45,6 +40,17 @@ def test_it_takes_what_holds_a_marker() -> None:
         armour(CERTIFICATE).replace(b"\n", b"\r"),
         armour(CERTIFICATE).replace(b"\n", b" "),
         armour(CERTIFICATE).replace(b"E-----\n", b"E-----\nComment: by hand\n\n"),
+        armour(CERTIFICATE).replace(b"\n", b"`n"),
+        armour(CERTIFICATE).replace(b"\n", b"&#13;&#xA;"),
+        armour(CERTIFICATE).replace(b"\n", b"\r\n"),
+        armour(CERTIFICATE).rstrip(),
+        *(
+            b"text\n" + b"\n".join(mark + line for line in armour(CERTIFICATE).split(b"\n")[:-1])
+            for mark in (b"> ", b"# ", b"// ", b" * ", b"+", b"dnl ", b"REM ")
+        ),
+        b"+" + armour(CERTIFICATE),
+        armour(CERTIFICATE).decode().encode("utf-16-le"),
+        armour(CERTIFICATE).decode().encode("utf-16-be"),
         b"\xef\xbb\xbf" + armour(CERTIFICATE),
         b"\xfe\xff" + armour(CERTIFICATE).decode().encode("utf-16-be"),
         b"\0\1binary" + armour(CERTIFICATE) + b"\0\xff",
@@ -139,3 +145,50 @@ def test_public_keys_are_read_under_either_label() -> None:
 def test_signed_data_gives_its_certificates(label: str) -> None:
     data = (FILES / "chain.p7c").read_bytes()
     assert kinds(read(armour(data, label))) == ["certificate", "certificate"]
+
+
+def test_what_follows_an_artifact_in_its_block_is_left_out() -> None:
+    key = (FILES / "pkcs8.der").read_bytes()
+    text = armour(CERTIFICATE + bytes(8)) + armour(key + b"\n", "PRIVATE KEY")
+    certificate, private = read(text + armour(SPKI + b"x", "PUBLIC KEY")).found[:2]
+    assert certificate.public == CERTIFICATE
+    assert certificate.entry.reason == ""
+    assert private.entry.kind is EntryKind.PRIVATE_KEY
+
+
+def test_signed_data_under_the_label_of_a_certificate_is_read() -> None:
+    data = (FILES / "chain.p7c").read_bytes()
+    assert kinds(read(armour(data))) == ["certificate", "certificate"]
+
+
+def test_a_private_key_under_a_label_that_is_not_known_is_read_or_named() -> None:
+    key = (FILES / "pkcs8.der").read_bytes()
+    (found,) = read(armour(key, "STRANGE PRIVATE KEY")).found
+    assert (found.entry.kind, found.entry.member) == ("private-key", b"STRANGE PRIVATE KEY")
+    (opaque,) = read(armour(b"\x04" * 90, "STRANGE PRIVATE KEY")).found
+    assert (opaque.entry.kind, opaque.entry.reason) == ("opaque-key", "unknown-label")
+    assert kinds(read(armour(b"\x04" * 9, "STRANGE PRIVATE KEY"))) == []
+
+
+def test_keys_sealed_by_cosign_and_keys_of_a_tpm_are_named() -> None:
+    (sealed,) = read(armour(b'{"kdf":1}' * 9, "ENCRYPTED SIGSTORE PRIVATE KEY")).found
+    assert (sealed.entry.kind, sealed.entry.reason) == ("sealed-key", "unknown-encryption")
+    assert kinds(read((FILES / "tpm.pem").read_bytes())) == ["external-key", "public-key"]
+
+
+def test_a_keystore_in_armour_is_opened_or_locked() -> None:
+    text = armour((FILES / "locked.p12").read_bytes(), "PKCS12")
+    locked = read(text)
+    assert (locked.status, locked.reason) == (Status.LOCKED, "password-needed")
+    assert kinds(read(text, PASSWORD)) == ["certificate", "private-key"]
+
+
+def test_headers_without_line_ends_are_understood() -> None:
+    text = (FILES / "space-joined-legacy.env").read_bytes()
+    assert kinds(read(text, PASSWORD)) == ["private-key"]
+
+
+def test_a_certificate_of_another_kind_and_parameters_hold_nothing() -> None:
+    for name in ("attribute.pem", "dh-parameters.pem"):
+        result = read((FILES / name).read_bytes())
+        assert (result.found, result.reason) == ((), "")

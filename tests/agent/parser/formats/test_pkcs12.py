@@ -1,18 +1,25 @@
 from __future__ import annotations
 
+import os
+import subprocess
 import time
+from pathlib import Path
 
 import pytest
+from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
+from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from fixtures.build_fixtures import FILES, PASSWORD
 
 from keycensus_agent.model import Status
 from keycensus_agent.parser import der
+from keycensus_agent.parser.derivation import IterationBudget, Pkcs12Derivation
 from keycensus_agent.parser.findings import Confidence, FormatResult, Hint, Request
 from keycensus_agent.parser.formats import pkcs12
 
 CERTIFICATE = (FILES / "certificate.cer").read_bytes()
 CRL = (FILES / "authority-der.crl").read_bytes()
 KEY = (FILES / "pkcs8.der").read_bytes()
+SEALED = (FILES / "encrypted.p8").read_bytes()
 DATA = der.encode_oid("1.2.840.113549.1.7.1")
 BAGS = "1.2.840.113549.1.12.10.1."
 
@@ -74,6 +81,7 @@ def scheme(number: int, iterations: int) -> bytes:
     ("data", "confidence"),
     [
         (store(), Confidence.SURE),
+        (b"\x30\x05\x02\x01\x04\x30\x00", Confidence.NO),
         (b"\x30\x80" + store()[2:], Confidence.SURE),
         (b"\x30\x05\x02\x01\x03\x04\x00", Confidence.NO),
         (KEY, Confidence.NO),
@@ -83,6 +91,12 @@ def scheme(number: int, iterations: int) -> bytes:
 )
 def test_it_is_told_by_its_version_and_content(data: bytes, confidence: Confidence) -> None:
     assert pkcs12.recognise(data, Hint()) is confidence
+
+
+def test_what_is_damaged_at_its_start_is_told_by_its_name() -> None:
+    damaged = b"\x30\x82\x02\x01\x09" + store(open_safe(CERTIFICATE_BAG))[5:]
+    assert pkcs12.recognise(damaged, Hint(b"/x/server.PFX")) is Confidence.MAYBE
+    assert pkcs12.recognise(b"text", Hint(b"/x/server.p12")) is Confidence.NO
 
 
 def test_what_is_not_encrypted_is_read_without_a_password() -> None:
@@ -146,7 +160,6 @@ def test_a_thousand_bytes_can_not_ask_for_hours() -> None:
     "safe",
     [
         der.encode(der.SEQUENCE, DATA),
-        content(DATA, der.encode(der.OCTET_STRING, b"\x30\x05")),
         open_safe(bag(3, b"\x30\x00")),
         open_safe(bag(3, typed("1.2.840.113549.1.9.22.1", CERTIFICATE)), b"\x30\x00"),
         content(
@@ -173,10 +186,11 @@ def test_other_contents_and_keys_that_are_none_are_told() -> None:
     signed = der.encode(
         der.SEQUENCE,
         der.encode_integer(3),
-        content(der.encode_oid("1.2.840.113549.1.7.2"), b"\x30\x00"),
+        content(der.encode_oid("1.2.3"), b"\x30\x00"),
     )
     assert read(signed).reason == "unsupported-integrity"
-    assert read(b"\x30\x09\x02\x01\x03").reason == "malformed-pkcs12"
+    assert read(b"\x30\x03\x02\x01\x03").reason == "malformed-pkcs12"
+    assert read(b"\x30\x09\x02\x01\x03").reason == "truncated"
 
 
 def test_nesting_is_limited() -> None:
@@ -198,6 +212,148 @@ def test_a_missing_or_odd_friendly_name_is_no_name(attribute: bytes) -> None:
     odd = bag(3, typed("1.2.840.113549.1.9.22.1", CERTIFICATE), attribute)
     (found,) = read(store(open_safe(odd))).found
     assert found.entry.member == b""
+
+
+@pytest.mark.parametrize(
+    ("value", "member"),
+    [
+        (der.encode(0x1E, "\U0001f511".encode("utf-16-be")), "\U0001f511"),
+        (der.encode(0x1E, b"\0a\xd8\x3d"), "a\ufffd"),
+        (der.encode(0x1E, b"\0a\0\0"), "a"),
+        (der.encode(0x1E, b"\0a\0"), "a\ufffd"),
+        (der.encode(0x0C, "größe".encode()), "größe"),
+    ],
+)
+def test_friendly_names_are_text_whatever_their_units(value: bytes, member: str) -> None:
+    values = der.encode(der.SET, value)
+    attribute = der.encode(der.SEQUENCE, der.encode_oid("1.2.840.113549.1.9.20"), values)
+    named = bag(3, typed("1.2.840.113549.1.9.22.1", CERTIFICATE), attribute)
+    assert read(store(open_safe(named))).found[0].entry.member.decode() == member
+
+
+def test_of_a_file_that_breaks_off_all_that_is_open_and_whole_is_listed() -> None:
+    data = store(
+        open_safe(CERTIFICATE_BAG), open_safe(CERTIFICATE_BAG, bag(1, KEY), CERTIFICATE_BAG)
+    )
+    seen = set()
+    for size in range(len(CERTIFICATE_BAG) + 80, len(data)):
+        result = read(data[:size])
+        assert (result.status, result.reason) == (Status.PARTIAL, "truncated")
+        assert {item.public for item in result.found if item.entry.kind == "certificate"} == {
+            CERTIFICATE
+        }
+        seen.add(len(result.found))
+    assert seen == {1, 2, 3, 4}
+
+
+def test_a_cut_part_under_a_password_is_no_container_and_costs_nothing_before_it() -> None:
+    data = store(open_safe(CERTIFICATE_BAG), encrypted_safe(scheme(3, 1), b"8 bytes " * 4))
+    result = read(data[:-5])
+    assert [item.entry.kind.value for item in result.found] == ["certificate"]
+    assert result.reason == "truncated"
+
+
+def test_bytes_behind_the_end_cost_nothing() -> None:
+    data = store(open_safe(CERTIFICATE_BAG))
+    assert read(data + b"\r\nmore").found == read(data).found
+    assert read(data + b"\0" * 100).status is Status.READ
+
+
+def signed(*certificates: bytes, kind: bytes = DATA) -> bytes:
+    safes = der.encode(der.OCTET_STRING, der.encode(der.SEQUENCE, open_safe(CERTIFICATE_BAG)))
+    fields = [der.encode_integer(1), der.encode(der.SET), content(kind, safes)]
+    fields += [explicit(*certificates), der.encode(der.SET)]
+    info = content(der.encode_oid("1.2.840.113549.1.7.2"), der.encode(der.SEQUENCE, *fields))
+    return der.encode(der.SEQUENCE, der.encode_integer(3), info)
+
+
+def test_what_is_signed_by_a_key_is_read_with_the_certificates_of_its_signer() -> None:
+    other = (FILES / "two.der").read_bytes()[len(CERTIFICATE) :]
+    result = read(signed(other, b"\xa1\0"))
+    assert [item.public for item in result.found] == [CERTIFICATE, other]
+    assert read(signed(kind=der.encode_oid("1.2.3"))).reason == "malformed-pkcs12"
+
+
+def test_parts_with_different_passwords_are_each_opened_by_their_own() -> None:
+    def sealed(password: str) -> bytes:
+        derive = Pkcs12Derivation(
+            password.encode("utf-16-be") + b"\0\0", b"saltsalt", 1, IterationBudget()
+        )
+        plain = der.encode(der.SEQUENCE, bag(3, typed("1.2.840.113549.1.9.22.1", CERTIFICATE)))
+        padding = 8 - len(plain) % 8
+        encryptor = Cipher(TripleDES(derive(1, 24)), modes.CBC(derive(2, 8))).encryptor()
+        body = encryptor.update(plain + bytes([padding]) * padding) + encryptor.finalize()
+        return encrypted_safe(scheme(3, 1), body)
+
+    names = ("a", "b", "", "\U0001f511", "b")
+    result = read(store(*map(sealed, names)), "b", "a", "\U0001f511")
+    assert [item.public for item in result.found] == [CERTIFICATE] * 5
+    assert result.status is Status.READ
+    assert len(read(store(*map(sealed, names)), "b").found) == 4
+
+
+def test_a_store_of_many_keys_says_of_each_that_a_password_is_needed() -> None:
+    """Not that its work would be too much: the empty password is not tried a hundred times."""
+    data = (FILES / "encrypted.p8").read_bytes()
+    iterations = data.replace(b"\x02\x02\x08\x00", b"\x02\x02\x7f\xff")
+    assert iterations != data
+    result = read(store(open_safe(*[bag(2, iterations)] * 100)))
+    assert {item.entry.reason for item in result.found} == {"password-needed"}
+
+
+def test_pieces_of_octets_are_joined_everywhere() -> None:
+    fields = der.children(SEALED, der.read_whole(SEALED))
+    cut = der.content(SEALED, fields[1])
+    pieces = (
+        b"\x24\x80" + der.encode(4, cut[:7]) + der.encode(0x24, der.encode(4, cut[7:])) + b"\0\0"
+    )
+    split = b"\x30\x80" + der.encoding(SEALED, fields[0]) + pieces + b"\0\0"
+    (found,) = read(store(open_safe(bag(2, split))), PASSWORD).found
+    assert found.entry.kind.value == "private-key"
+    (locked,) = read(store(open_safe(bag(2, split)))).found
+    assert locked.entry.artifact == read(store(open_safe(bag(2, SEALED)))).found[0].entry.artifact
+
+
+EXPORT = "openssl pkcs12 -export -inkey key.pem -in cert.pem -name n -passout file:pass -out"
+OLD = "-provider legacy -provider default"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "-macalg sha1",
+        "-macalg sha256 -maciter",
+        "-macalg sha512",
+        "-macalg sha3-256",
+        "-nomac",
+        "-nomaciter -noiter",
+        "-certpbe PBE-SHA1-RC2-40 -keypbe PBE-SHA1-3DES",
+        "-certpbe PBE-SHA1-RC4-128 -keypbe PBE-SHA1-RC4-40",
+        "-certpbe PBE-SHA1-2DES -keypbe PBE-SHA1-RC2-128",
+        "-certpbe NONE -keypbe NONE",
+        "-certpbe aes-128-cbc -keypbe aes-192-cbc",
+        "-certpbe des-ede3-cbc -keypbe seed-cbc",
+    ],
+)
+@pytest.mark.parametrize("password", ["p", "größe", "\U0001f511\U0001f511"])
+def test_whatever_openssl_exports_is_opened_by_its_password(
+    options: str, password: str, tmp_path: Path
+) -> None:
+    (tmp_path / "key.pem").write_bytes((FILES / "sec1.pem").read_bytes())
+    (tmp_path / "cert.pem").write_bytes((FILES / "certificate.pem").read_bytes())
+    (tmp_path / "pass").write_text(f"{password}\n" * 2, encoding="utf-8")
+    made = subprocess.run(
+        [*EXPORT.split(), "x.p12", *OLD.split(), *options.split()],
+        cwd=tmp_path,
+        env={**os.environ, "LC_ALL": "C.UTF-8"},
+        check=False,
+        capture_output=True,
+    )
+    assert made.returncode == 0, made.stderr
+    result = read((tmp_path / "x.p12").read_bytes(), "wrong", password)
+    assert [item.entry.kind.value for item in result.found] == ["certificate", "private-key"]
+    assert [item.entry.member for item in result.found] == [b"n", b"n"]
+    assert result.status is Status.READ
 
 
 def test_an_odd_mac_costs_nothing() -> None:

@@ -12,67 +12,62 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from keycensus_agent.model import Status
 from keycensus_agent.parser import der, findings
-from keycensus_agent.parser.findings import (
-    Confidence,
-    FormatResult,
-    Found,
-    Hint,
-    Request,
-    conclude,
-)
-from keycensus_agent.parser.formats import pkcs7
+from keycensus_agent.parser.findings import Confidence, FormatResult, Found, Hint, Passage, Request
+from keycensus_agent.parser.formats import pkcs7, pkcs12
 from keycensus_agent.parser.legacy_pem import read_legacy_key
 from keycensus_agent.parser.openssh import read_openssh_key
 from keycensus_agent.parser.private_key import MalformedKeyError, read_private_key
 from keycensus_agent.parser.public_key import rsa_spki
 from keycensus_agent.parser.sealed_key import read_sealed_key
 from keycensus_agent.parser.sealing import IterationBudget
-from keycensus_agent.parser.triage import holds_marker
+from keycensus_agent.parser.tpm import read_tpm_key
+from keycensus_agent.parser.x509 import certificate_fields
 
 NAME = "pem"
 DESCRIPTION = "PEM blocks of every kind, anywhere in a text file of any name"
 SUFFIXES = ("pem", "crt", "cer", "key", "csr", "crl", "pub", "p7b")
 
-_BYTE_ORDER_MARKS = {b"\xff\xfe", b"\xfe\xff"}
 _LINE = re.compile(rb"-----(BEGIN|END) ([A-Z0-9][A-Z0-9 #._/-]{0,63}?)-----")
 # Line ends as JSON, YAML and programs write them in strings, however often they were escaped.
-_ESCAPED_BREAK = re.compile(rb"\\+(?:[rnt]|u000[aAdD])")
+_ESCAPED_BREAK = re.compile(rb"\\+(?:[rnt]|u000[aAdD])|&#(?:10|13|[xX]0?[aAdD]);|`[rn]")
 # Two string literals side by side, joined by nothing, "+" or ".", perhaps with a prefix letter.
 _JOINT = re.compile(rb"[\"']\s*[+.]?\s*[bru]{0,2}[\"']")
+# The headers of a key encrypted by them (RFC 1421, 4.6.1), also where line ends became blanks.
+_LEGACY_HEADERS = re.compile(
+    rb"\s*Proc-Type:\s*4,\s*ENCRYPTED(?:\s+DEK-Info:[ \t]*([A-Za-z0-9-]+,[ \t]*[0-9A-Fa-f]*))?"
+)
 _BLANK = re.compile(rb"\s+")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=]")
 # What stands for content in documentation and templates.
 _PLACEHOLDER = re.compile(rb"\.\.|[<>{}$\[\]%]")
 # Shorter than the smallest key or certificate in base64; below it, a broken block is an example.
 _CONTENT_BYTES = 64
+# The longest thing that may stand before each line of a block: a quote's or a comment's mark.
+_PREFIX_BYTES = 16
 # Of an unclosed block only the start is looked at, to tell damage from a mention of the label.
 _UNCLOSED_BYTES = 4096
 
 
-def recognise(data: bytes, hint: Hint) -> Confidence:
-    """Tell by the marker of a block, in the text's own encoding."""
-    del hint
-    return Confidence.SURE if holds_marker(data) else Confidence.NO
-
-
-def parse(data: bytes, request: Request) -> FormatResult:
-    """Return what each block holds, in the order of the file."""
-    if data[:2] in _BYTE_ORDER_MARKS:
-        data = data.decode("utf-16", "replace").encode("ascii", "replace")
-    found: list[Found] = []
-    problems: list[str] = []
+def find(text: bytes, request: Request) -> Iterator[Passage]:
+    """Yield what each block holds, in the order of the text; a damaged one costs itself."""
     budget = IterationBudget()
-    for block in _blocks(data):
+    for block in _blocks(text):
+        if block.label in _PASSED_OVER:
+            yield Passage(block.start, block.end)
+            continue
+        problems: list[str] = []
+        found: list[Found] = []
         try:
-            found.extend(_read(block, request, budget, problems))
+            found = _read(block, request, budget, problems)
         except (_BlockError, MalformedKeyError) as error:
             if _is_content(block.body):
                 problems.append(str(error))
         except der.DerError:
             if _is_content(block.body):
                 problems.append("malformed-block")
-    return conclude(NAME, found, problems)
+        yield Passage(block.start, block.end, tuple(found), problems[0] if problems else "")
 
 
 class _BlockError(ValueError):
@@ -82,26 +77,46 @@ class _BlockError(ValueError):
 class _Block(NamedTuple):
     label: bytes
     body: bytes
+    start: int
+    end: int
     reason: str = ""
 
 
-def _blocks(data: bytes) -> Iterator[_Block]:
+def _blocks(text: bytes) -> Iterator[_Block]:
     """Yield the blocks with a label that means something here, and what is left of broken ones."""
     opened: re.Match[bytes] | None = None
-    for line in _LINE.finditer(data):
+    for line in _LINE.finditer(text):
         begins = line[1] == b"BEGIN"
-        if opened and opened[2] in _READERS:
-            body = data[opened.end() : line.start()]
-            if begins:
-                yield _Block(opened[2], body[:_UNCLOSED_BYTES], "unclosed-block")
-            elif line[2] != opened[2]:
-                yield _Block(opened[2], body, "mismatched-label")
-            else:
-                yield _Block(opened[2], body)
+        if opened and begins:
+            yield from _unclosed(text, opened, line.start())
+        elif opened and _is_known(opened[2]):
+            body = _without_prefix(text, opened.start(), text[opened.end() : line.start()])
+            reason = "" if line[2] == opened[2] else "mismatched-label"
+            yield _Block(opened[2], body, opened.start(), line.end(), reason)
         opened = line if begins else None
-    if opened and opened[2] in _READERS:
-        rest = data[opened.end() : opened.end() + _UNCLOSED_BYTES]
-        yield _Block(opened[2], rest, "unclosed-block")
+    if opened:
+        yield from _unclosed(text, opened, len(text))
+
+
+def _unclosed(text: bytes, opened: re.Match[bytes], end: int) -> Iterator[_Block]:
+    """Yield a block without an end; it takes no more of the text than its first line."""
+    if _is_known(opened[2]):
+        body = text[opened.end() : min(end, opened.end() + _UNCLOSED_BYTES)]
+        yield _Block(opened[2], body, opened.start(), opened.end(), "unclosed-block")
+
+
+def _is_known(label: bytes) -> bool:
+    return label in _READERS or label in _PASSED_OVER or label.endswith(b" PRIVATE KEY")
+
+
+def _without_prefix(text: bytes, start: int, body: bytes) -> bytes:
+    """Return the body without what stands before each of its lines, as before the block's first."""
+    line_start = max(text.rfind(b"\n", 0, start), text.rfind(b"\r", 0, start)) + 1
+    mark = text[max(line_start, start - _PREFIX_BYTES) : start].strip()
+    lines = [line.strip() for line in body.splitlines()[1:]]
+    if not mark or not any(lines) or not all(line.startswith(mark) for line in lines if line):
+        return body
+    return b"\n".join(line[len(mark) :] for line in lines)
 
 
 def _is_content(body: bytes) -> bool:
@@ -114,23 +129,20 @@ def _is_content(body: bytes) -> bool:
 
 def _unwrapped(body: bytes) -> bytes:
     """Return the body without the escapes and quotes of the string that it stands in."""
-    if b"\\" in body:
+    if b"\\" in body or b"&#" in body or b"`" in body:
         body = _ESCAPED_BREAK.sub(b"\n", body).replace(b"\\", b"")
     if b'"' in body or b"'" in body:
         body = _JOINT.sub(b"", body)
     return body
 
 
-def _split_headers(body: bytes) -> tuple[dict[bytes, bytes], bytes]:
-    """Return the headers of RFC 1421, 4.4 and the base64 text below them."""
-    headers: dict[bytes, bytes] = {}
+def _below_headers(body: bytes) -> bytes:
+    """Return the base64 text below the headers of RFC 1421, 4.4, if there are any."""
     rest = body.lstrip()
     while True:
         line, _, below = rest.partition(b"\n")
-        name, colon, value = line.partition(b":")
-        if not colon:
-            return headers, rest
-        headers[name.strip()] = value.strip()
+        if b":" not in line:
+            return rest
         rest = below
 
 
@@ -150,22 +162,47 @@ def _read(
     """Return the entries of a block. Damage that costs only a part of it goes to `problems`."""
     if block.reason:
         raise _BlockError(block.reason)
-    headers, text = _split_headers(_unwrapped(block.body))
+    body = _unwrapped(block.body)
+    sealed = _LEGACY_HEADERS.match(body)
+    text = body[sealed.end() :] if sealed else _below_headers(body)
     try:
         data = binascii.a2b_base64(text)
     except binascii.Error:
         raise _BlockError("bad-base64") from None
-    if b"ENCRYPTED" in headers.get(b"Proc-Type", b"") and block.label in _PLAIN_KEYS:
-        return [read_legacy_key(headers.get(b"DEK-Info", b""), data, request.passwords)]
-    return _READERS[block.label](_Payload(block, data, request, budget, problems))
+    if sealed and block.label in _PLAIN_KEYS:
+        return [read_legacy_key(sealed[1] or b"", data, request.passwords)]
+    read = _READERS.get(block.label, _other_private_key)
+    return read(_Payload(block, data, request, budget, problems))
+
+
+def _first_element(data: bytes) -> bytes:
+    """Return the first element of DER, without what some writers leave behind it, or all."""
+    try:
+        return der.encoding(data, der.read(data, 0, len(data))) if data[:1] == b"0" else data
+    except der.DerError:
+        return data
 
 
 def _certificate(payload: _Payload) -> list[Found]:
+    data = payload.data
+    if pkcs7.recognise(data, Hint()) is Confidence.SURE:
+        return _signed_data(payload)
     if payload.block.label == b"TRUSTED CERTIFICATE":
         # OpenSSL's trust settings follow the certificate.
-        first = der.read(payload.data, 0, len(payload.data))
-        payload = payload._replace(data=der.encoding(payload.data, first))
-    return [_signed(findings.certificate, payload)]
+        data = der.encoding(data, der.read(data, 0, len(data)))
+    else:
+        data = _certificate_alone(data)
+    return [_signed(findings.certificate, payload._replace(data=data))]
+
+
+def _certificate_alone(data: bytes) -> bytes:
+    """Return a certificate without what follows it, as OpenSSL reads it; anything else as it is."""
+    alone = _first_element(data)
+    try:
+        certificate_fields(alone)
+    except der.DerError:
+        return data
+    return alone
 
 
 def _csr(payload: _Payload) -> list[Found]:
@@ -185,11 +222,32 @@ def _signed(make: Callable[[bytes, bytes], Found], payload: _Payload) -> Found:
 
 
 def _private_key(payload: _Payload) -> list[Found]:
-    return [read_private_key(payload.data)]
+    return [read_private_key(_first_element(payload.data))]
+
+
+def _other_private_key(payload: _Payload) -> list[Found]:
+    """Read a key under a label that is not known: by its structure, else it is named and no more."""
+    label = payload.block.label
+    try:
+        return [read_private_key(_first_element(payload.data), label)]
+    except MalformedKeyError:
+        if not _is_content(payload.block.body):
+            return []
+        return [findings.opaque_key("", label, "unknown-label")]
 
 
 def _sealed_key(payload: _Payload) -> list[Found]:
-    return [read_sealed_key(payload.data, payload.request.passwords, payload.budget)]
+    data = _first_element(payload.data)
+    return [read_sealed_key(data, payload.request.passwords, payload.budget)]
+
+
+def _sealed_otherwise(payload: _Payload) -> list[Found]:
+    """Report a key that sigstore's cosign encrypted: JSON with scrypt and NaCl's secretbox."""
+    return [findings.sealed_key(payload.data, payload.block.label, "unknown-encryption")]
+
+
+def _tpm_key(payload: _Payload) -> list[Found]:
+    return read_tpm_key(_first_element(payload.data))
 
 
 def _openssh_key(payload: _Payload) -> list[Found]:
@@ -197,15 +255,22 @@ def _openssh_key(payload: _Payload) -> list[Found]:
 
 
 def _signed_data(payload: _Payload) -> list[Found]:
-    result = pkcs7.parse(payload.data, payload.request)
-    if result.reason:
+    return _whole(pkcs7.parse(payload.data, payload.request), payload)
+
+
+def _keystore(payload: _Payload) -> list[Found]:
+    return _whole(pkcs12.parse(payload.data, payload.request), payload)
+
+
+def _whole(result: FormatResult, payload: _Payload) -> list[Found]:
+    if result.reason and result.status is not Status.LOCKED:
         payload.problems.append(result.reason)
     return list(result.found)
 
 
 def _public_key(payload: _Payload) -> list[Found]:
     """Read an SPKI or an RSAPublicKey under either label, as some writers mix them up."""
-    data = payload.data
+    data = _first_element(payload.data)
     fields = der.children(data, der.read_whole(data))
     tags = tuple(field.tag for field in fields)
     if tags == (der.SEQUENCE, der.BIT_STRING):
@@ -223,6 +288,15 @@ _PLAIN_KEYS = {
     b"PRIVATE KEY",
     b"ANY PRIVATE KEY",
 }
+# Known, and none of ours: nobody is to look for a certificate inside them.
+_PASSED_OVER = {
+    b"ATTRIBUTE CERTIFICATE",
+    b"DH PARAMETERS",
+    b"DSA PARAMETERS",
+    b"EC PARAMETERS",
+    b"PARAMETERS",
+    b"X9.42 DH PARAMETERS",
+}
 _USUAL = {b"CERTIFICATE", b"CERTIFICATE REQUEST", b"X509 CRL"}
 _READERS: dict[bytes, Callable[[_Payload], list[Found]]] = {
     b"CERTIFICATE": _certificate,
@@ -235,8 +309,15 @@ _READERS: dict[bytes, Callable[[_Payload], list[Found]]] = {
     b"OPENSSH PRIVATE KEY": _openssh_key,
     b"PUBLIC KEY": _public_key,
     b"RSA PUBLIC KEY": _public_key,
+    b"EC PUBLIC KEY": _public_key,
+    b"DSA PUBLIC KEY": _public_key,
     b"PKCS7": _signed_data,
     b"PKCS #7 SIGNED DATA": _signed_data,
     b"CMS": _signed_data,
+    b"CERTIFICATE CHAIN": _signed_data,
+    b"PKCS12": _keystore,
+    b"TSS2 PRIVATE KEY": _tpm_key,
+    b"ENCRYPTED COSIGN PRIVATE KEY": _sealed_otherwise,
+    b"ENCRYPTED SIGSTORE PRIVATE KEY": _sealed_otherwise,
     **dict.fromkeys(_PLAIN_KEYS, _private_key),
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from keycensus_agent.model import Status
 from keycensus_agent.parser import der, findings
+from keycensus_agent.parser.cut_ber import CutBer
 from keycensus_agent.parser.findings import (
     Confidence,
     FormatResult,
@@ -20,6 +21,7 @@ from keycensus_agent.parser.findings import (
 from keycensus_agent.parser.private_key import MalformedKeyError, read_private_key
 from keycensus_agent.parser.sealed_key import read_sealed_key
 from keycensus_agent.parser.sealing import (
+    Candidates,
     IterationBudget,
     LimitError,
     UnknownSchemeError,
@@ -30,11 +32,15 @@ NAME = "pkcs12"
 DESCRIPTION = "PKCS#12: certificates and keys with their names, without, or with its password"
 SUFFIXES = ("p12", "pfx", "pkcs12", "jks", "keystore", "truststore")
 
+# Those that nothing else is called by.
+_OWN_SUFFIXES = {b"p12", b"pfx", b"pkcs12"}
 _VERSION = b"\x02\x01\x03"
 _DATA = "1.2.840.113549.1.7.1"
+_SIGNED_DATA = "1.2.840.113549.1.7.2"
 _ENCRYPTED_DATA = "1.2.840.113549.1.7.6"
 _ENVELOPED_DATA = "1.2.840.113549.1.7.3"
 _EXPLICIT = 0xA0
+_BMP_STRING = 0x1E
 # Bag types (RFC 7292, 4.2).
 _KEY_BAG = "1.2.840.113549.1.12.10.1.1"
 _SHROUDED_KEY_BAG = "1.2.840.113549.1.12.10.1.2"
@@ -49,13 +55,13 @@ _NESTING_LIMIT = 4
 
 
 def recognise(data: bytes, hint: Hint) -> Confidence:
-    """Tell by a PFX of version 3 followed by a ContentInfo."""
-    del hint
+    """Tell by a PFX of version 3 followed by a ContentInfo; one that is damaged there by its name."""
     if data[:1] != b"\x30" or len(data) < 2:
         return Confidence.NO
     body = 2 + (data[1] & 0x7F if data[1] > 0x80 else 0)
-    sure = data[body : body + 3] == _VERSION and data[body + 3 : body + 4] == b"\x30"
-    return Confidence.SURE if sure else Confidence.NO
+    if data[body : body + 3] == _VERSION and data[body + 3 : body + 4] == b"\x30":
+        return Confidence.SURE
+    return Confidence.MAYBE if hint.suffix in _OWN_SUFFIXES else Confidence.NO
 
 
 def parse(data: bytes, request: Request) -> FormatResult:
@@ -65,6 +71,8 @@ def parse(data: bytes, request: Request) -> FormatResult:
         store.read(data)
     except der.DerError:
         store.problems.append("malformed-pkcs12")
+    if store.ber.cut:
+        store.problems.insert(0, "truncated")
     if store.locked:
         sealed = findings.sealed_container(b"".join(store.locked), store.lock_reason)
         store.found.append(sealed)
@@ -81,35 +89,62 @@ class _Store:
         self.problems: list[str] = []
         self.locked: list[bytes] = []
         self.lock_reason = ""
-        self._passwords: tuple[str | None, ...] = (
-            "",
-            None,
-            *(password for password in request.passwords if password),
-        )
+        self.ber = CutBer()
+        self._passwords = Candidates(request.passwords)
         self._budget = IterationBudget()
 
     def read(self, data: bytes) -> None:
-        """Read a PFX (RFC 7292, 4)."""
-        content_info = der.expect(data, der.read(data, 0, len(data)), der.INTEGER, der.SEQUENCE)[1]
-        kind, content = _content_info(data, content_info)
-        if kind != _DATA:
-            # Integrity by public key: signed data, never seen in the wild.
+        """Read a PFX (RFC 7292, 4): its integrity is by password (data) or by key (signed data)."""
+        parts = self.ber.children(data, self.ber.read(data, 0, len(data)))
+        next(parts, None)  # the version
+        kind, content = self._content_info(data, next(parts, None))
+        if kind == _DATA:
+            self._safes(self.ber.octets(content, self.ber.read(content, 0, len(content))))
+        elif kind == _SIGNED_DATA:
+            self._signed(content)
+        else:
             self.problems.append("unsupported-integrity")
-            return
-        safes = der.octets(content, der.read(content, 0, len(content)))
-        for safe in der.children(safes, der.read(safes, 0, len(safes))):
+
+    def _signed(self, content: bytes) -> None:
+        """Read SignedData (RFC 5652, 5.1): what is signed, and the signer's certificates."""
+        fields = list(self.ber.children(content, self.ber.read(content, 0, len(content))))
+        kind, signed = self._content_info(content, fields[2] if len(fields) > 2 else None)
+        if kind != _DATA:
+            raise der.DerError("no safes")
+        self._safes(self.ber.octets(signed, self.ber.read(signed, 0, len(signed))))
+        for field in fields[3:]:
+            if field.tag == _EXPLICIT:
+                for item in der.children(content, field):
+                    if item.tag == der.SEQUENCE:
+                        self.found.append(findings.certificate(der.encoding(content, item)))
+
+    def _safes(self, safes: bytes) -> None:
+        for safe in self.ber.children(safes, self.ber.read(safes, 0, len(safes))):
             try:
-                self._safe(*_content_info(safes, safe))
+                self._safe(*self._content_info(safes, safe))
             except der.DerError:
                 self.problems.append("malformed-pkcs12")
 
+    def _content_info(self, data: bytes, element: der.Element | None) -> tuple[str, bytes]:
+        """Return type and content of a ContentInfo (RFC 5652, 3)."""
+        fields = self._typed_fields(data, element)
+        return der.dotted(data, fields[0]), der.content(data, fields[1])
+
+    def _typed_fields(self, data: bytes, element: der.Element | None) -> list[der.Element]:
+        """Return what is in something whose first two fields are a type and a value of it."""
+        fields = list(self.ber.children(data, element)) if element else []
+        if len(fields) < 2 or fields[1].tag != _EXPLICIT:
+            raise der.DerError("no value")
+        return fields
+
     def _safe(self, kind: str, content: bytes) -> None:
-        inner = der.read(content, 0, len(content))
         if kind == _DATA:
-            self._bags(der.octets(content, inner), 0)
+            inner = self.ber.read(content, 0, len(content))
+            self._bags(self.ber.octets(content, inner), 0)
         elif kind == _ENCRYPTED_DATA:
-            self._encrypted(content, inner)
+            self._encrypted(content, der.read(content, 0, len(content)))
         elif kind == _ENVELOPED_DATA:
+            der.read(content, 0, len(content))
             self._lock(content, "certificate-needed")
         else:
             self.problems.append("unknown-content")
@@ -138,9 +173,10 @@ class _Store:
                 self._lock(ciphertext, "password-needed")
 
     def _bags(self, data: bytes, depth: int) -> None:
-        for bag in der.children(data, der.read(data, 0, len(data))):
+        for bag in self.ber.children(data, self.ber.read(data, 0, len(data))):
             try:
-                fields = der.expect(data, bag, der.OBJECT_IDENTIFIER, _EXPLICIT)
+                # A bag may be cut behind its value, which itself must be whole.
+                fields = self._typed_fields(data, bag)
                 value = der.read(data, fields[1].body, fields[1].body_end)
                 name = _friendly_name(data, fields[2]) if len(fields) > 2 else b""
                 self._bag(der.dotted(data, fields[0]), der.encoding(data, value), name, depth)
@@ -174,12 +210,6 @@ class _Store:
         self.found.append(make(octets, name))
 
 
-def _content_info(data: bytes, element: der.Element) -> tuple[str, bytes]:
-    """Return type and content of a ContentInfo (RFC 5652, 3)."""
-    fields = der.expect(data, element, der.OBJECT_IDENTIFIER, _EXPLICIT)
-    return der.dotted(data, fields[0]), der.content(data, fields[1])
-
-
 def _is_sequence(plain: bytes) -> bool:
     try:
         der.children(plain, der.read(plain, 0, len(plain)))
@@ -194,8 +224,10 @@ def _friendly_name(data: bytes, attributes: der.Element) -> bytes:
         for attribute in der.children(data, attributes):
             kind, values = der.expect(data, attribute, der.OBJECT_IDENTIFIER, der.SET)[:2]
             if der.dotted(data, kind) == _FRIENDLY_NAME:
-                text = der.content(data, der.children(data, values)[0])
-                return text.decode("utf-16-be", "replace").encode("utf-8", "replace")
+                value = der.children(data, values)[0]
+                encoding = "utf-16-be" if value.tag == _BMP_STRING else "utf-8"
+                text = der.content(data, value).decode(encoding, "replace")
+                return text.rstrip("\0").encode("utf-8", "replace")
     except (der.DerError, IndexError):
         pass
     return b""

@@ -1,0 +1,39 @@
+"""WireGuard's private keys, in the configuration of wg, wg-quick, systemd-networkd and NetworkManager.
+
+Pure, on hostile bytes. The key is 32 bytes that say nothing of themselves, so only one in a section that is
+WireGuard's counts. Sources: wg(8), systemd.netdev(5), nm-settings-keyfile(5), RFC 7748.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from collections.abc import Iterator
+
+from keycensus_agent.parser.findings import Passage, Request, private_key
+from keycensus_agent.parser.raw_keys import raw_public_half
+
+NAME = "wireguard"
+DESCRIPTION = "WireGuard private keys in configuration: X25519 with their public half"
+SUFFIXES = ("conf", "netdev", "nmconnection")
+
+_LINE = re.compile(
+    rb"^[ \t]*(?:\[(?P<section>[A-Za-z0-9. -]{1,64})\]"
+    rb"|(?:PrivateKey|private-key)[ \t]*=[ \t]*(?P<key>[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=)(?=\s|\Z|[#;]))",
+    re.MULTILINE | re.IGNORECASE,
+)
+_SECTIONS = {b"interface", b"wireguard"}
+
+
+def find(text: bytes, request: Request) -> Iterator[Passage]:
+    """Yield each private key below a heading of WireGuard's."""
+    del request
+    if b"rivate" not in text:
+        return
+    ours = False
+    for line in _LINE.finditer(text.replace(b"\r", b"\n")):
+        if line["section"]:
+            ours = line["section"].lower() in _SECTIONS
+        elif ours:
+            spki = raw_public_half("x25519", binascii.a2b_base64(line["key"]))
+            yield Passage(line.start(), line.end(), (private_key(spki),))

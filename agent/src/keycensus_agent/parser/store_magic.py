@@ -1,0 +1,72 @@
+"""How keystores start: four bytes, and what else must be true of the first page.
+
+Runs in the reader as part of triage, on the first bytes of every file, so it is one look-up for nearly
+all of them. Chance must not pass: numbers near zero start many files. What is let through here is
+told for good by its format, in the parser.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+# Bouncy Castle's salt is 20 bytes long; other writers of BKS are given some room.
+_SALT_BYTES = range(8, 65)
+_ITERATIONS = range(1, 1 << 24)
+_BERKELEY_VERSION = b"\0\0\0\2\0\0"
+_IBM_TAGS = {b"X509KEY", b"X509KYP", b"X509CRL"}
+# Keys of GnuPG's agent, as such and as the value of a line.
+_GNUPG = (b"(11:private-key(", b"(21:protected-private-key(", b"(20:shadowed-private-key(")
+_GNUPG_READABLE = re.compile(rb"\((?:protected-|shadowed-)?private-key[\s(]")
+_GNUPG_VALUE = re.compile(rb"^Key: \((?:protected-|shadowed-)?private-key \(", re.MULTILINE)
+
+
+def _always(head: bytes) -> bool:
+    del head
+    return True
+
+
+def _bouncy_castle(head: bytes) -> bool:
+    """Version, length of a salt, salt, iterations: all of them as they can be."""
+    salt_bytes = int.from_bytes(head[4:8], "big")
+    iterations = head[8 + salt_bytes : 12 + salt_bytes] if salt_bytes in _SALT_BYTES else b""
+    return int.from_bytes(iterations, "big") in _ITERATIONS
+
+
+def _zeros(head: bytes) -> bool:
+    return head[4:8] == b"CERT" or _bouncy_castle(head)
+
+
+STORE_STARTS: dict[bytes, Callable[[bytes], bool]] = {
+    # JKS, JCEKS.
+    b"\xfe\xed\xfe\xed": _always,
+    b"\xce\xce\xce\xce": _always,
+    # Microsoft's serialized store, BKS and UBER of version 0; of 1 and 2.
+    b"\0\0\0\0": _zeros,
+    b"\0\0\0\1": _bouncy_castle,
+    b"\0\0\0\2": _bouncy_castle,
+    # GnuPG's keybox, whose first blob has 32 bytes.
+    b"\0\0\0\x20": lambda head: head[8:12] == b"KBXf",
+    # NSS: SQLite with its tables, Berkeley DB 1.85.
+    b"SQLi": lambda head: b"nssP" in head,
+    b"\0\x06\x15\x61": lambda head: head[4:10] == _BERKELEY_VERSION,
+    # IBM's databases of keys, requests and revocation lists.
+    **dict.fromkeys(
+        (b"7H" + bytes((version, kind)) for version in range(16) for kind in (1, 2)),
+        lambda head: head[8:15] in _IBM_TAGS,
+    ),
+    # Oracle's auto-login wallet.
+    **dict.fromkeys(
+        (b"\xa1\xf8\x4e" + bytes([kind]) for kind in range(0x30, 0x3A)),
+        lambda head: head[4:7] == b"\0\0\0",
+    ),
+    # GnuPG's keys: bare, or behind the names that come first.
+    **dict.fromkeys(
+        (b"(pri", b"(pro", b"(sha"), lambda head: _GNUPG_READABLE.match(head) is not None
+    ),
+    **dict.fromkeys((b"(11:", b"(20:", b"(21:"), lambda head: head.startswith(_GNUPG)),
+    **dict.fromkeys(
+        (b"Key:", b"Crea", b"Toke", b"Labe", b"Use-", b"Desc", b"Open", b"Prom", b"Conf", b"Remo"),
+        lambda head: _GNUPG_VALUE.search(head) is not None,
+    ),
+}

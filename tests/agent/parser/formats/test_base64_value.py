@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import base64
+
+import pytest
+from fakes.text_formats import kinds, read
+from fixtures.build_fixtures import FILES, PASSWORD
+
+from keycensus_agent.model import Status
+from keycensus_agent.parser.formats import base64_value
+
+CERTIFICATE = (FILES / "certificate.cer").read_bytes()
+KEY = (FILES / "pkcs8.der").read_bytes()
+VALUE, KEY_VALUE = base64.b64encode(CERTIFICATE), base64.b64encode(KEY)
+LINES = base64.encodebytes(CERTIFICATE)
+
+
+def _file(name: str) -> bytes:
+    return (FILES / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("text", "member"),
+    [
+        (VALUE, b""),
+        (b"cert: " + VALUE, b"cert"),
+        (b"cert=" + VALUE + b"\nnext=1", b"cert"),
+        (b'{"x5c": ["' + VALUE + b'"]}', b"x5c"),
+        (b"<ds:X509Certificate>\n  " + LINES.replace(b"\n", b"\r\n  ") + b"</ds:X509Certificate>",
+         b"ds:X509Certificate"),
+        (b'"cert": "' + LINES.replace(b"\n", b"\\n") + b'"', b"cert"),
+        (b'"cert": "\\n' + LINES.replace(b"\n", b"\\r\\n") + b'"', b""),
+        (b"cert=" + LINES.replace(b"\n", b"\\\n    "), b"cert"),
+        (b'String c = "' + LINES.strip().replace(b"\n", b'" +\n   "') + b'";', b"c"),
+        (b"usercert:: " + LINES.replace(b"\n", b"\n "), b"usercert"),
+        (b"a" * 90 + b"(" + VALUE + b")", b""),
+    ],
+)  # fmt: skip
+def test_a_certificate_is_found_in_whatever_value_it_is(text: bytes, member: bytes) -> None:
+    (found,) = read("base64", text).found
+    assert found.public == CERTIFICATE
+    assert found.entry.member == member
+
+
+def test_every_key_and_store_is_found_once() -> None:
+    sec1, rsa = _file("sec1.der"), _file("pkcs1.der")
+    sealed, request = _file("encrypted.p8"), _file("request.p10")
+    for data, kind in (
+        (KEY, "private-key"),
+        (sec1, "private-key"),
+        (rsa, "private-key"),
+        (sealed, "sealed-key"),
+        (request, "csr"),
+    ):
+        result = read("base64", b"a: " + base64.b64encode(data) + b"\n")
+        assert kinds(result) == [kind]
+    chain = read("base64", b"a: " + base64.b64encode(_file("chain.p7c")))
+    assert kinds(chain) == ["certificate", "certificate"]
+    streamed = read("base64", b"a: " + base64.encodebytes(_file("signature.p7s")))
+    assert kinds(streamed) == ["certificate", "certificate"]
+
+
+def test_a_keystore_is_opened_or_locked() -> None:
+    store = b"store: " + base64.b64encode(_file("locked.p12")) + b"\nca: " + VALUE
+    locked = read("base64", store)
+    assert (locked.status, locked.reason) == (Status.LOCKED, "password-needed")
+    assert kinds(locked)[-1] == "certificate"
+    assert kinds(read("base64", store, PASSWORD)) == ["certificate", "private-key", "certificate"]
+    java = read("base64", b"k: " + base64.b64encode(_file("keystore.jks")), PASSWORD)
+    assert "private-key" in kinds(java)
+    assert {item.entry.member for item in java.found} == {b"server", "größe".encode()}
+
+
+def test_pem_inside_is_read_and_its_damage_told() -> None:
+    pem = _file("damaged.pem")
+    result = read("base64", b"tls.crt: " + base64.b64encode(pem))
+    assert (result.status, result.reason) == (Status.PARTIAL, "bad-base64")
+    assert kinds(result) == ["certificate", "certificate"]
+    wrapped = base64.encodebytes(_file("certificate.pem")[_file("certificate.pem").index(b"--") :])
+    assert kinds(read("base64", b"tls.crt: |\n  " + wrapped.replace(b"\n", b"\n  "))) == [
+        "certificate"
+    ]
+
+
+def test_values_inside_values_end_somewhere() -> None:
+    inner = b"apiVersion: v1\nkey: " + KEY_VALUE
+    for _ in range(2):
+        inner = b"apiVersion: v1\nvalue: " + base64.b64encode(inner)
+    assert kinds(read("base64", inner)) == ["private-key"]
+    assert kinds(read("base64", b"apiVersion: v1\nvalue: " + base64.b64encode(inner))) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        VALUE[:-8],
+        b"a" + VALUE,
+        VALUE[:40] + b"!" + VALUE[41:],
+        VALUE[:400] + b"\n" + VALUE[400:500],
+        base64.b64encode(b"\x30\x82\x01\x10" + bytes(280)),
+        base64.b64encode(_file("public.der")),
+        base64.b64encode(_file("rsa-public.der")),
+        base64.b64encode(CERTIFICATE[:60] + bytes(len(CERTIFICATE) - 60)),
+        base64.b64encode(b"\x30\x82\x01\x10\x02\x01\x03\x30\x82\x01\x09" + bytes(280)),
+        b"MIAAAAAAAAAAAAAA",
+        b"LS0tLS1CRUdJ",
+        b"LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tDQo=",
+        b"/u3+7QAA",
+        b"YXBpVmVyc2lvbjog",
+        b"LS0tLS1CRUdJA",
+        b"/u3+7QAAA",
+        KEY_VALUE[:40] + b"A" + KEY_VALUE[41:],
+    ],
+)
+def test_what_does_not_pass_as_a_whole_is_none(text: bytes) -> None:
+    result = read("base64", b"value: " + text)
+    if b"/u3" not in text:
+        assert (result.found, result.reason) == ((), "")
+    assert "private-key" not in kinds(result)
+
+
+def test_an_unknown_algorithm_is_not_taken_for_a_key() -> None:
+    unknown = KEY.replace(bytes.fromhex("06072a8648ce3d0201"), bytes.fromhex("06072a8648ce3d0209"))
+    assert unknown != KEY
+    assert not read("base64", base64.b64encode(unknown)).found
+
+
+def test_a_text_can_not_cost_more_than_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base64_value, "_WORK", 2 * len(VALUE))
+    result = read("base64", b"\n".join([VALUE] * 4))
+    assert result.reason == "limit-values"
+    monkeypatch.setattr(base64_value, "_STORES", 1)
+    monkeypatch.setattr(base64_value, "_WORK", 1 << 20)
+    store = base64.b64encode(_file("empty-password.p12"))
+    result = read("base64", b"a: " + store + b"\nb: " + store + b"\nc: " + VALUE)
+    assert kinds(result).count("private-key") == 1
+    java = base64.b64encode(_file("truststore.jks"))
+    result = read("base64", b"a: " + java + b"\nb: " + java)
+    assert (len(result.found), result.reason) == (1, "limit-values")
