@@ -6,7 +6,8 @@ DIRECTORY holds source archives as their publishers made them, got with the ordi
 
     apt-get source --download-only curl gnutls28 golang-1.19 mbedtls nodejs openssl python3.11
     pip download --no-deps cryptography-vectors
-    pip download --no-deps --no-binary :all: requests tornado twisted urllib3 …
+    pip download --no-deps --no-binary :all: aiohttp aiosmtpd ecdsa eventlet gunicorn httplib2 hypercorn jwcrypto
+    pip download --no-deps --no-binary :all: paramiko pycryptodome pyjwt pymongo pyopenssl python-jose requests signxml tornado twisted urllib3
 
 Every archive is unpacked aside and scanned by this agent itself; of each private key that lies there unencrypted its
 key id is written down, with the archive and the first path that has it. Nothing else of it is kept.
