@@ -58,7 +58,7 @@ from keycensus_agent.reader.sweep import Surroundings, Sweep
 from keycensus_agent.text import safe_path
 
 # Grows when formats learn to see more: everything is then read once more, as cause "parser".
-PARSER_EPOCH = 1
+PARSER_EPOCH = 2
 
 
 @dataclass(frozen=True, slots=True)
