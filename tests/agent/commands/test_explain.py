@@ -100,3 +100,20 @@ def test_a_path_that_is_not_there_is_a_mistake(agent: AgentCommand, tmp_path: Pa
     assert f"{tmp_path}/absent: no such file or directory\n" in ran.out
     assert "holds nothing" in ran.out
     assert agent("explain").status == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "searched"),
+    [
+        (
+            "a.txt",
+            "up to 1,024 KiB of it here; for base64 of such, 1,024 KiB; for other forms of keys too",
+        ),
+        ("a.py", "for base64 of such, 1,024 KiB; for other forms of keys not, by place and name"),
+    ],
+)
+def test_text_says_what_it_is_searched_for(
+    agent: AgentCommand, tmp_path: Path, name: str, searched: str
+) -> None:
+    (tmp_path / name).write_bytes(b"words " * 20)
+    assert searched in agent("explain", tmp_path / name).out
