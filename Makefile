@@ -24,13 +24,15 @@ PYTEST ?=
 ROOT ?= /
 ROUNDS ?= 5
 ONLY ?=
+SECONDS ?= 300
+TARGETS ?=
 AGENTS ?= 5000
 WINDOW ?= 120
 MINUTES ?= 32
 PLOT ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types proto proto-check unit bench fleet evil soak faults-long clean
+.PHONY: help demo test lint types proto proto-check unit bench fuzz fleet evil soak faults-long clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +70,10 @@ faults-long: $(DEVELOPMENT) ## the fault tests of state and report in full (half
 
 bench: $(DEVELOPMENT) ## the budgets as ratios (ROOT=/ ROUNDS=5 ONLY=name)
 	@$(BIN)/python -m benchmarks.run --root '$(ROOT)' --rounds $(ROUNDS) $(if $(ONLY),--only $(ONLY))
+
+# What it finds stays in the directory that it names; put the input into tests/fuzz/corpus/TARGET with the fix.
+fuzz: $(DEVELOPMENT) ## fuzz each format of the parser with atheris (SECONDS=300 in all, TARGETS="pem zip")
+	@PYTHONPATH=tests $(BIN)/python -m fuzz --seconds '$(SECONDS)' $(TARGETS)
 
 # Long forms of the fault tests; they print their figures and write plots (PLOT=file.svg).
 fleet: $(DEVELOPMENT) ## 5,000 simulated agents lose their collector and come back (AGENTS= WINDOW= PLOT=)

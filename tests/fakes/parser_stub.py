@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
+from keycensus_agent.descriptors import OpenFile
 from keycensus_agent.model import Entry, EntryKind, Parsed, Status
 
 
@@ -33,6 +34,9 @@ class ParserStub:
         self.parsed.append(name)
         self.received.append(data)
         self._done.append((ticket, self._answer(data)))
+
+    def submit_archive(self, ticket: int, archive: OpenFile, name: bytes) -> None:
+        self.submit(ticket, archive.read_at(0, archive.size), name)
 
     def results(self, *, wait: bool) -> list[tuple[int, Parsed]]:
         if self._lazy and not wait:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gzip
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,37 @@ def test_a_file_that_holds_nothing_says_where_it_fell_out(
 ) -> None:
     (tmp_path / "f").write_bytes(content)
     assert reason in agent("explain", tmp_path / "f").out
+
+
+def test_an_archive_is_explained_with_its_members_and_what_was_passed_over(
+    agent: AgentCommand, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(tmp_path / "a.jar", "w") as archive:
+        archive.writestr("META-INF/a.pem", Leaf("a.example").pem)
+        archive.writestr("A.class", b"")
+    said = agent("explain", tmp_path / "a.jar").out
+    assert (
+        "  first bytes an archive, or compressed: each member is looked at as a file is\n" in said
+    )
+    assert "  counted     archive-members-passed-over: 1\n" in said
+    assert "  entry 1     certificate CN=a.example in META-INF/a.pem\n" in said
+
+
+def test_an_archive_that_policy_leaves_out_says_so(agent: AgentCommand, tmp_path: Path) -> None:
+    place = tmp_path / "usr" / "share" / "doc"
+    place.mkdir(parents=True)
+    (place / "a.gz").write_bytes(gzip.compress(Leaf("a.example").pem))
+    said = agent("explain", "--root", tmp_path, "/usr/share/doc/a.gz").out
+    assert "  first bytes an archive where policy does not look" in said
+    assert "  counted     archives-not-searched: 1\n" in said
+
+
+def test_a_program_says_what_is_looked_for_behind_it(agent: AgentCommand, tmp_path: Path) -> None:
+    (tmp_path / "a.exe").write_bytes(b"MZ\0" + bytes(100))
+    assert (
+        "  first bytes a program: only an archive at its end"
+        in agent("explain", tmp_path / "a.exe").out
+    )
 
 
 def test_a_long_bundle_lists_its_first_entries(agent: AgentCommand, tmp_path: Path) -> None:
@@ -117,3 +150,12 @@ def test_text_says_what_it_is_searched_for(
 ) -> None:
     (tmp_path / name).write_bytes(b"words " * 20)
     assert searched in agent("explain", tmp_path / name).out
+
+
+def test_the_package_that_owns_a_name_is_named(agent: AgentCommand, tmp_path: Path) -> None:
+    (tmp_path / "var/lib/dpkg/info").mkdir(parents=True)
+    (tmp_path / "var/lib/dpkg/info/roots.list").write_text("/root.pem\n")
+    for name in ("root.pem", "own.pem"):
+        (tmp_path / name).write_bytes(Leaf("a.example").pem)
+    assert "\n  package     roots (dpkg)\n" in agent("explain", "--root", tmp_path, "/root.pem").out
+    assert "  package  " not in agent("explain", "--root", tmp_path, "/own.pem").out

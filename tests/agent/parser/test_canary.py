@@ -8,10 +8,13 @@ from collections.abc import Iterator
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from fixtures.build_archives import ARCHIVES
+from fixtures.build_archives import FIXTURES as ARCHIVE_FIXTURES
 from fixtures.build_fixtures import FILES, FIXTURES, PASSWORD
 
 from keycensus_agent.parser import pipe
-from keycensus_agent.parser.dispatch import parse
+from keycensus_agent.parser.archive.streams import BytesSource
+from keycensus_agent.parser.dispatch import parse, parse_archive
 from keycensus_agent.parser.findings import Hint
 
 NOTHING = {
@@ -111,6 +114,14 @@ def test_nothing_of_the_private_half_is_in_what_the_parser_says(
     assert not _contains(pipe.encode_answer(1, parsed))
     assert not _contains(repr(parsed).encode())
     assert PASSWORD.encode() not in pipe.encode_answer(1, parsed)
+
+
+@pytest.mark.parametrize("name", [row.name for row in ARCHIVE_FIXTURES])
+def test_nothing_of_the_private_half_is_in_what_is_said_of_an_archive(name: str) -> None:
+    source = BytesSource((ARCHIVES / name).read_bytes())
+    parsed = parse_archive(source, Hint(name.encode()), [PASSWORD], details=True)
+    assert not _contains(pipe.encode_answer(1, parsed))
+    assert not _contains(repr(parsed).encode())
 
 
 def test_requests_with_keys_and_passwords_do_not_show_them() -> None:

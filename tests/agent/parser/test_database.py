@@ -102,6 +102,14 @@ def test_what_is_no_database_is_refused(data: bytes) -> None:
         read_tables(data, WANTED)
 
 
+def test_a_schema_that_breaks_with_a_name_that_is_no_text_is_refused() -> None:
+    """SQLite quotes it in its message, which Python then can't decode."""
+    data = (FILES / "cert9.db").read_bytes()
+    broken = data.replace(b"CREATE TABLE nssPublic", b"CREATE TABL\xa0 nssPublic", 1)
+    with pytest.raises(DatabaseError):
+        read_tables(broken, WANTED)
+
+
 def test_lack_of_memory_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise sqlite3.OperationalError("out of memory")

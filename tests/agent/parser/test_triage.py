@@ -67,6 +67,8 @@ def test_no_form_that_holds_something_is_missed(name: str) -> None:
         (b"\xa1\xf8\x4e\x36xxx\0", 90, Triage.SKIP),
         (b"(11:private-key", 90, Triage.TEXT),
         (b"(11:private-key(3:rsa(1:n1:x)))", 90, Triage.CANDIDATE),
+        (b"(private-key\n (rsa (n #00#)))", 90, Triage.CANDIDATE),
+        (b"(proto x)", 90, Triage.TEXT),
         (b"Description: x\nKey: (protected-private-key (rsa\n", 90, Triage.CANDIDATE),
         (b"Description: a package\nKey: value\n", 90, Triage.TEXT),
     ],

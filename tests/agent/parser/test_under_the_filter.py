@@ -6,16 +6,21 @@ later, at its first signature or its first old cipher, must have it already.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
 import cryptography_vectors
 import pytest
+from fixtures.build_archives import ARCHIVES
+from fixtures.build_archives import FIXTURES as ARCHIVE_FIXTURES
 from fixtures.build_fixtures import FILES, FIXTURES
 
+from keycensus_agent.descriptors import OpenFile
 from keycensus_agent.model import Parsed
-from keycensus_agent.parser.dispatch import parse
+from keycensus_agent.parser.archive.streams import BytesSource
+from keycensus_agent.parser.dispatch import parse, parse_archive
 from keycensus_agent.parser.findings import Hint
 from keycensus_agent.parser.triage import Triage, holds_marker, triage
 from keycensus_agent.reader.parser_client import ParserClient
@@ -24,7 +29,9 @@ from keycensus_agent.reader.passwords import PasswordFile
 CORPUS = Path(cryptography_vectors.__file__).parent
 
 
-def behind_the_filter(files: Iterable[Path], *passwords: str) -> dict[Path, Parsed]:
+def behind_the_filter(
+    files: Iterable[Path], *passwords: str, archives: bool = False
+) -> dict[Path, Parsed]:
     """Parse in the real child, and see that it was held while it did."""
     everything = re.compile(".*", re.DOTALL)
     rows = tuple((everything, password) for password in passwords)
@@ -32,7 +39,10 @@ def behind_the_filter(files: Iterable[Path], *passwords: str) -> dict[Path, Pars
     paths = list(files)
     with ParserClient(passwords=PasswordFile(rows), details=True) as client:
         for ticket, path in enumerate(paths):
-            client.submit(ticket, path.read_bytes(), path.name.encode())
+            if archives:
+                client.submit_archive(ticket, opened(path), path.name.encode())
+            else:
+                client.submit(ticket, path.read_bytes(), path.name.encode())
             found.update({paths[done]: parsed for done, parsed in client.results(wait=False)})
         while client.in_flight:
             found.update({paths[done]: parsed for done, parsed in client.results(wait=True)})
@@ -40,6 +50,10 @@ def behind_the_filter(files: Iterable[Path], *passwords: str) -> dict[Path, Pars
         assert client.enforced["seccomp"]
         assert client.enforced["capabilities"] == []
     return found
+
+
+def opened(path: Path) -> OpenFile:
+    return OpenFile(os.open(path, os.O_RDONLY), path.stat().st_size)
 
 
 def in_the_open(path: Path, *passwords: str) -> Parsed:
@@ -66,6 +80,15 @@ def test_a_child_of_its_own_reads_what_is_signed_by_each_algorithm() -> None:
     """The first signature that a child checks is where cryptography once asked for a module."""
     path = FILES / "chain-with-key.pem"
     assert behind_the_filter([path]) == {path: in_the_open(path)}
+
+
+def test_every_archive_is_read_the_same_by_its_descriptor() -> None:
+    paths = [ARCHIVES / fixture.name for fixture in ARCHIVE_FIXTURES]
+    found = behind_the_filter(paths, archives=True)
+    assert found == {
+        path: parse_archive(BytesSource(path.read_bytes()), Hint(path.name.encode()), details=True)
+        for path in paths
+    }
 
 
 @pytest.mark.slow

@@ -12,7 +12,8 @@ from fakes.unprivileged import as_nobody, open_descriptors, open_directory
 from keycensus_agent.model import Coverage, Gap, Parsed, Status
 from keycensus_agent.reader import inspect as inspect_module
 from keycensus_agent.reader.discovery.directory import Directory, Mount
-from keycensus_agent.reader.inspect import Inspected, Inspector, is_key_like
+from keycensus_agent.reader.inspect import Inspected, Inspector
+from keycensus_agent.reader.key_names import is_key_like
 
 MOUNT = Mount(b"k" * 16, "ext4", b"/dev/vda", b"/", b"/")
 PEM = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"

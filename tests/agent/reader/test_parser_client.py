@@ -24,14 +24,17 @@ CERTIFICATE = (FILES / "certificate.cer").read_bytes()
 FAULTY = """
     import os, signal, sys, time
     from keycensus_agent.parser import pipe
-    from keycensus_agent.parser.__main__ import _next_request
+    from keycensus_agent.descriptors import Receiver
+    from keycensus_agent.parser.__main__ import next_request
     from keycensus_agent.model import Parsed, Status
     def write(frame):
         sys.stdout.buffer.write(frame)
         sys.stdout.buffer.flush()
     write(pipe.encode_ready())
-    while request := _next_request(sys.stdin.buffer):
-        word = request.data.split()[0]
+    requests = Receiver(0)
+    while received := next_request(requests):
+        request, archive = received
+        word = (request.data if archive is None else archive.read_at(0, 4096)).split()[0]
         if word == b"crash": os.kill(os.getpid(), signal.SIGSEGV)
         if word == b"memory": os._exit(pipe.OUT_OF_MEMORY)
         if word == b"cpu": os.kill(os.getpid(), signal.SIGXCPU)
@@ -205,7 +208,7 @@ def test_the_child_has_limits_and_no_core(client: ParserClient) -> None:
     values = {line[:26].strip(): line[26:].split()[:2] for line in limits}
     assert values["Max core file size"] == ["0", "0"]
     assert values["Max file size"] == ["0", "0"]
-    assert values["Max open files"] == ["3", "3"]
+    assert values["Max open files"] == ["4", "4"]
     assert values["Max address space"][0].isdigit()
     assert values["Max cpu time"][0].isdigit()
     environment = Path(f"/proc/{pid}/environ")

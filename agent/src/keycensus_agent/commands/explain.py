@@ -6,10 +6,13 @@ import argparse
 import os
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 
 from keycensus_agent.commands.targets import Targets, targets_of
+from keycensus_agent.context.packages import PackageDatabases
 from keycensus_agent.model import Coverage, Finding, Gap, Place
 from keycensus_agent.output.records import entry_records, group_of, owner_of
+from keycensus_agent.parser.archive.policy import is_searched
 from keycensus_agent.parser.triage import HEAD_BYTES, Triage, search_of, text_cap, triage
 from keycensus_agent.reader.discovery.directory import Directory
 from keycensus_agent.reader.discovery.links import (
@@ -170,6 +173,9 @@ class _Explanation:
                 inspector.finish()
         finally:
             os.close(fd)
+        for counter, count in sorted(coverage.counters.items()):
+            if counter.startswith("archive"):
+                yield f"  counted     {counter}: {count:,}"
         for gap in coverage.gaps:
             yield f"  gap         {gap.reason} {safe_text(gap.detail)}".rstrip()
         yield from self._result(path, end, found)
@@ -188,12 +194,7 @@ class _Explanation:
             return
         finally:
             os.close(fd)
-        if verdict is Triage.SKIP:
-            yield "  first bytes nothing that is known starts like this"
-        elif verdict is Triage.TEXT:
-            yield f"  first bytes text: searched for {_searched_for(end.path)}"
-        else:
-            yield "  first bytes a keystore or DER: read whole and parsed"
+        yield f"  first bytes {_first_bytes(verdict, end.path)}"
 
     def _result(self, path: bytes, end: Resolved, found: list[Inspected]) -> Iterator[str]:
         if not found:
@@ -211,14 +212,33 @@ class _Explanation:
         place = builder.build(end.path, inspected.facts, parsed)
         if path != end.path:
             place = builder.for_link(path, end.path, place)
-        yield from _place(place)
+        owners = PackageDatabases(self._resolver).owners([path])
+        yield from _place(replace(place, package=owners.by_path.get(path)))
         records = entry_records(Finding(place, parsed), {})
         for number, record in enumerate(records[:_ENTRIES_SHOWN], start=1):
             what = record.get("subject") or record.get("algorithm") or record.get("sha256") or ""
-            yield f"  entry {number:<5} {record['kind']} {what}".rstrip()
+            where = f" in {record['member']}" if "member" in record else ""
+            yield f"  entry {number:<5} {record['kind']} {what}".rstrip() + where
         if len(records) > _ENTRIES_SHOWN:
             yield f"  and         {len(records) - _ENTRIES_SHOWN:,} more entries"
         yield "  so          seen: a place"
+
+
+def _first_bytes(verdict: Triage, path: bytes) -> str:
+    """Say what the first bytes of the file at `path` lead to."""
+    match verdict:
+        case Triage.TEXT:
+            return f"text: searched for {_searched_for(path)}"
+        case Triage.CANDIDATE:
+            return "a keystore or DER: read whole and parsed"
+        case Triage.PROGRAM:
+            return "a program: only an archive at its end is looked for"
+        case Triage.ARCHIVE if is_searched(path):
+            return "an archive, or compressed: each member is looked at as a file is"
+        case Triage.ARCHIVE:
+            return "an archive where policy does not look: a distribution's documents and the like"
+        case _:
+            return "nothing that is known starts like this"
 
 
 def _searched_for(path: bytes) -> str:
@@ -235,6 +255,9 @@ def _place(place: Place) -> Iterator[str]:
         f"  place       {owner_of(place)}:{group_of(place)}, readable by {place.readable_by}, "
         f"role {place.role.value}, {place.use.value}"
     )
+    if place.package is not None:
+        owner = f"{place.package.name} {place.package.version}".rstrip()
+        yield f"  package     {safe_text(owner)} ({place.package.kind})"
 
 
 def _kind(mode: int) -> str:

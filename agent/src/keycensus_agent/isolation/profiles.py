@@ -153,7 +153,8 @@ def enter_enrolment() -> None:
 def _parser_filter(pid: int) -> Filter:
     """Return the only calls that are left: compute, take memory, read and write what is open, end."""
     allowed = (
-        *("read", "readv", "write", "writev", "close", "lseek", "poll", "ppoll"),
+        *("read", "readv", "pread64", "recvmsg", "write", "writev", "close", "lseek"),
+        *("poll", "ppoll"),
         *("munmap", "mremap", "brk", "madvise", "futex", "set_robust_list", "rseq", "membarrier"),
         *("rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "restart_syscall"),
         *("clock_gettime", "clock_getres", "clock_nanosleep", "nanosleep", "gettimeofday", "time"),

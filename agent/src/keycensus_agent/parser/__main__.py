@@ -1,7 +1,8 @@
 """The parser process, `python -m keycensus_agent.parser`: requests in on stdin, answers out on stdout.
 
-The reader starts it, and ends it by closing the pipe. It imports everything that it may ever need,
-then gives up its rights, and only then says that it is ready.
+The reader starts it, and ends it by closing its stdin, a socket. It imports everything that it may ever
+need, then gives up its rights, and only then says that it is ready. It opens nothing: of an archive the
+descriptor comes with the request, open for reading, and is closed before the answer.
 """
 
 from __future__ import annotations
@@ -13,21 +14,28 @@ from typing import BinaryIO
 # cryptography imports it by itself at the first signature that it checks, when no file opens any more.
 import cryptography.hazmat.backends.openssl.backend  # noqa: F401 - for its effect, as said
 
+from keycensus_agent.descriptors import OpenFile, Receiver
 from keycensus_agent.model import Parsed
 from keycensus_agent.parser import pipe, sandbox
-from keycensus_agent.parser.dispatch import parse
+from keycensus_agent.parser.dispatch import parse, parse_archive
 from keycensus_agent.parser.findings import Hint
 
 
 def main() -> int:
-    """Serve requests until the pipe is closed; return the exit status."""
-    requests, answers = sys.stdin.buffer, sys.stdout.buffer
+    """Serve requests until the channel is closed; return the exit status."""
+    requests, answers = Receiver(sys.stdin.fileno()), sys.stdout.buffer
     landlock = sandbox.enter()
     try:
         _write(answers, pipe.encode_ready(landlock))
-        while request := _next_request(requests):
-            sandbox.allow_cpu()
-            parsed = _parse(request)
+        while received := next_request(requests):
+            request, archive = received
+            if archive is None:
+                sandbox.allow_cpu()
+                parsed = _parse(request)
+            else:
+                sandbox.allow_cpu(sandbox.ARCHIVE_CPU_SECONDS)
+                parsed = _parse_archive(request, archive)
+                archive.close()
             _write(answers, pipe.encode_answer(request.number, parsed))
     except MemoryError:
         # Nothing in here can be relied on now; the reader judges by the status.
@@ -41,13 +49,24 @@ def _parse(request: pipe.ParseRequest) -> Parsed:
     return parse(request.data, Hint(request.name), request.passwords, details=request.details)
 
 
-def _next_request(requests: BinaryIO) -> pipe.ParseRequest | None:
-    prefix = requests.read(pipe.PREFIX_BYTES)
+def _parse_archive(request: pipe.ParseRequest, archive: OpenFile) -> Parsed:
+    hint = Hint(request.name)
+    return parse_archive(archive, hint, request.passwords, details=request.details)
+
+
+def next_request(requests: Receiver) -> tuple[pipe.ParseRequest, OpenFile | None] | None:
+    """Wait for a request, and the archive that came with it; None at the end."""
+    prefix, descriptor = requests.receive(pipe.PREFIX_BYTES)
     if len(prefix) < pipe.PREFIX_BYTES:
         return None
     header_size, attachment_size = pipe.frame_sizes(prefix)
-    header = requests.read(header_size)
-    return pipe.decode_request(header, requests.read(attachment_size))
+    header = bytes(requests.receive_bytes(header_size))
+    request = pipe.decode_request(header, bytes(requests.receive_bytes(attachment_size)))
+    if (request.archive_size is None) != (descriptor is None):
+        raise pipe.FrameError("an archive without its descriptor")
+    if request.archive_size is None or descriptor is None:
+        return request, None
+    return request, OpenFile(descriptor, request.archive_size)
 
 
 def _write(answers: BinaryIO, frame: bytes) -> None:

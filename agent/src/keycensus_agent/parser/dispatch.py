@@ -6,10 +6,14 @@ turns it into a status with a stable reason. What kills the process is the reade
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from keycensus_agent.model import CertificateDetail, EntryKind, Parsed, Status
+from keycensus_agent.parser.archive.search import search
+from keycensus_agent.parser.archive.streams import Source
 from keycensus_agent.parser.convert import encode_manifest, public_blobs
 from keycensus_agent.parser.details import certificate_detail, request_detail
 from keycensus_agent.parser.findings import (
@@ -37,6 +41,28 @@ def parse(
     short of MemoryError.
     """
     result = _first_that_holds(data, Request(hint, tuple(passwords)))
+    return _as_parsed(result, details=details)
+
+
+def parse_archive(
+    source: Source,
+    hint: Hint,
+    passwords: Sequence[str] = (),
+    *,
+    details: bool = False,
+    clock: Callable[[], float] = time.process_time,
+) -> Parsed:
+    """Return what the members of one archive hold; else as `parse`.
+
+    `clock` tells processor time in seconds: the search stops before the process would be.
+    """
+    request = Request(hint, tuple(passwords))
+    searched = search(source, request, _first_that_holds, clock)
+    parsed = _as_parsed(searched.result, details=details)
+    return replace(parsed, counters=tuple(sorted(searched.counters.items())))
+
+
+def _as_parsed(result: FormatResult, *, details: bool) -> Parsed:
     entries = tuple(item.entry for item in result.found)
     manifest, manifest_blobs = encode_manifest(result.format, entries)
     return Parsed(

@@ -1,12 +1,13 @@
-"""Frames on the two pipes between the reader and its parser child; both sides use this module.
+"""Frames on the two channels between the reader and its parser child; both sides use this module.
 
-The pipes cross a trust boundary: the child parses hostile bytes and may be taken over, so the reader
+They cross a trust boundary: the child parses hostile bytes and may be taken over, so the reader
 decodes its answers strictly and nothing here can run code (no pickle). Imports no library.
 
 A frame is a header length and an attachment length (4 bytes each, big-endian), the header as JSON,
 and the attachments joined. The header's "sizes" cuts them apart.
 
-    reader → child   {"number", "name": hex, "passwords": [...], "details": bool}, then the file's bytes
+    reader → child   {"number", "name": hex, "passwords": [...], "details": bool, "archive": null}, then
+                     the file's bytes; of an archive its size, and its descriptor with the first byte
     child → reader   {"ready": true, "landlock": version} once; then one answer a request, in order,
                      with its number
 """
@@ -44,7 +45,8 @@ class FrameError(ValueError):
 class ParseRequest:
     """One file to parse: its path, its bytes, candidate passwords. Never shown.
 
-    The answer must repeat `number`, or it would be taken for that of another file.
+    The answer must repeat `number`, or it would be taken for that of another file. Of an archive the
+    bytes are not in here: its descriptor comes with the frame, `archive_size` is its size.
     """
 
     name: bytes
@@ -52,6 +54,7 @@ class ParseRequest:
     passwords: tuple[str, ...] = ()
     details: bool = False
     number: int = 0
+    archive_size: int | None = None
 
 
 def encode_ready(landlock: int = 0) -> bytes:
@@ -74,6 +77,7 @@ def encode_request(request: ParseRequest) -> tuple[bytes, bytes]:
         "name": request.name.hex(),
         "passwords": list(request.passwords),
         "details": request.details,
+        "archive": request.archive_size,
     }
     return _frame_head(header, (request.data,)), request.data
 
@@ -88,6 +92,7 @@ def decode_request(header: bytes, attachments: bytes) -> ParseRequest:
             tuple(fields_["passwords"]),
             bool(fields_["details"]),
             _number(fields_["number"]),
+            None if fields_["archive"] is None else _number(fields_["archive"]),
         )
     except (ValueError, KeyError, TypeError):
         raise FrameError("no request") from None
@@ -104,6 +109,7 @@ def encode_answer(number: int, parsed: Parsed) -> bytes:
         "entries": [_entry_row(entry) for entry in parsed.entries],
         "blobs": [[blob.kind.value, blob.hash.hex()] for blob in parsed.blobs],
         "details": [_detail_row(detail) for detail in parsed.details],
+        "counters": parsed.counters,
     }
     attachments = [blob.data for blob in parsed.blobs]
     return b"".join((_frame_head(header, attachments), *attachments))
@@ -123,6 +129,7 @@ def decode_answer(header: bytes, attachments: bytes) -> tuple[int, Parsed] | Non
             manifest=bytes.fromhex(answer["manifest"]),
             blobs=_blobs(answer["blobs"], answer["sizes"], attachments),
             details=tuple(_detail(row) for row in answer["details"]),
+            counters=tuple((_text(name), _number(count)) for name, count in answer["counters"]),
         )
         return _number(answer["number"]), parsed
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

@@ -14,11 +14,13 @@ from keycensus_agent.isolation.profiles import enter_parser
 # Address space: the process starts with 45 MB of it, and the largest file with what is made of it
 # takes some 150 MB more.
 ADDRESS_SPACE_BYTES = 384 * 1024 * 1024
-# Pipes, and nothing more. The limit counts what is open already.
-_OPEN_FILES = 3
+# The two channels, stderr, and one archive that was handed over. The limit is on numbers.
+_OPEN_FILES = 4
 # Seconds of processor time for one file: the costliest honest one, a keystore with a million
 # iterations and several candidate passwords, takes three.
 CPU_SECONDS = 8
+# An archive's search ends itself before (parser/archive/effort.py), but not within one member.
+ARCHIVE_CPU_SECONDS = 18
 
 
 # Codecs that names and aliases may need: Python imports each from a file at its first use.

@@ -111,25 +111,39 @@ _SOURCE_SUFFIXES = frozenset(
     b" pyx r rb rs rst s sass scala scm scss sql svg swift tcc tcl td tm ts tsx vim vue xhtml zig"
     b"".split()
 )
-# Data that never carries PEM in its head, and makes up most of the binary files of a machine: ELF,
-# PNG, gzip, zip (jar, wheel), xz, zstd, catalogues of messages, ar, SQLite, terminfo, git packs.
+# Data that never carries PEM in its head, and makes up most of the binary files of a machine: PNG,
+# catalogues of messages, SQLite, terminfo, git packs.
 _KNOWN_BINARY = frozenset(
     {
-        b"\x7fELF",
         b"\x89PNG",
-        b"PK\x03\x04",
-        b"\xfd7zX",
-        b"\x28\xb5\x2f\xfd",
         b"\xde\x12\x04\x95",
         b"\x95\x04\x12\xde",
-        b"!<ar",
         b"SQLi",
         b"PACK",
         b"\xfftOc",
-        b"\x1f\x8b\x08\x00",
-        b"\x1f\x8b\x08\x08",
     }
 )
+_ELF = b"\x7fELF"
+# What the table of archives knows by its first four bytes (parser/archive/table.py).
+_ARCHIVES = frozenset(
+    {
+        b"PK\x03\x04",
+        b"\xfd7zX",
+        b"\x28\xb5\x2f\xfd",
+        *(b"\x1f\x8b\x08" + bytes((flags,)) for flags in range(32)),
+        *(b"BZh" + bytes((level,)) for level in b"123456789"),
+        *(b"7z\xbc\xaf", b"Rar!", b"MSCF", b"\xed\xab\xee\xdb", b"hsqs", b"\x04\x22\x4d\x18"),
+        *(b"LZIP", b"!<ar", b"0707"),
+    }
+)
+# Of what may start without a NUL in its first page, the first bytes: DER and cpio, bzip2, zstd.
+_ODD_STARTS = frozenset((b"0", b"B", b"\x28"))
+_BZIP2_BLOCKS = {b"1AY&SY", b"\x17\x72\x45\x38\x50\x90"}
+_ZIP_MEMBER = b"PK\x03\x04"
+_ZIP_END = b"PK\x05\x06"
+# How far from a file's end the record that ends a zip may begin: its comment has up to 64 KiB.
+ZIP_END_BYTES = 22 + 0xFFFF
+_TAR_FIELD_ENDS = {b" \0", b"\0\0", b"\0 ", b"4\0", b"5\0", b"0\0"}
 # First tag inside the SEQUENCE of certificates, keys, requests (SEQUENCE), keys and PKCS#12
 # (INTEGER), PKCS#7 (OBJECT IDENTIFIER).
 _DER_STARTS = frozenset((0x30, 0x02, 0x06))
@@ -152,9 +166,14 @@ class Triage(IntEnum):
     """Read it whole up to `text_cap`, then ask `holds_marker` with its path."""
     CANDIDATE = 2
     """A keystore or DER by its first bytes: read it whole up to BINARY_CAP and parse it."""
+    ARCHIVE = 3
+    """An archive, or compressed: let the parser read it by itself, unless policy says no."""
+    PROGRAM = 4
+    """A program, behind which a zip may stand: ask `ends_as_zip` of its end."""
 
 
 _SKIP, _TEXT, _CANDIDATE = Triage.SKIP, Triage.TEXT, Triage.CANDIDATE
+_ARCHIVE, _PROGRAM = Triage.ARCHIVE, Triage.PROGRAM
 
 
 def triage(head: bytes, size: int) -> Triage:
@@ -163,8 +182,10 @@ def triage(head: bytes, size: int) -> Triage:
     Text is what has no NUL in its head, or starts as UTF-16 does. Other data may still carry a PEM block
     where it can be seen at once: in its head.
     """
-    if head[:1] == b"0" and _is_der(head, size):
-        return _CANDIDATE
+    if head[:1] in _ODD_STARTS:
+        verdict = _odd_start(head, size)
+        if verdict is not None:
+            return verdict
     magic = head[:4]
     if magic in STORE_STARTS and STORE_STARTS[magic](head):
         return _CANDIDATE
@@ -173,9 +194,42 @@ def triage(head: bytes, size: int) -> Triage:
     # Every magic number of compiled Python ends like this.
     if magic in _KNOWN_BINARY or magic[2:] == b"\r\n":
         return _SKIP
+    if magic == _ELF:
+        return _PROGRAM if _goes_on(head, size) else _SKIP
+    return _rarer(head, magic)
+
+
+def _rarer(head: bytes, magic: bytes) -> Triage:
+    """Go on with what few files of a machine are."""
+    if magic in _ARCHIVES:
+        return _SKIP if magic == b"!<ar" and head[8:21] != b"debian-binary" else _ARCHIVE
+    # ustar says so; older ones have the mode's octal digits behind a name of 100 bytes. A zip may
+    # stand behind a script, a jmod's four bytes, or a program's first page.
+    old_tar = head[100:106].isdigit() and head[106:108] in _TAR_FIELD_ENDS
+    if head[257:262] == b"ustar" or old_tar or _ZIP_MEMBER in head:
+        return _ARCHIVE
     if _MARKER in head or ((head[0] in _UTF_16_OCTETS or not head[1]) and utf_16_of(head[:8])):
         return _TEXT
-    return _SKIP
+    return _PROGRAM if magic[:2] == b"MZ" else _SKIP
+
+
+def _odd_start(head: bytes, size: int) -> Triage | None:
+    if head[:1] == b"0":
+        return _CANDIDATE if _is_der(head, size) else None
+    known = head[:4] in _ARCHIVES
+    return _ARCHIVE if known and (head[:1] != b"B" or head[4:10] in _BZIP2_BLOCKS) else None
+
+
+def _goes_on(head: bytes, size: int) -> bool:
+    """Tell whether something may stand behind the end of an ELF file.
+
+    By its table of sections, which is what linkers write last (elf(5)); little-endian ones only.
+    """
+    wide = head[4:5] == b"\2"
+    at, entry = (head[40:48], head[58:62]) if wide else (head[32:36], head[46:50])
+    start = int.from_bytes(at, "little")
+    length = int.from_bytes(entry[:2], "little") * int.from_bytes(entry[2:], "little")
+    return bool(start) and start + length < size
 
 
 def _is_der(head: bytes, size: int) -> bool:
@@ -192,6 +246,11 @@ def _is_der(head: bytes, size: int) -> bool:
     elif length == 0x80:
         length = 2
     return body < len(head) and body + length <= size and head[body] in _DER_STARTS
+
+
+def ends_as_zip(tail: bytes) -> bool:
+    """Tell whether the last 64 KiB of a file hold the end of a zip archive."""
+    return _ZIP_END in tail
 
 
 def utf_16_of(start: bytes) -> str:

@@ -9,13 +9,14 @@ system call that reads 16 KiB.
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from keycensus_agent.descriptors import OpenFile
 from keycensus_agent.model import Coverage, FileFacts, Gap, Parsed, Status
+from keycensus_agent.parser.archive.policy import is_searched
 from keycensus_agent.parser.triage import (
     BINARY_CAP,
     HEAD_BYTES,
@@ -24,8 +25,10 @@ from keycensus_agent.parser.triage import (
     text_cap,
     triage,
 )
+from keycensus_agent.reader.archives import has_zip, open_again
 from keycensus_agent.reader.discovery.directory import Directory
 from keycensus_agent.reader.discovery.links import errno_name
+from keycensus_agent.reader.key_names import is_key_like
 
 # A public Ed25519 key, the smallest thing that is ever found, has 44 bytes as DER.
 SMALLEST_BYTES = 44
@@ -37,15 +40,6 @@ ATTEMPTS = 2
 GAPS_PER_DIRECTORY = 16
 
 _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_KEY_LIKE_NAME = re.compile(
-    r"\.(?:pem|key|crt|cer|cert|der|p12|pfx|jks|jceks|bks|bcfks|keystore|truststore|p7b|p7c|p7s|p8"
-    r"|pk8|csr|crl|ppk|kdb|keytab)\Z"
-    r"|\A(?:id_(?:rsa|dsa|ecdsa|ed25519)|ssh_host_.*_key|cacerts|(?:priv|full)?chain\d*|privkey\d*"
-    r"|identity|server\.key.*|key[34]\.db|cert[89]\.db)\Z",
-    re.IGNORECASE,
-)
-
-
 # Errors of a name that is gone, or a link, socket, directory or pipe by now.
 _NO_FILE = frozenset({"ENOENT", "ELOOP", "ENXIO", "ENOTDIR", "EISDIR"})
 _SKIP, _TEXT = Triage.SKIP, Triage.TEXT
@@ -56,6 +50,10 @@ class Parser(Protocol):
 
     def submit(self, ticket: int, data: bytes, name: bytes) -> None:
         """Hand a file's bytes over; its result comes later, under `ticket`. May wait for room."""
+        ...
+
+    def submit_archive(self, ticket: int, archive: OpenFile, name: bytes) -> None:
+        """Hand over an archive that is open; it is closed when its result was taken."""
         ...
 
     def results(self, *, wait: bool) -> list[tuple[int, Parsed]]:
@@ -83,6 +81,8 @@ class _InFlight:
     facts: FileFacts
     truncated: bool
     changed: bool
+    archive: OpenFile | None = None
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +209,9 @@ class Inspector:
             data, truncated = self._read_up_to(fd, os.fstat(fd).st_size, text_cap(path))
             if truncated:
                 self._coverage.count("text-too-long")
+            # A script may be the front of a zip.
+            if data[:2] == b"#!" and b"\0" in data:
+                return True
         return holds_marker(data, path)
 
     def _take_in(self, fd: int, path: bytes, verdict: Triage) -> bool:
@@ -217,17 +220,54 @@ class Inspector:
         if not stat.S_ISREG(before.st_mode):
             self._coverage.gaps.append(Gap(path, "changed-while-read", "replaced"))
             return False
+        if verdict is Triage.PROGRAM and not has_zip(fd, before.st_size):
+            self._binary_skipped += 1
+            return False
+        if verdict is Triage.PROGRAM or verdict is Triage.ARCHIVE:
+            return self._hand_over(fd, path, before)
         cap = text_cap(path) if verdict is _TEXT else BINARY_CAP
         # The first part of a long text still tells much; that of a keystore tells nothing.
         if verdict is not _TEXT and before.st_size > cap:
             self._sink(Inspected(path, file_facts(before), _too_big()))
             return True
         content = self._read_whole(fd, before, cap)
-        if content.changed:
-            self._coverage.count("changed-while-read")
-            self._coverage.gaps.append(Gap(path, "changed-while-read"))
+        if content.data[:2] == b"#!" and has_zip(fd, content.facts.st_size):
+            return self._hand_over(fd, path, content.facts)
         self._submit(path, content)
         return True
+
+    def _hand_over(self, fd: int, path: bytes, facts: os.stat_result) -> bool:
+        if not is_searched(path):
+            self._coverage.count("archives-not-searched")
+            return False
+        self._coverage.count("archives-searched")
+        archive = open_again(fd, facts.st_size)
+        self._send_archive(_InFlight(path, file_facts(facts), False, False, archive), archive)
+        return True
+
+    def _send_archive(self, file: _InFlight, archive: OpenFile) -> None:
+        ticket = self._enter(file)
+        self._parser.submit_archive(ticket, archive, file.path)
+        self._take_results(wait=False)
+
+    def _settle(self, file: _InFlight, archive: OpenFile) -> _InFlight | None:
+        """Return the archive as it was read; None if it changed meanwhile and is read once more."""
+        after = os.fstat(archive.descriptor)
+        if _marks(after) == (file.facts.size, file.facts.mtime_ns, file.facts.ctime_ns):
+            archive.close()
+            return file
+        again = replace(file, facts=file_facts(after), attempt=file.attempt + 1)
+        if file.attempt < ATTEMPTS:
+            with_new_size = open_again(archive.descriptor, after.st_size)
+            self._send_archive(replace(again, archive=with_new_size), with_new_size)
+        else:
+            self._tell_changed(file.path)
+        archive.close()
+        return None if file.attempt < ATTEMPTS else replace(again, changed=True)
+
+    def _tell_changed(self, path: bytes) -> None:
+        self._coverage.count("changed-while-read")
+        self._coverage.gaps.append(Gap(path, "changed-while-read"))
 
     def _read_whole(self, fd: int, facts: os.stat_result, cap: int) -> _Content:
         for _ in range(ATTEMPTS):
@@ -258,20 +298,35 @@ class Inspector:
     # --- parsing ------------------------------------------------------------------------------
 
     def _submit(self, path: bytes, content: _Content) -> None:
-        ticket = self._next_ticket
-        self._next_ticket += 1
+        if content.changed:
+            self._tell_changed(path)
         facts = file_facts(content.facts)
-        self._in_flight[ticket] = _InFlight(path, facts, content.truncated, content.changed)
+        ticket = self._enter(_InFlight(path, facts, content.truncated, content.changed))
         self._parser.submit(ticket, content.data, path)
         self._take_results(wait=False)
+
+    def _enter(self, file: _InFlight) -> int:
+        ticket = self._next_ticket
+        self._next_ticket += 1
+        self._in_flight[ticket] = file
+        return ticket
 
     def _take_results(self, *, wait: bool) -> None:
         for ticket, parsed in self._parser.results(wait=wait):
             self._deliver(self._in_flight.pop(ticket), parsed)
 
     def _deliver(self, file: _InFlight, parsed: Parsed) -> None:
+        if file.archive is not None:
+            settled = self._settle(file, file.archive)
+            if settled is None:
+                return
+            file = settled
+        for name, count in parsed.counters:
+            self._coverage.count(name, count)
         result: Parsed | None = parsed if parsed.holds_something else None
-        if result is not None and file.truncated and result.status is Status.READ:
+        cut = file.truncated and parsed.reason in ("", "unclosed-block")
+        if result is not None and cut:
+            # The block that the cap cut through is no damage of the file's.
             result = replace(result, status=Status.PARTIAL, reason="text-too-long")
         self._sink(Inspected(file.path, file.facts, result, file.changed))
 
@@ -307,11 +362,6 @@ class Inspector:
         except OSError:
             return None
         return file_facts(facts) if stat.S_ISREG(facts.st_mode) else None
-
-
-def is_key_like(name: str) -> bool:
-    """Tell whether a file's name promises a certificate, a key or a store of them."""
-    return _KEY_LIKE_NAME.search(name) is not None
 
 
 def file_facts(facts: os.stat_result) -> FileFacts:

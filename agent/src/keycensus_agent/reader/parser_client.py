@@ -2,7 +2,8 @@
 
 Reader side. The child parses hostile bytes and may hang, die or lie: it is given a wall-clock limit
 per file, a file that ends it twice is reported as such and the others lose nothing, and what it
-says is decoded strictly. Pipelined without threads: neither side ever waits for a full pipe.
+says is decoded strictly. Pipelined without threads: neither side ever waits for a full pipe. Archives are
+not sent but handed over, as a descriptor that is open for reading.
 
 1. `submit` queues a file; files go down the pipe in order, up to a number of bytes in flight.
 2. Answers come back in order; each belongs to the oldest file that the child has.
@@ -17,6 +18,7 @@ import fcntl
 import os
 import selectors
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -26,6 +28,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from keycensus_agent.descriptors import OpenFile, send_with
 from keycensus_agent.errors import ParserError
 from keycensus_agent.isolation.evidence import Enforced, enforced
 from keycensus_agent.isolation.privileges import spawning
@@ -37,6 +40,8 @@ from keycensus_agent.reader.passwords import NO_PASSWORDS, PasswordFile
 _PIPE_BYTES = 1024 * 1024
 _READ_BYTES = 256 * 1024
 _EXIT_SECONDS = 2.0
+# What an archive counts among the bytes in flight: so few are open at a time.
+_ARCHIVE_BYTES = 512 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,8 @@ class ParserLimits:
     # Longer than the child's own limit of processor time, so that a busy machine is not blamed on
     # the file.
     seconds_per_file: float = 30.0
+    # Likewise, of an archive.
+    seconds_per_archive: float = 90.0
     start_seconds: float = 30.0
     idle_seconds: float = 5.0
     strikes: int = 2
@@ -56,18 +63,25 @@ class ParserLimits:
 class _Job:
     ticket: int
     request: pipe.ParseRequest
+    archive: OpenFile | None = None
     strikes: int = 0
+
+    @property
+    def weight(self) -> int:
+        """What it counts among the bytes in flight."""
+        return len(self.request.data) if self.archive is None else _ARCHIVE_BYTES
 
 
 class _Child:
-    """One parser process with its pipes and what is half read and half written."""
+    """One parser process with its channels and what is half read and half written."""
 
     def __init__(self, command: tuple[str, ...]) -> None:
+        self.stdin, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            with spawning(command[0], __file__):
-                self.process = subprocess.Popen(
+            with spawning(command[0], __file__), theirs:
+                self.process: subprocess.Popen[bytes] = subprocess.Popen(
                     command,
-                    stdin=subprocess.PIPE,
+                    stdin=theirs.fileno(),
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,
                     bufsize=0,
@@ -75,33 +89,42 @@ class _Child:
                     env={"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin"},
                 )
         except OSError as error:
+            self.stdin.close()
             raise ParserError(f"can't start the parser {command[0]}: {error.strerror}") from error
-        stdin, stdout = self.process.stdin, self.process.stdout
-        if stdin is None or stdout is None:
-            raise ParserError("the parser was started without its pipes")
-        self.stdin, self.stdout = stdin, stdout
-        for end in (stdin, stdout):
-            os.set_blocking(end.fileno(), False)
-            with contextlib.suppress(OSError):
-                fcntl.fcntl(end.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        if self.process.stdout is None:
+            raise ParserError("the parser was started without its pipe")
+        self.stdout = self.process.stdout
+        # It answers on its pipe; here it has nothing to say.
+        self.stdin.shutdown(socket.SHUT_RD)
+        self.stdin.setblocking(False)
+        self.stdin.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _PIPE_BYTES)
+        os.set_blocking(self.stdout.fileno(), False)
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(self.stdout.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self.ready = False
-        self.output: deque[memoryview] = deque()
+        # Bytes to send, and what descriptor goes with the first of them.
+        self.output: deque[tuple[memoryview, int | None]] = deque()
         self.input = bytearray()
 
-    def send(self, request: pipe.ParseRequest) -> None:
-        self.output.extend(memoryview(part) for part in pipe.encode_request(request) if part)
+    def send(self, job: _Job) -> None:
+        head, data = pipe.encode_request(job.request)
+        descriptor = job.archive.descriptor if job.archive is not None else None
+        self.output.append((memoryview(head), descriptor))
+        if data:
+            self.output.append((memoryview(data), None))
 
     def write(self) -> None:
-        """Write as much as the pipe takes; BrokenPipeError if the child is gone."""
+        """Write as much as the socket takes; ConnectionError if the child is gone."""
         while self.output:
+            data, descriptor = self.output[0]
             try:
-                written = os.write(self.stdin.fileno(), self.output[0])
+                written = send_with(self.stdin, data, descriptor)
             except BlockingIOError:
                 return
-            if written == len(self.output[0]):
+            if written == len(data):
                 self.output.popleft()
             else:
-                self.output[0] = self.output[0][written:]
+                self.output[0] = (data[written:], None)
 
     def read(self) -> bool:
         """Read what there is; false at the end of the stream."""
@@ -194,12 +217,26 @@ class ParserClient:
         """
         while self._bytes and self._bytes + len(data) > self._limits.bytes_in_flight:
             self._step(wait=True)
+        self._submit(ticket, self._request(name, data, None), None)
+
+    def submit_archive(self, ticket: int, archive: OpenFile, name: bytes) -> None:
+        """Queue an archive that is open for reading, to stay open until its result is there.
+
+        Else as `submit`.
+        """
+        while self._bytes and self._bytes + _ARCHIVE_BYTES > self._limits.bytes_in_flight:
+            self._step(wait=True)
+        self._submit(ticket, self._request(name, b"", archive.size), archive)
+
+    def _request(self, name: bytes, data: bytes, archive_size: int | None) -> pipe.ParseRequest:
         self._number += 1
-        request = pipe.ParseRequest(
-            name, data, self._passwords.passwords_for(name), self._details, self._number
-        )
-        self._waiting.append(_Job(ticket, request))
-        self._bytes += len(data)
+        passwords = self._passwords.passwords_for(name)
+        return pipe.ParseRequest(name, data, passwords, self._details, self._number, archive_size)
+
+    def _submit(self, ticket: int, request: pipe.ParseRequest, archive: OpenFile | None) -> None:
+        job = _Job(ticket, request, archive)
+        self._waiting.append(job)
+        self._bytes += job.weight
         self._step(wait=False)
 
     def results(self, *, wait: bool) -> list[tuple[int, Parsed]]:
@@ -252,7 +289,7 @@ class ParserClient:
             if not self._sent and child.ready:
                 self._progress_at = self._clock()
             self._sent.append(self._waiting.popleft())
-            child.send(job.request)
+            child.send(job)
 
     def _exchange(self, child: _Child, *, wait: bool) -> None:
         left = self._deadline(child) - self._clock()
@@ -263,7 +300,7 @@ class ParserClient:
         try:
             if writing:
                 child.write()
-        except BrokenPipeError:
+        except ConnectionError:
             # The child is gone; what it still said is in the other pipe.
             child.output.clear()
         if not reading:
@@ -279,9 +316,10 @@ class ParserClient:
 
     def _deadline(self, child: _Child) -> float:
         limits = self._limits
-        return self._progress_at + (
-            limits.seconds_per_file if child.ready else limits.start_seconds
-        )
+        seconds = limits.seconds_per_file if child.ready else limits.start_seconds
+        if child.ready and self._sent and self._sent[0].archive is not None:
+            seconds = limits.seconds_per_archive
+        return self._progress_at + seconds
 
     def _take_answers(self, child: _Child) -> None:
         while frame := child.next_answer():
@@ -301,7 +339,7 @@ class ParserClient:
             self._finish(self._sent.popleft(), parsed)
 
     def _finish(self, job: _Job, parsed: Parsed) -> None:
-        self._bytes -= len(job.request.data)
+        self._bytes -= job.weight
         self._done.append((job.ticket, parsed))
 
     def _ended(self, child: _Child, reason: str) -> None:

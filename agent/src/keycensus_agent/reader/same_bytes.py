@@ -9,10 +9,14 @@ formats, and the candidate passwords for its path. Only public results are kept,
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import OrderedDict
 from collections.abc import Iterable
 
+from keycensus_agent.descriptors import OpenFile
 from keycensus_agent.model import Parsed
+from keycensus_agent.parser.archive.policy import passed_over_in
+from keycensus_agent.parser.triage import text_cap
 from keycensus_agent.reader.inspect import Parser
 from keycensus_agent.reader.passwords import NO_PASSWORDS, PasswordFile
 
@@ -45,6 +49,22 @@ class SameBytes:
     def submit(self, ticket: int, data: bytes, name: bytes) -> None:
         """See `Parser.submit`."""
         content = _digest(data, name, self._passwords.passwords_for(name))
+        if self._is_new(ticket, content):
+            self._parser.submit(ticket, data, name)
+
+    def submit_archive(self, ticket: int, archive: OpenFile, name: bytes) -> None:
+        """See `Parser.submit_archive`: of archives only hard links are known to be the same."""
+        facts = os.fstat(archive.descriptor)
+        file = (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+        # What is searched, and how far, depends on where the archive is.
+        where = (sorted(passed_over_in(name)), text_cap(name))
+        data = repr((file, where)).encode()
+        content = _digest(data, name, self._passwords.passwords_for(name))
+        if self._is_new(ticket, content):
+            self._parser.submit_archive(ticket, archive, name)
+
+    def _is_new(self, ticket: int, content: bytes) -> bool:
+        """Tell whether content has to be parsed; if not, its result comes with another's."""
         known = self._kept.get(content)
         if known is not None:
             self._kept.move_to_end(content)
@@ -54,7 +74,8 @@ class SameBytes:
         else:
             self._waiting[content] = [ticket]
             self._content_of[ticket] = content
-            self._parser.submit(ticket, data, name)
+            return True
+        return False
 
     def results(self, *, wait: bool) -> list[tuple[int, Parsed]]:
         """See `Parser.results`."""
