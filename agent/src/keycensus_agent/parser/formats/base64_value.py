@@ -247,7 +247,4 @@ def _decoded(value: bytes) -> bytes:
     value = value.rstrip(b"=")
     if len(value) % 4 == 1:  # a letter of what follows
         value = value[:-1]
-    try:
-        return binascii.a2b_base64(value + b"=" * (-len(value) % 4))
-    except binascii.Error:
-        return b""
+    return binascii.a2b_base64(value + b"=" * (-len(value) % 4))
