@@ -135,6 +135,23 @@ def test_a_path_that_is_not_there_is_a_mistake(agent: AgentCommand, tmp_path: Pa
     assert agent("explain").status == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "searched"),
+    [
+        (
+            "a.txt",
+            "up to 1,024 KiB of it here; for base64 of such, 1,024 KiB; for other forms of keys too",
+        ),
+        ("a.py", "for base64 of such, 1,024 KiB; for other forms of keys not, by place and name"),
+    ],
+)
+def test_text_says_what_it_is_searched_for(
+    agent: AgentCommand, tmp_path: Path, name: str, searched: str
+) -> None:
+    (tmp_path / name).write_bytes(b"words " * 20)
+    assert searched in agent("explain", tmp_path / name).out
+
+
 def test_the_package_that_owns_a_name_is_named(agent: AgentCommand, tmp_path: Path) -> None:
     (tmp_path / "var/lib/dpkg/info").mkdir(parents=True)
     (tmp_path / "var/lib/dpkg/info/roots.list").write_text("/root.pem\n")

@@ -49,3 +49,9 @@ def test_a_plugin_s_identity_lives_elsewhere_and_a_post_quantum_one_is_named() -
     assert (plugin.entry.kind, plugin.entry.location) == ("external-key", "age-plugin:yubikey")
     (quantum,) = read("age", _bech32("age-secret-key-pq-", [1] * 52)).found
     assert (quantum.entry.kind, quantum.entry.algorithm) == ("opaque-key", "ml-kem-768+x25519")
+
+
+def test_more_than_any_file_has_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(age, "_IDENTITIES_LIMIT", 1)
+    result = read("age", IDENTITY + b"\n" + IDENTITY)
+    assert (len(result.found), result.reason) == (1, "limit-values")

@@ -126,14 +126,16 @@ def test_an_unknown_algorithm_is_not_taken_for_a_key() -> None:
 
 
 def test_a_text_can_not_cost_more_than_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base64_value, "_WORK", 2 * len(VALUE))
-    result = read("base64", b"\n".join([VALUE] * 4))
-    assert result.reason == "limit-values"
+    text = VALUE + b"\n" + LINES
+    monkeypatch.setattr(base64_value, "_WORK", -3 * len(text) + len(VALUE))
+    result = read("base64", text)
+    assert (len(result.found), result.reason) == (1, "limit-values")
+    monkeypatch.undo()
     monkeypatch.setattr(base64_value, "_STORES", 1)
-    monkeypatch.setattr(base64_value, "_WORK", 1 << 20)
     store = base64.b64encode(_file("empty-password.p12"))
     result = read("base64", b"a: " + store + b"\nb: " + store + b"\nc: " + VALUE)
     assert kinds(result).count("private-key") == 1
+    assert result.reason == "limit-values"
     java = base64.b64encode(_file("truststore.jks"))
     result = read("base64", b"a: " + java + b"\nb: " + java)
     assert (len(result.found), result.reason) == (1, "limit-values")

@@ -4,6 +4,8 @@ import pytest
 from fakes.text_formats import kinds, read
 from fixtures.build_fixtures import FILES
 
+from keycensus_agent.parser.formats import dnssec
+
 ECDSA = (FILES / "ecdsa.private").read_bytes()
 RSA = (FILES / "rsa.private").read_bytes()
 
@@ -44,3 +46,9 @@ def test_a_damaged_key_costs_itself() -> None:
     result = read("dnssec", broken + b"\n" + ECDSA)
     assert (kinds(result), result.reason) == (["private-key"], "malformed-private-key")
     assert read("dnssec", ECDSA.replace(b"=", b"")).reason == "malformed-private-key"
+
+
+def test_more_than_any_file_has_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dnssec, "_KEYS_LIMIT", 1)
+    result = read("dnssec", ECDSA * 2)
+    assert (len(result.found), result.reason) == (1, "limit-values")

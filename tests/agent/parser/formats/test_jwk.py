@@ -127,3 +127,5 @@ def test_more_keys_than_may_be_checked_are_told(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(jwk, "_KEYS_LIMIT", 2)
     result = read("jwk", _text(EC) * 3)
     assert (len(result.found), result.reason) == (2, "limit-values")
+    monkeypatch.setattr(jwk, "_MENTIONS_LIMIT", 0)
+    assert read("jwk", b'"kty": "RSA"').reason == "limit-values"

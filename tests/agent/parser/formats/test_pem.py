@@ -66,6 +66,8 @@ def test_the_text_that_a_block_is_wrapped_in_does_not_change_it(wrapped: bytes) 
     "text",
     [
         b"-----BEGIN CERTIFICATE-----",
+        b"-----BEGIN GARBAGE-----",
+        b"-----BEGIN PUBLIC KEY-----\nMIQ=\n-----END PUBLIC KEY-----\n",
         b"if line == '-----BEGIN CERTIFICATE-----': start()\n",
         b"-----BEGIN CERTIFICATE-----\nMII...\n-----END CERTIFICATE-----\n",
         b"-----BEGIN CERTIFICATE-----\n{{ certificate }}\n-----END CERTIFICATE-----\n",

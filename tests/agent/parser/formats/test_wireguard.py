@@ -4,6 +4,8 @@ import pytest
 from fakes.text_formats import kinds, read
 from fixtures.build_fixtures import FILES
 
+from keycensus_agent.parser.formats import wireguard
+
 FILE = (FILES / "wg0.conf").read_bytes()
 KEY = FILE.split(b"PrivateKey = ")[1].split()[0]
 
@@ -39,3 +41,9 @@ def test_other_configuration_of_it_is_read(text: bytes) -> None:
 )
 def test_what_is_not_in_a_section_of_it_is_none(text: bytes) -> None:
     assert not read("wireguard", text).found
+
+
+def test_more_than_any_file_has_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wireguard, "_KEYS_LIMIT", 1)
+    result = read("wireguard", FILE.replace(b"[Peer]", b"PrivateKey = " + KEY))
+    assert (len(result.found), result.reason) == (1, "limit-values")

@@ -31,6 +31,8 @@ _IDENTITY = re.compile(
 )
 _GENERATOR = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
 _CHECKSUM_VALUES = 6
+# More than any file has; each is computed.
+_IDENTITIES_LIMIT = 1024
 
 
 def find(text: bytes, request: Request) -> Iterator[Passage]:
@@ -38,7 +40,10 @@ def find(text: bytes, request: Request) -> Iterator[Passage]:
     del request
     if b"AGE-" not in text:
         return
-    for identity in _IDENTITY.finditer(text):
+    for count, identity in enumerate(_IDENTITY.finditer(text)):
+        if count == _IDENTITIES_LIMIT:
+            yield Passage(identity.start(), identity.end(), (), "limit-values")
+            return
         prefix = identity[1].decode("ascii").lower()
         values = [_CHARACTERS.index(chr(octet).lower()) for octet in identity[2]]
         if _remainder(prefix, values) != 1:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from keycensus_agent.model import EntryKind, Status
+from keycensus_agent.parser import der
 from keycensus_agent.parser.findings import (
     Confidence,
     FormatResult,
@@ -39,6 +40,7 @@ _START = re.compile(
     rb"|[A-H][A-Za-z0-9+/]C(?:AQAw|AQEE|AQEw)[A-Za-z0-9+/]{8})"
     rb"|(?<=L)S0tLS1CRUdJ|(?<=/)u3\+7QAA|(?<=z)s7OzgAA|(?<=Y)XBpVmVyc2lvbjog)"
 )
+_INNER_TAGS = (der.SEQUENCE, der.INTEGER, der.OBJECT_IDENTIFIER)
 _DER, _STORES_START = b"M", (b"/", b"z")
 _TOKEN = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
 _WRAPPED = re.compile(rb"(?:[A-Za-z0-9+/\s]|\\[rnt]?)*={0,2}")
@@ -58,8 +60,9 @@ _ESCAPES = {b"\\n", b"\\r", b"\\t"}
 _NAME_BYTES = 160
 # Length of a line of base64 as tools wrap it.
 _LINE_BYTES = range(60, 81)
-# Bytes that may be taken out of one text to look at them: hostile texts have overlapping starts.
-_WORK = 64 * 1024 * 1024
+# Bytes that may be taken out of one text to look at them, besides three times its own: hostile texts
+# have starts that overlap.
+_WORK = 8 * 1024 * 1024
 # Keystores that are opened in one text: each may cost as much as a file's iterations.
 _STORES = 8
 # Kubeconfigs are themselves values of Secrets.
@@ -78,15 +81,15 @@ _TAKEN = {
 
 def find(text: bytes, request: Request) -> Iterator[Passage]:
     """Yield what each value holds; PEM and keystores in base64 may also be damaged or locked."""
-    return _Values(Request(Hint(), request.passwords)).find(text, 0)
+    return _Values(Request(Hint(), request.passwords), _WORK + 3 * len(text)).find(text, 0)
 
 
 class _Values:
     """Reads the values of one text, within limits that hold for all of them together."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, work: int) -> None:
         self._request = request
-        self._work = _WORK
+        self._work = work
         self._stores = _STORES
 
     def find(self, text: bytes, depth: int) -> Iterator[Passage]:
@@ -94,12 +97,10 @@ class _Values:
         while start := _START.search(text, position):
             position = start.end()
             end, data = self._value(text, start) if _begins(text, start.start()) else (0, b"")
-            if not data:
-                continue
-            if self._work < 0:
+            passage = self._read(start, end, data, depth) if data else None
+            if self._work < 0 or self._stores < 0:
                 yield Passage(start.start(), start.end(), (), "limit-values")
                 return
-            passage = self._read(start, end, data, depth)
             if passage is None:
                 continue
             name = _NAME.search(text[max(0, start.start() - _NAME_BYTES) : start.start()])
@@ -115,7 +116,9 @@ class _Values:
             self._work -= end - at
             return end, _decoded(_GLUE.sub(b"", text[at:end]))
         needed = _length_of(start[0])
-        if needed == 0:  # of indefinite length
+        if not needed:
+            return at, b""
+        if needed < 0:  # of indefinite length
             end = _end_of(text, at)
             self._work -= end - at
             return end, _decoded(_GLUE.sub(b"", text[at:end]))
@@ -168,9 +171,7 @@ class _Values:
 
     def _store(self, parse: _Parse, data: bytes) -> FormatResult:
         self._stores -= 1
-        if self._stores < 0:
-            return FormatResult(NAME, reason="limit-values")
-        return parse(data, self._request)
+        return FormatResult(NAME) if self._stores < 0 else parse(data, self._request)
 
 
 def _begins(text: bytes, start: int) -> bool:
@@ -200,14 +201,19 @@ def _named(found: tuple[Found, ...], name: bytes) -> tuple[Found, ...]:
 
 
 def _length_of(start: bytes) -> int:
-    """Return how many characters of base64 the SEQUENCE takes that starts so; 0 if it doesn't say."""
+    """Return how many characters of base64 the SEQUENCE takes that starts so.
+
+    0 if nothing of ours has such a beginning, -1 if its length is indefinite.
+    """
     head = binascii.a2b_base64(start[:12])
     length, body = head[1], 2
-    if length == 0x80:
-        return 0
     if length > 0x80:
         body += length & 0x7F
         length = int.from_bytes(head[2:body], "big")
+    if head[body] not in _INNER_TAGS:
+        return 0
+    if head[1] == 0x80:
+        return -1
     return ((body + length) * 8 + 5) // 6
 
 
@@ -241,7 +247,4 @@ def _decoded(value: bytes) -> bytes:
     value = value.rstrip(b"=")
     if len(value) % 4 == 1:  # a letter of what follows
         value = value[:-1]
-    try:
-        return binascii.a2b_base64(value + b"=" * (-len(value) % 4))
-    except binascii.Error:
-        return b""
+    return binascii.a2b_base64(value + b"=" * (-len(value) % 4))

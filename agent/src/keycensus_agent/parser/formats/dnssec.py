@@ -35,6 +35,8 @@ _FILE = re.compile(
     rb"Private-key-format: v1\.\d\r?\nAlgorithm: (?P<number>\d{1,3})[^\r\n]*\r?\n"
     rb"(?P<fields>(?:[A-Za-z0-9()]{1,32}:[^\r\n]{0,16384}(?:\r?\n|\Z))*)"
 )
+# More keys than any file has; each is computed.
+_KEYS_LIMIT = 1024
 _RSA = {1, 5, 7, 8, 10}
 _CURVES = {13: "secp256r1", 14: "secp384r1"}
 _RAW = {15: "ed25519", 16: "ed448"}
@@ -46,7 +48,10 @@ _SYMMETRIC = range(157, 166)
 def find(text: bytes, request: Request) -> Iterator[Passage]:
     """Yield each key of the text."""
     del request
-    for file in _FILE.finditer(text):
+    for count, file in enumerate(_FILE.finditer(text)):
+        if count == _KEYS_LIMIT:
+            yield Passage(file.start(), file.end(), (), "limit-values")
+            return
         number = int(file["number"])
         if number in _SYMMETRIC:
             continue

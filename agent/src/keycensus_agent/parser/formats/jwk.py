@@ -32,6 +32,8 @@ _KIND = re.compile(rb"\\?\"kty\\?\"\s*:")
 _WINDOW, _BACK, _OPENINGS = 128 * 1024, 16 * 1024, 4
 # More keys than any set has.
 _KEYS_LIMIT = 4096
+# Mentions of the word without a key around it; in a nested string each costs its window twice.
+_MENTIONS_LIMIT = 1024
 # Private RSA keys without primes are checked by an exponentiation each.
 _COSTLY_LIMIT = 16
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]{1,8192}={0,2}")
@@ -47,7 +49,7 @@ _MODULUS_BITS = range(512, 65_537)
 def find(text: bytes, request: Request) -> Iterator[Passage]:
     """Yield each key; its `kid` is its member. One whose numbers contradict each other is damage."""
     del request
-    position = costly = 0
+    position = costly = mentions = 0
     for _ in range(_KEYS_LIMIT):
         kind = _KIND.search(text, position)
         if kind is None:
@@ -55,6 +57,9 @@ def find(text: bytes, request: Request) -> Iterator[Passage]:
         position = kind.end()
         start, end, members = _object_around(text, kind)
         if not members:
+            mentions += 1
+            if mentions > _MENTIONS_LIMIT:
+                break
             continue
         position = max(position, end)
         costly += "d" in members and "p" not in members and members["kty"] == "RSA"

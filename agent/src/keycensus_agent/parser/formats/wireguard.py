@@ -22,6 +22,8 @@ _LINE = re.compile(
     rb"|(?:PrivateKey|private-key)[ \t]*=[ \t]*(?P<key>[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=)(?=\s|\Z|[#;]))",
     re.MULTILINE | re.IGNORECASE,
 )
+# More keys than any file has; each is computed.
+_KEYS_LIMIT = 1024
 _SECTIONS = {b"interface", b"wireguard"}
 
 
@@ -30,10 +32,14 @@ def find(text: bytes, request: Request) -> Iterator[Passage]:
     del request
     if b"rivate" not in text:
         return
-    ours = False
+    ours, count = False, 0
     for line in _LINE.finditer(text.replace(b"\r", b"\n")):
         if line["section"]:
             ours = line["section"].lower() in _SECTIONS
         elif ours:
+            count += 1
+            if count > _KEYS_LIMIT:
+                yield Passage(line.start(), line.end(), (), "limit-values")
+                return
             spki = raw_public_half("x25519", binascii.a2b_base64(line["key"]))
             yield Passage(line.start(), line.end(), (private_key(spki),))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from keycensus_agent.parser.findings import Passage, Request, private_key
 from keycensus_agent.parser.private_key import MalformedKeyError
@@ -26,6 +27,8 @@ _ELEMENT = re.compile(rb"<(?:[A-Za-z0-9]{1,16}:)?([A-Za-z]{1,8})>([A-Za-z0-9+/=\
 _LONGEST = 64 * 1024
 # Keys without primes are checked by an exponentiation each.
 _KEYS_LIMIT = 16
+# Public keys, which are passed over, are in every signature of a file of them.
+_STARTS_LIMIT = 4096
 
 
 def find(text: bytes, request: Request) -> Iterator[Passage]:
@@ -34,7 +37,7 @@ def find(text: bytes, request: Request) -> Iterator[Passage]:
     # In configuration it often stands escaped; the length stays the same.
     text = text.replace(b"&lt;", b"   <").replace(b"&gt;", b">   ")
     count = 0
-    for start in _START.finditer(text):
+    for start in islice(_START.finditer(text), _STARTS_LIMIT):
         end = text.find(b"</" + start["name"], start.end(), start.end() + _LONGEST)
         elements = _ELEMENT.finditer(text, start.end(), max(end, start.end()) + 2)
         values = {element[1]: element[2] for element in elements}
