@@ -45,7 +45,7 @@ def fill(census: Census) -> None:
     census.gap(db, "/mnt/nfs", "network-file-system")
     census.fold()
     census.report(web, "/etc/www.pem", certificate(NEXT), certificate(ROOT))
-    census.report(web, "/etc/www.pem.bak", certificate(WWW), use="retained")
+    census.report(web, "/etc/www.pem.bak", certificate(WWW), use="retained", package="web-base")
     census.fold()
 
 
@@ -201,6 +201,10 @@ def test_where_lists_every_place(served: Served) -> None:
     lines = output(served, "where", NEXT.sha256.hex()[:10]).splitlines()
     assert lines[0] == f"certificate www.example.com  {NEXT.sha256.hex()[:12]}"
     assert lines[2].split()[:3] == ["web1", "/etc/www.pem", "live"]
+    assert "PACKAGE" not in lines[1]
+    owned = output(served, "where", WWW.sha256.hex())
+    assert "PACKAGE" in owned
+    assert "web-base 1.2-3" in owned
     (row,) = rows_of(output(served, "where", EVIL.sha256.hex(), "-o", "csv"))
     assert row["members"] == "'=1+1"
     assert json.loads(output(served, "where", "db1", "-o", "json"))["total"] == 4

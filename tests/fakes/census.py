@@ -118,6 +118,8 @@ class Census:
         format_: str = "pem",
         owner: str = "root",
         target: str = "",
+        readable_by: str = "",
+        package: str = "",
     ) -> None:
         """Let the host report one place, in a batch of its own."""
         row = Place(
@@ -148,6 +150,9 @@ class Census:
                 "file_id": b"",
                 "role": role,
                 "use": use,
+                "readable_by": readable_by,
+                "package": package,
+                "package_version": "1.2-3" if package else "",
                 "changed_ms": self.clock.now_ms(),
                 "gone_ms": None,
             }

@@ -11,6 +11,7 @@ from keycensus_agent.model import (
     EntryKind,
     FileFacts,
     Finding,
+    Package,
     Parsed,
     Place,
     Role,
@@ -66,6 +67,9 @@ def finding(
     target: bytes = b"",
     gid: int = 0,
     file_format: str = "pem",
+    package: str = "",
+    readable_by: str = "",
+    file: bytes = b"",
 ) -> Finding:
     """Return a place at `path` whose file holds these certificates and keys."""
     details = tuple(item for item in holds if isinstance(item, CertificateDetail))
@@ -82,9 +86,10 @@ def finding(
         owner="root",
         group="root" if gid == 0 else "tls",
         target=target,
-        file_id=hashlib.sha256(target or path).digest()[:16],
+        file_id=hashlib.sha256(file or target or path).digest()[:16],
         role=role,
         use=use,
-        readable_by="world" if mode & 4 else "group" if mode & 0o40 else "owner",
+        readable_by=readable_by or ("world" if mode & 4 else "group" if mode & 0o40 else "owner"),
+        package=Package("dpkg", package, "1.2-3") if package else None,
     )
     return Finding(place, Parsed(file_format, status, reason, entries, details=details))

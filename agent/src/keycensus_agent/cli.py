@@ -182,9 +182,13 @@ def _add_scan(commands: _Commands[_Parser]) -> None:
     command.add_argument(
         "-o", "--output", choices=("table", "json", "ndjson", "csv"), default="table"
     )
-    command.add_argument("--all", action="store_true", help="table: show trust stores name by name")
     command.add_argument(
-        "--strict", action="store_true", help="exit with 1 if anything could not be looked at"
+        "--all",
+        action="store_true",
+        help="table: show trust stores and what packages brought, name by name",
+    )
+    command.add_argument(
+        "--strict", action="store_true", help="exit with 1 if anything could not be looked at whole"
     )
     _add_search(command)
 
@@ -211,7 +215,9 @@ def _add_check(commands: _Commands[_Parser]) -> None:
         help="warn of what expires within so many days (30d) or weeks (4w); default 30d",
     )
     command.add_argument(
-        "--include-trust-stores", action="store_true", help="look at the roots of trust stores too"
+        "--include-trust-stores",
+        action="store_true",
+        help="look at the roots of trust stores, and at what packages brought, too",
     )
     _add_search(command)
 

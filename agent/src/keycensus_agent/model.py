@@ -7,6 +7,7 @@ end; they become text only where they are shown.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 
@@ -193,6 +194,20 @@ class FileFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Package:
+    """A distribution's package: "dpkg", "rpm" or "apk", name and version as its database has them.
+
+    `installed_ns` is when it was installed, in nanoseconds since the epoch; 0 if the database does
+    not say, or the package comes from a row, which does not carry it.
+    """
+
+    kind: str
+    name: str
+    version: str = ""
+    installed_ns: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """One name under which a file that holds something is reached (protos: Place)."""
 
@@ -212,6 +227,7 @@ class Place:
     role: Role = Role.UNKNOWN
     use: Use = Use.LIVE
     readable_by: str = ""
+    package: Package | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +262,14 @@ class Coverage:
     def count(self, name: str, by: int = 1) -> None:
         """Add to the counter `name`."""
         self.counters[name] = self.counters.get(name, 0) + by
+
+    def pass_over(self, pruned: Sequence[tuple[str, Gap | None]]) -> None:
+        """Take in names that a walk did not enter: gaps, and what holds nothing that is stored."""
+        for _, gap in pruned:
+            if gap is None:
+                self.count("passed-over")
+            else:
+                self.gaps.append(gap)
 
 
 def _field(value: bytes) -> bytes:

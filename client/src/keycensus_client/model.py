@@ -40,6 +40,9 @@ class Place:
     first_seen: str | None
     changed: str | None
     refused: str = ""
+    readable_by: str = ""
+    package: str = ""
+    package_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,7 @@ class Key:
     certificates: list[str]
     problem: str
     places: list[Place]
+    known_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

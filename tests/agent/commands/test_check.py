@@ -102,3 +102,24 @@ def test_a_name_cannot_forge_performance_data_or_lines(agent: AgentCommand, tmp_
     assert ran.status == 2
     assert len(ran.out.splitlines()) == 1
     assert ran.out.count("|") == 1
+
+
+def test_what_packages_brought_pages_nobody_and_is_counted(
+    agent: AgentCommand, tmp_path: Path
+) -> None:
+    brought = tmp_path / "usr/share/tests/old.pem"
+    brought.parent.mkdir(parents=True)
+    brought.write_bytes(Leaf("test.example", days=-9).pem)
+    own = tmp_path / "etc/app/own.pem"
+    own.parent.mkdir(parents=True)
+    own.write_bytes(Leaf("own.example", days=80).pem)
+    lists = tmp_path / "var/lib/dpkg/info"
+    lists.mkdir(parents=True)
+    (lists / "tests.list").write_text("/usr/share/tests/old.pem\n/etc/app/own.pem\n")
+    ran = agent("check", "--root", tmp_path)
+    assert ran.status == 0
+    assert "1 certificates, the first expires in 79 days" in ran.out
+    assert "; 1 more in trust stores or of packages left out |" in ran.out
+    assert agent("check", "--root", tmp_path, "--include-trust-stores").status == 2
+    own.write_bytes(Leaf("own.example", days=-1).pem)
+    assert agent("check", "--root", tmp_path).status == 2

@@ -133,3 +133,12 @@ def test_a_path_that_is_not_there_is_a_mistake(agent: AgentCommand, tmp_path: Pa
     assert f"{tmp_path}/absent: no such file or directory\n" in ran.out
     assert "holds nothing" in ran.out
     assert agent("explain").status == 2
+
+
+def test_the_package_that_owns_a_name_is_named(agent: AgentCommand, tmp_path: Path) -> None:
+    (tmp_path / "var/lib/dpkg/info").mkdir(parents=True)
+    (tmp_path / "var/lib/dpkg/info/roots.list").write_text("/root.pem\n")
+    for name in ("root.pem", "own.pem"):
+        (tmp_path / name).write_bytes(Leaf("a.example").pem)
+    assert "\n  package     roots (dpkg)\n" in agent("explain", "--root", tmp_path, "/root.pem").out
+    assert "  package  " not in agent("explain", "--root", tmp_path, "/own.pem").out

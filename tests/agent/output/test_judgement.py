@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from fakes.findings import NOW, detail, finding, key
 
-from keycensus_agent.model import Entry, EntryKind, Finding, Role, Status, Use
+from keycensus_agent.model import Entry, EntryKind, Finding, Package, Role, Status, Use
 from keycensus_agent.output.judgement import (
+    INSTALLATION_NS,
     Judged,
     common_name,
     days_left,
     is_weak,
     issuer_of,
+    judge,
     key_title,
     title_of,
 )
@@ -138,3 +142,31 @@ def test_titles_are_what_people_know_things_by() -> None:
     assert key_title(key(algorithm="ec", curve="secp256r1")) == "ec secp256r1"
     assert key_title(key(algorithm="ed25519", bits=256)) == "ed25519"
     assert key_title(Entry(EntryKind.SEALED_KEY)) == "key"
+
+
+def test_readers_by_list_or_directory_are_named() -> None:
+    certified = {key().artifact: [b"c"]}
+    some = finding(b"/k", key(), mode=0o640, gid=5, readable_by="group user:web group:9")
+    assert odd(some, certified) == [("key readable by group tls, user web, group 9", "warn")]
+    assert odd(finding(b"/k", key(), mode=0o644, readable_by="owner"), certified) == []
+
+
+def test_what_a_package_brought_is_no_alarm() -> None:
+    brought = finding(b"/usr/share/a.pem", detail(days=-5), package="a")
+    link = finding(b"/opt/a.pem", detail(days=-5), target=b"/usr/share/a.pem")
+    own = finding(b"/etc/a.pem", detail(days=-5), package="a")
+    judged = judge([brought, link, own], NOW, {})
+    assert [one.is_live for one in judged] == [False, False, True]
+
+
+def test_what_was_written_since_its_package_came_is_this_hosts_own() -> None:
+    one = finding(b"/opt/vendor/server.pem", detail(days=-5), package="vendor")
+    mtime_ns = one.place.facts.mtime_ns
+
+    def live(installed_ns: int) -> bool:
+        place = replace(one.place, package=Package("dpkg", "vendor", "1", installed_ns))
+        return judge([Finding(place, one.parsed)], NOW, {})[0].is_live
+
+    assert live(mtime_ns - INSTALLATION_NS - 1)
+    assert not live(mtime_ns - INSTALLATION_NS)
+    assert not live(0)

@@ -69,8 +69,8 @@ def test_a_certificate_and_its_key_say_all_and_find_each_other() -> None:
     entries = place.pop("entries")
     assert place == {
         "path": "/a.pem", "format": "pem", "status": "read", "reason": "", "mode": "0640",
-        "owner": "root", "group": "root", "size": 1234, "mtime": "2023-11-14T22:13:20Z",
-        "file": place["file"], "role": "unknown", "use": "live",
+        "owner": "root", "group": "root", "uid": 0, "gid": 0, "size": 1234, "mtime": "2023-11-14T22:13:20Z",
+        "file": place["file"], "role": "unknown", "use": "live", "readable_by": "group",
     }  # fmt: skip
     certificate, _, private_key = entries
     assert certificate["not_after"] == "2027-02-21T12:00:00Z"

@@ -137,3 +137,97 @@ def test_an_empty_machine_says_so_in_one_line() -> None:
 )
 def test_days_are_said_as_people_say_them(days: int, text: str) -> None:
     assert span(days) == text
+
+
+ROOT = detail("Example Root", 3000, is_ca=True, self_signed=True)
+
+
+def test_what_packages_brought_is_counted_with_the_roots_unless_all_is_asked_for() -> None:
+    findings = [
+        finding(b"/etc/ssl/certs/root.pem", ROOT, role=Role.TRUST_STORE),
+        finding(b"/usr/share/doc/tests/a.pem", detail("a", -20), package="docs"),
+        finding(b"/usr/share/doc/tests/b.pem", detail("b", 9), package="docs"),
+        finding(b"/usr/share/doc/tests/c.pem", target=b"/usr/share/doc/tests/b.pem"),
+    ]
+    text = lines(Style(), findings, Coverage([], {}))
+    assert text == [
+        "+ 4 names (3 in packages, 1 in trust stores): --all shows them",
+        "",
+        "Seen: 4 places, 0 files in 0 directories, 0 opened",
+    ]
+    assert len(lines(Style(everything=True), findings, Coverage([], {}))) == 7
+    assert lines(Style(), findings[1:], Coverage([], {}))[0].startswith("+ 3 names in packages:")
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        finding(b"/usr/share/a.key", key(), mode=0o644, package="a"),
+        finding(b"/usr/share/a.p12", Entry(EntryKind.SEALED_CONTAINER), status=Status.LOCKED, package="a"),
+        finding(b"/usr/share/a.p8", Entry(EntryKind.SEALED_KEY, b"s"), mode=0o600, package="a"),
+        finding(b"/usr/share/a.pem", status=Status.MALFORMED, reason="crash", package="a"),
+        finding(b"/etc/a/server.pem", detail(days=-3), package="a"),
+        finding(b"/etc/ssl/certs/cacerts", ROOT, status=Status.LOCKED, role=Role.TRUST_STORE),
+        finding(b"/usr/lib/a/server.pem", detail(days=-3), package="a", target=b"/etc/a/server.pem"),
+    ],
+)  # fmt: skip
+def test_what_bites_is_never_folded(shown: Finding) -> None:
+    text = lines(Style(), [shown], Coverage([], {}))
+    assert shown.place.path.decode() in text[1]
+    assert not any(line.startswith("+") for line in text)
+
+
+def test_other_names_of_a_file_say_where_it_is_described_and_what_differs() -> None:
+    names = [
+        finding(b"/a/open.key", key(), mode=0o644, file=b"1"),
+        finding(b"/b/same.key", key(), mode=0o644, readable_by="owner", file=b"1"),
+        finding(b"/c/old.key.bak", key(), mode=0o644, readable_by="owner", file=b"1", use=Use.RETAINED),
+        finding(b"/d/other.key", key(), mode=0o600),
+    ]  # fmt: skip
+    text = lines(Style(), names, Coverage([], {}))
+    assert "rsa 2048" in text[1]
+    assert text[2].split(maxsplit=1) == ["/b/same.key", "same file as /a/open.key"]
+    assert text[3].split(maxsplit=1) == ["/c/old.key.bak", "retained, same file as /a/open.key"]
+    assert "rsa 2048" in text[4]
+    names[0], names[1] = (
+        finding(b"/a/shut.key", key(), mode=0o644, readable_by="owner", file=b"1"),
+        finding(b"/b/open.key", key(), mode=0o644, file=b"1"),
+    )
+    row = lines(Style(), names)[2].split(maxsplit=1)
+    assert row == ["/b/open.key", "key readable by world, same file as /a/shut.key"]
+
+
+def test_a_known_test_key_is_named_and_comes_last_among_those_that_bite(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = key("known")
+    monkeypatch.setattr(
+        "keycensus_agent.output.judgement.known_key",
+        lambda key_id: "openssl 3.0, test/a.pem" if key_id == known.artifact else "",
+    )
+    text = lines(Style(), [finding(b"/a.key", known), finding(b"/b.key", key("own"))])
+    assert "key readable by world, known test key (openssl 3.0)" in text[1]
+    start = text.index("What will bite")
+    assert text[start + 1].endswith("rsa 2048  /b.key")
+    assert text[start + 2].endswith("rsa 2048 (known test key)  /a.key")
+
+
+def test_gaps_of_one_reason_are_one_line_with_their_common_directory() -> None:
+    gaps = [Gap(b"/home/%d/x" % number, "unlisted", "EACCES") for number in range(9)]
+    gaps += [Gap(b"/home", "unreadable", "EIO"), Gap(b"/srv/a-b", "excluded"), Gap(b"/srv/a/b", "excluded")]  # fmt: skip
+    text = lines(Style(), [], Coverage(gaps, {}))
+    assert [line.strip() for line in text[1:-1]] == [
+        "not seen              unlisted (EACCES), 9 below  /home",
+        "unreadable (EIO)  /home",
+        "excluded, 2 below  /srv",
+    ]
+    assert "12 gaps" in text[-1]
+
+
+def test_places_that_were_not_read_whole_are_counted() -> None:
+    findings = [
+        finding(b"/a.p12", status=Status.TOO_BIG, reason="limit-size"),
+        finding(b"/b.pem", status=Status.MALFORMED, reason="not-der"),
+        finding(b"/c.pem", status=Status.LOCKED, reason="limit-iterations"),
+    ]
+    assert lines(Style(), findings)[-1].count("1 not read whole") == 1

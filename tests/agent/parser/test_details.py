@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
+from fixtures.build_fixtures import FILES
 
 from keycensus_agent.parser import der
 from keycensus_agent.parser.details import certificate_detail, request_detail
@@ -129,3 +130,10 @@ def test_what_only_looks_like_a_certificate_or_a_list_is_refused() -> None:
         certificate_fields(four)
     with pytest.raises(der.DerError):
         check_revocation_list(assembled())
+
+
+def test_a_post_quantum_certificate_names_its_key_and_its_signature() -> None:
+    data = x509.load_pem_x509_certificate((FILES / "ml-dsa.crt").read_bytes())
+    detail = certificate_detail(data.public_bytes(Encoding.DER), bytes(32))
+    assert (detail.algorithm, detail.signature_algorithm) == ("ml-dsa-44", "ml-dsa-44")
+    assert detail.self_signed

@@ -93,17 +93,14 @@ def test_a_format_that_fails_half_way_keeps_what_it_found_and_costs_the_others_n
     assert result.reason == "error-ZeroDivisionError"
 
 
+def _lacks(text: bytes, request: Request) -> Iterator[Passage]:
+    yield from pem.find(text, request)
+    raise MemoryError
+
+
 def test_lack_of_memory_is_not_contained() -> None:
-    def fail(text: bytes, request: Request) -> Iterator[Passage]:
-        yield from _raises(text, request)
-        raise MemoryError
-
-    def lack(text: bytes, request: Request) -> Iterator[Passage]:
-        raise MemoryError
-        yield from fail(text, request)
-
     with pytest.raises(MemoryError):
-        read_text([("failing", lack)], b"", Request())
+        read_text([("failing", _lacks)], b"", Request())
 
 
 def test_text_in_utf_16_is_read_with_and_without_its_mark() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import struct
 
 import pytest
@@ -10,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import (
     ed448,
     ed25519,
     mldsa,
+    mlkem,
     rsa,
     x448,
     x25519,
@@ -236,3 +238,51 @@ def test_a_wrong_password_that_looks_right_does_not_make_a_key() -> None:
     passwords = [str(number) for number in range(1500)]
     assert read_legacy_key(header, ciphertext, passwords).entry.kind is EntryKind.SEALED_KEY
     assert (FILES / "legacy-encrypted.pem").exists()
+
+
+def test_the_public_half_inside_an_slh_dsa_key_is_told() -> None:
+    for oid, size, name in (
+        ("2.16.840.1.101.3.4.3.20", 64, "slh-dsa-sha2-128s"),
+        ("2.16.840.1.101.3.4.3.31", 128, "slh-dsa-shake-256f"),
+    ):
+        found = read_private_key(pkcs8(oid, b"\1" * (size // 2) + b"\2" * (size // 2)))
+        assert (found.entry.kind, found.entry.algorithm) == (EntryKind.PRIVATE_KEY, name)
+        assert found.public.endswith(b"\0" + b"\2" * (size // 2))
+        named = read_private_key(pkcs8(oid, b"\1" * 10))
+        assert (named.entry.kind, named.entry.reason) == (EntryKind.OPAQUE_KEY, "no-public-half")
+
+
+def _expanded_ml_kem() -> tuple[bytes, bytes]:
+    public = mlkem.MLKEM768PrivateKey.generate().public_key().public_bytes_raw()
+    digest = hashlib.sha3_256(public).digest()
+    return b"\1" * 1152 + public + digest + b"\2" * 32, public
+
+
+def test_the_public_half_inside_an_expanded_ml_kem_key_is_told_if_its_digest_fits() -> None:
+    expanded, public = _expanded_ml_kem()
+    oid = "2.16.840.1.101.3.4.4.2"
+    alone = der.encode(4, expanded)
+    both = der.encode(der.SEQUENCE, der.encode(4, b"\3" * 64), alone)
+    for inner in (alone, both):
+        found = read_private_key(pkcs8(oid, inner))
+        assert found.entry.kind is EntryKind.PRIVATE_KEY
+        assert found.public.endswith(public)
+    wrong = der.encode(4, expanded[:-40] + b"\4" * 40)
+    assert read_private_key(pkcs8(oid, wrong)).entry.reason == "no-public-half"
+
+
+@pytest.mark.parametrize(
+    ("oid", "name"),
+    [
+        ("2.16.840.1.101.3.4.3.32", "hash-ml-dsa-44"),
+        ("2.16.840.1.101.3.4.3.35", "hash-slh-dsa-sha2-128s"),
+        ("2.16.840.1.101.3.4.3.46", "hash-slh-dsa-shake-256f"),
+        ("1.3.6.1.5.5.7.6.37", "mldsa44-rsa2048-pss-sha256"),
+        ("1.3.6.1.5.5.7.6.54", "mldsa87-ecdsa-p521-sha512"),
+        ("1.2.840.113549.1.9.16.3.17", "hss-lms"),
+        ("1.3.6.1.5.5.7.6.34", "xmss"),
+    ],
+)
+def test_post_quantum_algorithms_have_names(oid: str, name: str) -> None:
+    key = read_private_key(pkcs8(oid, b"\1" * 40))
+    assert (key.entry.algorithm, key.entry.reason) == (name, "no-public-half")

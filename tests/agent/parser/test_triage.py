@@ -4,16 +4,24 @@ import pytest
 from fixtures.build_fixtures import FILES, FIXTURES
 
 from keycensus_agent.parser.triage import (
+    _ANCHORS,
     CONFIGURATION_TEXT_CAP,
     HEAD_BYTES,
     TEXT_CAP,
     Triage,
     holds_marker,
+    search_of,
     text_cap,
     triage,
 )
 
-NO_FINDING = {"mentions.md", "parameters.pem"}
+NO_FINDING = {
+    "attribute.pem",
+    "dh-parameters.pem",
+    "known_hosts",
+    "mentions.md",
+    "parameters.pem",
+}
 
 
 @pytest.mark.parametrize("name", [row.name for row in FIXTURES if row.name not in NO_FINDING])
@@ -42,6 +50,10 @@ def test_no_form_that_holds_something_is_missed(name: str) -> None:
         (b"\x30\x84\x05", 3, Triage.TEXT),
         (b"\x30\xff\x05\0", 4, Triage.SKIP),
         (b"0x1234\n", 7, Triage.TEXT),
+        (b"k\0e\0y\0:\0 \0", 500, Triage.TEXT),
+        (b"\0k\0e\0y\0:\0 ", 500, Triage.TEXT),
+        (b"\0k\0e\0\0\0:\0 ", 500, Triage.SKIP),
+        (b"k\0e\0", 500, Triage.SKIP),
         (b"0\x06\x30\x01\x00\x00\x00\x00", 8, Triage.CANDIDATE),
         (b"\x30\x82\x05\x00\x02\x01\x03\x30\x82", 200, Triage.CANDIDATE),
         (b"SQLite format 3\0" + bytes(4000), 90_000, Triage.SKIP),
@@ -55,6 +67,8 @@ def test_no_form_that_holds_something_is_missed(name: str) -> None:
         (b"\xa1\xf8\x4e\x36xxx\0", 90, Triage.SKIP),
         (b"(11:private-key", 90, Triage.TEXT),
         (b"(11:private-key(3:rsa(1:n1:x)))", 90, Triage.CANDIDATE),
+        (b"(private-key\n (rsa (n #00#)))", 90, Triage.CANDIDATE),
+        (b"(proto x)", 90, Triage.TEXT),
         (b"Description: x\nKey: (protected-private-key (rsa\n", 90, Triage.CANDIDATE),
         (b"Description: a package\nKey: value\n", 90, Triage.TEXT),
     ],
@@ -76,3 +90,36 @@ def test_a_marker_is_found_in_the_encoding_of_the_text() -> None:
 def test_text_is_read_longer_where_configuration_lives() -> None:
     assert text_cap(b"/etc/nginx/x.conf") == CONFIGURATION_TEXT_CAP
     assert text_cap(b"/usr/share/doc/x") == TEXT_CAP
+
+
+SOURCE, DATA = b"/usr/share/x/a.py", b"/usr/share/x/a.txt"
+LONG = b"a: MIIDdzCCAl+gAwIBAgIEAgAAuTANBgkqhkiG9w0BAQUFADBaMQswCQYD"
+
+
+@pytest.mark.parametrize("text", [b"x -----BEGIN y", LONG, b"k: LS0tLS1CRUdJTi", *_ANCHORS])
+def test_where_keys_are_kept_every_form_is_searched_for(text: bytes) -> None:
+    assert holds_marker(b"\n" + text)
+    assert holds_marker(b"\n" + text, b"/srv/app/settings.json")
+    assert holds_marker((b"\n" + text).decode().encode("utf-16"))
+
+
+def test_the_text_of_programs_is_searched_for_less() -> None:
+    for path in (SOURCE, DATA, b"/srv/a.py"):
+        assert holds_marker(b"-----BEGIN", path)
+        assert not holds_marker(b"AGE-SECRET-KEY-1", path)
+    assert [holds_marker(LONG, path) for path in (SOURCE, DATA, b"/srv/a.py")] == [
+        False,
+        True,
+        True,
+    ]
+    assert not holds_marker(bytes(65_536).replace(b"\0", b" ") + LONG, DATA)
+    assert holds_marker(b"AGE-SECRET-KEY-1", b"/usr/share/x/a.key")
+    assert search_of(b"/etc/a.conf").others
+    assert not search_of(b"/etc/a.js").others
+
+
+def test_short_words_that_chance_to_look_alike_are_no_alarm() -> None:
+    assert not holds_marker(b"the MII of a card")
+    assert not holds_marker(b"AAAA")
+    assert holds_marker(b"MIJ7AgEDMIJ7PQYJKoZIhvcNAQcB")
+    assert holds_marker(b"Whxqht+dQJax1aZeCGLxmiAAAAAB")

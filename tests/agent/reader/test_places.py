@@ -124,3 +124,13 @@ def test_a_superseded_kubernetes_volume_is_retained(root: Path) -> None:
     assert uses == [Use.RETAINED, Use.LIVE]
     (root / "vol/..data").unlink()
     assert places.build(f"/vol/{old}/tls.key".encode(), facts(), KEY).use is Use.LIVE
+
+
+def test_account_files_of_a_root_are_followed_within_it(root: Path) -> None:
+    (root / "usr").mkdir()
+    (root / "etc/passwd").rename(root / "usr/passwd")
+    (root / "etc/passwd").symlink_to("/usr/passwd")
+    (root / "etc/group").unlink()
+    (root / "etc/group").symlink_to("/etc/hostname")
+    place = builder(root).build(b"/x", facts(1000, 0), KEY)
+    assert (place.owner, place.group) == ("web", "")

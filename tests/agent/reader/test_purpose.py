@@ -2,8 +2,17 @@ from __future__ import annotations
 
 import pytest
 
-from keycensus_agent.model import CertificateDetail, Entry, EntryKind, Parsed, Role, Status, Use
-from keycensus_agent.reader.purpose import readable_by, role_by_path, role_of, use_of
+from keycensus_agent.model import (
+    CertificateDetail,
+    Entry,
+    EntryKind,
+    Package,
+    Parsed,
+    Role,
+    Status,
+    Use,
+)
+from keycensus_agent.reader.purpose import role_by_path, role_of, role_with, use_of
 
 
 def holding(
@@ -94,8 +103,17 @@ def test_what_nothing_reaches_is_retained(path: bytes, current: bytes, use: Use)
 
 
 @pytest.mark.parametrize(
-    ("mode", "reader"),
-    [(0o100644, "world"), (0o100640, "group"), (0o100600, "owner"), (0o104, "world")],
+    ("package", "role", "expected"),
+    [
+        ("ca-certificates", Role.UNKNOWN, Role.TRUST_STORE),
+        ("ca-certificates-java", Role.UNKNOWN, Role.TRUST_STORE),
+        ("python3-certifi", Role.UNKNOWN, Role.TRUST_STORE),
+        ("ca-certificates", Role.SERVER, Role.SERVER),
+        ("nginx", Role.UNKNOWN, Role.UNKNOWN),
+        ("", Role.UNKNOWN, Role.UNKNOWN),
+    ],
 )
-def test_the_mode_tells_who_can_read(mode: int, reader: str) -> None:
-    assert readable_by(mode) == reader
+def test_a_package_of_roots_tells_where_nothing_else_does(
+    package: str, role: Role, expected: Role
+) -> None:
+    assert role_with(role, Package("dpkg", package) if package else None) is expected

@@ -563,3 +563,77 @@ def test_a_new_root_below_a_former_one_reports_news_as_news(machine: Machine) ->
     machine.write("opt/b.pem", Leaf("b.example").pem)
     machine.sweep()
     assert [change.cause for change in machine.take_changes()] == [Cause.CONTENT]
+
+
+def package_list(machine: Machine, name: str, *paths: str) -> Path:
+    text = "".join(f"{path}\n" for path in paths).encode()
+    return machine.write(f"var/lib/dpkg/info/{name}.list", text)
+
+
+def owned(machine: Machine) -> dict[str, str]:
+    return {path: place.package.name for path, place in machine.places().items() if place.package}
+
+
+def test_a_place_says_which_package_owns_it_from_the_first_row_on(machine: Machine) -> None:
+    machine.write("usr/share/ca/root.crt", Leaf("a.example").pem)
+    machine.write("etc/own.pem", Leaf("b.example").pem)
+    (machine.root / "etc/link.pem").symlink_to("../usr/share/ca/root.crt")
+    package_list(machine, "roots", "/usr/share/ca", "/usr/share/ca/root.crt")
+    package_list(machine, "linker", "/etc/link.pem")
+    machine.sweep()
+    expected = {"/usr/share/ca/root.crt": "roots", "/etc/link.pem": "linker"}
+    assert owned(machine) == expected
+    changes = machine.take_changes()
+    assert len(changes) == 3
+    reported = [place_of(change.row).package for change in changes if change.row]
+    assert {package.name for package in reported if package} == {"roots", "linker"}
+    assert machine.sweep().changes == 0
+    assert owned(machine) == expected
+
+
+def test_a_package_that_comes_or_goes_is_a_fact_and_no_news_of_the_file(machine: Machine) -> None:
+    file = machine.write("usr/share/ca/root.crt", Leaf("a.example").pem)
+    machine.settle()
+    listed = package_list(machine, "roots", "/usr/share/ca/root.crt")
+    machine.sweep()
+    (change,) = machine.take_changes()
+    assert change.cause == Cause.FACTS
+    assert owned(machine) == {"/usr/share/ca/root.crt": "roots"}
+    file.write_bytes(Leaf("changed.example").pem)
+    machine.sweep()
+    (change,) = machine.take_changes()
+    assert change.cause == Cause.CONTENT
+    assert owned(machine) == {"/usr/share/ca/root.crt": "roots"}
+    listed.unlink()
+    machine.sweep()
+    assert [change.cause for change in machine.take_changes()] == [Cause.FACTS]
+    assert owned(machine) == {}
+
+
+def test_a_database_that_can_not_be_read_takes_nothing_back(machine: Machine) -> None:
+    machine.write("usr/share/ca/root.crt", Leaf("a.example").pem)
+    package_list(machine, "roots", "/usr/share/ca/root.crt")
+    machine.settle()
+    shutil.rmtree(machine.root / "var/lib/dpkg/info")
+    machine.write("var/lib/dpkg/info", b"damaged")
+    result = machine.sweep()
+    assert result.coverage.counters["dpkg-database-unread"] == 1
+    assert owned(machine) == {"/usr/share/ca/root.crt": "roots"}
+
+
+def test_a_directory_that_is_closed_or_opened_changes_who_can_read(machine: Machine) -> None:
+    key = machine.write("srv/private/host.key", Leaf("a.example").key_pem)
+    key.chmod(0o644)
+    (machine.root / "etc/host.key").symlink_to("../srv/private/host.key")
+    machine.settle()
+    key.parent.chmod(0o700)
+    machine.sweep()
+    changes = machine.take_changes()
+    assert paths(changes) == {"/srv/private/host.key", "/etc/host.key"}
+    assert {change.cause for change in changes} == {Cause.FACTS}
+    assert {place.readable_by for place in machine.places().values()} == {"owner"}
+    key.parent.chmod(0o755)
+    machine.sweep()
+    assert {place.readable_by for place in machine.places().values()} == {"world"}
+    machine.take_changes()
+    assert machine.sweep().changes == 0

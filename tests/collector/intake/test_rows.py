@@ -44,6 +44,19 @@ def test_a_path_becomes_the_text_that_people_see(path: bytes) -> None:
     assert text.isprintable()
 
 
+def test_package_and_readers_of_a_place_have_columns() -> None:
+    package = inventory_pb2.Package(kind="dpkg", name="open\x1bssl", version="3.0-1")
+    row = inventory_pb2.Place.FromString(place_row(b"/a"))
+    row.package.CopyFrom(package)
+    row.readable_by = "group user:web"
+    changes = prepared(
+        place_change(b"/a", row.SerializeToString()), place_change(b"/b", place_row(b"/b"))
+    ).places
+    columns = {change.columns[4]: change.columns[-3:] for change in changes}
+    assert columns["/a"] == ("group user:web", "open\\x1bssl", "3.0-1")
+    assert columns["/b"][1:] == ("", "")
+
+
 def test_places_are_sorted_by_key_and_states_of_one_stay_in_order() -> None:
     paths = [b"/b", b"/a", b"/b", b"/c", b"/b"]
     result = prepared(

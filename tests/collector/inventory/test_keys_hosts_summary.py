@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from fakes.census import Census, blob_item, certificate, private_key, sealed_key
@@ -49,6 +50,23 @@ def keys(census: Census, wanted: KeyFilter) -> list[Key]:
 
 def paths(census: Census, wanted: KeyFilter) -> set[str]:
     return {place.path for key in keys(census, wanted) for place in key.places}
+
+
+def test_what_the_agent_says_of_readers_goes_before_the_mode(tmp_path: Path) -> None:
+    census = Census.create(tmp_path)
+    host = census.host("web1")
+    for path, mode, readers in (
+        ("/shut.key", 0o644, "owner"),
+        ("/open.key", 0o640, "world"),
+        ("/list.key", 0o600, "user:web"),
+        ("/old-agent.key", 0o644, ""),
+    ):
+        census.report(host, path, private_key(new_key()), mode=mode, readable_by=readers)
+    census.fold()
+    assert paths(census, KeyFilter(readable_by="world")) == {"/open.key", "/old-agent.key"}
+    assert paths(census, KeyFilter(readable_by="group")) == {
+        *("/open.key", "/list.key", "/old-agent.key"),
+    }
 
 
 def test_keys_come_with_their_places_and_certificates(census: Census) -> None:

@@ -1,7 +1,7 @@
 """`keycensus-agent check`: one line and an exit status for Nagios and its heirs, without a collector.
 
 What counts is live: leaf certificates that an ordinary name reaches, not the roots of trust stores,
-not superseded copies. A place that can't be read makes the answer less sure, and the line says so.
+not what packages brought, not superseded copies; of the first two it says how many would have counted. A place that can't be read makes the answer less sure, and the line says so.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from keycensus_agent.commands.scan import has_gaps, run_scan
+from keycensus_agent.commands.scan import run_scan
 from keycensus_agent.commands.targets import targets_of
 from keycensus_agent.errors import KeycensusError
-from keycensus_agent.model import Finding, Role, Use
-from keycensus_agent.output.judgement import Judged, days_left, title_of
+from keycensus_agent.model import Finding, Use
+from keycensus_agent.output.completeness import is_complete
+from keycensus_agent.output.judgement import days_left, judge, title_of
 from keycensus_agent.reader.scan import ScanResult
 from keycensus_agent.text import safe_path
 
@@ -44,31 +45,44 @@ def run(arguments: argparse.Namespace) -> int:
         result = run_scan(targets)
     except KeycensusError as error:
         return _say(UNKNOWN, " ".join(str(error).split("\n")))
-    dated = live_certificates(
-        result.findings, dt.datetime.now(dt.UTC), trust_stores=arguments.include_trust_stores
-    )
+    dated = dated_certificates(result.findings, dt.datetime.now(dt.UTC))
+    if arguments.include_trust_stores:
+        dated = Dated(sorted([*dated.live, *dated.left_out], key=_days), [])
     return _say(*verdict(dated, arguments.within, result))
 
 
-def live_certificates(
-    findings: Sequence[Finding], now: dt.datetime, *, trust_stores: bool
-) -> list[_Dated]:
-    """Return each live certificate once, what expires first in front."""
-    found: dict[bytes, _Dated] = {}
-    for finding in findings:
-        place = finding.place
-        if place.use is not Use.LIVE or (place.role is Role.TRUST_STORE and not trust_stores):
+@dataclass(frozen=True, slots=True)
+class Dated:
+    """Certificates, what expires first in front: those that count, and those of others' making."""
+
+    live: list[_Dated]
+    left_out: list[_Dated]
+
+
+def dated_certificates(findings: Sequence[Finding], now: dt.datetime) -> Dated:
+    """Return each certificate once; one that is live somewhere counts."""
+    live: dict[bytes, _Dated] = {}
+    left_out: dict[bytes, _Dated] = {}
+    for judged in judge(findings, now, {}):
+        place = judged.place
+        if place.use is not Use.LIVE:
             continue
-        for detail in Judged(finding, now, {}).principal:
+        for detail in judged.principal:
             days = days_left(detail.not_after, now)
             if days is not None:
                 dated = _Dated(days, title_of(detail), place.path)
-                found.setdefault(detail.sha256, dated)
-    return sorted(found.values(), key=lambda dated: dated.days)
+                (live if judged.is_live else left_out).setdefault(detail.sha256, dated)
+    others = [dated for sha256, dated in left_out.items() if sha256 not in live]
+    return Dated(sorted(live.values(), key=_days), sorted(others, key=_days))
 
 
-def verdict(dated: Sequence[_Dated], within: int, result: ScanResult) -> tuple[int, str]:
+def _days(dated: _Dated) -> int:
+    return dated.days
+
+
+def verdict(certificates: Dated, within: int, result: ScanResult) -> tuple[int, str]:
     """Return the status, and the line's text with performance data."""
+    dated = certificates.live
     expired = [one for one in dated if one.days < 0]
     expiring = [one for one in dated if 0 <= one.days < within]
     status = CRITICAL if expired else WARNING if expiring else OK
@@ -79,7 +93,10 @@ def verdict(dated: Sequence[_Dated], within: int, result: ScanResult) -> tuple[i
         parts.append(f"{len(expiring)} expiring within {within} days: {_named(expiring)}")
     if not parts:
         parts.append(_fine(dated))
-    if has_gaps(result):
+    left_out = sum(one.days < within for one in certificates.left_out)
+    if left_out:
+        parts.append(f"{left_out} more in trust stores or of packages left out")
+    if not is_complete(result.findings, result.coverage):
         parts.append("not everything could be read (keycensus-agent scan says what)")
     first = dated[0].days if dated else ""
     performance = (

@@ -6,8 +6,10 @@ import argparse
 import os
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 
 from keycensus_agent.commands.targets import Targets, targets_of
+from keycensus_agent.context.packages import PackageDatabases
 from keycensus_agent.model import Coverage, Finding, Gap, Place
 from keycensus_agent.output.records import entry_records, group_of, owner_of
 from keycensus_agent.parser.archive.policy import is_searched
@@ -210,7 +212,8 @@ class _Explanation:
         place = builder.build(end.path, inspected.facts, parsed)
         if path != end.path:
             place = builder.for_link(path, end.path, place)
-        yield from _place(place)
+        owners = PackageDatabases(self._resolver).owners([path])
+        yield from _place(replace(place, package=owners.by_path.get(path)))
         records = entry_records(Finding(place, parsed), {})
         for number, record in enumerate(records[:_ENTRIES_SHOWN], start=1):
             what = record.get("subject") or record.get("algorithm") or record.get("sha256") or ""
@@ -252,6 +255,9 @@ def _place(place: Place) -> Iterator[str]:
         f"  place       {owner_of(place)}:{group_of(place)}, readable by {place.readable_by}, "
         f"role {place.role.value}, {place.use.value}"
     )
+    if place.package is not None:
+        owner = f"{place.package.name} {place.package.version}".rstrip()
+        yield f"  package     {safe_text(owner)} ({place.package.kind})"
 
 
 def _kind(mode: int) -> str:

@@ -10,7 +10,7 @@ import sys
 import time
 
 from keycensus_agent.commands.targets import Targets, targets_of
-from keycensus_agent.model import Status
+from keycensus_agent.output.completeness import is_complete
 from keycensus_agent.output.structured import write_csv, write_json, write_ndjson
 from keycensus_agent.output.table import Style, table
 from keycensus_agent.output.terminal import ProgressLine, wants_colour, width_of
@@ -23,7 +23,7 @@ _NOT_THERE = 2
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Scan and print; returns 0, 1 with `strict` and gaps, 2 if a PATH is not there."""
+    """Scan and print; returns 0, 1 with `strict` if not all was seen, 2 if a PATH is not there."""
     targets = targets_of(arguments)
     for problem in targets.problems:
         print(f"keycensus-agent: {problem}", file=sys.stderr)
@@ -33,7 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
     _print(arguments, result)
     if targets.problems:
         return _NOT_THERE
-    return 1 if arguments.strict and has_gaps(result) else 0
+    complete = is_complete(result.findings, result.coverage)
+    return 1 if arguments.strict and not complete else 0
 
 
 def run_scan(targets: Targets) -> ScanResult:
@@ -54,13 +55,6 @@ def run_scan(targets: Targets) -> ScanResult:
             )
     finally:
         line.clear()
-
-
-def has_gaps(result: ScanResult) -> bool:
-    """Tell whether something is unknown that nobody asked to leave out."""
-    return any(gap.reason != "excluded" for gap in result.coverage.gaps) or any(
-        finding.place.status is Status.UNREADABLE for finding in result.findings
-    )
 
 
 def _print(arguments: argparse.Namespace, result: ScanResult) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from keycensus_agent.model import Coverage, EntryKind, Gap, Status
+from keycensus_agent.output.completeness import not_read_whole
 from keycensus_agent.output.grid import paint, shorten, shown_width
 from keycensus_agent.output.judgement import SOON_DAYS, Judged, key_title, title_of
 from keycensus_agent.text import safe_path, safe_text
@@ -80,14 +82,18 @@ def _when(days: int) -> str:
 
 
 def _exposed(judged: Sequence[Judged]) -> list[_Bite]:
-    """Gather unencrypted private keys that everybody on this machine can read, by file."""
+    """Gather unencrypted private keys that everybody on this machine can read, by file.
+
+    What everybody has anyway comes last.
+    """
     found: dict[bytes, _Bite] = {}
     for one in judged:
         if one.exposed != "world":
             continue
-        text = key_title(one.secrets[0])
-        found.setdefault(one.place.file_id, _Bite(text, 0)).paths.append(one.place.path)
-    return list(found.values())
+        known = " (known test key)" if one.known else ""
+        bite = _Bite(key_title(one.secrets[0]) + known, 0 if one.is_live and not known else 1)
+        found.setdefault(one.place.file_id, bite).paths.append(one.place.path)
+    return sorted(found.values(), key=lambda bite: bite.order)
 
 
 def _locked(judged: Sequence[Judged]) -> list[_Bite]:
@@ -103,13 +109,27 @@ def _locked(judged: Sequence[Judged]) -> list[_Bite]:
 
 
 def _gaps(gaps: Sequence[Gap]) -> list[_Bite]:
-    """Gather gaps, as many paths to a line as share a reason."""
-    found: dict[str, _Bite] = {}
+    """Gather gaps by reason and place in the tree: many in one directory are one line."""
+    found: dict[tuple[str, bytes], list[bytes]] = {}
     for gap in gaps:
         detail = f" ({safe_text(gap.detail)})" if gap.detail else ""
-        text = f"{gap.reason}{detail}"
-        found.setdefault(text, _Bite(text, 0)).paths.append(gap.prefix)
-    return list(found.values())
+        top = gap.prefix.split(b"/", 2)[1]
+        found.setdefault((f"{gap.reason}{detail}", top), []).append(gap.prefix)
+    bites = []
+    for (text, _), paths in found.items():
+        if len(paths) > 1:
+            bites.append(_Bite(f"{text}, {len(paths):,} below", 0, [common_ancestor(paths)]))
+        else:
+            bites.append(_Bite(text, 0, paths))
+    return bites
+
+
+def common_ancestor(paths: Sequence[bytes]) -> bytes:
+    """Return the longest directory that all of several absolute paths lie in, or are."""
+    components = [path.rstrip(b"/").split(b"/") for path in paths]
+    pairs = zip(min(components), max(components), strict=False)
+    common = [one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)]
+    return b"/".join(common) or b"/"
 
 
 def _coverage_line(judged: Sequence[Judged], coverage: Coverage) -> str:
@@ -121,6 +141,9 @@ def _coverage_line(judged: Sequence[Judged], coverage: Coverage) -> str:
     ]
     if coverage.gaps:
         parts.append(f"{len(coverage.gaps):,} gaps")
+    partly = sum(not_read_whole(one.place) for one in judged)
+    if partly:
+        parts.append(f"{partly:,} not read whole")
     skipped = counters.get("text-too-long", 0)
     if skipped:
         parts.append(f"{skipped:,} long texts searched at their start only")

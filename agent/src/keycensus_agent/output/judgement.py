@@ -12,11 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from keycensus_agent.known_keys import known_key
 from keycensus_agent.model import (
     CertificateDetail,
     Entry,
     EntryKind,
     Finding,
+    Place,
     Role,
     Status,
     Use,
@@ -34,6 +36,13 @@ _SSH_PATH = re.compile(rb"/\.ssh/|/ssh_host_[^/]*_key[^/]*\Z|/id_(?:rsa|dsa|ecds
 _FIXED_SIZE = frozenset({"ed25519", "ed448", "x25519", "x448"})
 _DAY_SECONDS = 86_400
 _SECRET_KINDS = frozenset({EntryKind.PRIVATE_KEY, EntryKind.OPAQUE_KEY})
+# Files keep the time of their making, which is before their package's; one that is installed as it
+# is made is written within this time of the database.
+INSTALLATION_NS = 60 * 1_000_000_000
+_SEALED_KINDS = frozenset({EntryKind.SEALED_CONTAINER, EntryKind.SEALED_KEY})
+_KEY_KINDS = frozenset({EntryKind.PRIVATE_KEY, EntryKind.PUBLIC_KEY})
+# Where packages put what is the administrator's from then on (FHS 3.7; Debian policy 10.7.2).
+_CONFIGURATION = b"/etc/"
 _WEAK_HASH = re.compile(r"(md[245]|sha1)(?!\d)", re.IGNORECASE)
 # One attribute of a name: up to the next comma or plus that is not escaped.
 _ATTRIBUTE = re.compile(r"((?:\\.|[^,+\\])*)(?:[,+]|\Z)", re.DOTALL)
@@ -52,13 +61,22 @@ class Oddity:
 
 
 class Judged:
-    """One finding, with what follows from it. `certified` holds the key ids of all certificates."""
+    """One finding, with what follows from it. `certified` holds the key ids of all certificates.
+
+    `shipped`: its file came with a package (see `judge`).
+    """
 
     def __init__(
-        self, finding: Finding, now: dt.datetime, certified: Mapping[bytes, Sequence[bytes]]
+        self,
+        finding: Finding,
+        now: dt.datetime,
+        certified: Mapping[bytes, Sequence[bytes]],
+        *,
+        shipped: bool = False,
     ) -> None:
         self.finding = finding
         self.place = finding.place
+        self.is_shipped = shipped
         self._now = now
         self._certified = certified
 
@@ -100,8 +118,32 @@ class Judged:
 
     @property
     def is_live(self) -> bool:
-        """Whether the place matters now: in use, and no trust store."""
-        return self.place.use is Use.LIVE and self.place.role is not Role.TRUST_STORE
+        """Whether the place matters now: in use, no trust store, and this host's own."""
+        return (
+            self.place.use is Use.LIVE
+            and self.place.role is not Role.TRUST_STORE
+            and not self.is_shipped
+        )
+
+    @property
+    def folds_as(self) -> str:
+        """Why the place can be left out of a list for people: "trust stores", "packages"; "" if not.
+
+        Never with a key that others can read, nor what is locked or was not read whole.
+        """
+        sealed = any(e.kind in _SEALED_KINDS for e in self.finding.parsed.entries)
+        if self.exposed or sealed or self.place.status is not Status.READ:
+            return ""
+        if self.place.role is Role.TRUST_STORE and not self.secrets:
+            return "trust stores"
+        return "packages" if self.is_shipped else ""
+
+    @cached_property
+    def known(self) -> str:
+        """Where a private key of the file, or of one of its own certificates, is published; or ""."""
+        keys = [entry.artifact for entry in self.finding.parsed.entries if entry.kind in _KEY_KINDS]
+        keys += [detail.key_id for detail in self.principal]
+        return next(filter(None, map(known_key, keys)), "")
 
     @cached_property
     def days(self) -> int | None:
@@ -110,20 +152,26 @@ class Judged:
 
     @property
     def exposed(self) -> str:
-        """Who else can read an unencrypted private key here: "world", "group NAME" or ""."""
+        """Who else can read an unencrypted private key here: "world", "group NAME, user NAME" or ""."""
         if not self.secrets:
             return ""
-        if self.place.readable_by == "world":
-            return "world"
         # Group root beside owner root is nobody else.
-        if self.place.readable_by == "group" and self.place.facts.gid != 0:
-            return f"group {group_of(self.place)}"
-        return ""
+        words = [
+            f"group {group_of(self.place)}"
+            if word == "group"
+            else safe_text(word).replace(":", " ", 1)
+            for word in self.place.readable_by.split()
+            if word != "owner" and (word != "group" or self.place.facts.gid != 0)
+        ]
+        return ", ".join(words)
 
     @cached_property
     def oddities(self) -> list[Oddity]:
         """What is odd about the place, the worst first."""
-        found = [*self._about_access(), *self._about_time(), *self._about_strength(), *self._rest()]
+        found = [
+            *(*self._about_access(), *self._about_publicity(), *self._about_time()),
+            *(*self._about_strength(), *self._rest()),
+        ]
         order = {"bad": 0, "warn": 1, "": 2}
         return sorted(found, key=lambda oddity: order[oddity.style])
 
@@ -154,6 +202,11 @@ class Judged:
         )
         yield from (Oddity(f"{name} signature", style) for name in hashes)
 
+    def _about_publicity(self) -> Iterator[Oddity]:
+        if self.known:
+            archive = safe_text(self.known.partition(",")[0])
+            yield Oddity(f"known test key ({archive})", "warn" if self.is_live else "")
+
     def _rest(self) -> Iterator[Oddity]:
         place = self.place
         if place.status is Status.LOCKED:
@@ -175,6 +228,29 @@ class Judged:
     def _is_ssh(self) -> bool:
         """Whether the keys are for SSH, which needs no certificate."""
         return _SSH_PATH.search(self.place.path) is not None
+
+
+def judge(
+    findings: Sequence[Finding], now: dt.datetime, certified: Mapping[bytes, Sequence[bytes]]
+) -> list[Judged]:
+    """Judge all places of one scan together: a link came with a package if its file did."""
+    shipped = {one.place.path for one in findings if _came_with_package(one.place)}
+    return [
+        Judged(one, now, certified, shipped=(one.place.target or one.place.path) in shipped)
+        for one in findings
+    ]
+
+
+def _came_with_package(place: Place) -> bool:
+    """Whether a file is as a package brought it, as far as can be told.
+
+    Not if it is the package's configuration, or was written since the package was installed.
+    """
+    package = place.package
+    if package is None or place.target or place.path.startswith(_CONFIGURATION):
+        return False
+    written_ns = place.facts.mtime_ns - INSTALLATION_NS
+    return not package.installed_ns or written_ns <= package.installed_ns
 
 
 def days_left(not_after: str, now: dt.datetime) -> int | None:

@@ -10,6 +10,7 @@ import base64
 import datetime as dt
 from collections.abc import Mapping, Sequence
 
+from keycensus_agent.known_keys import known_key
 from keycensus_agent.model import (
     CertificateDetail,
     Coverage,
@@ -20,6 +21,7 @@ from keycensus_agent.model import (
     Place,
     Status,
 )
+from keycensus_agent.output.completeness import is_complete
 from keycensus_agent.text import safe_path, safe_text
 
 SCHEMA_VERSION = 1
@@ -56,16 +58,23 @@ def place_fields(finding: Finding) -> Record:
         "mode": f"{facts.mode & 0o7777:04o}",
         "owner": owner_of(place),
         "group": group_of(place),
+        "uid": facts.uid,
+        "gid": facts.gid,
         "size": facts.size,
         "mtime": _moment(facts.mtime_ns),
     }
     if place.target:
         record |= _path_fields("target", place.target)
-    return record | {
+    record |= {
         "file": place.file_id.hex(),
         "role": place.role.value,
         "use": place.use.value,
+        "readable_by": safe_text(place.readable_by),
     }
+    if place.package is not None:
+        record["package"] = safe_text(place.package.name)
+        record["package_version"] = safe_text(place.package.version)
+    return record
 
 
 def entry_records(finding: Finding, certificates: CertificatesByKey) -> list[Record]:
@@ -97,7 +106,7 @@ def entry_record(
 
 
 def _detail_fields(kind: EntryKind, detail: CertificateDetail) -> Record:
-    record: Record = {"key_id": detail.key_id.hex()} if detail.key_id else {}
+    record = _key_id_fields(detail.key_id)
     record["subject"] = safe_text(detail.subject)
     if kind is EntryKind.CERTIFICATE:
         record |= {
@@ -119,12 +128,22 @@ def _key_fields(entry: Entry, certificates: CertificatesByKey) -> Record:
     record: Record = {}
     known = entry.kind in (EntryKind.PRIVATE_KEY, EntryKind.PUBLIC_KEY) and entry.artifact
     if known:
-        record["key_id"] = entry.artifact.hex()
+        record |= _key_id_fields(entry.artifact)
     record |= _algorithm_fields(entry.algorithm, entry.bits, entry.curve)
     record["encrypted"] = entry.encrypted
     matches = certificates.get(entry.artifact, ()) if known else ()
     if matches:
         record["matches"] = [sha256.hex() for sha256 in matches]
+    return record
+
+
+def _key_id_fields(key_id: bytes) -> Record:
+    if not key_id:
+        return {}
+    record: Record = {"key_id": key_id.hex()}
+    source = known_key(key_id)
+    if source:
+        record["known_key"] = safe_text(source)
     return record
 
 
@@ -146,6 +165,7 @@ def coverage_record(coverage: Coverage, findings: Sequence[Finding]) -> Record:
         statuses[finding.place.status.value] += 1
     return {
         "schema_version": SCHEMA_VERSION,
+        "complete": is_complete(findings, coverage),
         "places": len(findings),
         "statuses": statuses,
         "gaps": [gap_record(gap) for gap in coverage.gaps],

@@ -18,10 +18,24 @@ from keycensus_agent.output.records import (
 )
 
 CSV_COLUMNS = (
-    *("path", "path_b64", "format", "status", "reason", "mode", "owner", "group", "size", "mtime"),
-    *("target", "target_b64", "file", "role", "use", "kind", "member", "sha256", "key_id"),
+    *(
+        "path",
+        "path_b64",
+        "format",
+        "status",
+        "reason",
+        "mode",
+        "owner",
+        "group",
+        "uid",
+        "gid",
+        "size",
+        "mtime",
+    ),
+    *("target", "target_b64", "file", "role", "use", "readable_by", "package", "package_version"),
+    *("kind", "member", "sha256", "key_id"),
     *("subject", "issuer", "serial", "not_before", "not_after", "san", "is_ca", "self_signed"),
-    *("signature_algorithm", "algorithm", "bits", "curve", "encrypted", "matches"),
+    *("signature_algorithm", "algorithm", "bits", "curve", "encrypted", "matches", "known_key"),
 )
 # What a spreadsheet takes for the start of a formula (CWE-1236).
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")

@@ -1,21 +1,22 @@
 """The table for people: what is where, by directory, and at the end what will bite.
 
-A trust store's roots are nobody's own certificates; they are counted in one line unless all is asked
-for. On a terminal lines fit its width and directories are headings; in a pipe each line has its whole
+A trust store's roots and what packages brought are nobody's own certificates; they are counted in one line
+unless all is asked for. A file with several names is described once. On a terminal lines fit its width and directories are headings; in a pipe each line has its whole
 path and nothing is cut.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
 
-from keycensus_agent.model import Coverage, EntryKind, Finding, Role
+from keycensus_agent.model import Coverage, EntryKind, Finding
 from keycensus_agent.output.bites import closing_lines
-from keycensus_agent.output.grid import Cell, Column, fit, line, paint
-from keycensus_agent.output.judgement import Judged, Oddity, issuer_of, key_title, title_of
+from keycensus_agent.output.grid import Cell, Column, fit, line, paint, shorten, shown_width
+from keycensus_agent.output.judgement import Judged, Oddity, issuer_of, judge, key_title, title_of
 from keycensus_agent.output.records import group_of, owner_of
 from keycensus_agent.text import safe_path
 
@@ -30,6 +31,8 @@ _COLUMNS = (
     Column("WHAT IS ODD", keep=20),
 )
 _INDENT = "  "
+# What is kept of a path that stands at the end of a line.
+_PATH_KEEP = 20
 _KEY_NAMES = {
     EntryKind.PRIVATE_KEY: "key",
     EntryKind.OPAQUE_KEY: "key",
@@ -44,7 +47,24 @@ _OTHER_NAMES = {
     EntryKind.SEALED_CONTAINER: "locked store",
 }
 # Containers whose name says more to people than what is in them.
-_NAMED_FORMATS = frozenset({"pkcs12", "jks", "jceks", "pkcs7", "openssh"})
+_NAMED_FORMATS = frozenset(
+    [
+        "pkcs12",
+        "jks",
+        "jceks",
+        "bks",
+        "uber",
+        "bcfks",
+        "nss",
+        "nss-legacy",
+        "keybox",
+        "sst",
+        "ibm-kdb",
+        "oracle-wallet",
+        "pkcs7",
+        "openssh",
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +84,26 @@ def table(
     style: Style,
 ) -> Iterator[str]:
     """Yield the lines of the whole report; `findings` are sorted by path."""
-    judged = [Judged(finding, now, certified) for finding in findings]
-    shown = [one for one in judged if style.everything or not _is_folded(one)]
+    judged = judge(findings, now, certified)
+    shown = [one for one in judged if style.everything or not one.folds_as]
     yield from _listing(shown, style)
-    folded = len(judged) - len(shown)
-    if folded:
-        names = "name" if folded == 1 else "names"
-        yield paint(
-            f"+ {folded:,} {names} in trust stores: --all shows them", "dim", colour=style.colour
-        )
+    if len(shown) < len(judged):
+        yield paint(_folded_line(judged), "dim", colour=style.colour)
     if judged:
         yield ""
     yield from closing_lines(judged, coverage, width=style.width, colour=style.colour)
 
 
-def _is_folded(judged: Judged) -> bool:
-    """Whether a place is one of many roots that came with the system, and nothing else."""
-    return judged.place.role is Role.TRUST_STORE and not judged.secrets
+def _folded_line(judged: Sequence[Judged]) -> str:
+    """Count what was left out, by its reason."""
+    counts = Counter(one.folds_as for one in judged if one.folds_as)
+    total = sum(counts.values())
+    parts = ["in " + reason for reason in counts]
+    if len(counts) > 1:
+        parts = [f"{count:,} in {reason}" for reason, count in counts.most_common()]
+    names = "name" if total == 1 else "names"
+    listed = f" {parts[0]}" if len(parts) == 1 else f" ({', '.join(parts)})"
+    return f"+ {total:,} {names}{listed}: --all shows them"
 
 
 def _listing(judged: Sequence[Judged], style: Style) -> Iterator[str]:
@@ -89,7 +112,13 @@ def _listing(judged: Sequence[Judged], style: Style) -> Iterator[str]:
     grouped = style.width > 0
     wanted = [not grouped or style.width >= column.needs for column in _COLUMNS]
     columns = list(compress(_COLUMNS, wanted))
-    rows = [list(compress(_row(one, grouped=grouped), wanted)) for one in judged]
+    firsts = _firsts(judged)
+    rows = [
+        list(compress(_row(one, grouped=grouped), wanted))
+        if firsts[one.place.file_id] is one
+        else [Cell(_name(one, grouped=grouped), "dim"), *(Cell("") for _ in columns[1:])]
+        for one in judged
+    ]
     widths = fit(columns, rows, style.width - len(_INDENT) if grouped else 0)
     indent = _INDENT if grouped else ""
     titles = [Cell(column.title, "head") for column in columns]
@@ -100,17 +129,37 @@ def _listing(judged: Sequence[Judged], style: Style) -> Iterator[str]:
         if grouped and here != directory:
             directory = here
             yield paint(safe_path(here), "head", colour=style.colour)
-        yield indent + line(row, widths, colour=style.colour)
+        first = firsts[one.place.file_id]
+        if first is one:
+            yield indent + line(row, widths, colour=style.colour)
+        else:
+            room = style.width - len(indent) - widths[0] - 2 if grouped else 0
+            other = _other_name(one, first, room)
+            cells = ([row[0], other], [widths[0], shown_width(other.text)])
+            yield indent + line(*cells, colour=style.colour)
+
+
+def _firsts(judged: Sequence[Judged]) -> dict[bytes, Judged]:
+    """Return, per file, the name that it is described under: one in use, rather no link."""
+    firsts: dict[bytes, Judged] = {}
+    for one in judged:
+        first = firsts.setdefault(one.place.file_id, one)
+        if _precedence(one) < _precedence(first):
+            firsts[one.place.file_id] = one
+    return firsts
+
+
+def _precedence(judged: Judged) -> tuple[bool, bool]:
+    return not judged.is_live, bool(judged.place.target)
 
 
 def _row(judged: Judged, *, grouped: bool) -> list[Cell]:
     place = judged.place
-    path = place.path.rpartition(b"/")[2] if grouped else place.path
     dim = "" if judged.is_live else "dim"
     # On a terminal the column of expiry has a colour for it, and room is dear.
     odd = [oddity for oddity in judged.oddities if not (grouped and oddity.of_time)]
     return [
-        Cell(safe_path(path) + _link_mark(judged), dim),
+        Cell(_name(judged, grouped=grouped), dim),
         Cell(kind_of(judged), dim),
         Cell(_title(judged), dim),
         _expiry(judged),
@@ -121,13 +170,26 @@ def _row(judged: Judged, *, grouped: bool) -> list[Cell]:
     ]
 
 
-def _link_mark(judged: Judged) -> str:
-    """Say that a name is a link, and the name of its file where that is another one."""
+def _other_name(judged: Judged, first: Judged, room: int) -> Cell:
+    """Return what is said beside a further name of a file: what differs there, where it is described."""
+    known = {oddity.text for oddity in first.oddities}
+    odd = [oddity for oddity in judged.oddities if oddity.text not in known]
+    differing = "".join(f"{oddity.text}, " for oddity in odd) + "same file as "
+    path = safe_path(first.place.path)
+    if room:
+        path = shorten(path, max(room - shown_width(differing), _PATH_KEEP), keep_end=True)
+    return Cell(differing + path, _worst(odd) or "dim")
+
+
+def _name(judged: Judged, *, grouped: bool) -> str:
+    """Return a place's name, and for a link the name of its file where that is another one."""
     place = judged.place
+    own = place.path.rpartition(b"/")[2]
+    shown = safe_path(own if grouped else place.path)
     if not place.target:
-        return ""
+        return shown
     name = place.target.rpartition(b"/")[2]
-    return "@" if name == place.path.rpartition(b"/")[2] else f" -> {safe_path(name)}"
+    return f"{shown}@" if name == own else f"{shown} -> {safe_path(name)}"
 
 
 def kind_of(judged: Judged) -> str:

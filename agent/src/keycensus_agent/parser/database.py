@@ -25,7 +25,7 @@ Row = dict[str, bytes]
 
 
 class DatabaseError(ValueError):
-    """The bytes are no database that can be read."""
+    """The bytes can't be read as a database; `str()` is the stable reason."""
 
 
 class Table:
@@ -40,8 +40,11 @@ def read_tables(data: bytes, wanted: Mapping[str, Sequence[str]]) -> dict[str, T
     """Return the tables of `wanted` that are there, each with those of its columns that are there.
 
     Values are bytes, and text as UTF-8; columns that are NULL or numbers are left out of their row.
-    DatabaseError if not even the list of tables can be read.
+    DatabaseError if not even the list of tables can be read, or if this Python's SQLite (before 3.36, by
+    how it was built) reads no database from memory.
     """
+    if not hasattr(sqlite3.Connection, "deserialize"):
+        raise DatabaseError("unsupported-sqlite")
     try:
         with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
             _restrict(connection)
@@ -57,7 +60,7 @@ def read_tables(data: bytes, wanted: Mapping[str, Sequence[str]]) -> dict[str, T
     except (sqlite3.Error, sqlite3.Warning, UnicodeError) as error:
         if isinstance(error, sqlite3.OperationalError) and "memory" in str(error):
             raise MemoryError from None
-        raise DatabaseError("malformed database") from None
+        raise DatabaseError("malformed-database") from None
 
 
 def _restrict(connection: sqlite3.Connection) -> None:

@@ -49,12 +49,12 @@ _RC2_COST = 32
 class Candidates:
     """The passwords that are tried on all parts of one file, the one that opened something first.
 
-    The empty and the absent password lead; where they opened nothing, they are spared the parts that
-    follow: a store of many keys would spend its whole budget on them.
+    The empty and the absent password come last; where they opened nothing, the parts that follow are
+    spared them: a store of many keys would spend its whole budget on them.
     """
 
     def __init__(self, passwords: Iterable[str]) -> None:
-        self._all: list[str | None] = ["", None, *(one for one in passwords if one)]
+        self._all: list[str | None] = [*(one for one in passwords if one), "", None]
         self._failures = 0
 
     def __iter__(self) -> Iterator[str | None]:

@@ -14,8 +14,10 @@ from collections.abc import Callable
 _SALT_BYTES = range(8, 65)
 _ITERATIONS = range(1, 1 << 24)
 _BERKELEY_VERSION = b"\0\0\0\2\0\0"
+_IBM_TAGS = {b"X509KEY", b"X509KYP", b"X509CRL"}
 # Keys of GnuPG's agent, as such and as the value of a line.
 _GNUPG = (b"(11:private-key(", b"(21:protected-private-key(", b"(20:shadowed-private-key(")
+_GNUPG_READABLE = re.compile(rb"\((?:protected-|shadowed-)?private-key[\s(]")
 _GNUPG_VALUE = re.compile(rb"^Key: \((?:protected-|shadowed-)?private-key \(", re.MULTILINE)
 
 
@@ -48,10 +50,10 @@ STORE_STARTS: dict[bytes, Callable[[bytes], bool]] = {
     # NSS: SQLite with its tables, Berkeley DB 1.85.
     b"SQLi": lambda head: b"nssP" in head,
     b"\0\x06\x15\x61": lambda head: head[4:10] == _BERKELEY_VERSION,
-    # IBM's key database.
+    # IBM's databases of keys, requests and revocation lists.
     **dict.fromkeys(
-        (b"7H" + bytes((major, minor)) for major in range(6) for minor in range(6)),
-        lambda head: head[8:15] == b"X509KEY",
+        (b"7H" + bytes((version, kind)) for version in range(16) for kind in (1, 2)),
+        lambda head: head[8:15] in _IBM_TAGS,
     ),
     # Oracle's auto-login wallet.
     **dict.fromkeys(
@@ -59,6 +61,9 @@ STORE_STARTS: dict[bytes, Callable[[bytes], bool]] = {
         lambda head: head[4:7] == b"\0\0\0",
     ),
     # GnuPG's keys: bare, or behind the names that come first.
+    **dict.fromkeys(
+        (b"(pri", b"(pro", b"(sha"), lambda head: _GNUPG_READABLE.match(head) is not None
+    ),
     **dict.fromkeys((b"(11:", b"(20:", b"(21:"), lambda head: head.startswith(_GNUPG)),
     **dict.fromkeys(
         (b"Key:", b"Crea", b"Toke", b"Labe", b"Use-", b"Desc", b"Open", b"Prom", b"Conf", b"Remo"),

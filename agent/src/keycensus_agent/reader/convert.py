@@ -15,6 +15,7 @@ from keycensus_agent.model import (
     BlobKind,
     FileFacts,
     Gap,
+    Package,
     Place,
     Role,
     RowClass,
@@ -54,6 +55,10 @@ def encode_place(place: Place) -> bytes:
     if place.scope.kind != "host":
         message.scope.kind = place.scope.kind
         message.scope.name = place.scope.name
+    if place.package is not None:
+        message.package.kind = place.package.kind
+        message.package.name = place.package.name
+        message.package.version = place.package.version
     return message.SerializeToString(deterministic=True)
 
 
@@ -103,6 +108,7 @@ def place_of(row: bytes) -> Place:
         ctime_ns=0,
         link_count=message.link_count,
     )
+    package = message.package
     return Place(
         path=message.path,
         status=Status(message.status),
@@ -120,6 +126,11 @@ def place_of(row: bytes) -> Place:
         role=Role(message.role),
         use=Use(message.use),
         readable_by=message.readable_by,
+        package=(
+            Package(package.kind, package.name, package.version)
+            if message.HasField("package")
+            else None
+        ),
     )
 
 

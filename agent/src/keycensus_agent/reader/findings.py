@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from keycensus_agent.model import (
     Blob,
@@ -22,10 +22,14 @@ from keycensus_agent.model import (
     place_key,
 )
 from keycensus_agent.reader.convert import encode_gap, encode_place, gap_of, place_of
+from keycensus_agent.reader.purpose import role_with
 from keycensus_agent.reader.report.convert import Change
 from keycensus_agent.reader.report.outbox import MISSING_BLOB, Outbox
 from keycensus_agent.reader.state import State
 
+# The setting that says on which packages and directories the stored places' facts rest
+# (`place_context`); empty when there are places that were not looked at for it.
+CONTEXT_MARK = "context_mark"
 # The detail of a gap for a root that is not swept any more; the sweep writes it.
 FORMER_ROOT = "not among the roots"
 
@@ -50,6 +54,8 @@ class Findings:
         self._outbox = outbox
         self._now_ms = now_ms
         self.changed = 0
+        # Rows that changed since this sweep began.
+        self._fresh: set[bytes] = set()
         # Where the last sweep could not look; read when it is first asked for.
         self._gaps: set[bytes] | None = None
 
@@ -115,9 +121,17 @@ class Findings:
 
         `parser` says that the file was only read again because the agent learned more.
         """
+        known = self.at(place.path)
         row = encode_place(place)
         row_hash = hashlib.sha256(row).digest()
-        known = self.at(place.path)
+        if known is None:
+            # Its package is looked up at the end of the sweep, with that of all others.
+            self._state.put(CONTEXT_MARK, b"")
+        elif known.row_hash != row_hash:
+            package = place_of(self.row(place.path)).package
+            place = replace(place, package=package, role=role_with(place.role, package))
+            row = encode_place(place)
+            row_hash = hashlib.sha256(row).digest()
         fresh = self._connection.executemany(
             "INSERT OR IGNORE INTO blob VALUES (?, ?, ?)",
             [(blob.hash, blob.kind.value, blob.data) for blob in blobs],
@@ -145,6 +159,29 @@ class Findings:
         )
         if known is None or known.row_hash != row_hash:
             self._add(Change(RowClass.PLACE, key, row, cause, self._now_ms()))
+
+    def each(self) -> Iterator[tuple[bytes, Place]]:
+        """Yield every known place by its path, without what rows don't carry."""
+        for path, row in self._connection.execute("SELECT path, row FROM place").fetchall():
+            yield path, place_of(row)
+
+    def directories(self) -> list[bytes]:
+        """Return the directories that have places."""
+        rows = self._connection.execute("SELECT DISTINCT directory FROM place ORDER BY directory")
+        return [directory for (directory,) in rows]
+
+    def amend(self, place: Place) -> None:
+        """Store what became known of a known place whose file is as it was."""
+        path, row = place.path, encode_place(place)
+        self._connection.execute(
+            "UPDATE place SET row = ?, row_hash = ? WHERE path = ?",
+            (row, hashlib.sha256(row).digest(), path),
+        )
+        key = place_key(place.scope, path)
+        if key in self._fresh and self._outbox.complete(RowClass.PLACE, key, row):
+            return
+        cause = Cause.FACTS if self._state.complete else Cause.FIRST
+        self._add(Change(RowClass.PLACE, key, row, cause, self._now_ms()))
 
     def _offer_again(self, key: bytes) -> None:
         """Take back the refusal of a row that needed a blob, which was lost here and is back."""
@@ -225,6 +262,7 @@ class Findings:
 
     def _add(self, change: Change) -> None:
         self._outbox.add(change)
+        self._fresh.add(change.key)
         self.changed += 1
 
 

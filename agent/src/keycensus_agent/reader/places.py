@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from keycensus_agent.model import FileFacts, Parsed, Place, Role
+from keycensus_agent.reader.access import ACL, Access, attribute
+from keycensus_agent.reader.discovery.links import Resolved, Resolver
+from keycensus_agent.reader.discovery.mounts import MountTable
 from keycensus_agent.reader.purpose import (
     KUBERNETES_VERSION,
-    readable_by,
     role_by_path,
     role_of,
     use_of,
@@ -22,7 +25,7 @@ from keycensus_agent.reader.purpose import (
 
 # A directory service may write out hundreds of thousands of users; beyond this, numbers will do.
 _ACCOUNT_FILE_LIMIT = 16 * 1024 * 1024
-_ACL = "system.posix_acl_access"
+_OPEN_ACCOUNTS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 _SELINUX = "security.selinux"
 
 
@@ -41,7 +44,7 @@ class Accounts:
     def name(self, number: int) -> str:
         """Return the name of user or group `number`; "" if the file has none."""
         try:
-            facts = self._file.stat()
+            facts = self._file.lstat()
         except OSError:
             return ""
         mark = (facts.st_ino, facts.st_mtime_ns, facts.st_size)
@@ -52,7 +55,7 @@ class Accounts:
 
     def _read(self) -> dict[int, str]:
         try:
-            descriptor = os.open(self._file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            descriptor = os.open(self._file, _OPEN_ACCOUNTS)
             with os.fdopen(descriptor, "rb") as file:
                 text = file.read(_ACCOUNT_FILE_LIMIT)
         except OSError:
@@ -76,12 +79,14 @@ class PlaceBuilder:
     def __init__(self, salt: bytes, root: bytes = b"/") -> None:
         self._salt = salt
         self._prefix = root.rstrip(b"/")
-        etc = Path(os.fsdecode(root)) / "etc"
-        self._users = Accounts(etc / "passwd")
-        self._groups = Accounts(etc / "group")
+        passwd, group = _within(root, b"/etc/passwd", b"/etc/group")
+        self._users = Accounts(passwd)
+        self._groups = Accounts(group)
+        self._access = Access(self._prefix, self._users.name, self._groups.name)
 
     def build(self, path: bytes, facts: FileFacts, parsed: Parsed) -> Place:
         """Return the place of a file under its own name `path`, canonical within the root."""
+        acl = self._attribute(path, ACL)
         return Place(
             path=path,
             status=parsed.status,
@@ -91,15 +96,23 @@ class PlaceBuilder:
             format=parsed.format,
             owner=self._users.name(facts.uid),
             group=self._groups.name(facts.gid),
-            acl=self._attribute(path, _ACL),
+            acl=acl,
             selinux_label=self._attribute(path, _SELINUX)
             .rstrip(b"\0")
             .decode("utf-8", "backslashreplace"),
             file_id=file_identity(self._salt, facts.device, facts.inode),
             role=role_of(path, parsed),
             use=use_of(path, self._current_version(path)),
-            readable_by=readable_by(facts.mode),
+            readable_by=self._access.readable_by(path, facts, acl),
         )
+
+    def access_of(self, place: Place) -> str:
+        """Return who can read a place's file now, the way to it counted."""
+        return self._access.readable_by(place.target or place.path, place.facts, place.acl)
+
+    def barriers(self, directories: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield what differs when the way to one of `directories` was opened or closed."""
+        return self._access.barriers(directories)
 
     def for_link(self, path: bytes, target_path: bytes, target: Place) -> Place:
         """Return the place of a symbolic link that leads to the file of `target`.
@@ -114,6 +127,7 @@ class PlaceBuilder:
             target,
             path=path,
             target=target_path,
+            package=None,
             role=target.role if role is Role.UNKNOWN else role,
             use=use_of(path, self._current_version(path)),
         )
@@ -130,11 +144,21 @@ class PlaceBuilder:
             return b""
 
     def _attribute(self, path: bytes, name: str) -> bytes:
-        """Return an extended attribute; empty if there is none, or none can be read."""
-        try:
-            return os.getxattr(self._prefix + path, name, follow_symlinks=False)
-        except (OSError, ValueError):
-            return b""
+        return attribute(self._prefix + path, name)
+
+
+def _within(root: bytes, *paths: bytes) -> list[Path]:
+    """Return where paths of a root are, links followed within it, as paths of this system."""
+    root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        resolver = Resolver(root_fd, MountTable.parse(b""))
+        ends = [(path, resolver.resolve(path)) for path in paths]
+    finally:
+        os.close(root_fd)
+    return [
+        Path(os.fsdecode(root.rstrip(b"/") + (end.path if isinstance(end, Resolved) else path)))
+        for path, end in ends
+    ]
 
 
 def file_identity(salt: bytes, device: int, inode: int) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from keycensus_agent.model import EntryKind, Parsed, Role, Use
+from keycensus_agent.model import EntryKind, Package, Parsed, Role, Use
 
 # A bundle of this many CA certificates and no key is a trust store, wherever it lies.
 _BUNDLE_SIZE = 10
@@ -19,6 +19,11 @@ _TRUST_STORE_PATH = re.compile(
     rb"|/etc/ssl/(?:cert|ca-bundle)\.pem\Z|/(?:lib/security|etc/default|ssl)/.*cacerts\Z|/cacerts\Z"
     rb"|/certifi/cacert\.pem\Z|/cacert\.pem\Z|/ca-bundle\.(?:crt|trust\.crt)\Z|/cacerts\.(?:txt|pem)\Z"
     rb"|\.truststore\Z|/truststore(?:\.(?:jks|p12))?\Z|/mozilla/.*\.crt\Z"
+)
+# Packages that bring roots and nothing else, as distributions name them.
+_ROOT_PACKAGE = re.compile(
+    r"ca-certificates(?:-.*)?|.*-ca-certificates(?:-.*)?|ca-roots?|ca_root_nss|p11-kit-trust"
+    r"|(?:python\d*-|py\d*-)?certifi|mozilla-nss-certs"
 )
 _CA_KEY_PATH = re.compile(
     rb"/(?:demo)?CA/private/|/(?:ca|root-?ca|ca[-_.]?key|cakey|ca-private)(?:\.(?:key|pem))+\Z|/etc/kubernetes/pki/(?:.*/)?ca\.key\Z"
@@ -78,6 +83,13 @@ def role_of(path: bytes, parsed: Parsed) -> Role:
     return Role.SERVER if leaves or not is_ca else Role.CA
 
 
+def role_with(role: Role, package: Package | None) -> Role:
+    """Return the role of a place when the package that owns it is known, where nothing else told."""
+    if role is Role.UNKNOWN and package is not None and _ROOT_PACKAGE.fullmatch(package.name):
+        return Role.TRUST_STORE
+    return role
+
+
 def use_of(path: bytes, current_version: bytes) -> Use:
     """Tell whether a place is live, or only retained.
 
@@ -90,10 +102,3 @@ def use_of(path: bytes, current_version: bytes) -> Use:
     if version is not None and current_version and version[2] != current_version:
         return Use.RETAINED
     return Use.LIVE
-
-
-def readable_by(mode: int) -> str:
-    """Return who can read a file beyond its owner by its mode alone: "world", "group" or "owner"."""
-    if mode & 0o004:
-        return "world"
-    return "group" if mode & 0o040 else "owner"

@@ -13,6 +13,7 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
+from keycensus_agent.context.packages import PackageDatabases
 from keycensus_agent.model import CertificateDetail, Coverage, Finding, Gap, Parsed
 from keycensus_agent.reader.discovery.directory import Directory
 from keycensus_agent.reader.discovery.exclude import Exclude
@@ -26,6 +27,7 @@ from keycensus_agent.reader.discovery.mounts import (
 from keycensus_agent.reader.discovery.walk import walk
 from keycensus_agent.reader.inspect import SMALLEST_BYTES, Inspected, Inspector, Parser
 from keycensus_agent.reader.places import PlaceBuilder
+from keycensus_agent.reader.purpose import role_with
 
 # Files of one directory that are held at a time.
 _PART = 4096
@@ -129,6 +131,7 @@ class _Scan:
         self._inspector.finish()
         self._settle_links()
         self._inspector.finish()
+        self._find_packages()
         for name, value in (("directories", directories), ("files", files), ("links", links)):
             coverage.count(name, value)
         self._findings.sort(key=lambda finding: finding.place.path)
@@ -139,7 +142,7 @@ class _Scan:
         self._inspector.inspect_all(directory, directory.names)
         for name in directory.links:
             self._meet_link(directory, name)
-        self._coverage.gaps.extend(gap for _, gap in directory.pruned if gap is not None)
+        self._coverage.pass_over(directory.pruned)
 
     def _take(self, inspected: Inspected) -> None:
         if inspected.parsed is None:
@@ -249,6 +252,23 @@ class _Scan:
         for finding in read:
             for path in outside[finding.place.path]:
                 self._add_link(path, finding.place.path, finding)
+
+    # --- packages -----------------------------------------------------------------------------
+
+    def _find_packages(self) -> None:
+        """Add to each place the package that owns its name."""
+        if not self._findings:
+            return
+        paths = [finding.place.path for finding in self._findings]
+        owners = PackageDatabases(self._resolver).owners(paths)
+        for database in owners.unread:
+            self._coverage.count(f"{database}-database-unread")
+        for number, finding in enumerate(self._findings):
+            package = owners.by_path.get(finding.place.path)
+            if package is not None:
+                role = role_with(finding.place.role, package)
+                place = replace(finding.place, package=package, role=role)
+                self._findings[number] = Finding(place, finding.parsed)
 
 
 class Compactor:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from keycensus_agent.config import Config
+from keycensus_agent.context.packages import PackageDatabases
 from keycensus_agent.errors import ConfigurationError, LinkError
 from keycensus_agent.host_facts import HostFacts, boot_id, gather
 from keycensus_agent.isolation.evidence import Enforced, facts_of
@@ -179,17 +180,18 @@ class ReaderService:
                 network=scan.network_file_systems,
             )
 
-        builder = PlaceBuilder(root=scan.root, salt=self._salt())
         findings = Findings(self.state, self.outbox, now_ms)
         passwords = candidate_passwords(scan.password_file, try_defaults=scan.try_default_passwords)
         root_fd = _open_root(scan.root)
+        builder = PlaceBuilder(root=scan.root, salt=self._salt())
         try:
             # With details: what a place is for is judged by its certificates, as `scan` does.
             with ParserClient(passwords=passwords, details=True) as parser:
+                resolver = Resolver(root_fd, mounts, network=scan.network_file_systems)
                 links = LinkPlaces(
                     self.state,
                     findings,
-                    Resolver(root_fd, mounts, network=scan.network_file_systems),
+                    resolver,
                     builder,
                     plain_stat=scan.root == b"/" and not mounts.has_remote,
                 )
@@ -209,6 +211,7 @@ class ReaderService:
                         reread_mounts=lambda: MountTable.read(os.path.realpath(scan.root)),
                         root=os.path.realpath(scan.root),
                         builder=builder,
+                        databases=PackageDatabases(resolver),
                         now_ns=time.time_ns,
                         sleep=time.sleep,
                         should_stop=self.should_stop,

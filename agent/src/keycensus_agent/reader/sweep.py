@@ -4,7 +4,7 @@
    whose marks differ are opened, and what vanished is gone, if it was on the mount that was listed.
 2. Now and then, and at the end: wait for the parser, store what it found, in one transaction.
 3. Files that changed just before they were read are read once more, when their clock has ticked.
-4. Links: a link is a place when its target holds something.
+4. Links: a link is a place when its target holds something. Then packages, and who can read a place.
 5. Gaps: what could not be looked at, and mounts that are not there. What was known there stays.
 
 A sweep that is stopped has stored what it saw, and nothing is gone because it did not get there.
@@ -19,6 +19,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+from keycensus_agent.context.packages import PackageDatabases
 from keycensus_agent.model import Coverage, Gap, Status
 from keycensus_agent.reader.discovery.directory import Directory, Mount
 from keycensus_agent.reader.discovery.mounts import MountTable, parent_of
@@ -34,6 +35,7 @@ from keycensus_agent.reader.memory import (
     encode_listing,
     listing_of,
 )
+from keycensus_agent.reader.place_context import settle_context
 from keycensus_agent.reader.places import PlaceBuilder
 from keycensus_agent.reader.scout import Scout, Scouted, ScoutError
 from keycensus_agent.reader.state import State
@@ -59,6 +61,7 @@ class Surroundings:
     reread_mounts: Callable[[], MountTable]
     root: bytes  # canonical, in the host's own paths
     builder: PlaceBuilder
+    databases: PackageDatabases
     now_ns: Callable[[], int]
     sleep: Callable[[float], None]
     should_stop: Callable[[], bool] = lambda: False
@@ -144,9 +147,7 @@ class Sweep:
             if isinstance(item, Gap):
                 gaps.append(item)
                 continue
-            for _, gap in item.pruned:
-                if gap is not None:
-                    gaps.append(gap)
+            self.coverage.pass_over(item.pruned)
             self._files += len(item.files)
             self._look_at(item)
             if item.path in scouted:
@@ -414,6 +415,13 @@ class Sweep:
             gaps.extend(self._absent_mounts())
             gaps.extend(self._former_roots())
             self._links.settle(gaps, self._findings)
+            settle_context(
+                self._state,
+                self._findings,
+                self._around.builder,
+                self._around.databases,
+                self.coverage,
+            )
             self._findings.settle_gaps(_distinct(gaps), whole=True)
             if self._changed_listings:
                 remember_division(self._state)

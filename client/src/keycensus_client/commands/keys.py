@@ -13,7 +13,7 @@ from keycensus_client.commands.session import (
     output_option,
     say_rest,
 )
-from keycensus_client.model import Key
+from keycensus_client.model import Key, Place
 from keycensus_client.output.cells import SHORT, private_key
 from keycensus_client.output.files import field_titles, field_values, print_csv, print_json
 from keycensus_client.output.table import Cell, Column, Row, print_table
@@ -91,11 +91,11 @@ def _rows(item: Key) -> list[Row]:
     names = ", ".join(item.certificates) or ("unknown" if item.kind != "private-key" else "none")
     return [
         (
-            private_key(item),
+            private_key(item) + (", a known test key" if item.known_key else ""),
             Cell(names, "yellow" if names == "none" else ""),
             place.host,
             place.path,
-            Cell(place.mode, "red" if int(place.mode or "0", 8) & _WORLD else ""),
+            Cell(place.mode, "red" if _is_open(place) else ""),
             place.owner,
             Cell(place.use, "dim" if place.use == "retained" else ""),
             "yes" if place.encrypted or item.kind != "private-key" else "no",
@@ -103,3 +103,10 @@ def _rows(item: Key) -> list[Row]:
         )
         for place in item.places
     ]
+
+
+def _is_open(place: Place) -> bool:
+    """Whether everybody can read the file: as its agent found, or by the mode if it does not say."""
+    if place.readable_by:
+        return place.readable_by == "world"
+    return bool(int(place.mode or "0", 8) & _WORLD)

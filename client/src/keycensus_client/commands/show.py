@@ -155,6 +155,8 @@ def _key(detail: KeyDetail, moment: datetime) -> None:
         ("places", f"{key.live_places} live, {key.retained_places} retained"),
         ("certificates", certificates or "none known"),
     ]
+    if key.known_key:
+        facts.append(("published", Cell(f"{key.known_key}: a test key that everybody has", "red")))
     if key.problem:
         facts.append(("problem", Cell(key.problem, "yellow")))
     print_facts(facts, f"key {key.id[:SHORT]}")

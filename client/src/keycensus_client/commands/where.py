@@ -51,9 +51,11 @@ def command(*, id: str, output: str) -> None:  # noqa: A002 - the argument's nam
 
 
 def print_places(places: list[Place]) -> None:
-    """Print places as a table."""
+    """Print places as a table; whose package they are only if one is."""
+    owned = any(place.package for place in places)
+    columns = (*_COLUMNS, Column("PACKAGE", fold=True)) if owned else _COLUMNS
     print_table(
-        _COLUMNS,
+        columns,
         [
             (
                 place.host if place.scope == "host" else f"{place.host} ({place.scope})",
@@ -64,6 +66,7 @@ def print_places(places: list[Place]) -> None:
                 place.owner,
                 _holds(place),
                 day(place.first_seen),
+                *([f"{place.package} {place.package_version}".rstrip()] if owned else []),
             )
             for place in places
         ],

@@ -60,6 +60,9 @@ _place_fields: Callable[[inventory_pb2.Place], PlaceFields] = attrgetter(
     "file_id",
     "role",
     "use",
+    "readable_by",
+    "package.name",
+    "package.version",
 )
 
 

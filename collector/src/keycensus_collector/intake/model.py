@@ -201,7 +201,9 @@ Message = Hello | Offer | ReceivedBlob | CannotSupply | Batch | Heartbeat | Dige
 # The fields of an encoded Place that have columns, unescaped and unchecked, but its scope:
 # path, manifest, status, reason, format, mode, uid, gid, owner, group, target, file id, role, use.
 # A bare tuple that is taken apart at once: the fastest thing to hand over (measured).
-PlaceFields = tuple[bytes, bytes, str, str, str, int, int, int, str, str, bytes, bytes, str, str]
+PlaceFields = tuple[
+    bytes, bytes, str, str, str, int, int, int, str, str, bytes, bytes, str, str, str, str, str
+]
 
 
 @dataclass(frozen=True, slots=True)

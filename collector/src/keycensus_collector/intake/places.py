@@ -49,7 +49,7 @@ _INSERT_VERSION = insert_into(place_version, leave_out=("version_no",))
 # Cause of the rows of an agent's first sweep.
 _FIRST = "first"
 # The columns that a new state of a known place sets: those of PlaceChange.columns but the key.
-_STATE_COLUMNS = [column.name for column in place.columns][3:18]
+_STATE_COLUMNS = [column.name for column in place.columns][3:21]
 _UPDATE_PLACE = Bulk(
     lambda _: (
         update(place)

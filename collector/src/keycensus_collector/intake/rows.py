@@ -44,7 +44,7 @@ COUNTERS = 256
 class PlaceChange(NamedTuple):
     """One state of one place.
 
-    `columns` are those of the table `place` from `path_hash` to `use`; empty if the place is gone,
+    `columns` are those of the table `place` from `path_hash` to `package_version`; empty if the place is gone,
     as is `row`. A tuple, not a dataclass: see `model.Change`.
     """
 
@@ -190,6 +190,9 @@ def _place(change: Change) -> PlaceChange:
         file_id,
         role,
         use,
+        readable_by,
+        package,
+        package_version,
     ) = fields
     scope_kind, scope_name = scope or _NO_SCOPE
     if scope is not None:
@@ -206,6 +209,7 @@ def _place(change: Change) -> PlaceChange:
     status, reason, format_, owner, group, role, use, cause = _words(
         status, reason, format_, owner, group, role, use, cause
     )
+    readable_by, package, package_version = _words(readable_by, package, package_version)
     columns = (
         key,
         row_hash,
@@ -223,6 +227,9 @@ def _place(change: Change) -> PlaceChange:
         file_id,
         role,
         use,
+        readable_by,
+        package,
+        package_version,
     )
     return _place_change(
         (key, position, row, row_hash, manifest, role, use, columns, cause, observed_ms, skipped)

@@ -10,6 +10,7 @@ from keycensus_collector.inventory import results
 from keycensus_collector.inventory.certificates import certificate_of, select_certificates
 from keycensus_collector.inventory.hosts import host_detail
 from keycensus_collector.inventory.keys import find_key
+from keycensus_collector.inventory.known_keys import known_key
 from keycensus_collector.inventory.places import (
     PLACES_LIMIT,
     PRIVATE_KINDS,
@@ -134,6 +135,7 @@ def _public_half(connection: Connection, identity: bytes) -> results.Key | None:
         certificates=[],
         problem=row.problem,
         places=places,
+        known_key=known_key(identity),
     )
 
 

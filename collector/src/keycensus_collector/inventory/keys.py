@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 
 from keycensus_collector.inventory import results
+from keycensus_collector.inventory.known_keys import known_key
 from keycensus_collector.inventory.paging import (
     DEFAULT_LIMIT,
     count_up_to,
@@ -179,6 +180,7 @@ def keys_of(connection: Connection, rows: Sequence[Row[Any]]) -> list[results.Ke
             certificates=names[row.id],
             problem=row.problem,
             places=[place for place in places.get(row.id, []) if row.kind in place.kinds],
+            known_key=known_key(row.id),
         )
         for row in rows
     ]

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Row,
     Select,
     Subquery,
+    and_,
     func,
     literal_column,
     or_,
@@ -127,6 +128,9 @@ _PLACE_COLUMNS = (
     place.c.scope_name,
     place.c.use,
     place.c.role,
+    place.c.readable_by,
+    place.c.package,
+    place.c.package_version,
     place.c.status,
     place.c.reason,
     place.c.format,
@@ -221,6 +225,9 @@ def _place(rows: Sequence[Any]) -> results.Place:
         first_seen=time_text(row.first_seen_ms),
         changed=time_text(row.changed_ms),
         refused=row.refused or "",
+        readable_by=row.readable_by,
+        package=row.package,
+        package_version=row.package_version,
     )
 
 
@@ -249,11 +256,16 @@ def history_of(
     ]
 
 
+# An agent that does not judge it: its places go by their mode.
+_UNSAID = place.c.readable_by == ""
+
+
 def world_readable() -> ColumnElement[bool]:
-    """Places whose mode lets everybody read."""
-    return place.c.mode.op("&")(0o004) != 0
+    """Places whose file everybody can read, by all that its agent knows."""
+    return or_(place.c.readable_by == "world", and_(_UNSAID, place.c.mode.op("&")(0o004) != 0))
 
 
 def group_readable() -> ColumnElement[bool]:
-    """Places whose mode lets their group, or everybody, read."""
-    return place.c.mode.op("&")(0o044) != 0
+    """Places whose file others than its owner can read, by all that its agent knows."""
+    said = and_(~_UNSAID, place.c.readable_by != "owner")
+    return or_(said, and_(_UNSAID, place.c.mode.op("&")(0o044) != 0))

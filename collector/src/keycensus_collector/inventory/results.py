@@ -32,6 +32,9 @@ class Place:
     first_seen: str | None
     changed: str | None
     refused: str  # why a newer state of it was not taken; empty: this is the newest
+    readable_by: str  # "world", "owner", or "group", "user:NAME", "group:NAME"; empty: not said
+    package: str  # that owns the name; empty: none
+    package_version: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,7 @@ class Key:
     certificates: list[str]  # names of certificates of this key
     problem: str
     places: list[Place]
+    known_key: str  # where it is published, "openssl 3.0.20, test/certs/ca-key.pem"; empty: nowhere
 
 
 @dataclass(frozen=True, slots=True)

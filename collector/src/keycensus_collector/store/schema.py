@@ -329,6 +329,11 @@ place = Table(
     Column("file_id", LargeBinary, nullable=False),
     Column("role", Text, nullable=False),
     Column("use", Text, nullable=False),
+    Column(
+        "readable_by", Text, nullable=False, server_default=""
+    ),  # empty: an agent that can't say
+    Column("package", Text, nullable=False, server_default=""),  # name; empty: none owns it
+    Column("package_version", Text, nullable=False, server_default=""),
     Column("first_seen_ms", BigInteger, nullable=False),
     Column("changed_ms", BigInteger, nullable=False),
     Column("gone_ms", BigInteger),

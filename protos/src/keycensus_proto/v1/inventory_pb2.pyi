@@ -154,8 +154,9 @@ class Place(_message.Message):
     use: _builtins.str
     """"live" or "retained"."""
     readable_by: _builtins.str
-    """Who can read the file beyond its owner, counting the parents' search bits: "owner", "group",
-    "world", or "acl:NAME". Empty if not computed.
+    """Who can read the file beyond its owner and root, counting access lists and who may search the
+    directories on the way: "world"; or else, joined by blanks, "group" (the file's own), "user:NAME",
+    "group:NAME"; "owner" if nobody. Empty if not computed.
     """
     @_builtins.property
     def scope(self) -> Global___Scope:

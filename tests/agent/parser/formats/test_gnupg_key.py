@@ -71,7 +71,11 @@ POINT = b"(q #04" + b"11" * 64 + b"#)"
             wrapped(b"(elg (p #0B#)(g #02#)(y #03#))"),
             ("opaque-key", "elgamal", "", "no-public-half"),
         ),
-        (wrapped(b"(new (a #0B#))"), ("opaque-key", "", "", "unknown-algorithm")),
+        (wrapped(b"(new (a #0B#))"), ("opaque-key", "new", "", "unknown-algorithm")),
+        (
+            b"(private-key\n (oid.1.2.840.113549.1.1.1\n  (n #00C1#) (e #03#)))\n",
+            ("private-key", "rsa", "", ""),
+        ),
         (
             wrapped(b"(rsa (n #C1#)(e #03#)(shadowed t1-v1 (#00# x)))", b"shadowed-private-key"),
             ("external-key", "rsa", "", "smart-card"),

@@ -99,6 +99,7 @@ def test_a_private_key_whose_parts_contradict_each_other_is_damage(
         b'{"kty": "RSA", "n": "AQAB", "e": "AQAB"}',
         b'{"kty": 1}',
         b'"kty": "RSA"',
+        b'{"kty": "oct", "k": "AAAA"}, "kty": "RSA"',
         b'{"kty": ',
         b'{"properties": {"kty": {"type": "string"}}}',
         b"{" * 5000 + b'"kty": "RSA"',

@@ -55,7 +55,7 @@ def test_other_databases_are_not_ours(data: bytes) -> None:
 
 def test_a_database_that_does_not_open_still_shows_its_whole_certificates() -> None:
     result = read(CERTIFICATES[:100] + b"\xff" * 50 + CERTIFICATES[150:])
-    assert (result.status, result.reason) == (Status.PARTIAL, "malformed-nss")
+    assert (result.status, result.reason) == (Status.PARTIAL, "malformed-database")
     assert CERTIFICATE in [item.public for item in result.found]
     assert read(b"SQLite format 3\0" + b"\xff" * 4000).status is Status.MALFORMED
 
@@ -67,6 +67,15 @@ def test_a_damaged_page_does_not_cost_the_others() -> None:
     start = 4096 * (root[0] - 1)
     damaged = CERTIFICATES[:start] + b"\xff" * 16 + CERTIFICATES[start + 16 :]
     result = read(damaged)
-    assert (result.status, result.reason) == (Status.PARTIAL, "malformed-nss")
+    assert (result.status, result.reason) == (Status.PARTIAL, "malformed-database")
     assert CERTIFICATE in [item.public for item in result.found]
     assert len(result.found) == len({item.entry.artifact for item in result.found})
+
+
+def test_where_sqlite_reads_nothing_from_memory_certificates_are_still_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sqlite3, "Connection", object)
+    result = read(CERTIFICATES)
+    assert (result.status, result.reason) == (Status.PARTIAL, "unsupported-sqlite")
+    assert CERTIFICATE in [item.public for item in result.found]

@@ -81,6 +81,7 @@ def scheme(number: int, iterations: int) -> bytes:
     ("data", "confidence"),
     [
         (store(), Confidence.SURE),
+        (b"\x30\x05\x02\x01\x04\x30\x00", Confidence.NO),
         (b"\x30\x80" + store()[2:], Confidence.SURE),
         (b"\x30\x05\x02\x01\x03\x04\x00", Confidence.NO),
         (KEY, Confidence.NO),
@@ -90,6 +91,12 @@ def scheme(number: int, iterations: int) -> bytes:
 )
 def test_it_is_told_by_its_version_and_content(data: bytes, confidence: Confidence) -> None:
     assert pkcs12.recognise(data, Hint()) is confidence
+
+
+def test_what_is_damaged_at_its_start_is_told_by_its_name() -> None:
+    damaged = b"\x30\x82\x02\x01\x09" + store(open_safe(CERTIFICATE_BAG))[5:]
+    assert pkcs12.recognise(damaged, Hint(b"/x/server.PFX")) is Confidence.MAYBE
+    assert pkcs12.recognise(b"text", Hint(b"/x/server.p12")) is Confidence.NO
 
 
 def test_what_is_not_encrypted_is_read_without_a_password() -> None:

@@ -36,6 +36,7 @@ DESCRIPTION = "private keys of GnuPG's agent, by their public half"
 SUFFIXES = ("key",)
 
 _KINDS = (b"private-key", b"protected-private-key", b"shadowed-private-key")
+_READABLE = re.compile(rb"\((?:protected-|shadowed-)?private-key[\s(]")
 _CANONICAL = tuple(b"(%d:%s(" % (len(kind), kind) for kind in _KINDS)
 # The value goes on in lines that start with a blank.
 _VALUE = re.compile(rb"^Key:((?:.*)(?:\n[ \t].*)*)", re.MULTILINE | re.IGNORECASE)
@@ -44,6 +45,7 @@ _VALUE_START = re.compile(
 )
 _HEAD_BYTES = 4096
 _PREFIXED_POINT = 0x40
+_NAME_LIMIT = 32
 # Names that libgcrypt gives curves, in lower case without blanks.
 _CURVES = {
     b"nistp-192": "1.2.840.10045.3.1.1",
@@ -66,22 +68,27 @@ _OWN_ALGORITHMS = {
     b"ed25519": ("1.3.101.112", 32),
     b"ed448": ("1.3.101.113", 57),
 }
-_ALGORITHMS = {b"elg": "elgamal", b"openpgp-elg": "elgamal"}
+_RSA = {b"rsa", b"openpgp-rsa", b"oid.1.2.840.113549.1.1.1"}
+_ELGAMAL = {b"elg", b"openpgp-elg"}
 
 
 def recognise(data: bytes, hint: Hint) -> Confidence:
     """Tell by the start of a key as such, or by a line that holds one."""
     del hint
-    if data.startswith(_CANONICAL) or _VALUE_START.search(data[:_HEAD_BYTES]):
+    if _is_bare(data) or _VALUE_START.search(data[:_HEAD_BYTES]):
         return Confidence.SURE
     return Confidence.NO
+
+
+def _is_bare(data: bytes) -> bool:
+    return data.startswith(_CANONICAL) or _READABLE.match(data) is not None
 
 
 def parse(data: bytes, request: Request) -> FormatResult:
     """Return the one key of the file; one on a smart card is a key elsewhere."""
     del request
     value = data
-    if not data.startswith(_CANONICAL) and (match := _VALUE.search(data)):
+    if not _is_bare(data) and (match := _VALUE.search(data)):
         value = match[1]
     try:
         found = [_key(read_expression(value))]
@@ -102,9 +109,16 @@ def _key(expression: Expression) -> Found:
         facts = key_facts(spki) if spki else KeyFacts()
         return external_key(facts, "", "smart-card")
     if not spki:
-        name = _ALGORITHMS.get(algorithm, "ec" if b"curve" in values else "")
-        return opaque_key(name, reason="no-public-half" if name else "unknown-algorithm")
+        return _opaque(algorithm, values)
     return private_key(spki, encrypted=expression[0] == b"protected-private-key")
+
+
+def _opaque(algorithm: bytes, values: dict[bytes, bytes]) -> Found:
+    if algorithm in _ELGAMAL:
+        return opaque_key("elgamal", reason="no-public-half")
+    if b"curve" in values:
+        return opaque_key("ec", reason="no-public-half")
+    return opaque_key(algorithm.decode("ascii", "replace")[:_NAME_LIMIT])
 
 
 def _values(items: list[Expression]) -> dict[bytes, bytes]:
@@ -121,7 +135,7 @@ def _values(items: list[Expression]) -> dict[bytes, bytes]:
 
 def _public_half(algorithm: bytes, values: dict[bytes, bytes]) -> bytes:
     """Return the SPKI, empty if the algorithm or the curve is not known."""
-    if algorithm in {b"rsa", b"openpgp-rsa"}:
+    if algorithm in _RSA:
         return rsa_spki_from_numbers(*_numbers(values, b"n", b"e"))
     if algorithm == b"dsa":
         return dsa_spki(*_numbers(values, b"p", b"q", b"g", b"y"))

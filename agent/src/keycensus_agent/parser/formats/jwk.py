@@ -75,27 +75,28 @@ def find(text: bytes, request: Request) -> Iterator[Passage]:
 def _object_around(text: bytes, kind: re.Match[bytes]) -> tuple[int, int, dict[str, str]]:
     """Return where the JSON object that names its `kty` there stands, and its members that are text."""
     start = kind.start()
+    nested = kind[0].startswith(b"\\")  # in a string inside a string
     for _ in range(_OPENINGS):
         start = text.rfind(b"{", max(0, kind.start() - _BACK), start)
         if start < 0:
             break
         window = text[start : start + _WINDOW]
-        if kind[0].startswith(b"\\"):  # a string inside a string
+        if nested:
             window = window.replace(b'\\"', b'"').replace(b"\\\\", b"\\")
+        decoded = window.decode("utf-8", "surrogateescape")
         try:
-            value, size = json.JSONDecoder(strict=False).raw_decode(
-                window.decode("utf-8", "replace")
-            )
+            value, size = json.JSONDecoder(strict=False).raw_decode(decoded)
         except (ValueError, RecursionError):
             continue
-        if isinstance(value, dict) and isinstance(value.get("kty"), str):
-            members = {name: item for name, item in value.items() if isinstance(item, str)}
-            return start, start + size, members
+        read = decoded[:size].encode("utf-8", "surrogateescape")
+        end = start + len(read) + (read.count(b'"') if nested else 0)
+        if end > kind.start() and isinstance(value, dict) and isinstance(value.get("kty"), str):
+            return start, end, {key: item for key, item in value.items() if isinstance(item, str)}
     return 0, 0, {}
 
 
 def _key(members: dict[str, str]) -> Found | None:
-    name = members.get("kid", "").encode("utf-8", "replace")
+    name = members.get("kid", "").encode("utf-8", "surrogatepass")
     make = {"RSA": _rsa, "EC": _ec, "OKP": _octet, "AKP": _algorithm}.get(members["kty"])
     if make is None:
         return None

@@ -12,7 +12,6 @@ from keycensus_agent.parser.database import DatabaseError, Table, read_tables
 from keycensus_agent.parser.findings import (
     Confidence,
     FormatResult,
-    Found,
     Hint,
     Request,
     conclude,
@@ -43,10 +42,12 @@ def parse(data: bytes, request: Request) -> FormatResult:
     """Return certificates and CRLs of nssPublic, then private keys of nssPrivate, each with its label."""
     del request
     wanted = {_PUBLIC: COLUMNS, _PRIVATE: COLUMNS, _METADATA: ("id", "item1", "item2")}
+    reason = ""
+    tables: dict[str, Table] = {}
     try:
         tables = read_tables(data, wanted)
-    except DatabaseError:
-        tables = {}
+    except DatabaseError as error:
+        reason = str(error)
     found = [entry for row in _rows(tables, _PUBLIC) if (entry := public_object(row))]
     encrypted = not _opens_without(tables)
     found += [
@@ -54,12 +55,13 @@ def parse(data: bytes, request: Request) -> FormatResult:
         for row in _rows(tables, _PRIVATE)
         if (entry := private_object(row, encrypted=encrypted))
     ]
-    damaged = [table for table in tables.values() if table.damaged]
-    if tables and not damaged:
+    if not tables or any(table.damaged for table in tables.values()):
+        reason = reason or "malformed-database"
+    if not reason:
         return FormatResult(NAME, tuple(found))
     known = {entry.entry.artifact for entry in found}
     found += [entry for entry in rescued_certificates(data) if entry.entry.artifact not in known]
-    return conclude(NAME, _once(found), ["malformed-nss"])
+    return conclude(NAME, list(dict.fromkeys(found)), [reason])
 
 
 def _rows(tables: dict[str, Table], name: str) -> list[dict[str, bytes]]:
@@ -73,7 +75,3 @@ def _opens_without(tables: dict[str, Table]) -> bool:
         for row in _rows(tables, _METADATA)
         if row.get("id") == b"password"
     )
-
-
-def _once(found: list[Found]) -> list[Found]:
-    return list(dict.fromkeys(found))

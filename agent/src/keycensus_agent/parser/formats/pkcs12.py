@@ -32,6 +32,8 @@ NAME = "pkcs12"
 DESCRIPTION = "PKCS#12: certificates and keys with their names, without, or with its password"
 SUFFIXES = ("p12", "pfx", "pkcs12", "jks", "keystore", "truststore")
 
+# Those that nothing else is called by.
+_OWN_SUFFIXES = {b"p12", b"pfx", b"pkcs12"}
 _VERSION = b"\x02\x01\x03"
 _DATA = "1.2.840.113549.1.7.1"
 _SIGNED_DATA = "1.2.840.113549.1.7.2"
@@ -53,13 +55,13 @@ _NESTING_LIMIT = 4
 
 
 def recognise(data: bytes, hint: Hint) -> Confidence:
-    """Tell by a PFX of version 3 followed by a ContentInfo."""
-    del hint
+    """Tell by a PFX of version 3 followed by a ContentInfo; one that is damaged there by its name."""
     if data[:1] != b"\x30" or len(data) < 2:
         return Confidence.NO
     body = 2 + (data[1] & 0x7F if data[1] > 0x80 else 0)
-    sure = data[body : body + 3] == _VERSION and data[body + 3 : body + 4] == b"\x30"
-    return Confidence.SURE if sure else Confidence.NO
+    if data[body : body + 3] == _VERSION and data[body + 3 : body + 4] == b"\x30":
+        return Confidence.SURE
+    return Confidence.MAYBE if hint.suffix in _OWN_SUFFIXES else Confidence.NO
 
 
 def parse(data: bytes, request: Request) -> FormatResult:

@@ -104,3 +104,4 @@ TEXT_FORMATS: tuple[TextFormat, ...] = tuple(
         base64_value,
     )
 )
+ALL_FORMATS: tuple[Format | TextFormat, ...] = (*FORMATS, *TEXT_FORMATS)

@@ -84,6 +84,20 @@ class Outbox:
             return
         self._insert(change)
 
+    def complete(self, row_class: RowClass, key: bytes, row: bytes) -> bool:
+        """Put a row that says more in place of the last state that waits; False if none does.
+
+        For a state that was added a moment ago and is the same observation; inside a transaction.
+        """
+        return (
+            self._state.connection.execute(
+                "UPDATE outbox SET row = ? WHERE row IS NOT NULL AND item = (SELECT max(item)"
+                " FROM outbox WHERE class = ? AND key = ? AND sequence IS NULL)",
+                (row, row_class.value, key),
+            ).rowcount
+            > 0
+        )
+
     def _insert(self, change: Change) -> None:
         self._added_bytes += CHANGE_OVERHEAD + len(change.row or b"")
         self._state.connection.execute(
