@@ -212,7 +212,7 @@ def test_the_parser_imports_no_network_library_and_no_database(
     imports: dict[str, set[str]],
 ) -> None:
     assert "cryptography" in imports["parser"]
-    assert not _packages(imports["parser"]) & {"grpc", "ssl", "sqlite3", "psutil", "watchdog"}
+    assert not _packages(imports["parser"]) & {"grpc", "ssl", "psutil", "watchdog"}
 
 
 def test_the_link_imports_no_database_and_no_parser(imports: dict[str, set[str]]) -> None:

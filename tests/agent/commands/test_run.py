@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,10 +17,13 @@ from fakes.sample_agent import SampleAgent
 
 from keycensus_agent.commands import run, status
 from keycensus_agent.errors import StateBusyError, StateDamagedError, UsageError
+from keycensus_agent.reader.daemon import Daemon
 from keycensus_agent.reader.report.sync import Outcome
 from keycensus_agent.reader.service import ReaderService
 from keycensus_agent.reader.state import State
 from keycensus_agent.reader.status_file import read_status
+
+SECONDS = 30
 
 
 @pytest.fixture
@@ -146,23 +150,47 @@ def test_a_run_that_is_stopped_says_so(
     assert "stopped" in capsys.readouterr().err
 
 
-def after(seconds: float, action: Callable[[], None]) -> threading.Timer:
-    timer = threading.Timer(seconds, action)
-    timer.daemon = True
-    timer.start()
-    return timer
+def meanwhile(*steps: Callable[[], object]) -> threading.Thread:
+    """Do one step after the other beside the daemon; one that returns False is tried again."""
+
+    def work() -> None:
+        until = time.monotonic() + SECONDS
+        for step in steps:
+            while step() is False and time.monotonic() < until:
+                time.sleep(0.02)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
+
+
+def signalled(number: signal.Signals) -> Callable[[], object]:
+    return lambda: os.kill(os.getpid(), number)
+
+
+def told(agent: SampleAgent, field: str) -> Callable[[], bool]:
+    """Return whether the daemon's status holds something by that name."""
+    return lambda: bool((read_status(agent.state) or {}).get(field))
 
 
 def test_the_daemon_sweeps_talks_and_ends_on_a_signal(
     agent: SampleAgent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    outcomes = iter([Outcome("unreachable", "nobody there"), Outcome(), Outcome()])
-    monkeypatch.setattr(ReaderService, "converse", lambda _: next(outcomes, Outcome()))
-    hangup = after(0.7, lambda: os.kill(os.getpid(), signal.SIGHUP))
-    end = after(1.5, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    talks: list[Outcome] = []
+
+    def converse(_: ReaderService) -> Outcome:
+        talks.append(Outcome() if talks else Outcome("unreachable", "nobody there"))
+        return talks[-1]
+
+    monkeypatch.setattr(ReaderService, "converse", converse)
+    beside = meanwhile(
+        told(agent, "connection"),
+        signalled(signal.SIGHUP),
+        lambda: len(talks) > 1,
+        signalled(signal.SIGTERM),
+    )
     assert run.run(arguments(agent)) == 0
-    hangup.join()
-    end.join()
+    beside.join()
     written = read_status(agent.state)
     assert written is not None
     assert written["last_sweep"]["complete"]
@@ -177,7 +205,7 @@ def test_the_daemon_goes_on_after_trouble_and_tells_it(
 
     monkeypatch.setattr(ReaderService, "sweep", refused)
     monkeypatch.setattr(ReaderService, "converse", lambda _: Outcome())
-    after(0.8, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    meanwhile(told(agent, "trouble"), signalled(signal.SIGTERM))
     assert run.run(arguments(agent)) == 0
     written = read_status(agent.state)
     assert written is not None
@@ -188,14 +216,21 @@ def test_a_hangup_with_a_bad_configuration_keeps_the_old_one(
     agent: SampleAgent, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(ReaderService, "converse", lambda _: Outcome())
-    good = agent.config_file.read_text()
+    good, reloaded = agent.config_file.read_text(), threading.Event()
+    reload = Daemon._reload
 
-    def spoil() -> None:
-        agent.config_file.write_text("[scan]\nroots = 7\n")
-        os.kill(os.getpid(), signal.SIGHUP)
+    def reload_and_tell(daemon: Daemon) -> None:
+        reload(daemon)
+        reloaded.set()
 
-    after(0.5, spoil)
-    after(1.3, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(Daemon, "_reload", reload_and_tell)
+    meanwhile(
+        told(agent, "connection"),
+        lambda: agent.config_file.write_text("[scan]\nroots = 7\n"),
+        signalled(signal.SIGHUP),
+        reloaded.is_set,
+        signalled(signal.SIGTERM),
+    )
     assert run.run(arguments(agent)) == 0
     assert "roots" in capsys.readouterr().err
     agent.config_file.write_text(good)
