@@ -26,4 +26,5 @@ def test_what_a_distribution_ships_is_searched_less_closely() -> None:
     assert b"java" in passed_over_in(b"/usr/lib/x/src.zip")
     assert b"java" not in passed_over_in(b"/usr/local/x/src.zip")
     assert b"java" not in passed_over_in(b"/srv/src.zip")
+    assert b"html" not in passed_over_in(b"/srv/site.zip")
     assert b"class" in passed_over_in(b"/srv/x.jar")

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 _NEVER = frozenset(
     {
-        *(b"class", b"pyc", b"pyo", b"kotlin_metadata", b"kotlin_module", b"sig", b"dex", b"wasm"),
-        *(b"so", b"dll", b"dylib", b"jnilib", b"exe", b"o", b"a", b"pdb", b"mo", b"po"),
-        *(b"png", b"jpg", b"jpeg", b"gif", b"svg", b"ico", b"webp", b"bmp", b"tif", b"tiff"),
+        *(b"class", b"pyc", b"pyo", b"kotlin_metadata", b"kotlin_module", b"dex", b"wasm"),
+        *(b"so", b"dll", b"dylib", b"jnilib", b"exe", b"o", b"a", b"pdb", b"mo"),
+        *(b"png", b"jpg", b"jpeg", b"gif", b"ico", b"webp", b"bmp", b"tif", b"tiff"),
         *(b"woff", b"woff2", b"ttf", b"otf", b"eot", b"icns", b"psd", b"pdf"),
         *(b"mp3", b"mp4", b"m4a", b"avi", b"mov", b"ogg", b"wav", b"flac"),
-        *(b"css", b"html", b"htm"),
     }
 )
 _NOT_BELOW_USR = _NEVER | {
     *(b"java", b"kt", b"scala", b"go", b"proto", b"xsd", b"dtd", b"res", b"rsc", b"icu", b"sym"),
+    *(b"css", b"html", b"htm", b"svg", b"po", b"sig"),
 }
 # Documentation, translations, kernel modules and firmware: tens of thousands of small compressed files
 # that packages own.

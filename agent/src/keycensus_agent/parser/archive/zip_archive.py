@@ -52,6 +52,7 @@ _END_64_LOCATOR = struct.Struct("<4sIQI")
 _END_64 = struct.Struct("<4sQ2H2I4Q")
 # The comment behind the end of the central directory has at most 65,535 bytes.
 _TAIL_BYTES = _END.size + 0xFFFF
+_SHORT_TAIL_BYTES = 1024
 _ENCRYPTED, _DESCRIPTOR_FOLLOWS = 1, 8
 _EXTRA_64 = 1
 _IN_EXTRA = 0xFFFFFFFF
@@ -61,8 +62,9 @@ _FIRST_MEMBER_BYTES = 1024 * 1024
 _DIRECTORY_PIECE = 1024 * 1024
 # Of a larger window only this much is kept: what refers further back is damage.
 _LZMA_WINDOW = 16 * 1024 * 1024
-# A bit mask: 64 names that hold nothing count as one member, since passing over them costs little.
-_PASSED_FOR_ONE = 63
+# So many names (as a power of two) that hold nothing count as one member: they cost next to nothing.
+_PASSED_FOR_ONE = 6
+_PASSED_MASK = (1 << _PASSED_FOR_ONE) - 1
 
 
 class _Listed(NamedTuple):
@@ -103,8 +105,13 @@ def members(opened: Opened) -> Members:
 
 def _find_directory(source: Source) -> Directory | None:
     """Return where the central directory is, by the record behind it; None if there is none."""
-    start = max(0, source.size - _TAIL_BYTES)
-    tail = source.read_at(start, _TAIL_BYTES)
+    # Few archives have a comment.
+    return _find_in_tail(source, _SHORT_TAIL_BYTES) or _find_in_tail(source, _TAIL_BYTES)
+
+
+def _find_in_tail(source: Source, size: int) -> Directory | None:
+    start = max(0, source.size - size)
+    tail = source.read_at(start, size)
     at = tail.rfind(_END_MAGIC)
     while at >= 0:
         record = tail[at : at + _END.size]
@@ -147,10 +154,12 @@ def _directory(source: Source, end_at: int, record: bytes) -> Directory | None:
 
 
 def _by_directory(source: Source, directory: Directory, opened: Opened) -> Members:
-    # Jars list a quarter of a million classes on one machine: few steps for each of them.
     passed_over, effort, unpack = opened.passed_over, opened.effort, _LENGTHS.unpack_from
     passed = 0
-    for buffer in _pieces(source, directory):
+    for piece in _pieces(source, directory):
+        buffer, classes = _without_classes(piece)
+        passed += classes
+        effort.take_members(classes >> _PASSED_FOR_ONE)
         at, last = 0, len(buffer) - _CENTRAL.size
         while at <= last and buffer.startswith(_CENTRAL_MAGIC, at):
             name_size, extra_size, comment_size = unpack(buffer, at + 28)
@@ -160,7 +169,7 @@ def _by_directory(source: Source, directory: Directory, opened: Opened) -> Membe
             suffix_at = buffer.rfind(b".", name_at, name_end) + 1
             if suffix_at and buffer[suffix_at:name_end].lower() in passed_over:
                 passed += 1
-                if not passed & _PASSED_FOR_ONE:
+                if not passed & _PASSED_MASK:
                     effort.take_members(1)
             elif not buffer.endswith(b"/", name_at, name_end):
                 effort.take_members(1)
@@ -184,6 +193,22 @@ def _pieces(source: Source, directory: Directory) -> Iterator[bytes]:
         cut = len(piece) if whole else max(piece.rfind(_CENTRAL_MAGIC), 0) or len(piece)
         yield piece[:cut]
         position += cut
+
+
+def _without_classes(piece: bytes) -> tuple[bytes, int]:
+    """Return a part of the directory without the plain records of Java classes, and their number.
+
+    Jars list a quarter of a million of them on one machine: three steps for each.
+    """
+    first, *records = piece.split(_CENTRAL_MAGIC)
+    kept = [
+        record
+        for record in records
+        # The lengths: of the name, which is the rest of the record, and of nothing behind it.
+        if not record.endswith(b".class")
+        or record[24:30] != (len(record) - 42 & 0xFFFF).to_bytes(2, "little") + b"\0\0\0\0"
+    ]
+    return _CENTRAL_MAGIC.join((first, *kept)), len(records) - len(kept)
 
 
 def _listed(buffer: bytes, start: int, name: bytes, name_end: int, end: int) -> _Listed:
