@@ -42,7 +42,7 @@ GAPS_PER_DIRECTORY = 16
 _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 # Errors of a name that is gone, or a link, socket, directory or pipe by now.
 _NO_FILE = frozenset({"ENOENT", "ELOOP", "ENXIO", "ENOTDIR", "EISDIR"})
-_SKIP, _TEXT, _ARCHIVE = Triage.SKIP, Triage.TEXT, Triage.ARCHIVE
+_SKIP, _TEXT = Triage.SKIP, Triage.TEXT
 
 
 class Parser(Protocol):
@@ -141,7 +141,6 @@ class Inspector:
         The hot loop of every first sweep: three system calls and few bytecodes for most files.
         """
         directory_fd, opened, too_small, skipped, taken = directory.fd, 0, 0, 0, 0
-        searched, not_searched = is_searched(directory.path + b"/"), 0
         for name in names:
             try:
                 fd = os.open(name, self._flags, dir_fd=directory_fd)
@@ -164,8 +163,6 @@ class Inspector:
                 verdict = triage(data[:HEAD_BYTES], size)
                 if verdict is _SKIP:
                     skipped += 1
-                elif verdict is _ARCHIVE and not searched:
-                    not_searched += 1
                 elif verdict is not _TEXT or self._is_marked(fd, directory, name, data):
                     taken += self._take_in(fd, _path(directory, name), verdict)
             except OSError as error:
@@ -175,8 +172,6 @@ class Inspector:
         self.files_opened += opened
         self._too_small += too_small
         self._binary_skipped += skipped
-        if not_searched:
-            self._coverage.count("archives-not-searched", not_searched)
         return taken
 
     def finish(self) -> None:
@@ -221,6 +216,9 @@ class Inspector:
 
     def _take_in(self, fd: int, path: bytes, verdict: Triage) -> bool:
         """Read a file that may hold something, with care, and hand it to the parser."""
+        if verdict is Triage.ARCHIVE and not is_searched(path):
+            self._coverage.count("archives-not-searched")
+            return False
         before = os.fstat(fd)
         if not stat.S_ISREG(before.st_mode):
             self._coverage.gaps.append(Gap(path, "changed-while-read", "replaced"))
