@@ -302,7 +302,8 @@ def holds_marker(data: bytes, path: bytes = b"") -> bool:
     """
     if _MARKER in data:
         return True
-    if utf_16_of(data[:8]):
+    # Nearly no text starts with a zero or anything beyond ASCII.
+    if (len(data) > 1 and (not data[0] or not data[1] or data[0] > 0x7F)) and utf_16_of(data[:8]):
         return holds_marker(_narrow(data), path)
     base64, others = search_of(path)
     if base64 and (

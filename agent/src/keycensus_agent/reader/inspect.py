@@ -223,6 +223,11 @@ class Inspector:
         if not stat.S_ISREG(before.st_mode):
             self._coverage.gaps.append(Gap(path, "changed-while-read", "replaced"))
             return False
+        return self._take_in_regular(fd, path, verdict, before)
+
+    def _take_in_regular(
+        self, fd: int, path: bytes, verdict: Triage, before: os.stat_result
+    ) -> bool:
         if verdict is Triage.PROGRAM and not has_zip(fd, before.st_size):
             self._binary_skipped += 1
             return False
