@@ -173,24 +173,33 @@ def told(agent: SampleAgent, field: str) -> Callable[[], bool]:
     return lambda: bool((read_status(agent.state) or {}).get(field))
 
 
+@pytest.fixture
+def reloaded(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Return what is set when a daemon has read its configuration again."""
+    done, reload = threading.Event(), Daemon._reload
+
+    def reload_and_tell(daemon: Daemon) -> None:
+        reload(daemon)
+        done.set()
+
+    monkeypatch.setattr(Daemon, "_reload", reload_and_tell)
+    return done
+
+
 def test_the_daemon_sweeps_talks_and_ends_on_a_signal(
-    agent: SampleAgent, monkeypatch: pytest.MonkeyPatch
+    agent: SampleAgent, monkeypatch: pytest.MonkeyPatch, reloaded: threading.Event
 ) -> None:
-    talks: list[Outcome] = []
-
-    def converse(_: ReaderService) -> Outcome:
-        talks.append(Outcome() if talks else Outcome("unreachable", "nobody there"))
-        return talks[-1]
-
-    monkeypatch.setattr(ReaderService, "converse", converse)
+    outcomes = iter([Outcome("unreachable", "nobody there"), Outcome(), Outcome()])
+    monkeypatch.setattr(ReaderService, "converse", lambda _: next(outcomes, Outcome()))
     beside = meanwhile(
         told(agent, "connection"),
         signalled(signal.SIGHUP),
-        lambda: len(talks) > 1,
+        reloaded.is_set,
         signalled(signal.SIGTERM),
     )
     assert run.run(arguments(agent)) == 0
     beside.join()
+    assert reloaded.is_set()
     written = read_status(agent.state)
     assert written is not None
     assert written["last_sweep"]["complete"]
@@ -213,17 +222,13 @@ def test_the_daemon_goes_on_after_trouble_and_tells_it(
 
 
 def test_a_hangup_with_a_bad_configuration_keeps_the_old_one(
-    agent: SampleAgent, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    agent: SampleAgent,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    reloaded: threading.Event,
 ) -> None:
     monkeypatch.setattr(ReaderService, "converse", lambda _: Outcome())
-    good, reloaded = agent.config_file.read_text(), threading.Event()
-    reload = Daemon._reload
-
-    def reload_and_tell(daemon: Daemon) -> None:
-        reload(daemon)
-        reloaded.set()
-
-    monkeypatch.setattr(Daemon, "_reload", reload_and_tell)
+    good = agent.config_file.read_text()
     meanwhile(
         told(agent, "connection"),
         lambda: agent.config_file.write_text("[scan]\nroots = 7\n"),
