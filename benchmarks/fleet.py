@@ -26,7 +26,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -57,7 +57,7 @@ _DOWN_SECONDS = 5.0
 _ENROL_EVERY_SECONDS = 2.0
 _BUCKETS = 12
 # A good agent reports every so many seconds on average.
-_GOOD_PAUSE_SECONDS = 2.0
+_GOOD_PAUSE_SECONDS = 6.0
 _SLICE_SECONDS = 10.0
 
 
@@ -238,16 +238,21 @@ async def beside_an_evil_one(directory: Path, count: int, seconds: float) -> dic
         lives = [
             asyncio.create_task(_good_life(each, collector.report, phase, took)) for each in good
         ]
+        context = multiprocessing.get_context("spawn")
+        active = context.Event()
+        harm = context.Process(target=be_evil, args=(evil.credentials, collector.report, active))
+        harm.start()
         await asyncio.sleep(_SLICE_SECONDS)
         for turn in range(int(seconds / _SLICE_SECONDS)):
             phase[0] = "there" if turn % 2 else "away"
-            harm = _evil_process(evil.credentials, collector.report) if turn % 2 else None
+            if turn % 2:
+                active.set()
             await asyncio.sleep(_SLICE_SECONDS)
             phase[0] = "changing"
-            if harm is not None:
-                harm.kill()
-                await asyncio.to_thread(harm.join)
-            await asyncio.sleep(1.0)
+            active.clear()
+            await asyncio.sleep(2.0)
+        harm.kill()
+        await asyncio.to_thread(harm.join)
         for task in lives:
             task.cancel()
         await asyncio.gather(*lives, return_exceptions=True)
@@ -273,40 +278,36 @@ async def _good_life(
             took[began_in].append(visit.acknowledged - visit.began)
 
 
-def _evil_process(credentials: Credentials, address: str) -> BaseProcess:
-    """Start the hostile agent in a process of its own.
+def be_evil(credentials: Credentials, address: str, active: Event) -> None:
+    """Do harm in four ways at once, for ever, while `active` is set.
 
-    It yields the processor to the others: what counts is what it does to the collector over the wire,
-    not that it runs on the same machine here.
+    In a process of its own that yields the processor to the others: what counts is what it does to the
+    collector over the wire, not that it starts and runs on the same machine here.
     """
-    process = multiprocessing.get_context("spawn").Process(
-        target=be_evil, args=(credentials, address)
-    )
-    process.start()
-    return process
-
-
-def be_evil(credentials: Credentials, address: str) -> None:
-    """Do harm in four ways at once, for ever."""
     os.nice(19)
 
     async def work() -> None:
         evil = SimulatedAgent(credentials)
-        await asyncio.gather(*(_evil_life(evil, address, number) for number in range(4)))
+        await asyncio.gather(*(_evil_life(evil, address, number, active) for number in range(4)))
 
     asyncio.run(work())
 
 
-async def _evil_life(evil: SimulatedAgent, address: str, number: int) -> None:
+async def _evil_life(evil: SimulatedAgent, address: str, number: int, active: Event) -> None:
     """Stay silent, or send offers, blobs or batches as fast as they are taken."""
     request = _harmful(number)
     while True:
+        if not active.is_set():
+            await asyncio.sleep(0.1)
+            continue
         with contextlib.suppress(EndedError, AssertionError):
             async with evil.stream(address, Visit(time.monotonic())) as line:
                 if request is None:
                     await asyncio.sleep(3)
                     continue
                 for turn in itertools.count(1):
+                    if not active.is_set():
+                        break
                     if number == 1:
                         request.offer.offer = turn
                     await line.send(request)

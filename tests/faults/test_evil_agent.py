@@ -136,17 +136,34 @@ async def test_a_giant_batch_is_refused_item_by_item_and_memory_is_given_back(
             evil.sequence += 1
             changes = [
                 place_change(path, place_row(path))
-                for path in (f"/srv/{number}".encode() for number in range(8000))
+                for path in (f"/srv/{number}".encode() for number in range(4000))
             ]
             await line.send(batch(changes, evil.sequence))
             ack = (await line.receive("ack")).ack
             refused = [item for item in ack.items if item.result == "refused"]
-            assert len(refused) == 7000
+            assert len(refused) == 3000
             assert {item.reason for item in refused} == {"quota"}
             evil.stored = evil.sequence
     await asyncio.sleep(1)
     stays_within(before, Footprint.of(collector.pid), slack=96 * 1024 * 1024)
     await good_is_served(collector, good, b"/srv/after-giants.pem")
+
+
+async def test_a_batch_of_many_times_the_limit_ends_the_stream(
+    agents: tuple[Collector, list[SimulatedAgent]],
+) -> None:
+    collector, (good, evil) = agents
+    paths = (f"/srv/{number}".encode() for number in range(8000))
+    changes = [place_change(path, place_row(path)) for path in paths]
+
+    async def report() -> None:
+        async with evil.stream(collector.report, Visit(time.monotonic())) as line:
+            await line.send(batch(changes, evil.sequence + 1))
+            await line.receive("ack")
+
+    with pytest.raises(EndedError, match="protocol"):
+        await report()
+    await good_is_served(collector, good, b"/srv/after-more.pem")
 
 
 async def test_offers_whose_blobs_never_come_keep_nobody_else_waiting(

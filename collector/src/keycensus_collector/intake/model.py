@@ -88,10 +88,10 @@ class Limits:
     rows_burst: float = 300_000
     batches_per_second: float = 50
     batches_burst: float = 1_000
-    # Streams that begin: a healthy agent opens a few in an hour; a thousand machines of one image
-    # that share an identity open as many at once, and must be told that they are clones.
-    hellos_per_second: float = 5
-    hellos_burst: float = 2_000
+    # Streams that begin: a healthy agent opens a few in an hour, one that is restarted again and
+    # again a few in a minute.
+    hellos_per_second: float = 1
+    hellos_burst: float = 60
     rows_per_day: float = 20_000_000
     blob_bytes_per_day: float = 8 * 1024 * 1024 * 1024
     # Wanted blobs that an agent may fail to bring in a day, or bring unfit.

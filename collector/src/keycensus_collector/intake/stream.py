@@ -26,6 +26,7 @@ from google.protobuf.message import DecodeError
 from sqlalchemy import Connection, select
 
 from keycensus_collector.authority.peer import Peer, check_peer
+from keycensus_collector.authority.standing import ACTIVE
 from keycensus_collector.errors import Refusal, StoreError
 from keycensus_collector.failpoints import reach
 from keycensus_collector.intake import convert, reconcile
@@ -62,6 +63,10 @@ _STORE_RETRY_SECONDS = 60
 # How long a stream that is to end may take to say so.
 _STOP_SECONDS = 2.0
 _FAILURE_RETRY_SECONDS = 30
+
+# What an agent may send beyond the limit that it was told, each item of which is answered: its batch may
+# have been made under an older limit. More than that is no mistake.
+_GIANT_BATCH = 4
 
 # Messages wait for their turn up to this size together: two full batches.
 _INBOX_BYTES = 1024 * 1024
@@ -200,6 +205,8 @@ class Stream:
     async def _decode_batch(self, request: report_pb2.ReportRequest) -> tuple[Prepared, int]:
         """Decode a batch, which takes its time: the quota is asked before."""
         size, now = self._checked_size(request), self._now()
+        if len(request.batch.changes) > _GIANT_BATCH * self._limits.batch_changes:
+            raise Refusal("protocol", f"a batch of {len(request.batch.changes)} changes")
         await self._wait(
             max(
                 self._quota.take_message(size, now),
@@ -225,7 +232,12 @@ class Stream:
         return prepare(batch, self._limits)
 
     async def _wait_to_begin(self) -> None:
-        """Let streams begin no faster than one agent may; Refusal "busy" for one too many."""
+        """Let streams begin no faster than one agent may; Refusal "busy" for one too many.
+
+        Not for who is shut out: the machines of one image share an identity, and each is to be told.
+        """
+        if self.peer.standing != ACTIVE:
+            return
         seconds = self._quota.take_hello(self._now())
         if seconds:
             await asyncio.sleep(min(seconds, self._limits.patience_seconds))
