@@ -12,6 +12,9 @@ from benchmarks.soak import Soak
 AGENTS = 48
 WINDOW_SECONDS = 12.0
 
+# A connection to SQLite: the database, its log and its shared memory.
+POOLED_DESCRIPTORS = 3
+
 
 async def test_a_fleet_that_lost_its_collector_comes_back_spread_and_is_served(
     tmp_path: Path,
@@ -37,8 +40,12 @@ async def test_reconnects_leave_no_descriptor_and_no_thread_behind(tmp_path: Pat
         ways = [getattr(sample, side) for sample in later]
         half = len(ways) // 2
         first, last = ways[:half], ways[half:]
-        # The least of each half: what is open for the moment comes and goes.
-        assert min(each.descriptors for each in last) <= min(each.descriptors for each in first)
+        # The least of each half: what is open for the moment comes and goes. A pool may open one more
+        # connection to the database late; what is lost at each of the eighty reconnects would be more.
+        assert (
+            min(each.descriptors for each in last)
+            <= min(each.descriptors for each in first) + POOLED_DESCRIPTORS
+        )
         assert min(each.threads for each in last) <= max(each.threads for each in first)
         grown = min(each.memory_bytes for each in last) - max(each.memory_bytes for each in first)
         assert grown < 16 * 1024 * 1024
