@@ -9,8 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 from keycensus_agent.reader.discovery.links import OPEN_DIRECTORY, Resolved, Resolver
 
@@ -60,31 +60,23 @@ class RootFiles:
         found = self._resolver.resolve(path)
         return found.path if isinstance(found, Resolved) else b""
 
-    @contextmanager
-    def open_file(self, path: bytes) -> Iterator[int]:
+    def open_file(self, path: bytes) -> AbstractContextManager[int]:
         """Open a regular file for reading; OSError if it is none, or is not there."""
-        found = self._resolver.resolve(path)
-        if not isinstance(found, Resolved):
-            raise FileNotFoundError(errno.ENOENT, found.reason)
-        parent = self._resolver.open_parent(found.path)
-        try:
-            descriptor = open_regular(parent, found.path.rpartition(b"/")[2])
-        finally:
-            os.close(parent)
-        try:
-            yield descriptor
-        finally:
-            os.close(descriptor)
+        return self._open(path, open_regular)
+
+    def open_directory(self, path: bytes) -> AbstractContextManager[int]:
+        """Open a directory, to list it and to open files in it; OSError if it is none."""
+        return self._open(path, _open_directory)
 
     @contextmanager
-    def open_directory(self, path: bytes) -> Iterator[int]:
-        """Open a directory, to list it and to open files in it; OSError if it is none."""
+    def _open(self, path: bytes, open_in: Callable[[int, bytes], int]) -> Iterator[int]:
+        """Open what `path` leads to by `open_in`, given its parent's descriptor and its name there."""
         found = self._resolver.resolve(path)
         if not isinstance(found, Resolved):
             raise FileNotFoundError(errno.ENOENT, found.reason)
         parent = self._resolver.open_parent(found.path)
         try:
-            descriptor = os.open(found.path.rpartition(b"/")[2], OPEN_DIRECTORY, dir_fd=parent)
+            descriptor = open_in(parent, found.path.rpartition(b"/")[2])
         finally:
             os.close(parent)
         try:
@@ -105,6 +97,10 @@ def open_regular(directory: int, name: str | bytes) -> int:
         os.close(descriptor)
         raise FileNotFoundError(errno.ENOENT, "no regular file", name)
     return descriptor
+
+
+def _open_directory(directory: int, name: bytes) -> int:
+    return os.open(name, OPEN_DIRECTORY, dir_fd=directory)
 
 
 def read_up_to(descriptor: int, limit: int) -> bytes:

@@ -229,22 +229,37 @@ def add_agent(
 ) -> Issued:
     """Make a new identity of a host, with its first certificate."""
     agent_id = str(uuid.uuid4())
-    agent_no = inserted_number(
-        connection.execute(
-            insert(agent).values(
-                agent_id=agent_id,
-                host_no=host_no,
-                state="active",
-                state_reason="",
-                enrolled_ms=now_ms,
-                enrolled_by=enrolled_by,
-            )
-        ).inserted_primary_key
+    agent_no = write_agent(
+        connection, agent_id, host_no=host_no, enrolled_by=enrolled_by, now_ms=now_ms
     )
     certificate = issuing.issue(
         connection, agent_no, agent_id, key.public_key, state="current", now_ms=now_ms
     )
     return Issued(host_id, agent_id, certificate, agent_no)
+
+
+def write_agent(
+    connection: Connection,
+    agent_id: str,
+    *,
+    host_no: int,
+    enrolled_by: str,
+    now_ms: int,
+    reason: str = "",
+) -> int:
+    """Write an active agent down and return its number."""
+    return inserted_number(
+        connection.execute(
+            insert(agent).values(
+                agent_id=agent_id,
+                host_no=host_no,
+                state=ACTIVE,
+                state_reason=reason,
+                enrolled_ms=now_ms,
+                enrolled_by=enrolled_by,
+            )
+        ).inserted_primary_key
+    )
 
 
 def check_not_too_late(expired: x509.Certificate, now_ms: int) -> None:

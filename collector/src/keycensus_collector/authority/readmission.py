@@ -13,7 +13,7 @@ import uuid
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, delete, func, select
 
 from keycensus_collector.access import audit
 from keycensus_collector.authority.authority import (
@@ -22,8 +22,8 @@ from keycensus_collector.authority.authority import (
     Authority,
     to_ms,
 )
-from keycensus_collector.authority.hosts import Claims, add_host, inserted_number
-from keycensus_collector.authority.issuing import RECOVERY_DAYS, write_certificate
+from keycensus_collector.authority.hosts import Claims, add_host
+from keycensus_collector.authority.issuing import RECOVERY_DAYS, write_agent, write_certificate
 from keycensus_collector.authority.peer import UNREADABLE, Presented
 from keycensus_collector.authority.standing import ACTIVE
 from keycensus_collector.intake.model import HostFacts
@@ -154,15 +154,11 @@ def _has_newer(connection: Connection, agent_no: int, issued_ms: int) -> bool:
 def _add_agent(connection: Connection, agent_id: str, now_ms: int) -> int:
     """Make the agent again, on a host of its own; what the host is says its hello."""
     host_no, _ = add_host(connection, _LABELS, _NOTHING_SAID, now_ms)
-    return inserted_number(
-        connection.execute(
-            insert(agent).values(
-                agent_id=str(uuid.UUID(agent_id)),
-                host_no=host_no,
-                state=ACTIVE,
-                state_reason="taken back: its enrolment was lost with a restored database",
-                enrolled_ms=now_ms,
-                enrolled_by="readmission",
-            )
-        ).inserted_primary_key
+    return write_agent(
+        connection,
+        str(uuid.UUID(agent_id)),
+        host_no=host_no,
+        enrolled_by="readmission",
+        now_ms=now_ms,
+        reason="taken back: its enrolment was lost with a restored database",
     )
