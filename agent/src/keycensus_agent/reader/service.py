@@ -54,7 +54,8 @@ from keycensus_agent.reader.same_bytes import SameBytes
 from keycensus_agent.reader.scout import Scout, Task
 from keycensus_agent.reader.state import State
 from keycensus_agent.reader.state_file import database_errors
-from keycensus_agent.reader.sweep import Surroundings, Sweep
+from keycensus_agent.reader.surroundings import Surroundings
+from keycensus_agent.reader.sweep import Sweep
 from keycensus_agent.text import safe_path
 
 # Grows when formats learn to see more: everything is then read once more, as cause "parser".
