@@ -26,7 +26,6 @@ from google.protobuf.message import DecodeError
 from sqlalchemy import Connection, select
 
 from keycensus_collector.authority.peer import Peer, check_peer
-from keycensus_collector.authority.standing import ACTIVE
 from keycensus_collector.errors import Refusal, StoreError
 from keycensus_collector.failpoints import reach
 from keycensus_collector.intake import convert, reconcile
@@ -35,21 +34,20 @@ from keycensus_collector.intake.exchange import Exchange
 from keycensus_collector.intake.hosts import counters_columns, touch
 from keycensus_collector.intake.inbox import CAPACITY, Inbox, StreamEndedError
 from keycensus_collector.intake.model import (
-    Batch,
     CannotSupply,
     Digest,
     Heartbeat,
     Hello,
     Limits,
     Listing,
-    Message,
     Offer,
     ReceivedBlob,
     RowClass,
     StreamIdentity,
 )
+from keycensus_collector.intake.pacing import Decoded, Pace
 from keycensus_collector.intake.quota import Quota
-from keycensus_collector.intake.rows import Prepared, counters_of, prepare
+from keycensus_collector.intake.rows import Prepared, counters_of
 from keycensus_collector.intake.session import TurnedAway, Welcome, open_session
 from keycensus_collector.intake.shared import Intake
 from keycensus_collector.store.schema import host
@@ -64,15 +62,10 @@ _STORE_RETRY_SECONDS = 60
 _STOP_SECONDS = 2.0
 _FAILURE_RETRY_SECONDS = 30
 
-# What an agent may send beyond the limit that it was told, each item of which is answered: its batch may
-# have been made under an older limit. More than that is no mistake.
-_GIANT_BATCH = 4
-
 # Messages wait for their turn up to this size together: two full batches.
 _INBOX_BYTES = 1024 * 1024
 
 Send = Callable[[report_pb2.ReportResponse], Awaitable[None]]
-_Decoded = Message | Prepared
 
 _log = structlog.get_logger()
 
@@ -96,7 +89,8 @@ class Stream:
         self._limits: Limits = intake.limits
         self._send = send
         self._quota = quota
-        self._inbox: Inbox[_Decoded] = Inbox()
+        self._pace = Pace(intake, peer, quota)
+        self._inbox: Inbox[Decoded] = Inbox()
         self._exchange = Exchange(intake, quota, self._inbox.wake, peer.agent_no)
         self._identity: StreamIdentity | None = None
         self._listings: dict[int, reconcile.Progress] = {}
@@ -182,7 +176,7 @@ class Stream:
     async def _read(self, requests: AsyncIterator[report_pb2.ReportRequest]) -> None:
         try:
             async for request in requests:
-                decoded, size = await self._decode(request)
+                decoded, size = await self._pace.decode(request)
                 if decoded is not None:
                     await self._inbox.put(decoded, 1 + size * CAPACITY // _INBOX_BYTES)
         except Refusal as refusal:
@@ -194,71 +188,6 @@ class Stream:
         finally:
             self._inbox.end()
 
-    async def _decode(self, request: report_pb2.ReportRequest) -> tuple[_Decoded | None, int]:
-        """Return a message and its size in bytes, when the agent's quota has room for it."""
-        if request.WhichOneof("message") == "batch":
-            return await self._decode_batch(request)
-        size = self._checked_size(request)
-        await self._wait(self._quota.take_message(size, self._now()))
-        return convert.message_of(request), size
-
-    async def _decode_batch(self, request: report_pb2.ReportRequest) -> tuple[Prepared, int]:
-        """Decode a batch, which takes its time: the quota is asked before."""
-        size, now = self._checked_size(request), self._now()
-        if len(request.batch.changes) > _GIANT_BATCH * self._limits.batch_changes:
-            raise Refusal("protocol", f"a batch of {len(request.batch.changes)} changes")
-        await self._wait(
-            max(
-                self._quota.take_message(size, now),
-                self._quota.take_rows(len(request.batch.changes), now),
-                self._quota.take_batch(now),
-            )
-        )
-        prepared = await self._intake.compute(
-            lambda: self._prepare(request), asker=self.peer.agent_no
-        )
-        return prepared, prepared.row_bytes
-
-    def _checked_size(self, request: report_pb2.ReportRequest) -> int:
-        size = request.ByteSize()
-        if size > self._limits.message_hard_bytes:
-            raise Refusal("protocol", f"a message of {size} bytes is over the limit")
-        return size
-
-    def _prepare(self, request: report_pb2.ReportRequest) -> Prepared:
-        batch = convert.message_of(request)
-        if not isinstance(batch, Batch):
-            raise TypeError("only batches are prepared")
-        return prepare(batch, self._limits)
-
-    async def _wait_to_begin(self) -> None:
-        """Let streams begin no faster than one agent may; Refusal "busy" for one too many.
-
-        Not for who is shut out: the machines of one image share an identity, and each is to be told.
-        """
-        if self.peer.standing != ACTIVE:
-            return
-        seconds = self._quota.take_hello(self._now())
-        if seconds:
-            await asyncio.sleep(min(seconds, self._limits.patience_seconds))
-            seconds = self._quota.take_hello(self._now())
-        if seconds:
-            text = "this agent opens one stream after another"
-            raise Refusal("busy", text, retry_after_seconds=math.ceil(seconds))
-
-    async def _wait(self, seconds: float) -> None:
-        """Make the agent wait for its quota; Refusal "busy" if that would take too long.
-
-        The refusal waits as well: who comes back at once costs a handshake each time.
-        """
-        patience = self._limits.patience_seconds
-        if seconds > patience:
-            await asyncio.sleep(patience)
-            text = "this agent sends more than its share"
-            raise Refusal("busy", text, retry_after_seconds=math.ceil(seconds))
-        if seconds > 0:
-            await asyncio.sleep(seconds)
-
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
@@ -266,7 +195,7 @@ class Stream:
     # --- serving ------------------------------------------------------------------------------
 
     async def _serve(self, opened: Callable[[Stream], None]) -> None:
-        await self._wait_to_begin()
+        await self._pace.begin()
         hello = await self._inbox.take(self._limits.hello_seconds)  # 1
         if not isinstance(hello, Hello):
             text = "a stream begins with hello, within seconds"
@@ -312,17 +241,17 @@ class Stream:
         await self._send(convert.hello_ack(opened, self._limits, now_ms))
         return StreamIdentity(peer, opened.session, opened.instance)
 
-    async def _handle(self, identity: StreamIdentity, message: _Decoded) -> None:
+    async def _handle(self, identity: StreamIdentity, message: Decoded) -> None:
         match message:
             case Prepared():  # 3
                 await self._commit(identity, message)
             case ReceivedBlob():  # 2
                 self._tally.blobs += 1
                 rows = self._exchange.receive(message, self._now())
-                await self._wait(self._quota.take_rows(rows, self._now()))
+                await self._pace.rows(rows)
             case Offer():
                 # Each hash is looked up, stored or not.
-                await self._wait(self._quota.take_rows(len(message.manifests), self._now()))
+                await self._pace.rows(len(message.manifests))
                 self._exchange.offer(message)
             case CannotSupply():
                 self._exchange.cannot_supply(message, self._now())
@@ -381,7 +310,7 @@ class Stream:
         equal, rows = await self._intake.store.run_read(
             lambda connection: reconcile.compare(connection, identity, digest)
         )
-        await self._wait(self._quota.take_rows(rows, self._now()))
+        await self._pace.rows(rows)
         if not equal:
             self._log.info("stream.differs", row_class=digest.row_class, rows=rows)
             await self._send(convert.list_request(digest.row_class, "digest"))
@@ -389,7 +318,7 @@ class Stream:
     async def _merge(self, identity: StreamIdentity, listing: Listing) -> None:
         now_ms, cache = self._intake.clock.now_ms(), self._intake.cache
         progress = self._listings.setdefault(listing.row_class, reconcile.Progress(now_ms))
-        await self._wait(self._quota.take_rows(len(listing.rows), self._now()))
+        await self._pace.rows(len(listing.rows))
         await self._intake.write(
             lambda connection: reconcile.merge_piece(
                 connection, identity, listing, progress, cache=cache, now_ms=now_ms
