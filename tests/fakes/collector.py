@@ -36,14 +36,17 @@ class Collector:
         self.database = self.state / "keycensus.db"
         self.log_file = directory / "log.ndjson"
         self.enrol = self.report = self.web = ""
+        # Another Python (faults.kit.release), with that release's collector.
+        self.interpreter = sys.executable
         # What stands before the server's command line, such as `ip netns exec NAME`.
         self.before: list[str] = []
         self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
-    def make(cls, directory: Path, *init_options: str) -> Self:
+    def make(cls, directory: Path, *init_options: str, interpreter: str = sys.executable) -> Self:
         """Run `init` in `directory`; the server is not started yet."""
         collector = cls(directory)
+        collector.interpreter = interpreter
         listen = [
             item
             for port in ("enrol", "report", "web")
@@ -72,7 +75,9 @@ class Collector:
         """Run one `keycensus-collector` command line to its end."""
         group = 2 if arguments[0] in ("token", "agent", "host", "user", "ca", "db") else 1
         return subprocess.run(
-            _program(*arguments[:group], "--config", str(self.config_file), *arguments[group:]),
+            self._program(
+                *arguments[:group], "--config", str(self.config_file), *arguments[group:]
+            ),
             input=stdin,
             capture_output=True,
             text=True,
@@ -103,7 +108,7 @@ class Collector:
             self._process = subprocess.Popen(
                 [
                     *self.before,
-                    *_program("serve", "--config", str(self.config_file)),
+                    *self._program("serve", "--config", str(self.config_file)),
                     *("--ready-file", str(ready)),
                 ],
                 stdin=subprocess.DEVNULL,
@@ -182,6 +187,5 @@ class Collector:
         if self._process is not None:
             self.kill()
 
-
-def _program(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "keycensus_collector", *arguments]
+    def _program(self, *arguments: str) -> list[str]:
+        return [self.interpreter, "-m", "keycensus_collector", *arguments]
