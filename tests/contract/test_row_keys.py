@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from keycensus_agent import model
-from keycensus_collector.intake import rows
+from keycensus_agent import model, usage
+from keycensus_collector.intake import rows, usage_rows
 
 _VECTORS: dict[str, Any] = json.loads(
     (Path(__file__).parent / "row_key_vectors.json").read_text(encoding="utf-8")
@@ -37,9 +37,9 @@ def test_both_sides_compute_the_same_key_of_a_gap(vector: dict[str, str]) -> Non
 
 
 @pytest.mark.parametrize("vector", _VECTORS["usages"])
-def test_the_collector_computes_the_key_of_a_usage(vector: dict[str, str]) -> None:
+def test_both_sides_compute_the_same_key_of_a_usage(vector: dict[str, str]) -> None:
     binding, key = _bytes(vector, "binding", "key")
-    assert rows.usage_key(binding) == key
+    assert usage.usage_key(binding) == usage_rows.usage_key(binding) == key
 
 
 def test_an_empty_scope_kind_means_the_host() -> None:

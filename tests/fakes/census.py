@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import json
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +21,9 @@ from sqlalchemy import Connection, Executable, Row, delete, insert, select, upda
 from keycensus_collector.catalogue.key_id import canonical_spki, key_id
 from keycensus_collector.catalogue.worker import Worker
 from keycensus_collector.clock import FixedClock
+from keycensus_collector.intake.model import Change
+from keycensus_collector.intake.usage_rows import usage_change, usage_key
+from keycensus_collector.intake.usages import write_usages
 from keycensus_collector.store.engine import Store, upsert
 from keycensus_collector.store.schema import (
     blob,
@@ -32,7 +36,7 @@ from keycensus_collector.store.schema import (
     place_version,
     work,
 )
-from keycensus_proto.v1.inventory_pb2 import Place
+from keycensus_proto.v1.inventory_pb2 import Place, Usage
 
 CERTIFICATE, SPKI, CSR, CRL = 2, 3, 4, 5
 
@@ -188,6 +192,20 @@ class Census:
                     from_ms=self.clock.now_ms(),
                 )
             )
+
+    def usage(
+        self, host_no: int, message: Usage, *paths: str, presented: Sequence[Item] = ()
+    ) -> None:
+        """Let the host report a usage of the places at `paths`; `presented` by its listener."""
+        message.places.extend(hashlib.sha256(path.encode()).digest() for path in paths)
+        with self.store.write() as connection:
+            if presented:
+                message.manifest = self._manifest(connection, "pem", tuple(presented))
+                message.handshake.chain.extend(item.artifact for item in presented)
+            row = message.SerializeToString()
+            key = usage_key(message.binding)
+            change = usage_change(Change(0, 2, key, row, "content", 0, 0))
+            write_usages(connection, {key: change}, host_no=host_no, at_ms=self.clock.now_ms())
 
     async def work(self) -> int:
         """Do all that is queued; return how many rows of work that were."""

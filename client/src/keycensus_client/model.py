@@ -46,6 +46,46 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Handshake:
+    """What a listener presented."""
+
+    address: str
+    server_name: str
+    chain: list[str]
+    tls_version: str
+    cipher: str
+    error: str
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Who uses places of a host."""
+
+    host_id: str
+    host: str
+    service: str
+    unit: str
+    configuration: str
+    line: int
+    directive: str
+    paths: list[str]
+    server_names: list[str]
+    uncovered: list[str]
+    listen: list[str]
+    password_source: str
+    processes: list[str]
+    verdict: str
+    handshakes: list[Handshake]
+    asked: str | None
+    renewal_tool: str
+    renewed: str | None
+    renewal_overdue: bool
+    renewal_schedule: str
+    since: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Certificate:
     """One certificate with its counts, true as of `folded`."""
 
@@ -76,6 +116,9 @@ class Certificate:
     first_seen: str | None
     folded: str | None
     places: list[Place] | None = None
+    verdict: str = ""
+    renewed_by: str = ""
+    renewal_overdue: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +260,7 @@ class CertificateDetail:
     successors: list[Link]
     line_name: str
     history: list[Interval]
+    usages: list[Usage] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +271,7 @@ class KeyDetail:
     places_total: int
     certificates: list[Link]
     history: list[Interval]
+    usages: list[Usage] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +285,7 @@ class HostDetail:
     expiring: list[Certificate]
     refused: list[Refused] = field(default_factory=list)
     long: list[LongArtifact] = field(default_factory=list)
+    usages: list[Usage] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +332,7 @@ class Where:
     name: str
     places: list[Place]
     total: int
+    usages: list[Usage] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

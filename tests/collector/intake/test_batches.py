@@ -333,10 +333,10 @@ async def test_usages_are_kept_as_they_came(desk: Desk) -> None:
         row=inventory_pb2.Usage(binding=binding).SerializeToString(),
     )
     await agent.send_batch(line, change)
-    assert [row.key for row in desk.rows(select(usage))] == [key]
+    assert [(row.key, row.to_ms) for row in desk.rows(select(usage))] == [(key, None)]
     change.gone.reason = "removed"
     await agent.send_batch(line, change)
-    assert desk.rows(select(usage)) == []
+    assert [row.to_ms for row in desk.rows(select(usage))] == [START_MS]
     await line.leave()
 
 

@@ -23,6 +23,7 @@ from keycensus_agent.model import (
     Status,
     Use,
 )
+from keycensus_agent.usage import Handshake, Renewal, Usage, Verdict
 from keycensus_proto.v1 import inventory_pb2, manifest_pb2, report_pb2
 
 
@@ -71,6 +72,46 @@ def encode_gap(gap: Gap) -> bytes:
     return message.SerializeToString(deterministic=True)
 
 
+def encode_usage(usage: Usage) -> bytes:
+    """Return the row's bytes. All text must be fit for UTF-8."""
+    message = inventory_pb2.Usage(
+        binding=usage.binding,
+        service=usage.service,
+        unit=usage.unit,
+        configuration=usage.configuration,
+        line=usage.line,
+        directive=usage.directive,
+        places=usage.places,
+        server_names=usage.server_names,
+        listen=usage.listen,
+        password_source=usage.password_source,
+        processes=usage.processes,
+        manifest=usage.manifest,
+    )
+    if usage.handshakes:
+        message.handshake.CopyFrom(_handshake(usage.handshakes[0]))
+        message.more_handshakes.extend(map(_handshake, usage.handshakes[1:]))
+    if usage.renewal is not None:
+        message.renewal.tool = usage.renewal.tool
+        message.renewal.last_success_unix_ms = usage.renewal.last_success_ms
+        message.renewal.overdue = usage.renewal.overdue
+        message.renewal.schedule = usage.renewal.schedule
+    return message.SerializeToString(deterministic=True)
+
+
+def _handshake(handshake: Handshake) -> inventory_pb2.Handshake:
+    return inventory_pb2.Handshake(
+        at_unix_ms=handshake.at_ms,
+        address=handshake.address,
+        server_name=handshake.server_name,
+        chain=handshake.chain,
+        tls_version=handshake.tls_version,
+        cipher=handshake.cipher,
+        error=handshake.error,
+        verdict=handshake.verdict,
+    )
+
+
 def encode_host_facts(facts: HostFacts) -> bytes:
     """Return the row's bytes."""
     return inventory_pb2.HostFacts(
@@ -89,9 +130,13 @@ def encode_host_facts(facts: HostFacts) -> bytes:
     ).SerializeToString(deterministic=True)
 
 
-def manifest_of_row(row: bytes) -> bytes:
-    """Return the manifest hash that an encoded Place names, empty if none."""
-    return inventory_pb2.Place.FromString(row).manifest
+def manifest_of_row(row_class: RowClass, row: bytes) -> bytes:
+    """Return the manifest hash that an encoded row names, empty if none."""
+    if row_class is RowClass.PLACE:
+        return inventory_pb2.Place.FromString(row).manifest
+    if row_class is RowClass.USAGE:
+        return inventory_pb2.Usage.FromString(row).manifest
+    return b""
 
 
 def place_of(row: bytes) -> Place:
@@ -139,6 +184,46 @@ def gap_of(row: bytes) -> Gap:
     message = inventory_pb2.Gap.FromString(row)
     scope = Scope(message.scope.kind or "host", message.scope.name)
     return Gap(message.prefix, message.reason, message.detail, scope)
+
+
+def usage_of(row: bytes) -> Usage:
+    """Return an encoded Usage as it was."""
+    message = inventory_pb2.Usage.FromString(row)
+    first = [message.handshake] if message.HasField("handshake") else []
+    renewal = message.renewal
+    return Usage(
+        binding=message.binding,
+        service=message.service,
+        unit=message.unit,
+        configuration=message.configuration,
+        line=message.line,
+        directive=message.directive,
+        places=tuple(message.places),
+        server_names=tuple(message.server_names),
+        listen=tuple(message.listen),
+        password_source=message.password_source,
+        handshakes=tuple(map(_handshake_of, (*first, *message.more_handshakes))),
+        manifest=message.manifest,
+        renewal=(
+            Renewal(renewal.tool, renewal.last_success_unix_ms, renewal.overdue, renewal.schedule)
+            if message.HasField("renewal")
+            else None
+        ),
+        processes=tuple(message.processes),
+    )
+
+
+def _handshake_of(message: inventory_pb2.Handshake) -> Handshake:
+    return Handshake(
+        at_ms=message.at_unix_ms,
+        address=message.address,
+        server_name=message.server_name,
+        chain=tuple(message.chain),
+        tls_version=message.tls_version,
+        cipher=message.cipher,
+        error=message.error,
+        verdict=Verdict(message.verdict),
+    )
 
 
 def batch_rows(request: bytes) -> tuple[int, list[bytes | None]]:

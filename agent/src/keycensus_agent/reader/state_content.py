@@ -21,11 +21,13 @@ from google.protobuf.message import DecodeError
 
 from keycensus_agent.errors import StateNewerError
 from keycensus_agent.model import BlobKind, RowClass, gap_key, place_key
-from keycensus_agent.reader.convert import batch_rows, gap_of, place_of
+from keycensus_agent.reader.convert import batch_rows, gap_of, place_of, usage_of
 from keycensus_agent.reader.discovery.mounts import mount_key
 from keycensus_agent.reader.places import file_identity
+from keycensus_agent.reader.report.rebuilding import TABLES
+from keycensus_agent.usage import usage_key
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 # Written into the header beside the version, so that a flipped byte is not taken for a newer agent.
 APPLICATION_ID = 0x6B63_0000
 # Write-ahead log pages before a checkpoint: small, so that a full disk is met with little to undo.
@@ -53,6 +55,10 @@ CREATE TABLE place (
 CREATE INDEX place_directory ON place (directory);
 CREATE INDEX place_mount ON place (mount);
 CREATE TABLE gap (key BLOB PRIMARY KEY, row BLOB NOT NULL, row_hash BLOB NOT NULL) WITHOUT ROWID;
+-- Who uses places. `manifest` lists what listeners presented; empty: nothing.
+CREATE TABLE usage (
+    key BLOB PRIMARY KEY, row BLOB NOT NULL, row_hash BLOB NOT NULL, manifest BLOB NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE blob (hash BLOB PRIMARY KEY, kind INTEGER NOT NULL, data BLOB NOT NULL);
 -- What the collector has, by its own word.
 CREATE TABLE acknowledged (
@@ -162,6 +168,7 @@ _BYTES = {
     "mount": ("key", "source", "root", "mount_point"),
     "place": ("path", "key", "directory", "mount", "manifest", "row", "row_hash"),
     "gap": ("key", "row", "row_hash"),
+    "usage": ("key", "row", "row_hash", "manifest"),
     "blob": ("hash", "data"),
     "acknowledged": ("key", "row_hash"),
     "refused": ("key", "row_hash"),
@@ -187,6 +194,7 @@ def _verify(connection: sqlite3.Connection) -> None:
         _check_mounts(connection, meta.get("root", b""))
         _check_places(connection, meta.get("salt", b""))
         _check_gaps(connection)
+        _check_usages(connection)
         for digest, kind, data in connection.execute("SELECT hash, kind, data FROM blob"):
             BlobKind(kind)
             _require(hashlib.sha256(data).digest() == digest, "a blob")
@@ -272,6 +280,18 @@ def _check_gaps(connection: sqlite3.Connection) -> None:
         _require(hashlib.sha256(row).digest() == row_hash and gap_key(gap_of(row)) == key, "a gap")
 
 
+def _check_usages(connection: sqlite3.Connection) -> None:
+    for key, row, row_hash, manifest in connection.execute(
+        "SELECT key, row, row_hash, manifest FROM usage"
+    ):
+        usage = usage_of(row)
+        _require(
+            (hashlib.sha256(row).digest(), usage_key(usage.binding), usage.manifest)
+            == (row_hash, key, manifest),
+            "a usage",
+        )
+
+
 def _check_outbox(connection: sqlite3.Connection) -> None:
     """Check that the last state that waits is the row as it is, and each one is of its key."""
     last: dict[tuple[int, bytes], bytes | None] = {}
@@ -282,7 +302,7 @@ def _check_outbox(connection: sqlite3.Connection) -> None:
         if row is not None and row_class == RowClass.PLACE.value:
             place = place_of(row)
             _require(place_key(place.scope, place.path) == key, "a change of a place")
-    for row_class, table in ((RowClass.PLACE, "place"), (RowClass.GAP, "gap")):
+    for row_class, table in TABLES.items():
         rows = dict(connection.execute(f"SELECT key, row FROM {table}"))  # noqa: S608 - our names
         for (number, key), row in last.items():
             _require(number != row_class.value or rows.get(key) == row, "a change")

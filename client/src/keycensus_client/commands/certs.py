@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from keycensus_client.commands.session import (
     connect,
@@ -19,6 +20,7 @@ from keycensus_client.model import Certificate, Place
 from keycensus_client.output.cells import SHORT, certificate_key, expires_in, urgency
 from keycensus_client.output.files import field_titles, field_values, print_csv, print_json
 from keycensus_client.output.table import Cell, Column, Row, print_table
+from keycensus_client.output.usages import notes_of
 
 _COLUMNS = (
     Column("NAME", fold=True),
@@ -29,6 +31,7 @@ _COLUMNS = (
     Column("KEY"),
     Column("FINGERPRINT"),
 )
+_NOTES = Column("NOTES", fold=True)
 _PLACE_COLUMNS = (
     Column("NAME", fold=True, merge=True),
     Column("EXPIRES IN", merge=True),
@@ -57,6 +60,11 @@ _PLACE_COLUMNS = (
 )
 @click.option("--ca/--leaf", "is_ca", default=None, help="Only authorities, or only others.")
 @click.option("--without-key", is_flag=True, help="Whose private key was found nowhere.")
+@click.option(
+    "--verdict",
+    type=click.Choice(["served", "not-reloaded", "served-but-not-on-disk", "served-another"]),
+    help="Whose listeners were seen so; what they present, and what is on the disk instead.",
+)
 @click.option("--all", "everything", is_flag=True, help="Also those in trust stores only.")
 @click.option("--places", is_flag=True, help="With the places of each.")
 @output_option
@@ -70,6 +78,10 @@ def command(
     **filters: Any,  # noqa: ANN401 - options as click gives them
 ) -> None:
     """List certificates, those that expire first at the top."""
+    chosen = click.get_current_context().get_parameter_source("status")
+    if filters["verdict"] and chosen is ParameterSource.DEFAULT:
+        # What a listener presents may be live nowhere.
+        filters["status"] = "any"
     items: list[Certificate] = []
     total, exact = 0, True
     with connect() as client:
@@ -101,7 +113,12 @@ def print_certificates(
         rows = [row for item in items for row in _place_rows(item, moment)]
         print_table(_PLACE_COLUMNS, rows, title)
     else:
-        print_table(_COLUMNS, [_row(item, moment) for item in items], title)
+        notes = [notes_of(item) for item in items]
+        if any(note.text for note in notes):
+            rows = [(*_row(item, moment), note) for item, note in zip(items, notes, strict=True)]
+            print_table((*_COLUMNS, _NOTES), rows, title)
+        else:
+            print_table(_COLUMNS, [_row(item, moment) for item in items], title)
 
 
 def _row(item: Certificate, moment: datetime) -> Row:

@@ -30,6 +30,7 @@ from keycensus_client.output.cells import (
 )
 from keycensus_client.output.files import print_json
 from keycensus_client.output.table import Cell, Column, print_facts, print_table
+from keycensus_client.output.usages import notes_of, print_usages
 
 _HISTORY = (
     Column("SINCE"),
@@ -96,10 +97,13 @@ def _certificate(detail: CertificateDetail, moment: datetime) -> None:
     for title, links in (("follows", detail.predecessors), ("followed by", detail.successors)):
         if links:
             facts.append((title, "\n".join(_link(link, moment) for link in links)))
+    if (notes := notes_of(item)).text:
+        facts.append(("notes", notes))
     if item.problem:
         facts.append(("problem", Cell(item.problem, "yellow")))
     print_facts(facts, f"certificate {item.name}")
     _places(detail.places, detail.places_total)
+    print_usages(detail.usages)
     _history(detail.history)
 
 
@@ -161,6 +165,7 @@ def _key(detail: KeyDetail, moment: datetime) -> None:
         facts.append(("problem", Cell(key.problem, "yellow")))
     print_facts(facts, f"key {key.id[:SHORT]}")
     _places(key.places, detail.places_total)
+    print_usages(detail.usages)
     _history(detail.history)
 
 
@@ -193,6 +198,7 @@ def _host(detail: HostDetail, moment: datetime) -> None:
         counters = "\n".join(f"{name}: {count:,}" for name, count in detail.counters.items())
         facts.append(("counters", counters))
     print_facts(facts, f"host {host.name}")
+    print_usages(detail.usages)
     if detail.expiring:
         click.echo("")
         print_certificates(detail.expiring, moment, with_places=False)

@@ -11,6 +11,7 @@ from keycensus_client.model import Place
 from keycensus_client.output.cells import SHORT, day
 from keycensus_client.output.files import field_titles, field_values, print_csv, print_json
 from keycensus_client.output.table import Cell, Column, print_table
+from keycensus_client.output.usages import print_usages
 
 _COLUMNS = (
     Column("HOST"),
@@ -45,8 +46,9 @@ def command(*, id: str, output: str) -> None:  # noqa: A002 - the argument's nam
         click.echo(f"{found.kind} {found.name}  {found.id[:SHORT]}")
         if found.places:
             print_places(found.places)
+        print_usages(found.usages)
         say_rest(len(found.places), found.total, exact=True, what="places")
-    if not found.places:
+    if not (found.places or found.usages):
         raise NotFoundError(f"{found.name} is known, but stands nowhere now")
 
 

@@ -99,6 +99,14 @@ class CertificateParameters(_Parameters):
     places: Annotated[bool, Field(description="With up to 50 places each; `/where` has all.")] = (
         False
     )
+    verdict: Annotated[
+        Literal["", "served", "not-reloaded", "served-but-not-on-disk", "served-another"],
+        Field(
+            description="A listener of it was seen so: what it presents, held against the disk."
+            " Without `status`: any, since what is presented may stand on no disk.",
+            examples=["not-reloaded"],
+        ),
+    ] = ""
 
     def as_filter(self) -> CertificateFilter:
         """Return what is asked for."""
@@ -110,12 +118,13 @@ class CertificateParameters(_Parameters):
             issuer=self.issuer,
             name=self.name,
             path=self.path,
-            status=self.status,
+            status="any" if self.verdict and "status" not in self.model_fields_set else self.status,
             is_ca=self.is_ca,
             key_id=bytes.fromhex(self.key_id) if self.key_id else None,
             line=self.line,
             without_key=self.without_key,
             trust_stores=self.include == "trust-stores",
+            verdict=self.verdict,
         )
 
 

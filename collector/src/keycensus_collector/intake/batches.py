@@ -22,7 +22,7 @@ from keycensus_collector.authority.peer import check_peer
 from keycensus_collector.errors import Refusal
 from keycensus_collector.intake import convert
 from keycensus_collector.intake.bulk import Bulk, insert_into
-from keycensus_collector.intake.gaps import write_gaps, write_usages
+from keycensus_collector.intake.gaps import write_gaps
 from keycensus_collector.intake.holding import apply_moves
 from keycensus_collector.intake.hosts import counters_columns, facts_columns, touch
 from keycensus_collector.intake.manifests import ManifestCache, find_incomplete
@@ -38,6 +38,7 @@ from keycensus_collector.intake.quota import Quota
 from keycensus_collector.intake.refusals import settle_refusals
 from keycensus_collector.intake.rows import PlaceChange, Prepared
 from keycensus_collector.intake.standing import put_aside_beyond
+from keycensus_collector.intake.usages import write_usages
 from keycensus_collector.store.schema import (
     host,
     intake_batch,
@@ -185,6 +186,15 @@ def _put_aside(
         return prepared.places, refused, []
     places: list[PlaceChange] = []
     retried: list[int] = []
+    for key, usage in list(prepared.usages.items()):
+        if usage.manifest in incomplete:
+            del prepared.usages[key]
+            if usage.manifest in unfit:
+                path, reason = str(dict(usage.columns)["configuration"]), unfit[usage.manifest]
+                number = RowClass.USAGE.value
+                refused.append(RefusedRow(usage.position, number, key, path, reason))
+            else:
+                retried.append(usage.position)
     keys: set[bytes] = set()
     for change in prepared.places:
         if change.key in keys or (change.manifest in incomplete and change.manifest not in unfit):

@@ -27,7 +27,7 @@ from keycensus_collector.intake.model import (
     ManifestEntry,
     ReceivedBlob,
 )
-from keycensus_collector.intake.rows import WORD_CHARACTERS
+from keycensus_collector.intake.words import WORD_CHARACTERS
 from keycensus_collector.store.schema import blob, manifest, manifest_entry, manifest_part, work
 from keycensus_collector.text import safe_path, safe_text
 

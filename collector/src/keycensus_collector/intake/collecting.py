@@ -1,7 +1,7 @@
 """Blobs that nothing names are collected: stored for an offer whose batch never came.
 
 They cost nobody anything but room, so there is no hurry: what has been here for a day and stands in no
-place's history and in no other manifest is removed, a range of hashes at a time, while streams are
+place's or usage's history and in no other manifest is removed, a range of hashes at a time, while streams are
 open (without streams no blobs come). A batch that names one at last is told `retry`, and its blobs
 are wanted again; so the memory of what is complete must forget what goes.
 """
@@ -30,6 +30,7 @@ from keycensus_collector.store.schema import (
     public_key,
     request,
     revocation_list,
+    usage,
 )
 
 # Longer than any conversation takes, and than a line is usually down.
@@ -127,7 +128,9 @@ def _find(
 def _is_unnamed(kind: int) -> ColumnElement[bool]:
     if kind == _MANIFEST:
         in_history = exists().where(place_version.c.manifest == blob.c.hash)
-        return ~in_history & ~exists().where(manifest_part.c.part == blob.c.hash)
+        presented = exists().where(usage.c.manifest == blob.c.hash)
+        in_whole = exists().where(manifest_part.c.part == blob.c.hash)
+        return ~in_history & ~presented & ~in_whole
     return ~exists().where(manifest_entry.c.artifact == blob.c.hash)
 
 

@@ -21,6 +21,7 @@ from keycensus_collector.intake.model import (
     Change,
     Digest,
     GapFields,
+    HandshakeFields,
     Heartbeat,
     Hello,
     HostFacts,
@@ -35,6 +36,7 @@ from keycensus_collector.intake.model import (
     Opened,
     PlaceFields,
     ReceivedBlob,
+    UsageFields,
 )
 from keycensus_proto.v1 import enrolment_pb2, inventory_pb2, manifest_pb2, report_pb2
 
@@ -172,12 +174,45 @@ def decode_gap(row: bytes) -> GapFields:
     return GapFields(gap.scope.kind, gap.scope.name, gap.prefix, gap.reason, gap.detail)
 
 
-def decode_usage_binding(row: bytes) -> bytes:
-    """Return the binding of an encoded Usage; MalformedError if it is none."""
+def decode_usage(row: bytes) -> UsageFields:
+    """Return the fields of an encoded Usage; MalformedError if it is none."""
     try:
-        return inventory_pb2.Usage.FromString(row).binding
+        usage = inventory_pb2.Usage.FromString(row)
     except DecodeError:
         raise MalformedError("no Usage") from None
+    first = [usage.handshake] if usage.HasField("handshake") else []
+    return UsageFields(
+        binding=usage.binding,
+        service=usage.service,
+        unit=usage.unit,
+        configuration=usage.configuration,
+        line=min(usage.line, _BIGGEST_SMALL),
+        directive=usage.directive,
+        places=tuple(usage.places),
+        server_names=tuple(usage.server_names),
+        listen=tuple(usage.listen),
+        password_source=usage.password_source,
+        processes=tuple(usage.processes),
+        manifest=usage.manifest,
+        handshakes=tuple(map(_handshake, (*first, *usage.more_handshakes))),
+        renewal_tool=usage.renewal.tool,
+        renewal_success_ms=usage.renewal.last_success_unix_ms,
+        renewal_overdue=usage.renewal.overdue,
+        renewal_schedule=usage.renewal.schedule,
+    )
+
+
+def _handshake(handshake: inventory_pb2.Handshake) -> HandshakeFields:
+    return HandshakeFields(
+        handshake.at_unix_ms,
+        handshake.address,
+        handshake.server_name,
+        tuple(handshake.chain),
+        handshake.tls_version,
+        handshake.cipher,
+        handshake.error,
+        handshake.verdict,
+    )
 
 
 def decode_host_facts(row: bytes) -> HostFacts:

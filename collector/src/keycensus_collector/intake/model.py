@@ -217,6 +217,42 @@ class GapFields:
     detail: str
 
 
+class HandshakeFields(NamedTuple):
+    """An encoded Handshake, unescaped and unchecked."""
+
+    at_ms: int
+    address: str
+    server_name: str
+    chain: tuple[bytes, ...]
+    tls_version: str
+    cipher: str
+    error: str
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class UsageFields:
+    """An encoded Usage, unescaped and unchecked; the handshake that matters most first."""
+
+    binding: bytes
+    service: str
+    unit: str
+    configuration: bytes
+    line: int
+    directive: str
+    places: tuple[bytes, ...]
+    server_names: tuple[str, ...]
+    listen: tuple[str, ...]
+    password_source: str
+    processes: tuple[str, ...]
+    manifest: bytes
+    handshakes: tuple[HandshakeFields, ...]
+    renewal_tool: str
+    renewal_success_ms: int
+    renewal_overdue: bool
+    renewal_schedule: str
+
+
 @dataclass(frozen=True, slots=True)
 class HostFacts:
     """An encoded HostFacts as far as it has columns, unescaped and unchecked: claims, all of it."""

@@ -17,13 +17,15 @@ from sqlalchemy import Column, Connection, Select, bindparam, func, select, upda
 from keycensus_collector.errors import Refusal
 from keycensus_collector.intake.batches import check_stream, insert_batch, queue_batch
 from keycensus_collector.intake.bulk import KEYS, Keyed
-from keycensus_collector.intake.gaps import write_gaps, write_usages
+from keycensus_collector.intake.gaps import write_gaps
 from keycensus_collector.intake.holding import apply_moves
 from keycensus_collector.intake.manifests import ManifestCache
 from keycensus_collector.intake.model import HASH_BYTES, Digest, Listing, RowClass, StreamIdentity
 from keycensus_collector.intake.places import write_places
 from keycensus_collector.intake.refusals import forget_unlisted
-from keycensus_collector.intake.rows import HOST_KEY, GapChange, PlaceChange, UsageChange
+from keycensus_collector.intake.rows import HOST_KEY, GapChange, PlaceChange
+from keycensus_collector.intake.usage_rows import UsageChange
+from keycensus_collector.intake.usages import write_usages
 from keycensus_collector.store.schema import gap, host, intake_batch, place, session, usage
 
 CAUSE = "reconcile"
@@ -62,7 +64,8 @@ def _standing(row_class: RowClass, host_no: int) -> tuple[Select[Any], Column[An
     if row_class is RowClass.GAP:
         where = gap.c.host_no == host_no, gap.c.to_ms.is_(None)
         return select(gap.c.key, gap.c.row_hash).where(*where), gap.c.key
-    return select(usage.c.key, usage.c.row_hash).where(usage.c.host_no == host_no), usage.c.key
+    where = usage.c.host_no == host_no, usage.c.to_ms.is_(None)
+    return select(usage.c.key, usage.c.row_hash).where(*where), usage.c.key
 
 
 def row_class_of(number: int) -> RowClass:
@@ -177,7 +180,7 @@ class _Removing:
             gone: Mapping[bytes, GapChange] = {key: GapChange(key) for key in keys}
             write_gaps(self.connection, gone, host_no=host_no, at_ms=self.now_ms)
         else:
-            changes = {key: UsageChange(key, b"", b"") for key in keys}
+            changes = {key: UsageChange(key) for key in keys}
             write_usages(self.connection, changes, host_no=host_no, at_ms=self.now_ms)
         return len(keys)
 

@@ -24,12 +24,10 @@ from keycensus_collector.intake.model import (
     RefusedRow,
     RowClass,
 )
-from keycensus_collector.text import safe_path, safe_text
+from keycensus_collector.intake.usage_rows import UsageChange, usage_change
+from keycensus_collector.intake.words import PATH_BYTES, WORD_CHARACTERS, path_text, word
+from keycensus_collector.text import safe_text
 
-# PATH_MAX of Linux. Longer ones can't be opened by name, and nobody could be told where they are.
-PATH_BYTES = 4096
-# Stable words of the protocol, and names of users and groups (LOGIN_NAME_MAX is 256).
-WORD_CHARACTERS = 256
 DETAIL_CHARACTERS = 1024
 FILE_ID_BYTES = 32
 _MANIFEST_BYTES = frozenset({0, HASH_BYTES})
@@ -79,16 +77,6 @@ class GapChange:
 
 
 @dataclass(frozen=True, slots=True)
-class UsageChange:
-    """One state of one usage; gone if `row` is empty."""
-
-    key: bytes
-    row: bytes
-    row_hash: bytes
-    position: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class HostRow:
     """What the host says of itself, escaped, with the bytes as they came."""
 
@@ -106,7 +94,7 @@ class Prepared:
     change_count: int
     row_bytes: int = 0
     places: list[PlaceChange] = field(default_factory=list)
-    manifests: set[bytes] = field(default_factory=set)  # all that `places` name
+    manifests: set[bytes] = field(default_factory=set)  # all that `places` and `usages` name
     gaps: dict[bytes, GapChange] = field(default_factory=dict)
     usages: dict[bytes, UsageChange] = field(default_factory=dict)
     host: HostRow | None = None
@@ -136,6 +124,7 @@ def prepare(batch: Batch, limits: Limits) -> Prepared:
     # Stable, so that states of one place stay in the order of the batch.
     places.sort(key=itemgetter(0))
     prepared.manifests.update(map(itemgetter(4), places))
+    prepared.manifests.update(usage.manifest for usage in prepared.usages.values())
     prepared.manifests.discard(b"")
     return prepared
 
@@ -148,9 +137,11 @@ def _refused(change: Change, reason: str) -> RefusedRow:
             _, (path, *_) = convert.decode_place(change.row)
         elif change.row and change.row_class == RowClass.GAP.value:
             path = convert.decode_gap(change.row).prefix
+        elif change.row and change.row_class == RowClass.USAGE.value:
+            path = convert.decode_usage(change.row).configuration
     except MalformedError:
         path = b""
-    shown = _path_text(path[:PATH_BYTES])
+    shown = path_text(path[:PATH_BYTES])
     return RefusedRow(change.position, change.row_class, change.key[:HASH_BYTES], shown, reason)
 
 
@@ -159,7 +150,7 @@ def _prepare_other(prepared: Prepared, change: Change) -> None:
     if row_class == RowClass.GAP.value:
         prepared.gaps[change.key] = _gap(change)
     elif row_class == RowClass.USAGE.value:
-        prepared.usages[change.key] = _usage(change)
+        prepared.usages[change.key] = usage_change(change)
     elif row_class == RowClass.HOST.value and change.key == HOST_KEY and change.row:
         prepared.host = host_row(change.row)
     else:
@@ -172,7 +163,7 @@ def _place(change: Change) -> PlaceChange:
         if len(key) != HASH_BYTES:
             raise MalformedError("no key")
         return PlaceChange(
-            key, position, b"", b"", b"", "", "", (), _word(cause), observed_ms, skipped
+            key, position, b"", b"", b"", "", "", (), word(cause), observed_ms, skipped
         )
     scope, fields = convert.decode_place(row)
     (
@@ -214,8 +205,8 @@ def _place(change: Change) -> PlaceChange:
         key,
         row_hash,
         safe_text(scope_kind) if scope_kind else "host",
-        _path_text(scope_name) if scope_name else "",
-        _path_text(path),
+        path_text(scope_name) if scope_name else "",
+        path_text(path),
         manifest,
         status,
         reason,
@@ -223,7 +214,7 @@ def _place(change: Change) -> PlaceChange:
         mode & PERMISSION_BITS,
         owner or str(uid),
         group or str(gid),
-        _path_text(target) if target else "",
+        path_text(target) if target else "",
         file_id,
         role,
         use,
@@ -251,22 +242,12 @@ def _gap(change: Change) -> GapChange:
     return GapChange(
         key,
         hashlib.sha256(change.row).digest(),
-        _path_text(fields.prefix),
+        path_text(fields.prefix),
         fields.prefix,
-        _word(fields.reason),
+        word(fields.reason),
         safe_text(fields.detail),
         change.position,
     )
-
-
-def _usage(change: Change) -> UsageChange:
-    if change.row is None:
-        if len(change.key) != HASH_BYTES:
-            raise MalformedError("no key")
-        return UsageChange(change.key, b"", b"")
-    if usage_key(convert.decode_usage_binding(change.row)) != change.key:
-        raise MalformedError("the key is another row's")
-    return UsageChange(change.key, change.row, hashlib.sha256(change.row).digest(), change.position)
 
 
 def host_row(row: bytes) -> HostRow:
@@ -280,13 +261,13 @@ def host_row(row: bytes) -> HostRow:
     return HostRow(
         row,
         HostFacts(
-            name=_word(facts.name),
+            name=word(facts.name),
             machine_hash=facts.machine_hash,
-            operating_system=_word(system),
-            operating_system_version=_word(facts.operating_system_version),
-            kernel=_word(facts.kernel),
-            labels={_word(key): _word(value) for key, value in sorted(facts.labels.items())},
-            agent_version=_word(facts.agent_version),
+            operating_system=word(system),
+            operating_system_version=word(facts.operating_system_version),
+            kernel=word(facts.kernel),
+            labels={word(key): word(value) for key, value in sorted(facts.labels.items())},
+            agent_version=word(facts.agent_version),
         ),
     )
 
@@ -318,11 +299,6 @@ def gap_key(scope_kind: str, scope_name: bytes, prefix: bytes, reason: str) -> b
     ).digest()
 
 
-def usage_key(binding: bytes) -> bytes:
-    """Return the row key of a usage (protos/README.md, section 3.1)."""
-    return hashlib.sha256(b"keycensus usage v1\0" + binding).digest()
-
-
 def _field(value: bytes) -> bytes:
     return len(value).to_bytes(4, "big") + value
 
@@ -349,20 +325,5 @@ def _check_scope(kind: str, name: bytes) -> None:
 
 @lru_cache(4096)
 def _words(*values: str) -> tuple[str, ...]:
-    """Return all of `values` as `_word` does; few combinations occur on a host."""
-    return tuple(map(_word, values))
-
-
-def _word(value: str) -> str:
-    if len(value) > WORD_CHARACTERS:
-        raise MalformedError("a word is too long")
-    return safe_text(value)
-
-
-def _path_text(path: bytes) -> str:
-    """Return `safe_path(path)`; most paths need no look at each character."""
-    if path.isascii():
-        text = path.decode("ascii")
-        if text.isprintable() and "\\" not in text:
-            return text
-    return safe_path(path)
+    """Return all of `values` as `word` does; few combinations occur on a host."""
+    return tuple(map(word, values))

@@ -277,7 +277,7 @@ def _has_rows(connection: Connection, host_no: int) -> bool:
         for condition in (
             (place.c.host_no == host_no, place.c.gone_ms.is_(None)),
             (gap.c.host_no == host_no, gap.c.to_ms.is_(None)),
-            (usage.c.host_no == host_no,),
+            (usage.c.host_no == host_no, usage.c.to_ms.is_(None)),
         )
     )
 

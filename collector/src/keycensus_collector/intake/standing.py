@@ -29,7 +29,9 @@ _GAPS = Keyed(
     )
 )
 _USAGES = Keyed(
-    select(usage.c.key).where(usage.c.host_no == bindparam("host"), usage.c.key.in_(KEYS))
+    select(usage.c.key).where(
+        usage.c.host_no == bindparam("host"), usage.c.key.in_(KEYS), usage.c.to_ms.is_(None)
+    )
 )
 
 
@@ -64,7 +66,9 @@ def _count(connection: Connection, host_no: int) -> int:
         select(func.count())
         .select_from(gap)
         .where(gap.c.host_no == host_no, gap.c.to_ms.is_(None)),
-        select(func.count()).select_from(usage).where(usage.c.host_no == host_no),
+        select(func.count())
+        .select_from(usage)
+        .where(usage.c.host_no == host_no, usage.c.to_ms.is_(None)),
     )
     return sum(connection.execute(count).scalar_one() for count in counts)
 
@@ -105,5 +109,6 @@ def _arriving(prepared: Prepared) -> Iterable[RefusedRow]:
             yield RefusedRow(gap_change.position, RowClass.GAP.value, gap_change.key, path, QUOTA)
     for usage_change in prepared.usages.values():
         if usage_change.row:
-            number = RowClass.USAGE.value
-            yield RefusedRow(usage_change.position, number, usage_change.key, "", QUOTA)
+            position, key = usage_change.position, usage_change.key
+            path = str(dict(usage_change.columns)["configuration"])
+            yield RefusedRow(position, RowClass.USAGE.value, key, path, QUOTA)

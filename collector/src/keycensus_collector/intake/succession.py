@@ -12,12 +12,14 @@ from sqlalchemy import Connection, select, update
 from keycensus_collector.authority.hosts import set_host_state
 from keycensus_collector.authority.peer import Peer
 from keycensus_collector.intake.batches import insert_batch, queue_batch
-from keycensus_collector.intake.gaps import write_gaps, write_usages
+from keycensus_collector.intake.gaps import write_gaps
 from keycensus_collector.intake.holding import apply_moves
 from keycensus_collector.intake.manifests import ManifestCache
 from keycensus_collector.intake.model import StreamIdentity
 from keycensus_collector.intake.places import write_places
-from keycensus_collector.intake.rows import GapChange, PlaceChange, UsageChange
+from keycensus_collector.intake.rows import GapChange, PlaceChange
+from keycensus_collector.intake.usage_rows import UsageChange
+from keycensus_collector.intake.usages import write_usages
 from keycensus_collector.inventory.succession import SUCCEEDED
 from keycensus_collector.store.schema import agent, gap, host, intake_batch, place, session, usage
 
@@ -56,8 +58,10 @@ def _close_rows(connection: Connection, agent_no: int, host_no: int, now_ms: int
     ).scalars()
     gone: dict[bytes, GapChange] = {key: GapChange(key) for key in gaps}
     write_gaps(connection, gone, host_no=host_no, at_ms=now_ms)
-    keys = connection.execute(select(usage.c.key).where(usage.c.host_no == host_no)).scalars()
-    usages = {key: UsageChange(key, b"", b"") for key in keys}
+    keys = connection.execute(
+        select(usage.c.key).where(usage.c.host_no == host_no, usage.c.to_ms.is_(None))
+    ).scalars()
+    usages = {key: UsageChange(key) for key in keys}
     write_usages(connection, usages, host_no=host_no, at_ms=now_ms)
     standing = connection.execute(
         select(place.c.path_hash).where(place.c.host_no == host_no, place.c.gone_ms.is_(None))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +24,12 @@ from keycensus_collector.inventory.places import (
     place_conditions,
     places_of,
     uses,
+)
+from keycensus_collector.inventory.usages import (
+    NOTHING_TOLD,
+    Told,
+    artifacts_with_verdict,
+    told_of,
 )
 from keycensus_collector.inventory.values import (
     certificate_name,
@@ -59,6 +65,7 @@ class CertificateFilter:
     line: int | None = None
     without_key: bool = False
     trust_stores: bool = False
+    verdict: str = ""
 
 
 def list_certificates(
@@ -76,7 +83,8 @@ def list_certificates(
     after = decode_cursor(cursor, 2) if cursor else None
     rows = _rows(connection, conditions, after, limit + 1)
     page = rows[:limit]
-    items = [certificate_of(row) for row in page]
+    told = told_of(connection, [row.sha256 for row in page])
+    items = [certificate_of(row, told) for row in page]
     if with_places:
         found = places_of(
             connection, [row.sha256 for row in page], ("certificate",), each=_PLACES_EACH
@@ -133,6 +141,8 @@ def filter_conditions(
         names = schema.certificate_name.c
         matching = select(names.sha256).where(matches_name(names.value, wanted.name))
         conditions.append(certificate.c.sha256.in_(matching))
+    if wanted.verdict:
+        conditions.append(certificate.c.sha256.in_(artifacts_with_verdict(wanted.verdict)))
     if wanted.path or (wanted.host and wanted.trust_stores):
         at = [
             *place_conditions(connection, host_name=wanted.host, path=wanted.path),
@@ -205,8 +215,13 @@ def _identity(wanted: CertificateFilter) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def certificate_of(row: Row[Any]) -> results.Certificate:
-    """Return a row of `select_certificates` as people see it."""
+def certificate_of(row: Row[Any], told: Mapping[bytes, Told]) -> results.Certificate:
+    """Return a row of `select_certificates` as people see it.
+
+    `told`: what usages say, by hash. They mean whom a listener presents, and not who issued it.
+    """
+    own = not row.is_ca or row.self_signed
+    said = told.get(row.sha256, NOTHING_TOLD) if own else NOTHING_TOLD
     return results.Certificate(
         sha256=row.sha256.hex(),
         sha1=row.sha1.hex(),
@@ -234,4 +249,7 @@ def certificate_of(row: Row[Any]) -> results.Certificate:
         problem=row.problem,
         first_seen=time_text(row.first_seen_ms),
         folded=time_text(row.folded_ms) if row.folded_ms else None,
+        verdict=said.verdict,
+        renewed_by=said.renewed_by,
+        renewal_overdue=said.renewal_overdue,
     )

@@ -20,6 +20,7 @@ from keycensus_collector.inventory.places import (
     places_on,
 )
 from keycensus_collector.inventory.untaken import is_over_cap
+from keycensus_collector.inventory.usages import told_of, usages_of, usages_on
 from keycensus_collector.inventory.values import certificate_name, lines_of, time_text
 from keycensus_collector.store.schema import (
     certificate,
@@ -69,11 +70,13 @@ def where(connection: Connection, match: results.Match) -> results.Where:
             select(host.c.host_no).where(host.c.host_id == match.id)
         ).scalar_one()
         places = places_on(connection, number, limit=PLACES_LIMIT)
-        return results.Where(match.kind, match.id, match.name, places, len(places))
+        usages = usages_on(connection, number)
+        return results.Where(match.kind, match.id, match.name, places, len(places), usages)
     identity, kinds = bytes.fromhex(match.id), _KINDS[match.kind]
     places = places_of(connection, [identity], kinds).get(identity, [])
     total = count_places_of(connection, identity, kinds)
-    return results.Where(match.kind, match.id, match.name, places, total)
+    usages = usages_of(connection, identity, kinds)
+    return results.Where(match.kind, match.id, match.name, places, total, usages)
 
 
 def certificate_detail(connection: Connection, sha256: bytes) -> results.CertificateDetail | None:
@@ -84,8 +87,10 @@ def certificate_detail(connection: Connection, sha256: bytes) -> results.Certifi
     if row is None:
         return None
     kinds = ("certificate",)
+    item = certificate_of(row, told_of(connection, [sha256]))
+    names = [] if item.is_ca and not item.self_signed else item.names or [item.name]
     return results.CertificateDetail(
-        certificate=certificate_of(row),
+        certificate=item,
         chain=_chain(connection, sha256),
         places=places_of(connection, [sha256], kinds).get(sha256, []),
         places_total=count_places_of(connection, sha256, kinds),
@@ -94,6 +99,7 @@ def certificate_detail(connection: Connection, sha256: bytes) -> results.Certifi
         successors=_steps(connection, sha256, before=False),
         line_name=_line_name(connection, row.line_no),
         history=history_of(connection, sha256, kinds),
+        usages=usages_of(connection, sha256, kinds, names=names),
     )
 
 
@@ -113,6 +119,7 @@ def key_detail(connection: Connection, identity: bytes) -> results.KeyDetail | N
         places_total=count_places_of(connection, identity, _KEY_KINDS),
         certificates=[_link(row) for row in rows],
         history=history_of(connection, identity, _KEY_KINDS),
+        usages=usages_of(connection, identity, _KEY_KINDS),
     )
 
 

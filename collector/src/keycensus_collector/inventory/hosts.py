@@ -20,6 +20,7 @@ from keycensus_collector.inventory.paging import (
 from keycensus_collector.inventory.patterns import contains
 from keycensus_collector.inventory.places import PRIVATE_KINDS, is_now, places_on
 from keycensus_collector.inventory.untaken import long_on, refused_counts, refused_on
+from keycensus_collector.inventory.usages import usages_on
 from keycensus_collector.inventory.values import time_text
 from keycensus_collector.store.schema import gap, holding, host, place
 
@@ -84,6 +85,7 @@ def host_detail(connection: Connection, host_id: str, now_ms: int) -> results.Ho
         expiring=expiring.items,
         refused=refused_on(connection, row.host_no),
         long=long_on(connection, row.host_no),
+        usages=usages_on(connection, row.host_no),
     )
 
 

@@ -38,6 +38,46 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Handshake:
+    """What a listener presented, held against the disk by its host's agent."""
+
+    address: str
+    server_name: str  # that was asked for; empty: none
+    chain: list[str]  # SHA-256 of each certificate, the leaf first
+    tls_version: str
+    cipher: str
+    error: str  # why there was none; empty if there was
+    verdict: str  # "served", "not-reloaded", "served-but-not-on-disk", "served-another", or empty
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Who uses places of a host: one binding of a configuration, a listener, or a renewal's record."""
+
+    host_id: str
+    host: str
+    service: str  # "nginx", …; "listener": found on a port only; "renewer": a tool's record
+    unit: str  # systemd unit, container or process
+    configuration: str
+    line: int  # 0: not known
+    directive: str  # "certificate", "key", "chain", "trust", "store", "handshake", "renewal"
+    paths: list[str]  # of the places that it names, at most 20
+    server_names: list[str]
+    uncovered: list[str]  # those of them that the certificate asked for is not for
+    listen: list[str]
+    password_source: str
+    processes: list[str]
+    verdict: str  # of the handshake that matters most
+    handshakes: list[Handshake]
+    asked: str | None  # when an answer was last reported, by the agent's clock
+    renewal_tool: str
+    renewed: str | None  # its last success
+    renewal_overdue: bool
+    renewal_schedule: str  # timer, cron file or daemon; empty: nothing starts it
+    since: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Certificate:
     """One certificate with its folded counts, true as of `folded`."""
 
@@ -68,6 +108,9 @@ class Certificate:
     first_seen: str | None
     folded: str | None
     places: list[Place] | None = None  # only where they were asked for
+    verdict: str = ""  # the worst of its listeners: "served", "not-reloaded", …; empty: none asked
+    renewed_by: str = ""  # the tool that renews a place of it; empty: none is known
+    renewal_overdue: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +252,7 @@ class CertificateDetail:
     successors: list[Link]
     line_name: str
     history: list[Interval]
+    usages: list[Usage]
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +263,7 @@ class KeyDetail:
     places_total: int
     certificates: list[Link]
     history: list[Interval]
+    usages: list[Usage]
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +277,7 @@ class HostDetail:
     expiring: list[Certificate]  # live certificates there that expire first
     refused: list[Refused]
     long: list[LongArtifact]
+    usages: list[Usage]
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +324,7 @@ class Where:
     name: str
     places: list[Place]
     total: int
+    usages: list[Usage]
 
 
 @dataclass(frozen=True, slots=True)

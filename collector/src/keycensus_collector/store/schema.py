@@ -359,14 +359,45 @@ place_version = Table(
     Index(None, "batch_no"),
 )
 
+# Who uses places, as intervals. An answer that was only given again changes `row` and `asked_ms`.
 usage = Table(
     "usage",
     metadata,
-    Column("host_no", Number, ForeignKey("host.host_no"), primary_key=True),
-    Column("key", LargeBinary(32), primary_key=True),
+    Column("usage_no", Number, primary_key=True),
+    Column("host_no", Number, ForeignKey("host.host_no"), nullable=False),
+    Column("key", LargeBinary(32), nullable=False),
     Column("row_hash", LargeBinary(32), nullable=False),
     Column("row", LargeBinary, nullable=False),
-    Column("changed_ms", BigInteger, nullable=False),
+    Column("service", Text, nullable=False),
+    Column("unit", Text, nullable=False),
+    Column("configuration", Text, nullable=False),  # path, escaped
+    Column("line", Integer, nullable=False),  # 0: not known
+    Column("directive", Text, nullable=False),
+    Column("server_names", Text, nullable=False),  # one a line, as the two below
+    Column("listen", Text, nullable=False),
+    Column("processes", Text, nullable=False),
+    Column("password_source", Text, nullable=False),
+    Column("manifest", LargeBinary, nullable=False),  # of what was presented; or empty
+    Column("verdict", Text, nullable=False),  # of the first handshake; empty: none
+    Column("handshakes", Text, nullable=False),  # JSON list, what matters most first, without times
+    Column("asked_ms", BigInteger),  # by the agent's clock
+    Column("renewal_tool", Text, nullable=False),  # empty: nobody renews
+    Column("renewal_success_ms", BigInteger),
+    Column("renewal_overdue", Boolean, nullable=False),
+    Column("renewal_schedule", Text, nullable=False),
+    Column("from_ms", BigInteger, nullable=False),
+    Column("to_ms", BigInteger),
+    Index(None, "host_no", "key"),
+    Index(None, "manifest"),
+    Index(None, "verdict"),
+)
+
+usage_place = Table(
+    "usage_place",
+    metadata,
+    Column("usage_no", Number, ForeignKey("usage.usage_no"), primary_key=True),
+    Column("path_hash", LargeBinary(32), primary_key=True),
+    Index(None, "path_hash"),
 )
 
 gap = Table(

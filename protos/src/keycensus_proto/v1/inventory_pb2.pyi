@@ -250,12 +250,16 @@ class Usage(_message.Message):
     HANDSHAKE_FIELD_NUMBER: _builtins.int
     RENEWAL_FIELD_NUMBER: _builtins.int
     PROCESSES_FIELD_NUMBER: _builtins.int
+    MORE_HANDSHAKES_FIELD_NUMBER: _builtins.int
+    MANIFEST_FIELD_NUMBER: _builtins.int
     binding: _builtins.bytes
     """Stable identity of the binding: service kind, unit, configuration file, directive, server names
-    and listen address, joined by NUL in this order.
+    and listen addresses, joined by NUL in this order (protos/README.md, section 3.3).
     """
     service: _builtins.str
-    """"nginx", "apache", "haproxy", "postfix", "postgresql", "listener", "renewer", ..."""
+    """"nginx", "apache", "haproxy", "postfix", "postgresql", ...; "listener": found on a port only;
+    "renewer": a tool's record of what it renews.
+    """
     unit: _builtins.str
     """systemd unit, container or process name."""
     configuration: _builtins.bytes
@@ -266,6 +270,10 @@ class Usage(_message.Message):
     """"certificate", "key", "chain", "trust", "store"."""
     password_source: _builtins.str
     """Where a store's password comes from ("file", "environment", "inline"); never its value."""
+    manifest: _builtins.bytes
+    """SHA-256 of the manifest that lists every certificate of the handshakes, so that those which stand
+    on no disk travel as blobs; empty if nothing was presented.
+    """
     @_builtins.property
     def scope(self) -> Global___Scope:
         """Where the service runs; unset: the host itself."""
@@ -284,7 +292,7 @@ class Usage(_message.Message):
 
     @_builtins.property
     def handshake(self) -> Global___Handshake:
-        """What the listener presented when it was last asked."""
+        """What the listener presented when it was last asked; of several answers the one that matters most."""
 
     @_builtins.property
     def renewal(self) -> Global___Renewal:
@@ -293,6 +301,10 @@ class Usage(_message.Message):
     @_builtins.property
     def processes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Process names (never arguments) with uid, where a privilege to see them was given."""
+
+    @_builtins.property
+    def more_handshakes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Handshake]:
+        """The other answers: other addresses, server names, kinds of key. At most 16."""
 
     def __init__(
         self,
@@ -311,10 +323,12 @@ class Usage(_message.Message):
         handshake: Global___Handshake | None = ...,
         renewal: Global___Renewal | None = ...,
         processes: _abc.Iterable[_builtins.str] | None = ...,
+        more_handshakes: _abc.Iterable[Global___Handshake] | None = ...,
+        manifest: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["handshake", b"handshake", "renewal", b"renewal", "scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding", "configuration", b"configuration", "directive", b"directive", "handshake", b"handshake", "line", b"line", "listen", b"listen", "password_source", b"password_source", "places", b"places", "processes", b"processes", "renewal", b"renewal", "scope", b"scope", "server_names", b"server_names", "service", b"service", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding", "configuration", b"configuration", "directive", b"directive", "handshake", b"handshake", "line", b"line", "listen", b"listen", "manifest", b"manifest", "more_handshakes", b"more_handshakes", "password_source", b"password_source", "places", b"places", "processes", b"processes", "renewal", b"renewal", "scope", b"scope", "server_names", b"server_names", "service", b"service", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -335,7 +349,9 @@ class Handshake(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     VERDICT_FIELD_NUMBER: _builtins.int
     at_unix_ms: _builtins.int
-    """When, in milliseconds since the epoch by the agent's clock."""
+    """When, in milliseconds since the epoch by the agent's clock. An answer that stays the same is
+    reported again once a day at most.
+    """
     address: _builtins.str
     """Address that was asked, "address:port"."""
     server_name: _builtins.str
@@ -347,7 +363,9 @@ class Handshake(_message.Message):
     error: _builtins.str
     """Why there was no handshake; empty if there was one."""
     verdict: _builtins.str
-    """"served", "not-reloaded", "served-but-not-on-disk"."""
+    """"served", "not-reloaded", "served-but-not-on-disk", "served-another" (on the disk, but not where
+    the configuration says); empty: no handshake, or nothing to hold it against.
+    """
     @_builtins.property
     def chain(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """SHA-256 of each certificate presented, leaf first."""

@@ -218,7 +218,7 @@ def test_a_listing_is_sent_when_it_is_wanted_and_what_differs_is_sent_again(host
     host.complete()
     collector.wanted_after_listing = [host.key("/a")]
     assert host.talk(collector.connect()).ok
-    assert [listing.row_class for listing in collector.listings] == [1, 3]
+    assert [listing.row_class for listing in collector.listings] == [1, 3, 2]
     assert collector.listings[0].complete
     assert len(collector.listings[0].rows) == 2
     again = collector.batches[-1].changes
@@ -264,14 +264,13 @@ def test_an_item_tried_again_is_offered_again(host: Host) -> None:
     assert connection.sent.count("offer") == 2
 
 
-def test_of_classes_that_are_not_kept_nothing_is_said(host: Host) -> None:
+def test_of_the_hosts_facts_no_list_is_whole_and_every_class_is_compared(host: Host) -> None:
     host.put("/a")
     host.complete()
-    collector = CollectorInMemory(differing=[2])
-    assert host.outbox.requeue(RowClass.USAGE, [host.key("/a")], 1) == 0
+    collector = CollectorInMemory(differing=[4])
     assert host.talk(collector.connect()).ok
-    assert [digest.row_class for digest in collector.digests] == [1, 3, 4]
-    (listing,) = reconcile.listing_pieces(host.state, RowClass.USAGE, b"", whole=True)
+    assert [digest.row_class for digest in collector.digests] == [1, 3, 2, 4]
+    (listing,) = reconcile.listing_pieces(host.state, RowClass.HOST, b"", whole=True)
     assert not report_pb2.ReportRequest.FromString(listing).listing.complete
 
 
@@ -292,6 +291,7 @@ def test_the_digests_are_over_the_sorted_rows_of_each_class(host: Host) -> None:
     assert [(digest.row_class, digest.count, digest.digest) for digest in collector.digests] == [
         (1, 3, hashlib.sha256(places).digest()),
         (3, 0, hashlib.sha256(b"").digest()),
+        (2, 0, hashlib.sha256(b"").digest()),
         (4, 1, hashlib.sha256(facts).digest()),
     ]
 
@@ -301,11 +301,11 @@ def test_digests_go_out_once_a_day_a_little_more_or_less(host: Host) -> None:
     host.complete()
     collector = CollectorInMemory()
     for now_ms, fraction, expected in (
-        (DAY_MS, 0.0, 3),  # the first time
-        (DAY_MS + int(0.89 * DAY_MS), 0.0, 3),
-        (DAY_MS + int(0.91 * DAY_MS), 1.0, 6),  # fraction 0: a tenth early
-        (3 * DAY_MS, 1.0, 6),
-        (3 * DAY_MS + int(0.02 * DAY_MS), 1.0, 9),  # fraction 1: a tenth late
+        (DAY_MS, 0.0, 4),  # the first time
+        (DAY_MS + int(0.89 * DAY_MS), 0.0, 4),
+        (DAY_MS + int(0.91 * DAY_MS), 1.0, 8),  # fraction 0: a tenth early
+        (3 * DAY_MS, 1.0, 8),
+        (3 * DAY_MS + int(0.02 * DAY_MS), 1.0, 12),  # fraction 1: a tenth late
     ):
         assert host.talk(collector.connect(), now_ms=now_ms, fraction=fraction).ok
         assert len(collector.digests) == expected, now_ms
@@ -317,7 +317,7 @@ def test_a_clock_that_was_set_back_does_not_put_the_comparison_off(host: Host) -
     collector = CollectorInMemory()
     assert host.talk(collector.connect(), now_ms=1000 * DAY_MS).ok
     assert host.talk(collector.connect(), now_ms=10 * DAY_MS).ok
-    assert len(collector.digests) == 6
+    assert len(collector.digests) == 8
 
 
 def test_before_the_first_full_sweep_nothing_is_compared(host: Host) -> None:
@@ -362,7 +362,7 @@ def test_a_suspicion_is_looked_into_at_the_next_occasion(host: Host) -> None:
     assert host.talk(collector.connect()).ok
     reconcile.suspect(host.state)
     assert host.talk(collector.connect()).ok
-    assert len(collector.digests) == 6
+    assert len(collector.digests) == 8
 
 
 def test_a_list_claims_to_be_whole_only_after_a_full_sweep_of_this_process(host: Host) -> None:
@@ -372,7 +372,7 @@ def test_a_list_claims_to_be_whole_only_after_a_full_sweep_of_this_process(host:
     assert host.talk(collector.connect(), swept=False).ok
     assert not any(listing.complete for listing in collector.listings)
     assert host.talk(collector.connect()).ok
-    assert all(listing.complete for listing in collector.listings[2:])
+    assert all(listing.complete for listing in collector.listings[3:])
 
 
 def test_a_long_list_comes_in_sorted_pieces(host: Host) -> None:

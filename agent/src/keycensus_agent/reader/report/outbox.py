@@ -280,8 +280,8 @@ class Outbox:
         for row_class, row in self._state.connection.execute(
             "SELECT class, row FROM outbox WHERE sequence = ? ORDER BY position", (sequence,)
         ):
-            if row_class == RowClass.PLACE.value and row is not None:
-                manifests[manifest_of_row(row)] = None
+            if row is not None:
+                manifests[manifest_of_row(RowClass(row_class), row)] = None
         manifests.pop(b"", None)
         return bytes(message), tuple(manifests)
 
@@ -317,9 +317,7 @@ class Outbox:
 
 def manifest_of(change: Change) -> bytes:
     """Return the manifest that a change names, empty if none."""
-    if change.row_class is not RowClass.PLACE or change.row is None:
-        return b""
-    return manifest_of_row(change.row)
+    return b"" if change.row is None else manifest_of_row(change.row_class, change.row)
 
 
 def _try_again(connection: sqlite3.Connection, item: int, row_class: int, key: bytes) -> None:

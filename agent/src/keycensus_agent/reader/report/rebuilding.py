@@ -10,7 +10,8 @@ import sqlite3
 
 from keycensus_agent.model import Cause, RowClass
 
-TABLES = {RowClass.PLACE: "place", RowClass.GAP: "gap"}
+# Places first: a usage names them.
+TABLES = {RowClass.PLACE: "place", RowClass.GAP: "gap", RowClass.USAGE: "usage"}
 # No limit, as SQLite spells it.
 ALL = -1
 
@@ -19,7 +20,7 @@ def rebuild_class(
     connection: sqlite3.Connection, row_class: RowClass, now_ms: int, limit: int = ALL
 ) -> int:
     """List rows of a class that differ and are not listed yet, at most `limit`; how many."""
-    # The table's name is one of two above, so nothing from outside gets into the text.
+    # The table's name is one of those above, so nothing from outside gets into the text.
     number, table = row_class.value, TABLES[row_class]
     appeared = connection.execute(
         f"""

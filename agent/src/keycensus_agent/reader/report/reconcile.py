@@ -15,6 +15,7 @@ from typing import Any
 from keycensus_agent.model import RowClass
 from keycensus_agent.reader.report import convert
 from keycensus_agent.reader.report.outbox import HOST_KEY
+from keycensus_agent.reader.report.rebuilding import TABLES
 from keycensus_agent.reader.state import State
 
 DAY_MS = 86_400_000
@@ -22,10 +23,9 @@ DAY_MS = 86_400_000
 _SPREAD = 0.1
 # Rows in one piece of a listing: 280 KB, well below a message of 1 MiB.
 LISTING_ROWS = 4096
-# Classes that this agent keeps rows of, and where. Of the others it knows nothing, so it says
-# nothing: an empty list would mean that there are none.
-_TABLES = {RowClass.PLACE: "place", RowClass.GAP: "gap"}
-KEPT_CLASSES = (RowClass.PLACE, RowClass.GAP, RowClass.HOST)
+# Classes that this agent keeps rows of. Of others it would say nothing: an empty list would mean that
+# there are none.
+KEPT_CLASSES = (*TABLES, RowClass.HOST)
 
 _DUE = "digest_due_ms"
 _LAST = "reconciliation"
@@ -69,7 +69,7 @@ def listing_pieces(
     state: State, row_class: RowClass, host_facts: bytes, *, whole: bool
 ) -> Iterator[bytes]:
     """Yield the encoded requests that list a class; `whole`: what they lack is not there."""
-    complete = whole and row_class in _TABLES
+    complete = whole and row_class in TABLES
     piece: list[tuple[bytes, bytes]] = []
     for row in rows_of(state, row_class, host_facts):
         if len(piece) == LISTING_ROWS:
@@ -83,7 +83,7 @@ def rows_of(state: State, row_class: RowClass, host_facts: bytes) -> Iterator[tu
     """Yield (key, row hash) of a class, sorted by key."""
     if row_class is RowClass.HOST:
         yield HOST_KEY, hashlib.sha256(host_facts).digest()
-    elif row_class in _TABLES:
+    elif row_class in TABLES:
         yield from state.connection.execute(
-            f"SELECT key, row_hash FROM {_TABLES[row_class]} ORDER BY key"  # noqa: S608 - our names
+            f"SELECT key, row_hash FROM {TABLES[row_class]} ORDER BY key"  # noqa: S608 - our names
         )

@@ -25,6 +25,7 @@ from keycensus_agent.reader.report import convert, reconcile
 from keycensus_agent.reader.report.blobs import find_blob
 from keycensus_agent.reader.report.dialogue import BrokenOffError, Dialogue, FrameConnection
 from keycensus_agent.reader.report.outbox import Outbox, Pending
+from keycensus_agent.reader.report.rebuilding import TABLES
 from keycensus_agent.reader.state import State
 
 # Items to be tried again are taken up so often in one conversation; then they wait for the next.
@@ -193,7 +194,7 @@ class Conversation:
         if self.state.complete and self.outbox.count() == 0:
             self._announce_complete()
             if hello_ack.list_wanted:
-                self._listings.extend((RowClass.PLACE, RowClass.GAP))
+                self._listings.extend(TABLES)
             self._list(credit, batch_bytes)
             if reconcile.is_due(self.state, self.circumstances.now_ms()):
                 self._compare(credit, batch_bytes)

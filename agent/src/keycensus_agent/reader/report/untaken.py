@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from keycensus_agent.model import BlobKind
-from keycensus_agent.reader.convert import blobs_named, gap_of, long_artifacts
+from keycensus_agent.reader.convert import blobs_named, gap_of, long_artifacts, usage_of
 from keycensus_agent.reader.state import State
 
 # Shown by name; all are counted.
@@ -27,16 +27,23 @@ def count_refused(state: State) -> int:
 def refused_rows(state: State) -> list[dict[str, str]]:
     """Return rows that the collector will not take, with path and reason."""
     rows = state.connection.execute(
-        "SELECT p.path, g.row, r.reason FROM refused AS r"
+        "SELECT p.path, g.row, u.row, r.reason FROM refused AS r"
         " LEFT JOIN place AS p ON r.class = 1 AND p.key = r.key"
+        " LEFT JOIN usage AS u ON r.class = 2 AND u.key = r.key"
         " LEFT JOIN gap AS g ON r.class = 3 AND g.key = r.key"
         " ORDER BY p.path, r.key LIMIT ?",
         (LISTED,),
     )
     return [
-        {"path": _text(path or (gap_of(gap).prefix if gap else b"")), "reason": reason}
-        for path, gap, reason in rows
+        {"path": _text(path or _path_of(gap, usage)), "reason": reason}
+        for path, gap, usage, reason in rows
     ]
+
+
+def _path_of(gap: bytes | None, usage: bytes | None) -> bytes:
+    if gap is not None:
+        return gap_of(gap).prefix
+    return b"" if usage is None else usage_of(usage).configuration
 
 
 def remember_long_artifacts(state: State) -> int:
