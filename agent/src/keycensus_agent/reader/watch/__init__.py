@@ -1,0 +1,1 @@
+"""Where to look again: the kernel's word on changed directories, and when to act on it."""
