@@ -270,7 +270,7 @@ class Host:
                 if known is not None and path not in disk.files and not disk.is_hidden(path):
                     self.findings.lose(known, "removed")
             gaps = [Gap(prefix, "unlisted", "EACCES") for prefix in sorted(disk.hidden)]
-            self.findings.settle_gaps(gaps, whole=True)
+            self.findings.settle_gaps(gaps)
             self.state.put_number("complete", 1)
             self.outbox.enforce_cap()
         self.swept = True

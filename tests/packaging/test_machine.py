@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from fakes.machine import SYSTEMD, UNITS, Machine
 
-from keycensus_agent.reader.service import now_ms
+from keycensus_agent.reader.equipment import now_ms
 
 pytestmark = [
     pytest.mark.slow,

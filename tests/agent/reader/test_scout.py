@@ -13,6 +13,7 @@ from fakes.certificates import Leaf
 from keycensus_agent.config import Config, ScanSettings, StateSettings
 from keycensus_agent.model import Gap
 from keycensus_agent.reader.division import recall_division, remember_division
+from keycensus_agent.reader.equipment import equipped
 from keycensus_agent.reader.memory import order_key
 from keycensus_agent.reader.scout import Scout, Scouted, ScoutError, Task
 from keycensus_agent.reader.service import ReaderService
@@ -51,7 +52,9 @@ class Machine:
         if kill:
             scout._process.kill()
             scout._process.wait()
-        with self.service._sweep() as (sweep, _):
+        service = self.service
+        with equipped(service.config, self.state, service.outbox, lambda: False) as equipment:
+            sweep = service._new_sweep(equipment)
             for _ in sweep.run([root], scout):
                 pass
         return sweep

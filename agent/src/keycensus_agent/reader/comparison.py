@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from keycensus_agent.model import Coverage
 from keycensus_agent.reader.discovery.directory import Directory
@@ -37,6 +38,18 @@ RESULTS_PER_TRANSACTION = 500
 # A mark that no file has: the file is read again next time.
 _NO_MARK = (0, 0, 0)
 
+
+@dataclass(slots=True)
+class Trace:
+    """What a comparison met, for who looks at parts of the disk only.
+
+    `changed`: directories whose listing differs; `arrived`: sub-directories that are new in one.
+    """
+
+    changed: set[bytes] = field(default_factory=set)
+    arrived: list[bytes] = field(default_factory=list)
+
+
 MakeInspector = Callable[[Callable[[Inspected], None], Coverage], Inspector]
 
 
@@ -57,11 +70,13 @@ class Comparison:
         *,
         coverage: Coverage,
         reread: bool,
+        trace: Trace | None = None,
     ) -> None:
         self._findings = findings
         self._links = links
         self._around = around
         self._reread = reread
+        self._trace = trace
         self._memory = DirectoryMemory(state)
         self._store = Store(
             state,
@@ -125,6 +140,9 @@ class Comparison:
         if not directory.listed:
             return
         self._miss(directory, listing, places)
+        if self._trace is not None:
+            fresh = set(directory.children).difference(before[2])
+            self._trace.arrived += [_join(directory.path, os.fsencode(name)) for name in fresh]
         gone = set(before[2]).difference(listing[2])
         if remembered is None:
             gone = self._findings.children_of(directory.path, directory.mount.key)
@@ -141,6 +159,8 @@ class Comparison:
             encoded = encode_listing((files, listing[1], listing[2]))
         if known == (directory.mount.key, digest_of(encoded)):
             return
+        if self._trace is not None:
+            self._trace.changed.add(directory.path)
         self._unsettled.directories.append((directory.path, directory.mount.key, encoded))
         self._unsettled.mounts[directory.mount.key] = directory.mount
 
@@ -199,6 +219,10 @@ class Comparison:
             # A file that became a link is gone; the link is a place again if it leads to one.
             if name not in links or not known.is_link:
                 self._unsettled.lost.append((known, "removed"))
+
+    def disturbed(self) -> None:
+        """Forget what was read ahead of the memory: somebody else wrote to it."""
+        self._memory.drop_window()
 
     # --- what was seen ------------------------------------------------------------------------
 

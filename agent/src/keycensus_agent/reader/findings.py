@@ -54,6 +54,8 @@ class Findings:
         self._outbox = outbox
         self._now_ms = now_ms
         self.changed = 0
+        # Files that became places.
+        self.appeared = 0
         # Rows that changed since this sweep began.
         self._fresh: set[bytes] = set()
         # Where the last sweep could not look; read when it is first asked for.
@@ -125,6 +127,7 @@ class Findings:
         row = encode_place(place)
         row_hash = hashlib.sha256(row).digest()
         if known is None:
+            self.appeared += not place.target
             # Its package is looked up at the end of the sweep, with that of all others.
             self._state.put(CONTEXT_MARK, b"")
         elif known.row_hash != row_hash:
@@ -237,8 +240,12 @@ class Findings:
             self.lose(Known(place_path, bool(is_link), mount, manifest, row_hash), "removed")
         return len(rows)
 
-    def settle_gaps(self, gaps: list[Gap], *, whole: bool) -> None:
-        """Store the gaps of a sweep; with `whole`, gaps that are no longer there are closed."""
+    def gaps(self) -> list[Gap]:
+        """Return the stored gaps."""
+        return [gap_of(row) for (row,) in self._connection.execute("SELECT row FROM gap")]
+
+    def settle_gaps(self, gaps: list[Gap], closes: Callable[[Gap], bool] = lambda _: True) -> None:
+        """Store the gaps of a sweep; stored ones that are not among them go, if it `closes` them."""
         self._gaps = None
         current = {gap_key(gap): encode_gap(gap) for gap in gaps}
         stored = dict(self._connection.execute("SELECT key, row FROM gap").fetchall())
@@ -252,9 +259,9 @@ class Findings:
             )
             cause = Cause.COVERAGE if self._state.complete else Cause.FIRST
             self._add(Change(RowClass.GAP, key, row, cause, now_ms))
-        if not whole:
-            return
         for key in stored.keys() - current.keys():
+            if not closes(gap_of(stored[key])):
+                continue
             self._connection.execute("DELETE FROM gap WHERE key = ?", (key,))
             self._add(
                 Change(RowClass.GAP, key, None, Cause.COVERAGE, now_ms, gone_reason="removed")

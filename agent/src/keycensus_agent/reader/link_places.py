@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 
 from keycensus_agent.model import Gap
 from keycensus_agent.reader.convert import place_of
@@ -29,7 +30,7 @@ class LinkPlaces:
     """Collects the links of one sweep and settles them when all files are known.
 
     `plain_stat`: a link may be followed by the kernel, since no mount could hang it and the root is
-    the host's own.
+    the host's own. `table` is a temporary table's name: two sweeps at once need two.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class LinkPlaces:
         builder: PlaceBuilder,
         *,
         plain_stat: bool,
+        table: str = "link",
     ) -> None:
         self._state = state
         self._resolver = resolver
@@ -48,9 +50,10 @@ class LinkPlaces:
         self._known = findings.links()
         self._met: set[bytes] = set()
         self._buffer: list[tuple[bytes, int, int, bytes]] = []
-        state.connection.execute("DROP TABLE IF EXISTS temp.link")
+        self._table = f"temp.{table}"
+        state.connection.execute(f"DROP TABLE IF EXISTS {self._table}")
         state.connection.execute(
-            "CREATE TEMP TABLE link (path BLOB, device INTEGER, inode INTEGER, mount BLOB)"
+            f"CREATE TEMP TABLE {table} (path BLOB, device INTEGER, inode INTEGER, mount BLOB)"
         )
 
     def meet(self, directory: Directory) -> None:
@@ -73,6 +76,27 @@ class LinkPlaces:
         if len(self._buffer) >= _BUFFERED:
             self._spill()
 
+    def meet_known(self, mount_at: Callable[[bytes], bytes]) -> None:
+        """Take in every link that is a place already: what it leads to may have changed.
+
+        Not those that are no links now, or on another mount: their directories tell of them.
+        """
+        for path, known in self._known.items():
+            here = self._resolver.resolve(path, follow_last=False)
+            if not isinstance(here, Resolved) or not stat.S_ISLNK(here.facts.st_mode):
+                continue
+            if mount_at(path) == known.mount:
+                self.meet_path(path, known.mount)
+
+    def meet_path(self, path: bytes, mount: bytes) -> None:
+        """Take in one link by its path."""
+        if path in self._known:
+            self._met.add(path)
+        found = self._resolver.resolve(path)
+        if isinstance(found, Resolved) and stat.S_ISREG(found.facts.st_mode):
+            device, inode = signed_identity(found.facts.st_dev, found.facts.st_ino)
+            self._buffer.append((path, device, inode, mount))
+
     def _resolved_targets(self, directory: Directory) -> LinkTargets:
         prefix = directory.path if directory.path == b"/" else directory.path + b"/"
         targets: LinkTargets = []
@@ -84,7 +108,8 @@ class LinkPlaces:
 
     def _spill(self) -> None:
         self._state.connection.executemany(
-            "INSERT INTO temp.link VALUES (?, ?, ?, ?)", self._buffer
+            f"INSERT INTO {self._table} VALUES (?, ?, ?, ?)",  # noqa: S608 - a name of ours
+            self._buffer,
         )
         self._buffer = []
 
@@ -95,7 +120,7 @@ class LinkPlaces:
         # By the inode to find candidates, by the path to decide: device numbers change between
         # boots, and a link may have been turned since it was met.
         rows = self._state.connection.execute(
-            "SELECT DISTINCT l.path, l.mount FROM temp.link AS l JOIN place AS p"
+            f"SELECT DISTINCT l.path, l.mount FROM {self._table} AS l JOIN place AS p"  # noqa: S608
             " ON p.inode = l.inode AND p.is_link = 0"
         ).fetchall()
         for path, mount in rows:

@@ -106,9 +106,10 @@ class DirectoryMemory:
             "INSERT OR REPLACE INTO listing VALUES (?, ?)",
             [(key, encoded) for key, _, encoded in keyed],
         )
-        self._drop_window()
+        self.drop_window()
 
-    def _drop_window(self) -> None:
+    def drop_window(self) -> None:
+        """Forget what was read ahead."""
         self._rows = {}
         self._first, self._last = b"\xff", b""
         self._open_ended = False
@@ -123,4 +124,4 @@ class DirectoryMemory:
             bounds,
         )
         self._connection.execute(f"DELETE FROM directory WHERE {below}", bounds)  # noqa: S608
-        self._drop_window()
+        self.drop_window()

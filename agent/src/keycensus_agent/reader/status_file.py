@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from keycensus_agent import __version__
+from keycensus_agent.reader.equipment import now_ms
 from keycensus_agent.reader.report.reconcile import last_comparison
 from keycensus_agent.reader.report.sync import Outcome
 from keycensus_agent.reader.report.untaken import (
@@ -20,7 +21,7 @@ from keycensus_agent.reader.report.untaken import (
     recall_long_artifacts,
     refused_rows,
 )
-from keycensus_agent.reader.service import ReaderService, SweepResult, now_ms
+from keycensus_agent.reader.service import ReaderService, SweepResult
 from keycensus_agent.reader.state_file import database_errors
 
 FILE_NAME = "status.json"

@@ -84,11 +84,16 @@ class Sweep:
             return
         self._comparison.settle()
         yield
-        yield from self._settle_unstable()
+        yield from settle_unstable(self._comparison, self._around, self.coverage)
         if self._around.should_stop():
             return
         self._finish()
         self.complete = True
+
+    def disturbed(self) -> None:
+        """Take note that somebody else wrote to the state between two yields."""
+        self._scouted_memory.drop_window()
+        self._comparison.disturbed()
 
     # --- 1: walk ------------------------------------------------------------------------------
 
@@ -151,31 +156,6 @@ class Sweep:
                 self._comparison.settle()
                 yield
 
-    # --- 3: files that changed just before they were read ---------------------------------------
-
-    def _settle_unstable(self) -> Iterator[None]:
-        comparison = self._comparison
-        if not comparison.unstable:
-            return
-        wait_ns = max(comparison.unstable.values()) - self._around.now_ns()
-        # A time stamp in the future would have us wait for ever; its file is read next time.
-        if 0 < wait_ns <= COARSE_STAMP_NS:
-            self._around.sleep(wait_ns / 1e9 + 0.005)
-        again = sorted(comparison.unstable)
-        comparison.unstable = {}
-        comparison.final = True
-        self.coverage.gaps = [
-            gap
-            for gap in self.coverage.gaps
-            if not (gap.reason == "changed-while-read" and gap.prefix in comparison.torn)
-        ]
-        for path in again:
-            comparison.look_at_one(path)
-            if self._around.should_stop():
-                break
-        comparison.settle()
-        yield
-
     # --- 4 and 5: links, gaps, done -------------------------------------------------------------
 
     def _finish(self) -> None:
@@ -191,11 +171,37 @@ class Sweep:
                 self._around.databases,
                 self.coverage,
             )
-            self._findings.settle_gaps(_distinct(gaps), whole=True)
+            self._findings.settle_gaps(_distinct(gaps))
             if self._comparison.changed_listings:
                 remember_division(self._state)
             if not self._state.complete:
                 self._state.put_number("complete", 1)
+
+
+def settle_unstable(
+    comparison: Comparison, around: Surroundings, coverage: Coverage
+) -> Iterator[None]:
+    """Look again at directories with files that changed just before they were read."""
+    if not comparison.unstable:
+        return
+    wait_ns = max(comparison.unstable.values()) - around.now_ns()
+    # A time stamp in the future would have us wait for ever; its file is read next time.
+    if 0 < wait_ns <= COARSE_STAMP_NS:
+        around.sleep(wait_ns / 1e9 + 0.005)
+    again = sorted(comparison.unstable)
+    comparison.unstable = {}
+    comparison.final = True
+    coverage.gaps = [
+        gap
+        for gap in coverage.gaps
+        if not (gap.reason == "changed-while-read" and gap.prefix in comparison.torn)
+    ]
+    for path in again:
+        comparison.look_at_one(path)
+        if around.should_stop():
+            break
+    comparison.settle()
+    yield
 
 
 def _distinct(gaps: list[Gap]) -> list[Gap]:

@@ -43,7 +43,7 @@ def put(state: State, path: bytes, *entries: Entry) -> bytes:
     with state.transaction():
         place = Place(path, Status.READ, FACTS, manifest=manifest, format="pem")
         findings.store(place, b"m" * 16, blobs)
-        findings.settle_gaps([Gap(b"/gap", "unlisted")], whole=True)
+        findings.settle_gaps([Gap(b"/gap", "unlisted")])
     return manifest
 
 

@@ -12,8 +12,9 @@ from keycensus_agent.reader.convert import (
     describe_row,
     encode_host_facts,
 )
+from keycensus_agent.reader.equipment import now_ms
 from keycensus_agent.reader.report.outbox import BATCH_BYTES, Pending
-from keycensus_agent.reader.service import ReaderService, now_ms
+from keycensus_agent.reader.service import ReaderService
 
 
 def lines(service: ReaderService) -> Iterator[dict[str, Any]]:
