@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from itertools import islice
 
 from keycensus_agent.reader.discovery.links import OPEN_DIRECTORY, Resolved, Resolver
 
@@ -76,13 +77,44 @@ class RootFiles:
             raise FileNotFoundError(errno.ENOENT, found.reason)
         parent = self._resolver.open_parent(found.path)
         try:
-            descriptor = open_in(parent, found.path.rpartition(b"/")[2])
+            # The root itself has no name in a parent.
+            descriptor = open_in(parent, found.path.rpartition(b"/")[2] or b".")
         finally:
             os.close(parent)
         try:
             yield descriptor
         finally:
             os.close(descriptor)
+
+    def canonical(self, path: bytes) -> bytes:
+        """Return the name that a walk knows `path` by: links followed up to its directory only.
+
+        b"" if nothing is there, or out of reach.
+        """
+        end = self._resolver.resolve(path, follow_last=False)
+        return end.path if isinstance(end, Resolved) else b""
+
+    def names(self, path: bytes, limit: int) -> list[bytes]:
+        """Return the names in a directory, sorted; OSError, also if it has more than `limit`."""
+        with self.open_directory(path) as descriptor, os.scandir(descriptor) as entries:
+            names = [os.fsencode(entry.name) for entry in islice(entries, limit + 1)]
+        if len(names) > limit:
+            raise OSError(errno.E2BIG, f"a directory of more than {limit} names")
+        return sorted(names)
+
+    def written_target(self, path: bytes) -> bytes:
+        """Return what is written in the link `path`, wherever that leads; b"" if it is none."""
+        end = self._resolver.resolve(path, follow_last=False)
+        if not isinstance(end, Resolved) or not stat.S_ISLNK(end.facts.st_mode):
+            return b""
+        try:
+            parent = self._resolver.open_parent(end.path)
+            try:
+                return os.readlink(end.path.rpartition(b"/")[2], dir_fd=parent)
+            finally:
+                os.close(parent)
+        except OSError:
+            return b""
 
     def read(self, path: bytes, limit: int) -> bytes:
         """Return a file's first `limit` bytes; OSError."""

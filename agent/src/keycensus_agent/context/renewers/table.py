@@ -1,0 +1,63 @@
+"""All tools whose records of renewal are read, and how a failure of one costs itself only.
+
+Runs in the reader. To add one: its file here, its row, its test file, its section in docs/context.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from keycensus_agent.context.bindings import Problem, Renewer
+from keycensus_agent.context.renewers import certbot
+from keycensus_agent.context.renewers.ask import Asked
+from keycensus_agent.context.renewers.schedules import Schedules
+from keycensus_agent.context.root_files import RootFiles
+from keycensus_agent.context.sources import Sources
+from keycensus_agent.context.systemd import Units
+
+# Of one tool; a certificate each.
+RENEWERS_LIMIT = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """One tool that renews: its name, and what reads its records."""
+
+    name: str
+    read: Callable[[Asked], Iterator[Renewer]]
+
+
+TOOLS = (Tool("certbot", certbot.read),)
+
+
+def read_renewers(
+    files: RootFiles, units: Units, now_ms: int
+) -> tuple[list[Renewer], list[Problem]]:
+    """Return what each tool renews, and what of their records was not understood.
+
+    `now_ms` is the time in milliseconds since the epoch, which says what is overdue.
+    """
+    started = Sources(files, "schedule")
+    schedules = Schedules(started, units)
+    renewers: list[Renewer] = []
+    problems: list[Problem] = []
+    for tool in TOOLS:
+        sources = Sources(files, tool.name)
+        renewers += _contained(tool, Asked(sources, schedules, now_ms))
+        problems += sources.problems
+    return renewers, [*problems, *started.problems]
+
+
+def _contained(tool: Tool, asked: Asked) -> Iterator[Renewer]:
+    try:
+        found = tool.read(asked)
+        yield from islice(found, RENEWERS_LIMIT)
+        if next(found, None) is not None:
+            asked.sources.note("/", 0, f"renews more than {RENEWERS_LIMIT:,}: the rest is left out")
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the one border where a reader's failure is contained
+        # The type alone: a message could quote the file.
+        asked.sources.note("/", 0, f"not read: {type(error).__name__}")

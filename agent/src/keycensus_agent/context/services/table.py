@@ -1,0 +1,56 @@
+"""All kinds of services whose configuration is read, and how a failure of one costs itself only.
+
+Runs in the reader. To add one: its file here, its row, its test file, its section in docs/context.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from keycensus_agent.context.bindings import Binding, Problem
+from keycensus_agent.context.root_files import RootFiles
+from keycensus_agent.context.services import nginx
+from keycensus_agent.context.sources import Sources
+from keycensus_agent.context.systemd import Units
+
+# Of one kind of service: a host that serves 10,000 names has certificate and key for each.
+BINDINGS_LIMIT = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One kind of service: its name in bindings, and what reads its configuration."""
+
+    name: str
+    read: Callable[[Sources, Units], Iterator[Binding]]
+
+
+SERVICES = (Service("nginx", nginx.read),)
+
+
+def read_bindings(files: RootFiles, units: Units) -> tuple[list[Binding], list[Problem]]:
+    """Return what the configurations of all services name, and what of them was not understood."""
+    bindings: list[Binding] = []
+    problems: list[Problem] = []
+    for service in SERVICES:
+        sources = Sources(files, service.name)
+        bindings += _contained(service, sources, units)
+        problems += sources.problems
+    return bindings, problems
+
+
+def _contained(service: Service, sources: Sources, units: Units) -> Iterator[Binding]:
+    try:
+        found = service.read(sources, units)
+        yield from islice(found, BINDINGS_LIMIT)
+        if next(found, None) is not None:
+            sources.note(
+                "/", 0, f"names files more than {BINDINGS_LIMIT:,} times: the rest is left out"
+            )
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the one border where a reader's failure is contained
+        # The type alone: a message could quote the file.
+        sources.note("/", 0, f"not read: {type(error).__name__}")
