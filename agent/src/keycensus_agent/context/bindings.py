@@ -33,7 +33,7 @@ class Binding:
     # How TLS begins on `listen`: "tls", or "starttls-" with "smtp", "postgresql", "mysql", "imap", "pop3"
     # or "ldap"; empty: no listener.
     protocol: str = ""
-    # Where a store's password comes from ("file", "environment", "inline"); never its value.
+    # Where a store's password comes from ("file", "environment", "inline", "program"); never its value.
     password_source: str = ""
 
 

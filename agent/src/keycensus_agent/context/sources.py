@@ -30,8 +30,9 @@ _ALL_NAMES_LIMIT = 200_000
 INCLUDE_DEPTH = 20
 # Statements that one reader looks at, those of files that are included twice twice. 10,000 sites have 200,000.
 _STATEMENTS_LIMIT = 600_000
-# What the directive that includes costs of them, since it goes to the file system.
+# What a directive that includes costs of them, and a look whether a file is there: both go to the file system.
 _INCLUSION_STATEMENTS = 50
+_LOOK_STATEMENTS = 5
 # Of one reader; a thousandth mistake teaches no more.
 _PROBLEMS_LIMIT = 50
 _PATH_LIMIT = 4096
@@ -102,7 +103,9 @@ class Sources:
 
     def facts(self, path: str) -> stat_result | None:
         """Return what is known of the file or directory that `path` leads to; None if nothing is."""
-        return self.files.find(to_bytes(path)) if _is_possible(path) else None
+        if not _is_possible(path) or not self.affords(path, _LOOK_STATEMENTS):
+            return None
+        return self.files.find(to_bytes(path))
 
     def is_file(self, path: str) -> bool:
         """Whether a regular file is there."""
@@ -164,12 +167,12 @@ class Sources:
 
     def place(self, path: str) -> bytes:
         """Return the name that a walk knows an absolute path by: its directory's links followed."""
-        path = posixpath.normpath(path) if _is_odd(path) else path
+        path = posixpath.normpath(path) if _is_odd(path) else path.rstrip("/") or "/"
         directory, _, name = path.rpartition("/")
         return to_bytes(self._canonical(directory or "/") + "/" + name)
 
     def _canonical_directory(self, directory: str) -> str:
-        possible = _is_possible(directory)
+        possible = _is_possible(directory) and self.affords(directory, _LOOK_STATEMENTS)
         found = self.files.canonical(to_bytes(directory)) if possible else b""
         if found and self.files.link_target(found):
             found = self.files.link_target(found)

@@ -114,9 +114,26 @@ class Units:
         return found
 
     def commands(self, name: str) -> list[list[str]]:
-        """Return the words of each ExecStart= of a service, without prefixes of the program's path."""
-        lines = (words(one.value) for one in self.values(name, "Service", "ExecStart"))
-        return [[line[0].lstrip("@-:+!"), *line[1:]] for line in lines if line]
+        """Return the words of each ExecStart= of a service, variables put in, without prefixes."""
+        environment = self.environment(name)
+        found = []
+        for one in self.values(name, "Service", "ExecStart"):
+            line = [word for text in words(one.value) for word in _expanded(text, environment)]
+            if line:
+                found.append([line[0].lstrip("@-:+!"), *line[1:]])
+        return found
+
+    def environment(self, name: str) -> dict[str, str]:
+        """Return the variables that a service is started with; files go before what the unit says."""
+        found: dict[str, str] = {}
+        for one in self.values(name, "Service", "Environment"):
+            found.update(_variables(words(one.value)))
+        for one in self.values(name, "Service", "EnvironmentFile"):
+            text = self._sources.text(one.value.lstrip("-"), _UNIT_LIMIT) or ""
+            for _, line in logical_lines(text):
+                variable, _, value = line.partition("=")
+                found.update(_variables([f"{variable.strip()}={' '.join(words(value))}"]))
+        return found
 
     def _drop_ins(self, name: str) -> list[str]:
         found: dict[str, str] = {}
@@ -169,6 +186,30 @@ def logical_lines(text: str) -> Iterator[tuple[int, str]]:
         pieces = []
     if pieces:
         yield start, " ".join(pieces)
+
+
+_VARIABLE = re.compile(r"\$\{(\w+)\}|\$(\w+)\Z", re.ASCII)
+_NAME = re.compile(r"[A-Za-z_]\w*\Z", re.ASCII)
+# A value can be put in a thousand times.
+_EXPANDED_LIMIT = 65536
+
+
+def _variables(texts: list[str]) -> Iterator[tuple[str, str]]:
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if equals and _NAME.match(name):
+            yield name, value
+
+
+def _expanded(word: str, environment: dict[str, str]) -> list[str]:
+    """Put variables in: "${A}" within a word, "$A" as a word of its own, which may become several."""
+    if "$" not in word:
+        return [word]
+    whole = _VARIABLE.fullmatch(word)
+    if whole is not None and whole[2]:
+        return environment.get(whole[2], "").split()
+    text = _VARIABLE.sub(lambda found: environment.get(found[1] or found[2], ""), word)
+    return [text[:_EXPANDED_LIMIT]]
 
 
 _WORD = re.compile(r"""(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\\.|[^\s"'\\])+""", re.DOTALL)

@@ -42,7 +42,7 @@ _CLIENT = re.compile(
 _PASSWORDS = "ssl_password_file"
 _MAIL_PORTS = {"25": "smtp", "587": "smtp", "110": "pop3", "143": "imap"}
 _NAME = re.compile(r"\$\{?ssl_server_name\b\}?")
-# A certificate for each of a server's names, if it is named by a variable.
+# A certificate is looked for by each of a server's names, if it is named by a variable.
 _NAMES_LIMIT = 200
 _Settings = Mapping[str, Sequence[Directive]]
 

@@ -11,7 +11,7 @@ from itertools import islice
 
 from keycensus_agent.context.bindings import Binding, Problem
 from keycensus_agent.context.root_files import RootFiles
-from keycensus_agent.context.services import nginx
+from keycensus_agent.context.services import apache, haproxy, nginx, postfix, postgresql
 from keycensus_agent.context.sources import Sources
 from keycensus_agent.context.systemd import Units
 
@@ -27,7 +27,13 @@ class Service:
     read: Callable[[Sources, Units], Iterator[Binding]]
 
 
-SERVICES = (Service("nginx", nginx.read),)
+SERVICES = (
+    Service("nginx", nginx.read),
+    Service("apache", apache.read),
+    Service("haproxy", haproxy.read),
+    Service("postfix", postfix.read),
+    Service("postgresql", postgresql.read),
+)
 
 
 def read_bindings(files: RootFiles, units: Units) -> tuple[list[Binding], list[Problem]]:
