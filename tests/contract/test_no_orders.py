@@ -6,7 +6,9 @@ and a new field is a decision that is taken here.
 
 from __future__ import annotations
 
+from contract.update_descriptors import current_descriptors
 from google.protobuf.descriptor import Descriptor
+from google.protobuf.descriptor_pool import DescriptorPool
 
 from keycensus_proto.v1 import enrolment_pb2, report_pb2
 
@@ -50,13 +52,30 @@ def reached(descriptor: Descriptor, found: dict[str, set[str]]) -> None:
             reached(field.message_type, found)
 
 
-def test_the_protocol_carries_no_order_but_scan_again_and_send_again() -> None:
+def said_to_agents(*answers: Descriptor) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
-    for answer in (
-        report_pb2.ReportResponse,
-        enrolment_pb2.EnrolResponse,
-        enrolment_pb2.RenewResponse,
-        enrolment_pb2.LeaveResponse,
-    ):
-        reached(answer.DESCRIPTOR, found)
+    for answer in answers:
+        reached(answer, found)
+    return found
+
+
+def test_the_protocol_carries_no_order_but_scan_again_and_send_again() -> None:
+    found = said_to_agents(
+        report_pb2.ReportResponse.DESCRIPTOR,
+        enrolment_pb2.EnrolResponse.DESCRIPTOR,
+        enrolment_pb2.RenewResponse.DESCRIPTOR,
+        enrolment_pb2.LeaveResponse.DESCRIPTOR,
+    )
     assert found == SAID_TO_AGENTS
+
+
+def test_an_order_that_was_added_anywhere_is_found() -> None:
+    """The same search over the protocol as it would be with paths in an answer's inner message."""
+    pool = DescriptorPool()
+    for file in current_descriptors().file:
+        for message in file.message_type:
+            if message.name == "ScanAgain":
+                message.field.add(name="paths", number=900, type=12, label=3)
+        pool.Add(file)
+    grown = said_to_agents(pool.FindMessageTypeByName("keycensus.v1.ReportResponse"))
+    assert grown["ScanAgain"] - SAID_TO_AGENTS["ScanAgain"] == {"paths"}

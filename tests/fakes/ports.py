@@ -56,14 +56,16 @@ class HelloReporter:
             await context.write(report_pb2.ReportResponse(hello_ack=answer))
 
 
-def configuration_in(directory: Path, *, streams: int = 100) -> Configuration:
+def configuration_in(
+    directory: Path, *, streams: int = 100, streams_per_second: int = 100
+) -> Configuration:
     """Return a configuration that keeps to `directory` and listens on free ports."""
     return Configuration(
         state_directory=directory,
         database_url=f"sqlite:///{directory / 'keycensus.db'}",
         listen=Listen(FREE, FREE, FREE),
         names=("localhost",),
-        limits=IntakeLimits(streams=streams),
+        limits=IntakeLimits(streams=streams, streams_per_second=streams_per_second),
     )
 
 
@@ -91,11 +93,14 @@ async def running_server(
     company: CompanyAuthority | None = None,
     clock: FixedClock | SystemClock | None = None,
     streams: int = 100,
+    streams_per_second: int = 100,
     made: SetUp | None = None,
 ) -> AsyncIterator[Running]:
     """Set a deployment up in `directory`, if it is not `made` yet, and serve it."""
     clock = clock or SystemClock()
-    configuration = configuration_in(directory, streams=streams)
+    configuration = configuration_in(
+        directory, streams=streams, streams_per_second=streams_per_second
+    )
     made = made or set_up(configuration, "test", company, clock)
     reporter = HelloReporter()
 

@@ -37,6 +37,10 @@ def proxy(collector: Collector, agent: SampleAgent) -> Iterator[ChaosProxy]:
         yield proxy
 
 
+DUPLICATES_OF = (
+    "SELECT sum(session.duplicates) FROM session JOIN agent USING (agent_no) JOIN host USING (host_no)"
+    " WHERE host.name = ?"
+)
 PLACES_OF = "SELECT count(*) FROM place JOIN host USING (host_no) WHERE host.name = ?"
 
 
@@ -101,6 +105,8 @@ def test_acks_that_are_lost_on_the_way_are_told_again_and_nothing_is_stored_twic
     assert one(collector.database, SEQUENCE_OF, agent.name) > acknowledged_sequence(agent)
     before = rows_of(collector.database, agent.name)
     agent.run_once()
+    # The hello's answer held the ack, so the batch was not even sent again.
+    assert one(collector.database, DUPLICATES_OF, agent.name) == 0
     assert rows_of(collector.database, agent.name) == before
     disk.is_inventory_of(collector)
 

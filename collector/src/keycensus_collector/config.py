@@ -59,6 +59,7 @@ class IntakeLimits:
     """How much one agent, and all together, may have under way."""
 
     streams: int = 12_000
+    streams_per_second: int = 100
     batch_credit: int = 4
     heartbeat_seconds: int = 900
     linger_seconds: int = 60
@@ -139,6 +140,9 @@ def _limits(reader: _Reader) -> IntakeLimits:
     limits = IntakeLimits()
     return IntakeLimits(
         streams=reader.take("limits", "streams", _count(1, 100_000), limits.streams),
+        streams_per_second=reader.take(
+            "limits", "streams_per_second", _count(1, 100_000), limits.streams_per_second
+        ),
         batch_credit=reader.take("limits", "batch_credit", _count(1, 64), limits.batch_credit),
         heartbeat_seconds=reader.take(
             "limits", "heartbeat_seconds", _count(10, 3600), limits.heartbeat_seconds

@@ -1,4 +1,4 @@
-"""Binding the three ports, and saying clearly why one can't be bound."""
+"""The three ports: how gRPC serves two of them, binding, and saying clearly why one can't be bound."""
 
 from __future__ import annotations
 
@@ -11,6 +11,41 @@ from keycensus_collector.config import Address
 from keycensus_collector.errors import AddressError
 
 _BACKLOG = 1024
+_RECEIVE_BYTES = 4 * 1024 * 1024
+# Connections beyond are closed before TLS, so that strangers fill neither memory nor descriptors. On the
+# port of reports so many are left beside the streams: who is refused one holds a connection for a
+# moment, and so does a handshake.
+_MOST_CONNECTIONS = "grpc.max_allowed_incoming_connections"
+_SPARE_CONNECTIONS = 2_000
+
+_Options = tuple[tuple[str, int], ...]
+
+# A dead peer is noticed within 80 s; agents may ping every 20 s without being sent away.
+_OPTIONS: _Options = (
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", _RECEIVE_BYTES),
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 20_000),
+    ("grpc.http2.max_ping_strikes", 4),
+    ("grpc.max_concurrent_streams", 16),
+    ("grpc.server_handshake_timeout_ms", 10_000),
+)
+
+
+def report_options(streams: int) -> _Options:
+    """Return gRPC's options for the port of reports, which serves so many streams at once."""
+    return (*_OPTIONS, (_MOST_CONNECTIONS, streams + _SPARE_CONNECTIONS))
+
+
+def enrol_options() -> _Options:
+    """Return gRPC's options for the port of enrolment: nobody may hold a connection there."""
+    return (
+        *_OPTIONS,
+        ("grpc.max_connection_idle_ms", 60_000),
+        (_MOST_CONNECTIONS, _SPARE_CONNECTIONS),
+    )
 
 
 def bind_grpc(

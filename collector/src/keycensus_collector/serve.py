@@ -24,6 +24,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from keycensus_collector.admin import AdminServer
+from keycensus_collector.authority.admission import Admission
 from keycensus_collector.authority.agents_service import AgentsServicer, Reporter
 from keycensus_collector.authority.authority import from_ms
 from keycensus_collector.authority.enrolment import EnrolmentServicer
@@ -39,34 +40,18 @@ from keycensus_collector.deployment import (
     read_deployment,
 )
 from keycensus_collector.errors import KeycensusError
-from keycensus_collector.listening import bind_grpc, bind_tcp
+from keycensus_collector.listening import bind_grpc, bind_tcp, enrol_options, report_options
 from keycensus_collector.silence import mark_silent
 from keycensus_collector.store.engine import Store
 from keycensus_collector.tls import ServerTls
 from keycensus_proto.v1 import enrolment_pb2_grpc, report_pb2_grpc
 
-_RECEIVE_BYTES = 4 * 1024 * 1024
 _GRACE_SECONDS = 2.0
 _WEB_GRACE_SECONDS = 2
 _WORKER_SECONDS = 2.0
 _SILENCE_CHECK_SECONDS = 60.0
 _CERTIFICATE_CHECK_SECONDS = 3600.0
 _AUTHORITY_CHECK_SECONDS = 5.0
-
-# A dead peer is noticed within 80 s; agents may ping every 20 s without being sent away.
-_GRPC_OPTIONS: tuple[tuple[str, int], ...] = (
-    ("grpc.so_reuseport", 0),
-    ("grpc.max_receive_message_length", _RECEIVE_BYTES),
-    ("grpc.keepalive_time_ms", 60_000),
-    ("grpc.keepalive_timeout_ms", 20_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 20_000),
-    ("grpc.http2.max_ping_strikes", 4),
-    ("grpc.max_concurrent_streams", 16),
-    ("grpc.server_handshake_timeout_ms", 10_000),
-)
-# Who joins does so once; nobody may hold a connection there.
-_ENROL_OPTIONS = (*_GRPC_OPTIONS, ("grpc.max_connection_idle_ms", 60_000))
 
 _log = structlog.get_logger()
 
@@ -225,11 +210,17 @@ class Server:
 
     async def _serve_agents(self, store: Store, issuing: Issuing, tls: ServerTls) -> Address:
         reporter = self._parts.reporter(store, self._clock, self._configuration)
-        streams = self._configuration.limits.streams
-        server = grpc.aio.server(options=_GRPC_OPTIONS)
-        report_pb2_grpc.add_AgentsServicer_to_server(
-            AgentsServicer(store, self._clock, issuing, reporter, streams), server
+        limits = self._configuration.limits
+        server = grpc.aio.server(options=report_options(limits.streams))
+        servicer = AgentsServicer(
+            store,
+            self._clock,
+            issuing,
+            reporter,
+            streams=limits.streams,
+            admission=Admission(limits.streams_per_second),
         )
+        report_pb2_grpc.add_AgentsServicer_to_server(servicer, server)
         credentials = tls.grpc_credentials(ask_for_client=True)
         address = self._configuration.listen.report
         return await self._start_grpc(server, address, credentials, "listen.report")
@@ -237,7 +228,7 @@ class Server:
     async def _serve_enrolment(
         self, store: Store, issuing: Issuing, tls: ServerTls, report_port: int
     ) -> Address:
-        server = grpc.aio.server(options=_ENROL_OPTIONS)
+        server = grpc.aio.server(options=enrol_options())
         enrolment_pb2_grpc.add_EnrolmentServicer_to_server(
             EnrolmentServicer(store, self._clock, issuing, report_port), server
         )

@@ -27,7 +27,8 @@ from fakes.joining import (
 )
 from fakes.ports import Running, hello, join, refusal, renew, run, running_server, token
 
-from keycensus_collector.authority import local
+from keycensus_collector import listening
+from keycensus_collector.authority import admission, local
 from keycensus_collector.authority.authority import issue_agent_certificate
 from keycensus_collector.clock import FixedClock
 from keycensus_collector.deployment import CompanyAuthority
@@ -276,6 +277,37 @@ async def test_streams_beyond_the_limit_are_told_to_come_back(tmp_path: Path) ->
             await stream.done_writing()
             assert await stream.read() is grpc.aio.EOF
         assert (await hello(running, second)).HasField("hello_ack")
+
+
+async def test_streams_above_the_rate_wait_and_then_are_told_to_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One at once and one a second; one may wait.
+    monkeypatch.setattr(admission, "_BURST_SECONDS", 1.0)
+    monkeypatch.setattr(admission, "_PATIENCE_SECONDS", 1.0)
+    async with running_server(tmp_path / "state", streams_per_second=1) as running:
+        identities = [await join(running) for _ in range(3)]
+        answers = await asyncio.gather(*(hello(running, identity) for identity in identities))
+        refusals = [each.refusal for each in answers if each.HasField("refusal")]
+        assert [each.reason for each in refusals] == ["busy"]
+        assert 2 <= refusals[0].retry_after_seconds <= 3
+        assert sum(each.HasField("hello_ack") for each in answers) == 2
+
+
+async def test_connections_beyond_the_limit_are_closed_before_tls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "_SPARE_CONNECTIONS", 4)
+    async with running_server(tmp_path / "state", streams=1) as running:
+        for address, most in ((running.bound.report, 5), (running.bound.enrol, 4)):
+            held = [await asyncio.open_connection("127.0.0.1", address.port) for _ in range(most)]
+            reader, writer = await asyncio.open_connection("127.0.0.1", address.port)
+            assert await asyncio.wait_for(reader.read(1), 8) == b"", "it was served"
+            assert not any(each.at_eof() for each, _ in held)
+            for each in (writer, *(each for _, each in held)):
+                each.close()
+        identity = await join(running)
+        assert (await hello(running, identity)).HasField("hello_ack")
 
 
 async def test_an_open_stream_does_not_hold_up_the_end(running: Running) -> None:

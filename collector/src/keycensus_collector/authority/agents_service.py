@@ -11,6 +11,7 @@ from typing import Protocol
 import structlog
 from sqlalchemy import Connection
 
+from keycensus_collector.authority.admission import Admission
 from keycensus_collector.authority.convert import certificate_chain, trust_bundle
 from keycensus_collector.authority.csr import requested_key
 from keycensus_collector.authority.issuing import Issuing, check_renewal, leave
@@ -18,6 +19,7 @@ from keycensus_collector.authority.peer import (
     Peer,
     certificate_of,
     check_peer,
+    fingerprint,
     is_unused,
     peer_of,
     read_certificate,
@@ -50,16 +52,27 @@ class Reporter(Protocol):
 
 
 class AgentsServicer(report_pb2_grpc.AgentsServicer):
-    """`keycensus.v1.Agents`. At most `streams` report streams are open at once."""
+    """`keycensus.v1.Agents`. At most `streams` report streams are open at once.
+
+    `admission` says how many begin a second.
+    """
 
     def __init__(
-        self, store: Store, clock: Clock, issuing: Issuing, reporter: Reporter, streams: int
+        self,
+        store: Store,
+        clock: Clock,
+        issuing: Issuing,
+        reporter: Reporter,
+        *,
+        streams: int,
+        admission: Admission,
     ) -> None:
         self._store = store
         self._clock = clock
         self._issuing = issuing
         self._reporter = reporter
         self._free_streams = streams
+        self._admission = admission
 
     async def Renew(  # noqa: N802 - the name is the protocol's
         self, request: enrolment_pb2.RenewRequest, context: CallContext
@@ -108,6 +121,8 @@ class AgentsServicer(report_pb2_grpc.AgentsServicer):
             raise Refusal(
                 "busy", "too many agents are connected", retry_after_seconds=_BUSY_SECONDS
             )
+        # Before anything is looked up: that is what the rate is for.
+        await self._admission.begin(fingerprint(context))
         peer = await self._peer(context, for_hello=True)
         if peer.standing != ACTIVE:
             return peer  # its hello says which machine it is, and is refused

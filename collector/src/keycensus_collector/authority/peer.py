@@ -119,9 +119,18 @@ def presented_by(context: grpc.aio.ServicerContext[Any, Any], deployment: str) -
     return read_certificate(certificate_of(context), deployment)
 
 
+def fingerprint(context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+    """Return what tells one client certificate from another, without reading any."""
+    return hashlib.sha256(_pem(context)).digest()
+
+
+def _pem(context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+    return b"".join(context.auth_context().get("x509_pem_cert", ()))
+
+
 def certificate_of(context: grpc.aio.ServicerContext[Any, Any]) -> x509.Certificate:
     """Return the client certificate of a call; Refusal "unknown" if there is none or it can't be read."""
-    pem = b"".join(context.auth_context().get("x509_pem_cert", ()))
+    pem = _pem(context)
     if not pem:
         raise Refusal("unknown", "this port needs the client certificate of an enrolled agent")
     try:
