@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -32,6 +32,7 @@ from keycensus_collector.store.schema import (
     host,
     manifest,
     manifest_entry,
+    manifest_part,
     place,
     place_version,
     work,
@@ -124,8 +125,9 @@ class Census:
         target: str = "",
         readable_by: str = "",
         package: str = "",
+        tree: Mapping[str, Item] | None = None,
     ) -> None:
-        """Let the host report one place, in a batch of its own."""
+        """Let the host report one place, in a batch of its own; with `tree`, names of files in it."""
         row = Place(
             path=path.encode(),
             use=use,
@@ -138,6 +140,8 @@ class Census:
         )
         with self.store.write() as connection:
             row.manifest = self._manifest(connection, format_, items) if items else b""
+            if tree is not None:
+                row.manifest = self._tree(connection, tree)
             columns = {
                 "row_hash": hashlib.sha256(row.SerializeToString()).digest(),
                 "scope_kind": "host",
@@ -261,6 +265,19 @@ class Census:
             for position, item in enumerate(items)
         ]
         connection.execute(insert(manifest_entry), rows)
+        return hash_
+
+    def _tree(self, connection: Connection, tree: Mapping[str, Item]) -> bytes:
+        parts = {name: self._manifest(connection, "pem", (item,)) for name, item in tree.items()}
+        hash_ = hashlib.sha256(repr(sorted(parts.items())).encode()).digest()
+        if connection.execute(select(manifest).where(manifest.c.hash == hash_)).first() is None:
+            whole = {"hash": hash_, "format": "tree", "entry_count": 0, "part_count": len(parts)}
+            connection.execute(insert(manifest).values(whole))
+            rows = [
+                {"manifest": hash_, "position": position, "part": part, "name": name}
+                for position, (name, part) in enumerate(sorted(parts.items()))
+            ]
+            connection.execute(insert(manifest_part), rows)
         return hash_
 
     def _blob(self, connection: Connection, item: Item, now_ms: int) -> None:

@@ -107,7 +107,7 @@ def test_a_flipped_version_is_damage_and_no_newer_agents(filled: Path) -> None:
         "INSERT INTO batch VALUES (1, x'00')",
         "INSERT INTO outbox VALUES (1, 1, x'00', x'00', 'content', 1, 0, '', NULL, NULL)",
         "INSERT INTO acknowledged VALUES ('place', x'00', x'00')",
-        "INSERT INTO place VALUES (x'2f61', x'00', x'2f', 0, x'00', 1, 1, x'', x'', x'')",
+        "INSERT INTO place VALUES (x'2f61', x'00', x'2f', 0, x'00', 1, 1, x'', x'', x'', x'')",
     ],
 )
 def test_content_that_can_not_have_been_stored_is_damage(filled: Path, statement: str) -> None:

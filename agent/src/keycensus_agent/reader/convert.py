@@ -7,6 +7,8 @@ serialised deterministically, so equal rows give equal bytes.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from google.protobuf.message import Message
 
 from keycensus_agent.host_facts import HostFacts
@@ -235,10 +237,31 @@ def batch_rows(request: bytes) -> tuple[int, list[bytes | None]]:
 
 
 def blobs_named(manifest: bytes) -> tuple[list[bytes], list[bytes]]:
-    """Return (hashes of parts, artifacts) that an encoded Manifest names."""
+    """Return (hashes of parts and of a tree's manifests, artifacts) that an encoded Manifest names."""
     message = manifest_pb2.Manifest.FromString(manifest)
     artifacts = [entry.artifact for entry in message.entries if entry.artifact]
-    return list(message.parts), artifacts
+    return [*message.parts, *(name.manifest for name in message.tree)], artifacts
+
+
+def encode_tree(names: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return the bytes of a tree's manifest; `names` holds (name, manifest), sorted by name."""
+    manifest = manifest_pb2.Manifest(format="tree")
+    for name, digest in names:
+        manifest.tree.add(name=name, manifest=digest)
+    return manifest.SerializeToString(deterministic=True)
+
+
+def tree_names(manifest: bytes) -> list[tuple[bytes, bytes]]:
+    """Return (name, manifest) of an encoded tree, none of another manifest."""
+    message = manifest_pb2.Manifest.FromString(manifest)
+    return [(name.name, name.manifest) for name in message.tree]
+
+
+def holds_certificates_only(manifest: bytes) -> bool:
+    """Whether an encoded Manifest lists certificates and revocation lists, itself, and nothing else."""
+    message = manifest_pb2.Manifest.FromString(manifest)
+    kinds = {entry.kind for entry in message.entries}
+    return bool(kinds) and not message.parts and kinds <= {"certificate", "crl"}
 
 
 def long_artifacts(manifest: bytes) -> list[tuple[str, bytes, int]]:

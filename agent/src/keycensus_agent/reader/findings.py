@@ -16,6 +16,7 @@ from keycensus_agent.model import (
     Cause,
     Gap,
     Place,
+    Role,
     RowClass,
     Status,
     gap_key,
@@ -25,7 +26,7 @@ from keycensus_agent.reader.convert import encode_gap, encode_place, gap_of, pla
 from keycensus_agent.reader.purpose import role_with
 from keycensus_agent.reader.report.convert import Change
 from keycensus_agent.reader.report.outbox import MISSING_BLOB, Outbox
-from keycensus_agent.reader.state import State
+from keycensus_agent.reader.state import TREES_MARK, State
 
 # The setting that says on which packages and directories the stored places' facts rest
 # (`place_context`); empty when there are places that were not looked at for it.
@@ -140,13 +141,14 @@ class Findings:
             [(blob.hash, blob.kind.value, blob.data) for blob in blobs],
         ).rowcount
         key = place_key(place.scope, place.path)
+        tree = self._tree_of(key)
         if known is not None and known.row_hash == row_hash and known.mount == mount:
             if fresh > 0:
-                self._offer_again(key)
+                self.offer_again(tree or key)
             return
         cause = self._cause(known, place.path, place.manifest, parser=parser)
         self._connection.execute(
-            "INSERT OR REPLACE INTO place VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO place VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 place.path,
                 key,
@@ -158,10 +160,13 @@ class Findings:
                 place.manifest,
                 row,
                 row_hash,
+                tree,
             ),
         )
-        if known is None or known.row_hash != row_hash:
-            self._add(Change(RowClass.PLACE, key, row, cause, self._now_ms()))
+        if tree or place.role is Role.TRUST_STORE:
+            self._state.put(TREES_MARK, b"")
+        if not tree and (known is None or known.row_hash != row_hash):
+            self.tell(key, row, cause)
 
     def each(self) -> Iterator[tuple[bytes, Place]]:
         """Yield every known place by its path, without what rows don't carry."""
@@ -180,13 +185,35 @@ class Findings:
             "UPDATE place SET row = ?, row_hash = ? WHERE path = ?",
             (row, hashlib.sha256(row).digest(), path),
         )
+        # A link in a tree may lead here.
+        self._state.put(TREES_MARK, b"")
         key = place_key(place.scope, path)
+        if self._tree_of(key):
+            return
         if key in self._fresh and self._outbox.complete(RowClass.PLACE, key, row):
             return
-        cause = Cause.FACTS if self._state.complete else Cause.FIRST
-        self._add(Change(RowClass.PLACE, key, row, cause, self._now_ms()))
+        self.tell(key, row, Cause.FACTS if self._state.complete else Cause.FIRST)
 
-    def _offer_again(self, key: bytes) -> None:
+    def _tree_of(self, key: bytes) -> bytes:
+        """Return the key of the tree that a place is told with; empty if it is told itself."""
+        row = self._connection.execute("SELECT tree FROM place WHERE key = ?", (key,)).fetchone()
+        return b"" if row is None else bytes(row[0])
+
+    def tell(self, key: bytes, row: bytes | None, cause: Cause, gone_reason: str = "") -> None:
+        """Note that what is told under a place's key has a new state; None: it is told no longer."""
+        self._add(Change(RowClass.PLACE, key, row, cause, self._now_ms(), gone_reason=gone_reason))
+
+    def is_told(self, key: bytes) -> bool:
+        """Whether the collector has, or may have, a place under this key."""
+        return self._outbox.is_out(RowClass.PLACE, key)
+
+    def withdraw(self, key: bytes, reason: str) -> None:
+        """Have a place told no longer that stands as it did; what was not sent is never sent."""
+        self._outbox.forget_waiting(RowClass.PLACE, key)
+        if self.is_told(key):
+            self.tell(key, None, Cause.COVERAGE, gone_reason=reason)
+
+    def offer_again(self, key: bytes) -> None:
         """Take back the refusal of a row that needed a blob, which was lost here and is back."""
         taken = self._connection.execute(
             "DELETE FROM refused WHERE class = ? AND key = ? AND reason = ?",
@@ -219,15 +246,16 @@ class Findings:
     def lose(self, known: Known, reason: str) -> None:
         """Say that a place is gone; `reason` is "removed" or "holds-nothing"."""
         found = self._connection.execute(
-            "SELECT key FROM place WHERE path = ?", (known.path,)
+            "SELECT key, tree FROM place WHERE path = ?", (known.path,)
         ).fetchone()
         if found is None:
             return  # lost already, with the directory that it was in
-        (key,) = found
+        key, tree = found
         self._connection.execute("DELETE FROM place WHERE path = ?", (known.path,))
-        self._add(
-            Change(RowClass.PLACE, key, None, Cause.CONTENT, self._now_ms(), gone_reason=reason)
-        )
+        if tree:
+            self._state.put(TREES_MARK, b"")
+        else:
+            self.tell(key, None, Cause.CONTENT, gone_reason=reason)
 
     def lose_below(self, path: bytes, mount: bytes) -> int:
         """Say that every place below a vanished directory is gone, if it was on this mount."""

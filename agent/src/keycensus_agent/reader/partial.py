@@ -28,6 +28,7 @@ from keycensus_agent.reader.place_context import settle_context
 from keycensus_agent.reader.state import State
 from keycensus_agent.reader.surroundings import Surroundings
 from keycensus_agent.reader.sweep import settle_unstable
+from keycensus_agent.reader.tree_places import settle_trees
 
 # Directories below a new one between two pauses.
 DIRECTORIES_AT_ONCE = 200
@@ -186,6 +187,7 @@ class PartialSweep:
                 self._around.databases,
                 self.coverage,
             )
+            settle_trees(self._state, findings)
             findings.settle_gaps(gaps, self._closes)
 
     def _meet_watched(self, watched: tuple[bytes, ...]) -> None:

@@ -4,7 +4,7 @@ It is a cache of the disk and of what the collector acknowledged; both can be ha
 that can't be used is put aside and the agent starts over with a full sweep; a file written by a
 newer agent is left alone and refused.
 
-Invariant (level-triggered): what still has to be reported is the difference between `place`/`gap`
+Invariant (level-triggered): what still has to be reported is the difference between `told`/`gap`
 and `acknowledged`; `outbox` is that difference as a list, with the states in between, and can be
 rebuilt from it at any time (`outbox.rebuild`).
 """
@@ -20,6 +20,9 @@ from pathlib import Path
 
 from keycensus_agent.reader import state_content, state_file
 from keycensus_agent.reader.state_file import database_errors, storage_errors
+
+# The setting that says that trees are what the places make (`tree_places`); empty when some changed.
+TREES_MARK = "trees_mark"
 
 
 class State:

@@ -27,7 +27,7 @@ from keycensus_agent.reader.places import file_identity
 from keycensus_agent.reader.report.rebuilding import TABLES
 from keycensus_agent.usage import usage_key
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 # Written into the header beside the version, so that a flipped byte is not taken for a newer agent.
 APPLICATION_ID = 0x6B63_0000
 # Write-ahead log pages before a checkpoint: small, so that a full disk is met with little to undo.
@@ -50,10 +50,20 @@ CREATE TABLE mount (
 CREATE TABLE place (
     path BLOB PRIMARY KEY, key BLOB NOT NULL UNIQUE, directory BLOB NOT NULL,
     is_link INTEGER NOT NULL, mount BLOB NOT NULL, device INTEGER NOT NULL, inode INTEGER NOT NULL,
-    manifest BLOB NOT NULL, row BLOB NOT NULL, row_hash BLOB NOT NULL
+    manifest BLOB NOT NULL, row BLOB NOT NULL, row_hash BLOB NOT NULL,
+    -- The key of the tree that the collector is told of instead; empty: it is told of this.
+    tree BLOB NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX place_directory ON place (directory);
 CREATE INDEX place_mount ON place (mount);
+-- Trust-store directories that are told as one place.
+CREATE TABLE tree (
+    key BLOB PRIMARY KEY, path BLOB NOT NULL, manifest BLOB NOT NULL, row BLOB NOT NULL,
+    row_hash BLOB NOT NULL
+) WITHOUT ROWID;
+-- The places as the collector is to have them.
+CREATE VIEW told AS SELECT key, row, row_hash FROM place WHERE tree = x''
+    UNION ALL SELECT key, row, row_hash FROM tree;
 CREATE TABLE gap (key BLOB PRIMARY KEY, row BLOB NOT NULL, row_hash BLOB NOT NULL) WITHOUT ROWID;
 -- Who uses places. `manifest` lists what listeners presented; empty: nothing.
 CREATE TABLE usage (
@@ -166,7 +176,8 @@ _BYTES = {
     "directory": ("path", "mount", "digest"),
     "listing": ("path", "listing"),
     "mount": ("key", "source", "root", "mount_point"),
-    "place": ("path", "key", "directory", "mount", "manifest", "row", "row_hash"),
+    "place": ("path", "key", "directory", "mount", "manifest", "row", "row_hash", "tree"),
+    "tree": ("key", "path", "manifest", "row", "row_hash"),
     "gap": ("key", "row", "row_hash"),
     "usage": ("key", "row", "row_hash", "manifest"),
     "blob": ("hash", "data"),
@@ -193,6 +204,7 @@ def _verify(connection: sqlite3.Connection) -> None:
         _check_meta(meta)
         _check_mounts(connection, meta.get("root", b""))
         _check_places(connection, meta.get("salt", b""))
+        _check_trees(connection)
         _check_gaps(connection)
         _check_usages(connection)
         for digest, kind, data in connection.execute("SELECT hash, kind, data FROM blob"):
@@ -273,6 +285,26 @@ def _check_places(connection: sqlite3.Connection, salt: bytes) -> None:
         if place.file_id and not is_link:
             identity = file_identity(salt, device % (1 << 64), inode % (1 << 64))
             _require(identity == place.file_id, "a place's file")
+
+
+def _check_trees(connection: sqlite3.Connection) -> None:
+    """Check trees, and that each name is in the one of its own directory."""
+    directories = {}
+    for key, path, manifest, row, row_hash in connection.execute(
+        "SELECT key, path, manifest, row, row_hash FROM tree"
+    ):
+        place = place_of(row)
+        _require(
+            hashlib.sha256(row).digest() == row_hash
+            and (place.path, place.manifest) == (path, manifest)
+            and place_key(place.scope, path) == key,
+            "a tree",
+        )
+        directories[key] = path
+    for directory, tree in connection.execute(
+        "SELECT DISTINCT directory, tree FROM place WHERE tree != x''"
+    ):
+        _require(directories.get(tree) == directory, "a name in a tree")
 
 
 def _check_gaps(connection: sqlite3.Connection) -> None:

@@ -3,7 +3,8 @@
 1. Walk, and compare each directory with what is remembered of it (`comparison`).
 2. Now and then, and at the end: wait for the parser, store what it found (`unsettled`).
 3. Files that changed just before they were read are read once more, when their clock has ticked.
-4. Links: a link is a place when its target holds something. Then packages, and who can read a place.
+4. Links: a link is a place when its target holds something. Then packages, who can read a place, and
+   trust stores that are told as one.
 5. Gaps: what could not be looked at, and mounts that are not there. What was known there stays.
 
 A sweep that is stopped has stored what it saw, and nothing is gone because it did not get there.
@@ -26,6 +27,7 @@ from keycensus_agent.reader.place_context import settle_context
 from keycensus_agent.reader.scout import Scout, Scouted, ScoutError
 from keycensus_agent.reader.state import State
 from keycensus_agent.reader.surroundings import Surroundings
+from keycensus_agent.reader.tree_places import settle_trees
 
 # What is stored in one transaction: few enough to lose little, many enough to sync rarely.
 DIRECTORIES_PER_TRANSACTION = 2000
@@ -50,6 +52,7 @@ class Sweep:
         self._findings = findings
         self._links = links
         self._around = surroundings
+        self._reread = reread
         # The scout is elsewhere on the disk: with one window each would fetch the other's away.
         self._scouted_memory = DirectoryMemory(state)
         self.coverage = Coverage()
@@ -171,6 +174,7 @@ class Sweep:
                 self._around.databases,
                 self.coverage,
             )
+            settle_trees(self._state, self._findings, parser=self._reread)
             self._findings.settle_gaps(_distinct(gaps))
             if self._comparison.changed_listings:
                 remember_division(self._state)

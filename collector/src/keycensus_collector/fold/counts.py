@@ -1,7 +1,8 @@
 """How many places and hosts hold a certificate or a private key: the folded columns.
 
 Counted through manifests: a CA bundle on ten thousand hosts is one manifest, so its places are
-counted once, not once for each of its certificates.
+counted once, not once for each of its certificates. A tree counts for each of its names that hold the thing: it makes no
+difference whether an agent tells of a trust store name by name or as one.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Table, bindparam, case, func, select, union, update
+from sqlalchemy import Connection, Table, bindparam, case, func, literal, select, union, update
 
 from keycensus_collector.fold.chunks import chunked
 from keycensus_collector.store.engine import upsert
@@ -29,6 +30,10 @@ class Counts(NamedTuple):
     live_places: int = 0
     retained_places: int = 0
     hosts: int = 0
+
+    def times(self, names: int) -> Counts:
+        """Return them where each place is so many names."""
+        return Counts(self.live_places * names, self.retained_places * names, self.hosts)
 
 
 def fold_counts(
@@ -52,29 +57,53 @@ def count_places(
     connection: Connection, kind: str, artifacts: Iterable[bytes]
 ) -> dict[bytes, Counts]:
     """Return the counts of artifacts of one kind as the places are now."""
-    holders: dict[bytes, set[bytes]] = {artifact: set() for artifact in artifacts}
-    direct = select(manifest_entry.c.artifact, manifest_entry.c.manifest).where(
-        manifest_entry.c.artifact.in_(list(holders)), manifest_entry.c.kind == kind
-    )
-    in_parts = (
-        select(manifest_entry.c.artifact, manifest_part.c.manifest)
-        .join(manifest_part, manifest_part.c.part == manifest_entry.c.manifest)
-        .where(manifest_entry.c.artifact.in_(list(holders)), manifest_entry.c.kind == kind)
-    )
-    for row in connection.execute(union(direct, in_parts)):
-        holders[row.artifact].add(row.manifest)
-    groups: dict[frozenset[bytes], list[bytes]] = defaultdict(list)
-    for artifact, manifests in holders.items():
-        groups[frozenset(manifests)].append(artifact)
-    single = _single(connection, [next(iter(group)) for group in groups if len(group) == 1])
+    groups: dict[_Holders, list[bytes]] = defaultdict(list)
+    for artifact, holders in _holders(connection, kind, list(artifacts)).items():
+        groups[frozenset(holders.items())].append(artifact)
+    single = _single(connection, [manifest for group in groups for manifest, _ in _only(group)])
     counted: dict[bytes, Counts] = {}
     for group, members in groups.items():
-        if len(group) == 1:
-            counts = single.get(next(iter(group)), Counts())
-        else:
-            counts = _several(connection, sorted(group))
+        counts = Counts()
+        for manifest, names in _only(group):
+            counts = single.get(manifest, counts).times(names)
+        if len(group) > 1:
+            counts = _several(connection, group)
         counted |= dict.fromkeys(members, counts)
     return counted
+
+
+# Manifests that hold the same things, each with how many names of a tree it is; 1 for a file.
+_Holders = frozenset[tuple[bytes, int]]
+
+
+def _only(group: _Holders) -> _Holders:
+    """Return a group of one, nothing of a larger one."""
+    return group if len(group) == 1 else frozenset()
+
+
+def _holders(
+    connection: Connection, kind: str, artifacts: list[bytes]
+) -> dict[bytes, dict[bytes, int]]:
+    """Return for each artifact the manifests that places have, each with how many names hold it."""
+    holders: dict[bytes, dict[bytes, int]] = {artifact: {} for artifact in artifacts}
+    named = manifest_entry.c.artifact.in_(artifacts), manifest_entry.c.kind == kind
+    direct = select(
+        manifest_entry.c.artifact, manifest_entry.c.manifest, literal(1).label("names")
+    ).where(*named)
+    in_parts = (
+        select(
+            manifest_entry.c.artifact,
+            manifest_part.c.manifest,
+            func.count(manifest_part.c.name.distinct()).label("names"),
+        )
+        .join(manifest_part, manifest_part.c.part == manifest_entry.c.manifest)
+        .where(*named)
+        .group_by(manifest_entry.c.artifact, manifest_part.c.manifest)
+    )
+    for row in connection.execute(union(direct, in_parts)):
+        held = holders[row.artifact]
+        held[row.manifest] = max(1, row.names, held.get(row.manifest, 0))
+    return holders
 
 
 _LIVE = func.coalesce(func.sum(case((place.c.use != "retained", 1), else_=0)), 0)
@@ -92,19 +121,23 @@ def _single(connection: Connection, manifests: list[bytes]) -> dict[bytes, Count
     return {row[0]: Counts(row[1], row[2], row[3]) for row in rows}
 
 
-def _several(connection: Connection, manifests: list[bytes]) -> Counts:
+def _several(connection: Connection, group: _Holders) -> Counts:
     """Count the places of these manifests together; a host that has several counts once."""
     live = retained = 0
     hosts: set[int] = set()
-    for chunk in chunked(manifests):
-        rows = connection.execute(
-            select(place.c.host_no, _LIVE, _RETAINED)
-            .where(place.c.manifest.in_(chunk), place.c.gone_ms.is_(None))
-            .group_by(place.c.host_no)
-        )
-        for host_no, lives, kept in rows:
-            hosts.add(host_no)
-            live, retained = live + lives, retained + kept
+    by_names: dict[int, list[bytes]] = defaultdict(list)
+    for manifest, names in sorted(group):
+        by_names[names].append(manifest)
+    for names, manifests in by_names.items():
+        for chunk in chunked(manifests):
+            rows = connection.execute(
+                select(place.c.host_no, _LIVE, _RETAINED)
+                .where(place.c.manifest.in_(chunk), place.c.gone_ms.is_(None))
+                .group_by(place.c.host_no)
+            )
+            for host_no, lives, kept in rows:
+                hosts.add(host_no)
+                live, retained = live + names * lives, retained + names * kept
     return Counts(live, retained, len(hosts))
 
 

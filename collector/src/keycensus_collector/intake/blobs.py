@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise, repeat
 
 from sqlalchemy import Connection, select
 
@@ -32,6 +33,10 @@ from keycensus_collector.store.schema import blob, manifest, manifest_entry, man
 from keycensus_collector.text import safe_path, safe_text
 
 MANIFEST_ENTRIES = 4096
+TREE_FORMAT = "tree"
+# Longest name of a file on any system (NAME_MAX).
+NAME_BYTES = 255
+_NO_FILES = frozenset({b".", b".."})
 MEMBER_BYTES = 4096
 LOCATION_CHARACTERS = 4096
 
@@ -100,6 +105,19 @@ def _check_manifest(decoded: Manifest) -> None:
         _check_entry(entry)
     if any(len(part) != HASH_BYTES for part in decoded.parts):
         raise MalformedError("a part is no hash")
+    _check_names(decoded)
+
+
+def _check_names(decoded: Manifest) -> None:
+    """Check that a tree's names are those of files in one directory, sorted, each once."""
+    names = decoded.names
+    if (decoded.format == TREE_FORMAT) != bool(names):
+        raise MalformedError("a tree without names, or names of something else")
+    if any(before >= after for before, after in pairwise(names)):
+        raise MalformedError("names are not in order")
+    for name in names:
+        if not 0 < len(name) <= NAME_BYTES or name in _NO_FILES or b"/" in name or b"\0" in name:
+            raise MalformedError("a name is none")
 
 
 def _check_entry(entry: ManifestEntry) -> None:
@@ -174,7 +192,9 @@ def _store_manifests(connection: Connection, new: Sequence[CheckedBlob]) -> None
                 location,
             ) in enumerate(decoded.entries)
         ]
-        parts += [(hash_, position, part) for position, part in enumerate(decoded.parts)]
+        names = map(safe_path, decoded.names) if decoded.names else repeat(None)
+        named = enumerate(zip(decoded.parts, names, strict=False))
+        parts += [(hash_, position, part, name) for position, (part, name) in named]
     _INSERT_MANIFEST.run(connection, manifests)
     _INSERT_ENTRY.run(connection, entries)
     _INSERT_PART.run(connection, parts)

@@ -257,7 +257,7 @@ def decode_manifest(data: bytes) -> Manifest:
         for entry in manifest.entries
     )
     parts = tuple(manifest.parts) or tuple(name.manifest for name in manifest.tree)
-    return Manifest(manifest.format, entries, parts)
+    return Manifest(manifest.format, entries, parts, tuple(name.name for name in manifest.tree))
 
 
 def encode_ack(ack: Ack) -> bytes:

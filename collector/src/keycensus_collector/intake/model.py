@@ -283,11 +283,12 @@ class ManifestEntry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What one file's bytes say. `parts` are manifests: a longer file's, or the names' of a tree."""
+    """What one file's bytes say. `parts` are manifests: a longer file's, or those of a tree's `names`."""
 
     format: str
     entries: tuple[ManifestEntry, ...]
     parts: tuple[bytes, ...]
+    names: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from keycensus_collector.inventory.paging import (
 from keycensus_collector.inventory.patterns import contains, matches_name
 from keycensus_collector.inventory.places import (
     artifacts_at,
+    artifacts_named,
     hosts_named,
     place_conditions,
     places_of,
@@ -150,8 +151,16 @@ def filter_conditions(
         ]
         if not wanted.trust_stores:
             at.append(place.c.role != "trust-store")
-        found = artifacts_at([manifest_entry.c.kind == "certificate"], at)
-        conditions.append(certificate.c.sha256.in_(found))
+        kind = [manifest_entry.c.kind == "certificate"]
+        found: ColumnElement[bool] = certificate.c.sha256.in_(artifacts_at(kind, at))
+        if wanted.path and wanted.trust_stores:
+            elsewhere = [
+                *place_conditions(connection, host_name=wanted.host),
+                *uses(wanted.status),
+            ]
+            named = artifacts_named(connection, wanted.path, kind, elsewhere)
+            found = or_(found, certificate.c.sha256.in_(named))
+        conditions.append(found)
     elif wanted.host:
         conditions.append(certificate.c.sha256.in_(_held_by(wanted)))
     return conditions

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Row, select
 
 from keycensus_collector.inventory import results
 from keycensus_collector.inventory.certificates import certificate_of, select_certificates
+from keycensus_collector.inventory.history import history_of
 from keycensus_collector.inventory.hosts import host_detail
 from keycensus_collector.inventory.keys import find_key
 from keycensus_collector.inventory.known_keys import known_key
@@ -15,7 +16,6 @@ from keycensus_collector.inventory.places import (
     PLACES_LIMIT,
     PRIVATE_KINDS,
     count_places_of,
-    history_of,
     places_of,
     places_on,
 )

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Subquery,
     and_,
     func,
+    literal,
     literal_column,
     or_,
     select,
@@ -29,14 +30,12 @@ from keycensus_collector.store.schema import (
     manifest_entry,
     manifest_part,
     place,
-    place_version,
     refusal,
 )
 
 PRIVATE_KINDS = ("private-key", "sealed-key", "sealed-container")
 # Places of one thing in one answer; a root certificate may have ten thousands.
 PLACES_LIMIT = 1_000
-_HISTORY_LIMIT = 200
 
 _ENTRY = (
     manifest_entry.c.artifact,
@@ -47,10 +46,13 @@ _ENTRY = (
 
 
 def entries(*conditions: ColumnElement[bool]) -> Subquery:
-    """Return entries with the manifest that a place has: parts stand for their whole."""
-    whole = select(manifest_entry.c.manifest, *_ENTRY).where(*conditions)
+    """Return entries with the manifest that a place has: parts stand for their whole.
+
+    `name` is that of a file in a tree; empty where the place is the file.
+    """
+    whole = select(manifest_entry.c.manifest, *_ENTRY, literal("").label("name")).where(*conditions)
     in_parts = (
-        select(manifest_part.c.manifest, *_ENTRY)
+        select(manifest_part.c.manifest, *_ENTRY, func.coalesce(manifest_part.c.name, ""))
         .join(manifest_part, manifest_part.c.part == manifest_entry.c.manifest)
         .where(*conditions)
     )
@@ -82,7 +84,8 @@ def artifacts_at(
 ) -> CompoundSelect[bytes]:
     """Return artifacts of entries that one and the same place satisfies all conditions for.
 
-    It starts at the places, which the conditions mostly select few of.
+    It starts at the places, which the conditions mostly select few of. A tree is its directory here:
+    for a path, add `artifacts_named`.
     """
     manifests = select(place.c.manifest).where(is_now(), *place_conditions)
     whole = select(manifest_entry.c.artifact).where(
@@ -94,6 +97,32 @@ def artifacts_at(
         .where(*entry_conditions, manifest_part.c.manifest.in_(manifests))
     )
     return union_all(whole, in_parts)
+
+
+def artifacts_named(
+    connection: Connection,
+    path: str,
+    entry_conditions: Sequence[ColumnElement[bool]],
+    place_conditions: Sequence[ColumnElement[bool]],
+) -> Select[bytes]:
+    """Return artifacts of entries whose name in a tree has this path.
+
+    It starts at the trees, of which there are few, and at the few directories that have one.
+    """
+    trees = select(manifest_part.c.manifest).where(manifest_part.c.name.is_not(None))
+    places = (
+        select(place.c.path, place.c.manifest)
+        .where(place.c.manifest.in_(trees), is_now(), *place_conditions)
+        .distinct()
+        .subquery("trees")
+    )
+    file = places.c.path + "/" + manifest_part.c.name
+    return (
+        select(manifest_entry.c.artifact)
+        .join(manifest_part, manifest_part.c.part == manifest_entry.c.manifest)
+        .join(places, places.c.manifest == manifest_part.c.manifest)
+        .where(*entry_conditions, matches_path(connection, file, path))
+    )
 
 
 def place_conditions(
@@ -155,10 +184,17 @@ def places_of(
     found = entries(
         manifest_entry.c.artifact.in_(list(artifacts)), manifest_entry.c.kind.in_(kinds)
     )
-    order = (place.c.use == "retained", host.c.name, host.c.host_no, place.c.path, place.c.place_no)
+    order = (
+        *(place.c.use == "retained", host.c.name, host.c.host_no, place.c.path),
+        *(found.c.name, place.c.place_no),
+    )
     rank = func.dense_rank().over(partition_by=found.c.artifact, order_by=order)
     ranked = (
-        select(found.c.artifact, found.c.kind, found.c.member, found.c.encrypted, *_PLACE_COLUMNS)
+        select(
+            *(found.c.artifact, found.c.kind, found.c.member, found.c.encrypted),
+            found.c.name.label("tree_name"),
+            *_PLACE_COLUMNS,
+        )
         .add_columns(rank.label("rank"))
         .join(place, place.c.manifest == found.c.manifest)
         .join(host, host.c.host_no == place.c.host_no)
@@ -168,9 +204,11 @@ def places_of(
     rows = connection.execute(
         select(ranked).where(ranked.c.rank <= each).order_by(ranked.c.artifact, ranked.c.rank)
     )
-    grouped: dict[bytes, dict[int, list[Row[Any]]]] = defaultdict(lambda: defaultdict(list))
+    grouped: dict[bytes, dict[tuple[int, str], list[Row[Any]]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
     for row in rows:
-        grouped[row.artifact][row.place_no].append(row)
+        grouped[row.artifact][row.place_no, row.tree_name].append(row)
     return {
         artifact: [_place(same) for same in by_place.values()]
         for artifact, by_place in grouped.items()
@@ -178,12 +216,16 @@ def places_of(
 
 
 def count_places_of(connection: Connection, artifact: bytes, kinds: Sequence[str]) -> int:
-    """Return at how many places an artifact stands now."""
+    """Return at how many places an artifact stands now, each name in a tree counted."""
     found = entries(manifest_entry.c.artifact == artifact, manifest_entry.c.kind.in_(kinds))
-    count = select(func.count(place.c.place_no.distinct())).join(
-        found, found.c.manifest == place.c.manifest
+    names = (
+        select(place.c.place_no, found.c.name)
+        .join(found, found.c.manifest == place.c.manifest)
+        .where(is_now())
+        .distinct()
+        .subquery()
     )
-    return connection.execute(count.where(is_now())).scalar_one()
+    return connection.execute(select(func.count()).select_from(names)).scalar_one()
 
 
 def places_on(
@@ -205,10 +247,11 @@ def _place(rows: Sequence[Any]) -> results.Place:
     row = rows[0]
     entry_rows = [other for other in rows if hasattr(other, "member")]
     scope = row.scope_kind if not row.scope_name else f"{row.scope_kind} {row.scope_name}"
+    name = row.tree_name if entry_rows else ""
     return results.Place(
         host_id=row.host_id,
         host=row.host_name,
-        path=row.path,
+        path=named(row.path, name),
         scope=scope,
         use=row.use,
         role=row.role,
@@ -222,7 +265,8 @@ def _place(rows: Sequence[Any]) -> results.Place:
         kinds=list(dict.fromkeys(other.kind for other in entry_rows)),
         members=[other.member for other in entry_rows if other.member],
         encrypted=any(other.encrypted for other in entry_rows),
-        first_seen=time_text(row.first_seen_ms),
+        # Since when a name is in a tree, its history says.
+        first_seen=None if name else time_text(row.first_seen_ms),
         changed=time_text(row.changed_ms),
         refused=row.refused or "",
         readable_by=row.readable_by,
@@ -231,29 +275,9 @@ def _place(rows: Sequence[Any]) -> results.Place:
     )
 
 
-def history_of(
-    connection: Connection, artifact: bytes, kinds: Sequence[str]
-) -> list[results.Interval]:
-    """Return when which place held an artifact, newest first."""
-    found = entries(manifest_entry.c.artifact == artifact, manifest_entry.c.kind.in_(kinds))
-    rows = connection.execute(
-        select(
-            host.c.name,
-            place.c.path,
-            place_version.c.from_ms,
-            place_version.c.to_ms,
-            place_version.c.cause,
-        )
-        .join(place, place.c.place_no == place_version.c.place_no)
-        .join(host, host.c.host_no == place.c.host_no)
-        .where(place_version.c.manifest.in_(select(found.c.manifest)))
-        .order_by(place_version.c.from_ms.desc(), place_version.c.version_no.desc())
-        .limit(_HISTORY_LIMIT)
-    )
-    return [
-        results.Interval(row[0], row[1], time_text(row[2]), time_text(row[3]), row[4])
-        for row in rows
-    ]
+def named(path: str, name: str) -> str:
+    """Return the path of a place, or of a name in a tree."""
+    return f"{path.rstrip('/')}/{name}" if name else path
 
 
 # An agent that does not judge it: its places go by their mode.

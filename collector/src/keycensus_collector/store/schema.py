@@ -302,7 +302,15 @@ manifest_part = Table(
     Column("manifest", LargeBinary(32), ForeignKey("manifest.hash"), primary_key=True),
     Column("position", Integer, primary_key=True),
     Column("part", LargeBinary(32), nullable=False),
+    Column("name", Text),  # escaped file name in a tree; null: a part of a long manifest
     Index(None, "part"),
+    # The trees: a few kinds of trust store for a whole fleet.
+    Index(
+        "ix_manifest_part_named",
+        "manifest",
+        sqlite_where=text("name IS NOT NULL"),
+        postgresql_where=text("name IS NOT NULL"),
+    ),
 )
 
 # --- what hosts report ------------------------------------------------------------------------

@@ -591,7 +591,7 @@ class Gone(_message.Message):
 
     REASON_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
-    """"removed", "holds-nothing"."""
+    """"removed", "holds-nothing"; "in-tree" and "no-tree": told otherwise now, nothing went."""
     def __init__(
         self,
         *,

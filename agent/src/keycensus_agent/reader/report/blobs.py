@@ -35,8 +35,11 @@ def find_blob(connection: sqlite3.Connection, wanted: Wanted) -> Blob | None:
 def collect_blobs(connection: sqlite3.Connection) -> int:
     """Remove blobs that no row and no waiting state names any more; how many. In a transaction."""
     roots = {
-        bytes(row[0])
-        for row in connection.execute("SELECT manifest FROM place UNION SELECT manifest FROM usage")
+        bytes(manifest)
+        for (manifest,) in connection.execute(
+            "SELECT manifest FROM place UNION SELECT manifest FROM tree"
+            " UNION SELECT manifest FROM usage"
+        )
     }
     for row_class, row in connection.execute("SELECT class, row FROM outbox WHERE row IS NOT NULL"):
         roots.add(manifest_of_row(RowClass(row_class), row))

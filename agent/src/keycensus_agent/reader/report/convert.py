@@ -11,7 +11,7 @@ from keycensus_agent.model import Blob, BlobKind, RowClass
 from keycensus_proto.v1 import inventory_pb2, report_pb2
 
 PROTOCOL_VERSION = 1
-CAPABILITIES = ("reconcile",)
+CAPABILITIES = ("reconcile", "tree")
 
 _ROW_CLASSES = {
     RowClass.PLACE: inventory_pb2.ROW_CLASS_PLACE,

@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keycensus_agent.model import Cause, RowClass
-from keycensus_agent.reader.convert import manifest_of_row
+from keycensus_agent.reader.convert import manifest_of_row, place_of
 from keycensus_agent.reader.memory import order_key
 from keycensus_agent.reader.report.convert import Ack, Change, encode_batch
 from keycensus_agent.reader.report.rebuilding import TABLES, rebuild_class
-from keycensus_agent.reader.state import State
+from keycensus_agent.reader.state import TREES_MARK, State
 
 # States of one row that wait at most; more replace the last one and are counted.
 STATES_PER_ROW = 4
@@ -97,6 +97,24 @@ class Outbox:
             ).rowcount
             > 0
         )
+
+    def forget_waiting(self, row_class: RowClass, key: bytes) -> None:
+        """Drop the states of a row that are in no batch, or refused; inside a transaction."""
+        row = (row_class.value, key)
+        for waiting in ("outbox WHERE sequence IS NULL AND", "refused WHERE"):
+            self._state.connection.execute(
+                f"DELETE FROM {waiting} class = ? AND key = ?",  # noqa: S608 - from above
+                row,
+            )
+
+    def is_out(self, row_class: RowClass, key: bytes) -> bool:
+        """Whether the collector has a state of a row, or may have one that is on its way."""
+        row = self._state.connection.execute(
+            "SELECT 1 FROM acknowledged WHERE class = ?1 AND key = ?2 UNION ALL"
+            " SELECT 1 FROM outbox WHERE class = ?1 AND key = ?2 AND sequence IS NOT NULL LIMIT 1",
+            (row_class.value, key),
+        ).fetchone()
+        return row is not None
 
     def _insert(self, change: Change) -> None:
         self._added_bytes += CHANGE_OVERHEAD + len(change.row or b"")
@@ -333,10 +351,17 @@ def _try_again(connection: sqlite3.Connection, item: int, row_class: int, key: b
 
 
 def _forget_directory(connection: sqlite3.Connection, key: bytes) -> None:
-    """Have the next sweep read a place's file again: a blob of it was lost here."""
-    found = connection.execute("SELECT directory FROM place WHERE key = ?", (key,)).fetchone()
-    if found is not None:
-        connection.execute("DELETE FROM directory WHERE path = ?", (order_key(found[0]),))
+    """Have the next sweep read a place's file again, or a tree's: a blob of it was lost here."""
+    paths = [
+        place.target or place.path
+        for (row,) in connection.execute("SELECT row FROM place WHERE ? IN (key, tree)", (key,))
+        for place in (place_of(row),)
+    ]
+    connection.executemany(
+        "DELETE FROM directory WHERE path = ?",
+        {(order_key(path.rpartition(b"/")[0] or b"/"),) for path in paths},
+    )
+    connection.execute("UPDATE meta SET value = x'' WHERE name = ?", (TREES_MARK,))
 
 
 def _note_outcome(

@@ -10,8 +10,9 @@ import sqlite3
 
 from keycensus_agent.model import Cause, RowClass
 
-# Places first: a usage names them.
-TABLES = {RowClass.PLACE: "place", RowClass.GAP: "gap", RowClass.USAGE: "usage"}
+# What there is to tell of each class; of places, trees instead of the names that are in them. Places
+# first: a usage names them.
+TABLES = {RowClass.PLACE: "told", RowClass.GAP: "gap", RowClass.USAGE: "usage"}
 # No limit, as SQLite spells it.
 ALL = -1
 

@@ -27,11 +27,12 @@ def count_refused(state: State) -> int:
 def refused_rows(state: State) -> list[dict[str, str]]:
     """Return rows that the collector will not take, with path and reason."""
     rows = state.connection.execute(
-        "SELECT p.path, g.row, u.row, r.reason FROM refused AS r"
+        "SELECT coalesce(p.path, t.path) AS path, g.row, u.row, r.reason FROM refused AS r"
         " LEFT JOIN place AS p ON r.class = 1 AND p.key = r.key"
+        " LEFT JOIN tree AS t ON r.class = 1 AND t.key = r.key"
         " LEFT JOIN usage AS u ON r.class = 2 AND u.key = r.key"
         " LEFT JOIN gap AS g ON r.class = 3 AND g.key = r.key"
-        " ORDER BY p.path, r.key LIMIT ?",
+        " ORDER BY path, r.key LIMIT ?",
         (LISTED,),
     )
     return [
