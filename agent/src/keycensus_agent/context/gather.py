@@ -35,9 +35,19 @@ class Context:
 
     @cached_property
     def _renewers_by_path(self) -> dict[bytes, Renewer]:
-        # One that does its work goes before one that is overdue.
-        ordered = sorted(self.renewers, key=lambda renewer: renewer.overdue, reverse=True)
-        return {path: renewer for renewer in ordered for path in renewer.paths}
+        worst: dict[tuple[bytes, str, bytes], Renewer] = {}
+        for renewer in self.renewers:
+            for path in renewer.paths:
+                # A store of many certificates is as late as the latest of them.
+                key = (path, renewer.tool, renewer.configuration)
+                if key not in worst or renewer.overdue:
+                    worst[key] = renewer
+        found: dict[bytes, Renewer] = {}
+        for (path, _, _), renewer in worst.items():
+            # Of several tools, one that does its work goes before one that is overdue.
+            if path not in found or not renewer.overdue:
+                found[path] = renewer
+        return found
 
     def bindings_of(self, path: bytes, target: bytes = b"") -> list[Binding]:
         """Return what names a place, or the file that it leads to."""

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 from keycensus_agent.context.bindings import Renewer
 from keycensus_agent.context.renewers.schedules import Schedules
+from keycensus_agent.context.renewers.validity import Validity
 from keycensus_agent.context.sources import Sources, shown
+from keycensus_agent.context.systemd import Units
 
 _NAME_LIMIT = 255
+_HOMES_LIMIT = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +20,20 @@ class Asked:
     """A root's files, what starts by itself there, and the time in milliseconds since the epoch."""
 
     sources: Sources
+    units: Units
     schedules: Schedules
     now_ms: int
+
+    def past_due(self, validity: Validity | None, window_days: int = 0) -> str:
+        """Return "past-due" if a certificate should have been renewed by now, else ""."""
+        late = validity is not None and validity.is_past_due(self.now_ms, window_days)
+        return "past-due" if late else ""
+
+    def homes(self, *below: str) -> list[str]:
+        """Return directories that there are below root's and people's homes."""
+        people = [f"/home/{name}" for name in self.sources.names("/home")[:_HOMES_LIMIT]]
+        paths = [f"{home}/{name}" for home in ("/root", *people) for name in below]
+        return [path for path in paths if self.sources.is_directory(path)]
 
     def written_ms(self, path: str) -> int:
         """Return when the file was written that `path` leads to, in milliseconds; 0 if there is none."""

@@ -57,5 +57,4 @@ def _reason(asked: Asked, leaf: str, settings: dict[str, str]) -> str:
         return "switched-off"
     window = _WINDOW.match(settings.get("renew_before_expiry", ""))
     days = decimal(window[1]) * _DAYS[window[2]] if window else 0
-    validity = validity_of(asked.sources, leaf)
-    return "past-due" if validity is not None and validity.is_past_due(asked.now_ms, days) else ""
+    return asked.past_due(validity_of(asked.sources, leaf), days)

@@ -30,6 +30,10 @@ _DAEMONS = (
 _SYSTEMD = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd")
 # What Debian's packages write before a command that a timer of theirs has replaced.
 _ONLY_WITHOUT_SYSTEMD = re.compile(r"! *-d */run/systemd/system")
+_DOCKER = "/var/lib/docker/containers/*/config.v2.json"
+_DOCKER_IMAGE = re.compile(r'"Image":"(?!sha256:)([^"]+)"')
+_QUADLETS = "/etc/containers/systemd/*.container"
+_QUADLET_IMAGE = re.compile(r"^Image=(.*)$", re.MULTILINE)
 # run-parts(8): other names are not run.
 _RUN_NAME = re.compile(r"[A-Za-z0-9_-]+\Z")
 
@@ -40,9 +44,15 @@ class Schedules:
     def __init__(self, sources: Sources, units: Units) -> None:
         self._sources = sources
         self._units = units
+        self._found: dict[re.Pattern[str], str] = {}
 
     def of(self, command: re.Pattern[str]) -> str:
         """Return the timer, or file of cron, that runs such a command; "" if nothing does."""
+        if command not in self._found:
+            self._found[command] = self._look_for(command)
+        return self._found[command]
+
+    def _look_for(self, command: re.Pattern[str]) -> str:
         for timer, commands in self._timers.items():
             if any(command.search(line) for line in commands):
                 return timer
@@ -54,6 +64,22 @@ class Schedules:
     def daemon(self, *services: str) -> str:
         """Return the first of some services that is started with the system; "" if none is."""
         return next(filter(self._units.is_enabled, services), "")
+
+    def container(self, image: str) -> str:
+        """Return a container of Docker or Podman that runs such an image; "" if none is known.
+
+        Docker's own record of a container says whether it runs; a unit of Podman's (podman-systemd.unit(5))
+        is started if it says what wants it.
+        """
+        for path in self._sources.glob(_DOCKER):
+            text = self._sources.text(path) or ""
+            if '"Running":true' in text and image in _image_of(text):
+                return f"container {path.split('/')[-2][:12]}"
+        for path in self._sources.glob(_QUADLETS):
+            text = self._sources.text(path, _CRON_LIMIT) or ""
+            if image in "".join(_QUADLET_IMAGE.findall(text)) and "WantedBy" in text:
+                return path.rpartition("/")[2].removesuffix(".container") + ".service"
+        return ""
 
     @cached_property
     def _timers(self) -> dict[str, list[str]]:
@@ -101,6 +127,11 @@ class Schedules:
             for name in self._sources.names(directory):
                 if _RUN_NAME.match(name):
                     yield f"{directory}/{name}"
+
+
+def _image_of(text: str) -> str:
+    match = _DOCKER_IMAGE.search(text)
+    return match[1] if match else ""
 
 
 def _statements(text: str) -> Iterator[str]:

@@ -10,7 +10,17 @@ from dataclasses import dataclass
 from itertools import islice
 
 from keycensus_agent.context.bindings import Problem, Renewer
-from keycensus_agent.context.renewers import certbot
+from keycensus_agent.context.renewers import (
+    acme_sh,
+    caddy,
+    cert_manager,
+    certbot,
+    certmonger,
+    dehydrated,
+    lego,
+    mod_md,
+    traefik,
+)
 from keycensus_agent.context.renewers.ask import Asked
 from keycensus_agent.context.renewers.schedules import Schedules
 from keycensus_agent.context.root_files import RootFiles
@@ -29,7 +39,17 @@ class Tool:
     read: Callable[[Asked], Iterator[Renewer]]
 
 
-TOOLS = (Tool("certbot", certbot.read),)
+TOOLS = (
+    Tool("certbot", certbot.read),
+    Tool("acme.sh", acme_sh.read),
+    Tool("lego", lego.read),
+    Tool("dehydrated", dehydrated.read),
+    Tool("certmonger", certmonger.read),
+    Tool("caddy", caddy.read),
+    Tool("traefik", traefik.read),
+    Tool("mod_md", mod_md.read),
+    Tool("cert-manager", cert_manager.read),
+)
 
 
 def read_renewers(
@@ -45,7 +65,7 @@ def read_renewers(
     problems: list[Problem] = []
     for tool in TOOLS:
         sources = Sources(files, tool.name)
-        renewers += _contained(tool, Asked(sources, schedules, now_ms))
+        renewers += _contained(tool, Asked(sources, units, schedules, now_ms))
         problems += sources.problems
     return renewers, [*problems, *started.problems]
 

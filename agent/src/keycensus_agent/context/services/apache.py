@@ -6,13 +6,13 @@ mod_md; Debian's apache2.conf, envvars and apache2ctl; modules/ssl/ssl_engine_in
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from keycensus_agent.context.bindings import Binding
 from keycensus_agent.context.services.apache_syntax import Directive, Tree, parse
 from keycensus_agent.context.services.bind import Server, addresses, bind, split_address
+from keycensus_agent.context.shell import shell_variables
 from keycensus_agent.context.sources import Sources, absolute
 from keycensus_agent.context.systemd import Units
 
@@ -24,8 +24,6 @@ _LAYOUTS = (
     ("/usr/local/apache2/conf/httpd.conf", "/usr/local/apache2", "/usr/local/apache2/bin/envvars"),
 )
 _UNITS = ("apache2.service", "httpd.service")
-_EXPORT = re.compile(r"^[ \t]*(?:export[ \t]+)?([A-Za-z_]\w*)=(.*)$", re.MULTILINE)
-_SHELL_VARIABLE = re.compile(r"\$\{?([A-Za-z_]\w*)\}?")
 # By name in lower case, what a virtual host presents or asks for.
 _SERVER = {
     "sslcertificatefile": "certificate",
@@ -66,17 +64,6 @@ def configurations(sources: Sources, units: Units) -> Iterator[Configuration]:
         if sources.is_file(main):
             variables = shell_variables(sources.text(environment) or "")
             yield Configuration(main, units.first(*_UNITS), parse(sources, main, root, variables))
-
-
-def shell_variables(text: str) -> dict[str, str]:
-    """Return what a file of shell assignments sets; conditions in it are not decided."""
-    found: dict[str, str] = {}
-    for name, value in _EXPORT.findall(text):
-        plain = value.partition(" #")[0].strip().strip("\"'")
-        if "##" in plain or "$(" in plain:
-            continue
-        found[name] = _SHELL_VARIABLE.sub(lambda one: found.get(one[1], ""), plain)[:4096]
-    return found
 
 
 def read(sources: Sources, units: Units) -> Iterator[Binding]:
