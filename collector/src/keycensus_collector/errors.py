@@ -2,6 +2,7 @@
 
     KeycensusError                        collector.error             3
     ├── UsageError                        collector.usage             2
+    │   └── QueryError                    collector.query             2   with the place in the query
     ├── ConfigurationError                collector.configuration     2
     ├── StoreError                        collector.store             3
     │   ├── StoreNewerError               collector.store.newer       3
@@ -18,6 +19,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from keycensus_collector.text import safe_text
+
+# Characters of a query shown before and behind a mistake.
+_SHOWN_BEFORE, _SHOWN_AFTER = 40, 40
+
 
 class KeycensusError(Exception):
     """Something went wrong; `str()` is a sentence for people, with what to do."""
@@ -31,6 +37,25 @@ class UsageError(KeycensusError):
 
     error_id = "collector.usage"
     exit_status = 2
+
+
+class QueryError(UsageError):
+    """A query can't be understood: `position` and `length` say where, in characters."""
+
+    error_id = "collector.query"
+
+    def __init__(self, text: str, query: str, position: int, length: int = 1) -> None:
+        super().__init__(text)
+        self.query = query
+        self.position = min(position, len(query))
+        self.length = max(1, min(length, len(query) - self.position))
+
+    def pointer(self) -> str:
+        """Return the part of the query around the mistake, and a caret below it; safe to show."""
+        start = max(0, self.position - _SHOWN_BEFORE)
+        before = safe_text(self.query[start : self.position])
+        shown = before + safe_text(self.query[self.position : self.position + _SHOWN_AFTER])
+        return f"{shown}\n{' ' * len(before)}{'^' * min(self.length, _SHOWN_AFTER)}"
 
 
 class ConfigurationError(KeycensusError):
