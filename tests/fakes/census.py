@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from fakes.pki import NOW_MS, Issued, spki_of
 from fakes.pki import Key as PrivateKey
-from sqlalchemy import Connection, Executable, Row, delete, insert, select, update
+from sqlalchemy import Connection, Executable, Row, delete, insert, literal, select, update
 
 from keycensus_collector.catalogue.key_id import canonical_spki, key_id
 from keycensus_collector.catalogue.worker import Worker
@@ -34,6 +34,7 @@ from keycensus_collector.store.schema import (
     manifest_entry,
     manifest_part,
     place,
+    place_past,
     place_version,
     work,
 )
@@ -164,6 +165,7 @@ class Census:
                 "changed_ms": self.clock.now_ms(),
                 "gone_ms": None,
             }
+            self._keep_past(connection, host_no, path)
             place_no = self._place(connection, host_no, path, columns)
             self._version(connection, place_no, row.manifest, row.SerializeToString(), cause)
             self._hold(connection, host_no)
@@ -171,11 +173,12 @@ class Census:
     def gone(self, host_no: int, path: str, cause: str = "content") -> None:
         """Let the host report that a place is gone."""
         with self.store.write() as connection:
+            self._keep_past(connection, host_no, path)
             key = hashlib.sha256(path.encode()).digest()
             place_no = connection.execute(
                 update(place)
                 .where(place.c.host_no == host_no, place.c.path_hash == key)
-                .values(gone_ms=self.clock.now_ms())
+                .values(gone_ms=self.clock.now_ms(), changed_ms=self.clock.now_ms())
                 .returning(place.c.place_no)
             ).scalar_one()
             self._version(connection, place_no, b"", b"", cause)
@@ -316,6 +319,24 @@ class Census:
         }
         statement = insert(place).values(columns).returning(place.c.place_no)
         return int(connection.execute(statement).scalar_one())
+
+    def _keep_past(self, connection: Connection, host_no: int, path: str) -> None:
+        """Write down what the place was until now."""
+        names = [c.name for c in place_past.columns if c.name in place.columns]
+        now_ms = self.clock.now_ms()
+        before = select(*(place.c[name] for name in names), place.c.changed_ms, literal(now_ms))
+        key = hashlib.sha256(path.encode()).digest()
+        connection.execute(
+            insert(place_past).from_select(
+                [*names, "from_ms", "to_ms"],
+                before.where(
+                    place.c.host_no == host_no,
+                    place.c.path_hash == key,
+                    place.c.gone_ms.is_(None),
+                    place.c.changed_ms < now_ms,
+                ),
+            )
+        )
 
     def _version(
         self, connection: Connection, place_no: int, content: bytes, row: bytes, cause: str

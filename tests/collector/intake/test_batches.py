@@ -28,6 +28,7 @@ from keycensus_collector.store.schema import (
     intake_batch,
     manifest_entry,
     place,
+    place_past,
     place_version,
     session,
     usage,
@@ -87,6 +88,10 @@ async def test_a_change_ends_the_old_version_and_moves_the_holding(desk: Desk) -
         (START_MS, START_MS + 60_000),
         (START_MS + 60_000, None),
     ]
+    # What it was stands in columns too, for questions about that day.
+    (past,) = desk.rows(select(place_past))
+    assert (past.from_ms, past.to_ms) == (START_MS, START_MS + 60_000)
+    assert (past.manifest, past.mode, past.owner) == (versions[0].manifest, 0o644, "root")
     held = {one.artifact: one.live for one in desk.rows(select(holding))}
     assert held == {sha256(OTHER): 1, sha256(ROOT): 1}
     await line.leave()
@@ -102,6 +107,8 @@ async def test_a_place_that_went_stays_for_its_history(desk: Desk) -> None:
     last = desk.rows(select(place_version).order_by(place_version.c.version_no))[-1]
     assert (last.row, last.manifest, last.to_ms) == (b"", b"", None)
     assert desk.rows(select(holding)) == []
+    (past,) = desk.rows(select(place_past))
+    assert (past.from_ms, past.to_ms) == (START_MS, START_MS + 60_000)
     # It comes back with the very same bytes.
     desk.clock.advance(60)
     await agent.report(line, {NGINX: file_of(LEAF)})

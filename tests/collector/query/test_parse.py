@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keycensus_collector.errors import QueryError, UsageError
-from keycensus_collector.query.model import And, Not, Or, Places, Query, Term, Word
+from keycensus_collector.query.model import And, Node, Not, Or, Places, Query, Term, Word
 from keycensus_collector.query.parse import MOST_CHARACTERS, parse
 from keycensus_collector.query.render import render
 from keycensus_collector.query.stored import dump, load
@@ -55,11 +55,11 @@ A, B, C = Term("a", ":", "1"), Term("b", ":", "2"), Term("c", ":", "3")
         ("серт:1", None),
     ],
 )
-def test_what_is_read(text: str, expected: object) -> None:
+def test_what_is_read(text: str, expected: Node | None) -> None:
     if text == "серт:1":
         assert parse('"серт:1"').expression == Word("серт:1")
     else:
-        assert parse(text) == Query(expected)  # type: ignore[arg-type] - any node
+        assert parse(text) == Query(expected)
 
 
 def test_the_date_of_a_query_is_of_all_of_it() -> None:
@@ -135,20 +135,24 @@ def test_many_nots_are_one_or_none() -> None:
 
 
 @given(nodes())
-def test_a_tree_comes_back_from_text_and_from_its_stored_form(node: object) -> None:
-    query = Query(node, "2026-09-30")  # type: ignore[arg-type] - any node
+def test_a_tree_comes_back_from_text_and_from_its_stored_form(node: Node) -> None:
+    query = Query(node, "2026-09-30")
     assert parse(render(query)) == query
     assert load(dump(query)) == query
 
 
 @given(st.text(max_size=60) | st.text("()\"' :<>=!andortx*", max_size=40))
 def test_any_text_is_a_tree_or_an_error_with_a_place(text: str) -> None:
+    query, error = None, None
     try:
         query = parse(text)
-    except QueryError as error:
+    except QueryError as caught:
+        error = caught
+    if error is not None:
         assert 0 <= error.position <= len(text)
         assert error.pointer()
     else:
+        assert query is not None
         assert parse(render(query)) == query
 
 

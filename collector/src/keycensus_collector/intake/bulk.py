@@ -19,6 +19,7 @@ from sqlalchemy import (
     Connection,
     CursorResult,
     Delete,
+    Insert,
     Select,
     Table,
     Update,
@@ -136,7 +137,7 @@ def insert_into(table: Table, *, leave_out: Sequence[str] = ()) -> BulkInsert:
 class Keyed:
     """One statement for many keys, which it takes as `x IN KEYS`; other parameters by name."""
 
-    def __init__(self, statement: Select[Any] | Update | Delete) -> None:
+    def __init__(self, statement: Select[Any] | Insert | Update | Delete) -> None:
         self._statement = statement
         self._compiled: dict[tuple[str, int], _KeyedText] = {}
 

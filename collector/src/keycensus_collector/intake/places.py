@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, case, delete, select, update
+from sqlalchemy import Connection, bindparam, case, delete, insert, select, update
 
 from keycensus_collector.intake.bulk import (
     KEYS,
@@ -23,7 +23,7 @@ from keycensus_collector.intake.bulk import (
 from keycensus_collector.intake.holding import Moves
 from keycensus_collector.intake.rows import PlaceChange
 from keycensus_collector.store.engine import upsert
-from keycensus_collector.store.schema import place, place_version
+from keycensus_collector.store.schema import place, place_past, place_version
 
 _STATES = Keyed(
     select(
@@ -67,6 +67,24 @@ _CLOSE = Keyed(
             (place_version.c.from_ms > bindparam("at"), place_version.c.from_ms),
             else_=bindparam("at"),
         )
+    )
+)
+# What these places are until now, before they are written over.
+_PAST_COLUMNS = [
+    column.name
+    for column in place_past.columns
+    if column.name not in {"past_no", "from_ms", "to_ms"}
+]
+_KEEP_PAST = Keyed(
+    insert(place_past).from_select(
+        [*_PAST_COLUMNS, "from_ms", "to_ms"],
+        select(
+            *(place.c[name] for name in _PAST_COLUMNS), place.c.changed_ms, bindparam("at")
+        ).where(
+            place.c.place_no.in_(KEYS),
+            place.c.gone_ms.is_(None),
+            place.c.changed_ms < bindparam("at"),
+        ),
     )
 )
 _GONE = Keyed(
@@ -121,6 +139,7 @@ def write_places(
     for group in _by_key(changes):
         _plan_states(plan, states.get(group[0].key), group)
     _INSERT_PLACE.run(connection, plan.inserted)
+    _KEEP_PAST.run(connection, plan.closed, at=at_ms)
     _UPDATE_PLACE.run(connection, plan.updated)
     _GONE.run(connection, plan.gone, at=at_ms)
     _CLOSE.run(connection, plan.closed, at=at_ms)

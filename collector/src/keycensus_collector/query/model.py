@@ -6,7 +6,8 @@ as text again. Where a word stood in its text is carried along for errors and is
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import dataclasses
+from dataclasses import dataclass
 
 # Where something stands in the text: first character, and how many.
 Span = tuple[int, int]
@@ -23,8 +24,8 @@ class Term:
     operator: str
     value: str
     quoted: bool = False
-    span: Span = field(default=NOWHERE, compare=False)
-    value_span: Span = field(default=NOWHERE, compare=False)
+    span: Span = dataclasses.field(default=NOWHERE, compare=False)
+    value_span: Span = dataclasses.field(default=NOWHERE, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Word:
     """A word without a field: looked for in what a thing is called."""
 
     value: str
-    span: Span = field(default=NOWHERE, compare=False)
+    span: Span = dataclasses.field(default=NOWHERE, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class Places:
 
     exist: bool
     inner: Node
-    span: Span = field(default=NOWHERE, compare=False)
+    span: Span = dataclasses.field(default=NOWHERE, compare=False)
 
 
 Node = Term | Word | Not | And | Or | Places
@@ -74,8 +75,8 @@ class Query:
 
     expression: Node | None = None
     as_of: str = ""
-    text: str = field(default="", compare=False)
-    as_of_span: Span = field(default=NOWHERE, compare=False)
+    text: str = dataclasses.field(default="", compare=False)
+    as_of_span: Span = dataclasses.field(default=NOWHERE, compare=False)
 
 
 def negated(node: Node) -> Node:

@@ -46,7 +46,8 @@ def parse(text: str) -> Query:
     """Return what `text` says; QueryError with the place of the first mistake."""
     _check_size(text)
     try:
-        expression = _parser().parse(text)
+        # What the callbacks make, not a tree of lark's.
+        expression: Any = _parser().parse(text)
     except UnexpectedInput as error:
         _refuse(text, error)
     _check_tree(text, expression)
@@ -159,15 +160,18 @@ def _unexpected(found: str, expected: set[str]) -> str:
         return "this quote is not closed, or something stands right behind it"
     if "VALUE" in expected:
         return "a value is missing here; one with blanks or brackets needs quotes around it"
-    if not found:
-        return "a bracket is not closed" if "RPAR" in expected else "something is missing here"
-    if found == ")":
-        return "this bracket was never opened, or nothing is in it"
-    if found == "(":
-        return "a bracket can't stand here; put quotes around a value with brackets"
-    if found.lower() in {"and", "or"}:
-        return f"on both sides of {found.lower()} something must stand"
-    return "this can't stand here; a condition is field:value, as in host:web*"
+    if not found and "RPAR" in expected:
+        return "a bracket is not closed"
+    return _MISPLACED.get(found.lower(), "this can't stand here; a condition is field:value")
+
+
+_MISPLACED = {
+    "": "something is missing here",
+    ")": "this bracket was never opened, or nothing is in it",
+    "(": "a bracket can't stand here; a value with brackets needs quotes around it",
+    "and": "on both sides of and something must stand",
+    "or": "on both sides of or something must stand",
+}
 
 
 def _check_tree(text: str, expression: Node | None) -> None:

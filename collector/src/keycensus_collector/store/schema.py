@@ -6,7 +6,7 @@ Text columns hold escaped text only (`text.safe_text`): PostgreSQL refuses NUL, 
 Raw bytes that must survive stand in binary columns. Hosts and agents are named by UUID text outside
 and by small numbers (`host_no`, `agent_no`) inside, because those stand in the largest tables.
 
-Who writes what. Intake: blob, manifest*, place, place_version, gap, usage, holding, intake_batch,
+Who writes what. Intake: blob, manifest*, place, place_version, place_past, gap, usage, holding, intake_batch,
 session, work, refusal, host (facts, last_seen). Catalogue: certificate*, public_key, csr, crl, issuer_edge.
 Fold: line, line_step and the folded columns of certificate and public_key. Everything else: admin
 operations and REST.
@@ -347,6 +347,8 @@ place = Table(
     Column("gone_ms", BigInteger),
     UniqueConstraint("host_no", "path_hash"),
     Index(None, "manifest"),
+    # PostgreSQL's B-tree entries are too short for the longest paths.
+    Index("ix_place_path", "path").ddl_if(dialect="sqlite"),
 )
 
 place_version = Table(
@@ -365,6 +367,34 @@ place_version = Table(
     Index(None, "place_no", "from_ms"),
     Index(None, "manifest"),  # where content was in the past
     Index(None, "batch_no"),
+)
+
+# What a place was before it changed or went, as columns, for questions about a past day. What it is
+# now stands in `place`, since `changed_ms`; so a first report writes nothing here.
+place_past = Table(
+    "place_past",
+    metadata,
+    Column("past_no", Number, primary_key=True),
+    Column("place_no", Number, ForeignKey("place.place_no"), nullable=False),
+    Column("host_no", Number, nullable=False),
+    Column("from_ms", BigInteger, nullable=False),
+    Column("to_ms", BigInteger, nullable=False),
+    Column("manifest", LargeBinary, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("format", Text, nullable=False),
+    Column("mode", Integer, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("group", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("use", Text, nullable=False),
+    Column("readable_by", Text, nullable=False),
+    Column("package", Text, nullable=False),
+    Column("package_version", Text, nullable=False),
+    Index(None, "manifest"),
+    Index(None, "place_no", "from_ms"),
+    Index(None, "host_no", "from_ms"),
 )
 
 # Who uses places, as intervals. An answer that was only given again changes `row` and `asked_ms`.

@@ -1,0 +1,54 @@
+"""A query asked of a database: checked, compiled, ready for a list, a count, groups or an export.
+
+All of them are made from the one condition here, so what a chart counts is what its list shows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, and_
+
+from keycensus_collector.query.bind import bind
+from keycensus_collector.query.bound import Bindings
+from keycensus_collector.query.compile import compiled
+from keycensus_collector.query.model import Query
+from keycensus_collector.query.relations import Tables, is_there, tables_for
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A query for one list: the tables that its rows come from, and which of them are meant."""
+
+    bindings: Bindings
+    tables: Tables
+    condition: ColumnElement[bool]
+
+    @property
+    def as_of_ms(self) -> int | None:
+        """The past moment that it is about; None: now."""
+        return self.bindings.as_of_ms
+
+
+def ask(
+    connection: Connection, query: Query, target: str, now_ms: int, *, sealed: bool = False
+) -> Asked:
+    """Return a query for the list `target`; of keys `sealed` is the other half. QueryError points."""
+    bindings = bind(query, target, now_ms)
+    tables = tables_for(target, bindings.as_of_ms, sealed=sealed)
+    condition = compiled(connection, bindings, tables)
+    return Asked(bindings, tables, and_(condition, *_known(target, tables)))
+
+
+def _known(target: str, tables: Tables) -> list[ColumnElement[bool]]:
+    """Return that a thing was known at the moment asked for."""
+    if target == "places":
+        return is_there(tables)
+    if target == "keys":
+        live, retained = tables.key.c.live_places, tables.key.c.retained_places
+        return [live + retained > 0] if tables.as_of_ms is None else []
+    if tables.as_of_ms is None:
+        return []
+    if target == "hosts":
+        return [tables.host.c.created_ms <= tables.as_of_ms]
+    return [tables.certificate.c.first_seen_ms <= tables.as_of_ms]

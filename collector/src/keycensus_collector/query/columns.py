@@ -1,0 +1,329 @@
+"""Conditions on fields as SQL: which column, and what the test of its kind means there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    Connection,
+    Text,
+    and_,
+    cast,
+    exists,
+    false,
+    func,
+    not_,
+    null,
+    or_,
+    select,
+    true,
+    type_coerce,
+)
+
+from keycensus_collector.query.bound import Literal
+from keycensus_collector.query.conditions import (
+    Choice,
+    Hash,
+    Known,
+    Path,
+    Range,
+    Serial,
+    Test,
+    expected,
+)
+from keycensus_collector.query.conditions import Text as TextTest
+from keycensus_collector.query.fields import Level
+from keycensus_collector.query.patterns import (
+    name_matches,
+    path_matches,
+    text_matches,
+    word_matches,
+)
+from keycensus_collector.query.relations import (
+    SEALED_KINDS,
+    Tables,
+    live,
+    owner_only,
+    world_readable,
+)
+from keycensus_collector.store.schema import certificate as certificates
+from keycensus_collector.store.schema import (
+    certificate_name,
+    gap,
+    host_state,
+    issuer_edge,
+    public_key,
+)
+
+_SOURCES = ("manual", "token", "rule", "host")
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Where conditions take their columns from, and the connection whose SQL they are for."""
+
+    connection: Connection
+    tables: Tables
+    now_ms: int
+
+    def condition(self, literal: Literal, level: Level) -> ColumnElement[bool]:
+        """Return what a condition means on the columns of one level."""
+        special = _SPECIAL.get(literal.field.name)
+        if special is not None:
+            found = special(self, literal, level)
+        else:
+            found = self.plain(self._column(literal.field.name, level), literal.test)
+        return not_(found) if literal.negated else found
+
+    def _column(self, name: str, level: Level) -> ColumnElement[Any]:
+        table = getattr(self.tables, level.value)
+        column: ColumnElement[Any] = table.c[_COLUMNS[level].get(name, name.replace("-", "_"))]
+        return column
+
+    def plain(self, column: ColumnElement[Any], test: Test) -> ColumnElement[bool]:
+        """Return what a test means on one column."""
+        if isinstance(test, Known):
+            there = column != "" if isinstance(column.type, Text) else column.is_not(None)
+            return there if test.known else not_(there)
+        if isinstance(test, Choice):
+            yes_or_no = test.value in {"yes", "no"}
+            return column.is_(test.value == "yes") if yes_or_no else column == test.value
+        if isinstance(test, Path):
+            return path_matches(self.connection, column, test, indexed=False)
+        if isinstance(test, TextTest):
+            return text_matches(column, test)
+        return _on_value(column, test)
+
+
+def _on_value(column: ColumnElement[Any], test: Range | Hash | Serial) -> ColumnElement[bool]:
+    if isinstance(test, Range):
+        return in_range(column, test)
+    if isinstance(test, Hash):
+        return column.between(test.low, test.high)
+    return column.in_(test.values)
+
+
+def in_range(column: ColumnElement[Any], test: Range) -> ColumnElement[bool]:
+    """Return that a number is in a range."""
+    bounds: list[ColumnElement[bool]] = []
+    if test.low is not None:
+        bounds.append(column >= test.low)
+    if test.high is not None:
+        bounds.append(column < test.high)
+    return and_(*bounds)
+
+
+# Columns whose name is not that of the field.
+_COLUMNS: dict[Level, dict[str, str]] = {
+    Level.CERTIFICATE: {
+        "cn": "common_name",
+        "expires": "not_after_ms",
+        "issued": "not_before_ms",
+        "ca": "is_ca",
+        "signature": "signature_algorithm",
+        "line": "line_no",
+        "key": "algorithm",
+        "first-seen": "first_seen_ms",
+        "places": "live_places",
+    },
+    Level.KEY: {
+        "key": "algorithm",
+        "first-seen": "first_seen_ms",
+        "places": "live_places",
+    },
+    Level.ENTRY: {},
+    Level.PLACE: {
+        "link": "target",
+        "user": "owner",
+        "scope": "scope_kind",
+        "appeared": "first_seen_ms",
+        "changed": "changed_ms",
+    },
+    Level.HOST: {
+        "os": "operating_system",
+        "agent": "agent_version",
+        "last-seen": "last_seen_ms",
+        "enrolled": "created_ms",
+    },
+}
+
+_Special = Callable[[Columns, Literal, Level], ColumnElement[bool]]
+
+
+def _named(columns: Columns, literal: Literal, _: Level) -> ColumnElement[bool]:
+    test = expected(TextTest, literal.test)
+    names = certificate_name.c
+    matching = select(names.sha256).where(name_matches(names.value, test))
+    if literal.field.name == "san":
+        matching = matching.where(names.kind != "common-name")
+    return columns.tables.certificate.c.sha256.in_(matching)
+
+
+def _purpose(columns: Columns, literal: Literal, _: Level) -> ColumnElement[bool]:
+    column = columns.tables.certificate.c.extended_key_usage
+    if isinstance(literal.test, TextTest):
+        return word_matches(column, literal.test)
+    return columns.plain(column, literal.test)
+
+
+def _under(columns: Columns, literal: Literal, _: Level) -> ColumnElement[bool]:
+    """Everything below: edges are verified signatures, and may form circles."""
+    test = expected(Hash, literal.test)
+    first = select(issuer_edge.c.child).where(issuer_edge.c.parent.between(test.low, test.high))
+    below = first.cte("below", recursive=True)
+    below = below.union(select(issuer_edge.c.child).where(issuer_edge.c.parent == below.c.child))
+    return columns.tables.certificate.c.sha256.in_(select(below.c.child))
+
+
+def _issuer_found(columns: Columns, literal: Literal, _: Level) -> ColumnElement[bool]:
+    table = columns.tables.certificate
+    known = or_(
+        table.c.self_signed.is_(True), exists().where(issuer_edge.c.child == table.c.sha256)
+    )
+    return _is(known, literal.test, "yes")
+
+
+def _private_key(columns: Columns, literal: Literal, _: Level) -> ColumnElement[bool]:
+    key = public_key.alias("its_key")
+    held = exists().where(
+        key.c.key_id == columns.tables.certificate.c.key_id,
+        key.c.live_places + key.c.retained_places > 0,
+    )
+    return _is(held, literal.test, "found")
+
+
+def _certified(columns: Columns, literal: Literal, _: Level) -> ColumnElement[bool]:
+    """Whether a sealed key has a certificate nobody can know."""
+    if columns.tables.kinds == SEALED_KINDS:
+        return null().is_not(None)
+    other = certificates.alias("its_certificate")
+    held = exists().where(
+        other.c.key_id == columns.tables.key.c.key_id,
+        other.c.live_places + other.c.retained_places > 0,
+    )
+    return _is(held, literal.test, "found")
+
+
+def _sealed(columns: Columns, literal: Literal, _: Level) -> ColumnElement[bool]:
+    if not columns.tables.kinds:
+        return _is(columns.tables.entry.c.kind.in_(SEALED_KINDS), literal.test, "yes")
+    sealed = columns.tables.kinds == SEALED_KINDS
+    return _is(true() if sealed else false(), literal.test, "yes")
+
+
+def _encrypted(columns: Columns, literal: Literal, _: Level) -> ColumnElement[bool]:
+    """Ask the entry; a sealed key is encrypted by being sealed, whatever that says."""
+    entry = columns.tables.entry.c
+    return _is(or_(entry.encrypted.is_(True), entry.kind.in_(SEALED_KINDS)), literal.test, "yes")
+
+
+def _holds(columns: Columns, literal: Literal, _: Level) -> ColumnElement[bool]:
+    test = expected(Choice, literal.test)
+    return columns.tables.entry.c.kind == test.value
+
+
+def _path(columns: Columns, literal: Literal, _: Level) -> ColumnElement[bool]:
+    test = expected(Path, literal.test)
+    column = columns.tables.place.c.path
+    return path_matches(columns.connection, column, test, indexed=columns.tables.as_of_ms is None)
+
+
+def _use(columns: Columns, literal: Literal, _: Level) -> ColumnElement[bool]:
+    if isinstance(literal.test, Known):
+        return columns.tables.place.c.place_no.is_not(None)
+    return _is(live(columns.tables), literal.test, "live")
+
+
+def _role(columns: Columns, literal: Literal, _: Level) -> ColumnElement[bool]:
+    column = columns.tables.place.c
+    if isinstance(literal.test, Known) and literal.test.known:
+        return column.place_no.is_not(None)
+    return columns.plain(column.role, literal.test)
+
+
+def _readable(columns: Columns, literal: Literal, _: Level) -> ColumnElement[bool]:
+    test = expected(Choice, literal.test)
+    if test.value == "world":
+        return world_readable(columns.tables)
+    alone = owner_only(columns.tables)
+    return alone if test.value == "owner" else not_(alone)
+
+
+def _host(columns: Columns, literal: Literal, _: Level) -> ColumnElement[bool]:
+    test = expected(TextTest, literal.test)
+    table = columns.tables.host.c
+    named = text_matches(table.name, test)
+    return or_(named, table.host_id == test.pattern.lower())
+
+
+def _state(columns: Columns, literal: Literal, _: Level) -> ColumnElement[bool]:
+    test = expected(Choice, literal.test)
+    as_of_ms = columns.tables.as_of_ms
+    if as_of_ms is None:
+        return columns.tables.host.c.state == test.value
+    return exists().where(
+        host_state.c.host_no == columns.tables.host.c.host_no,
+        host_state.c.state == test.value,
+        _during(host_state, as_of_ms),
+    )
+
+
+def _gap(columns: Columns, literal: Literal, _: Level) -> ColumnElement[bool]:
+    as_of_ms = columns.tables.as_of_ms
+    there = gap.c.to_ms.is_(None) if as_of_ms is None else _during(gap, as_of_ms)
+    gaps = select(gap.c.host_no).where(there)
+    number, test = columns.tables.host.c.host_no, literal.test
+    if isinstance(test, Known):
+        return number.in_(gaps) if test.known else number.not_in(gaps)
+    if isinstance(test, Path):
+        gaps = gaps.where(path_matches(columns.connection, gap.c.prefix, test, indexed=False))
+    elif isinstance(test, TextTest):
+        gaps = gaps.where(text_matches(gap.c.reason, test))
+    return number.in_(gaps)
+
+
+def _during(table: Any, moment: int) -> ColumnElement[bool]:  # noqa: ANN401 - tables with intervals
+    return and_(table.c.from_ms <= moment, or_(table.c.to_ms.is_(None), table.c.to_ms > moment))
+
+
+def _label(columns: Columns, literal: Literal, _: Level) -> ColumnElement[bool]:
+    """Take the label of the most trusted source: by hand, token, rule, then the host's own word."""
+    labels = columns.tables.host.c.labels
+    is_sqlite = columns.connection.dialect.name == "sqlite"
+    document: Any = type_coerce(labels, JSON) if is_sqlite else cast(labels, JSON)
+    value = func.coalesce(*(document[(source, literal.label)].as_string() for source in _SOURCES))
+    if isinstance(literal.test, Known):
+        return value.is_not(None) if literal.test.known else value.is_(None)
+    test = expected(TextTest, literal.test)
+    return text_matches(value, test)
+
+
+def _is(condition: ColumnElement[bool], test: Test, positive: str) -> ColumnElement[bool]:
+    return condition if expected(Choice, test).value == positive else not_(condition)
+
+
+_SPECIAL: dict[str, _Special] = {
+    "name": _named,
+    "san": _named,
+    "eku": _purpose,
+    "under": _under,
+    "issuer-found": _issuer_found,
+    "private-key": _private_key,
+    "certificate": _certified,
+    "sealed": _sealed,
+    "encrypted": _encrypted,
+    "holds": _holds,
+    "path": _path,
+    "use": _use,
+    "role": _role,
+    "readable-by": _readable,
+    "host": _host,
+    "state": _state,
+    "gap": _gap,
+    "gap-reason": _gap,
+    "label": _label,
+}

@@ -1,0 +1,362 @@
+"""A checked query as one SQL condition on the rows of its list, starting at the selective side.
+
+A thing is listed if there is one place for which everything holds that the query says of places; what
+it says of the thing itself stands outside. So a query is cut into parts:
+
+1. what is about the thing itself is a plain condition;
+2. an or is one condition for each side;
+3. what is about the place, of one and, goes together into one look for a place: from the places if
+   few of them fit, else from the thing; where `holding` knows enough, there;
+4. an or with both kinds in it, beside a condition on the place, is multiplied out while that is
+   small, else looked up place by place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Select,
+    and_,
+    exists,
+    false,
+    func,
+    not_,
+    or_,
+    select,
+    true,
+    union_all,
+)
+
+from keycensus_collector.query.bound import (
+    All,
+    Bindings,
+    Bound,
+    Exists,
+    Literal,
+    Some,
+    is_of_place,
+    is_own,
+    own_levels,
+)
+from keycensus_collector.query.columns import Columns, in_range
+from keycensus_collector.query.conditions import Choice, Range, Text, expected
+from keycensus_collector.query.fields import LEVELS, Level
+from keycensus_collector.query.relations import (
+    SEALED_KINDS,
+    Tables,
+    entries_of,
+    is_there,
+    live,
+)
+from keycensus_collector.store.schema import certificate, holding
+
+# Up to so many places it is cheaper to start from them.
+_FEW = 10_000
+_EXPANSIONS = 16
+
+
+def compiled(connection: Connection, bindings: Bindings, tables: Tables) -> ColumnElement[bool]:
+    """Return the condition on the rows of `bindings.target` in `tables`."""
+    return _Compiler(bindings.target, tables, Columns(connection, tables, bindings.now_ms)).closed(
+        bindings.condition
+    )
+
+
+@dataclass(slots=True)
+class _Compiler:
+    target: str
+    tables: Tables
+    columns: Columns
+    expansions: int = _EXPANSIONS
+    probes: dict[Bound, bool] = field(default_factory=dict)
+
+    def closed(self, node: Bound) -> ColumnElement[bool]:
+        """Return a condition that looks for the places it needs by itself."""
+        if is_own(node, self.target):
+            return self._plain(node)
+        if is_of_place(node, self.target):
+            return self._at_a_place([node])
+        if isinstance(node, Some):
+            return or_(*map(self.closed, node.parts))
+        parts = _flat(node)
+        own = [part for part in parts if is_own(part, self.target)]
+        placed = [part for part in parts if is_of_place(part, self.target)]
+        mixed = [part for part in parts if part not in own and part not in placed]
+        outside = [self._plain(part) for part in own]
+        if not mixed:
+            return and_(*outside, self._at_a_place(placed))
+        first, *others = mixed
+        first = expected(Some, first)
+        if len(first.parts) <= self.expansions:
+            self.expansions -= len(first.parts)
+            rest = (*placed, *others)
+            return and_(*outside, or_(*(self.closed(All((part, *rest))) for part in first.parts)))
+        alone = without_places(All((*placed, *mixed)), self.target)
+        return and_(*outside, or_(self._looked_up([*placed, *mixed]), self._plain(alone)))
+
+    def _plain(self, node: Bound) -> ColumnElement[bool]:
+        """Return a condition in which every part is on columns at hand."""
+        if isinstance(node, Exists):
+            found = self.closed(node.inner)
+            return found if node.exist else not_(func.coalesce(found, false()))
+        if isinstance(node, All):
+            return and_(true(), *map(self._plain, node.parts))
+        if isinstance(node, Some):
+            return or_(false(), *map(self._plain, node.parts))
+        return self._literal(node)
+
+    def _literal(self, literal: Literal) -> ColumnElement[bool]:
+        if self.tables.as_of_ms is not None or literal.field.name == "found":
+            counted = self._counted(literal)
+            if counted is not None:
+                condition = not_(counted) if literal.negated else counted
+                return and_(*(self._is_there(level) for level in literal.field.levels), condition)
+        levels = own_levels(literal.field, self.target) or (
+            LEVELS[self.target] & frozenset(literal.field.levels)
+        )
+        each = [self._on(literal, level) for level in sorted(levels, key=lambda x: x.value)]
+        return or_(*each) if len(each) > 1 else each[0]
+
+    def _on(self, literal: Literal, level: Level) -> ColumnElement[bool]:
+        condition = and_(self._is_there(level), self.columns.condition(literal, level))
+        if level is not Level.HOST or self.target == "hosts":
+            return condition
+        return self.tables.place.c.host_no.in_(self._hosts(condition))
+
+    def _is_there(self, level: Level) -> ColumnElement[bool]:
+        """Return that an outer join found something: of nothing, nothing holds, not even "none"."""
+        if self.target in {"certificates", "keys"}:
+            return true()
+        if level is Level.CERTIFICATE:
+            return self.tables.certificate.c.sha256.is_not(None)
+        if level is Level.KEY:
+            return self.tables.key.c.key_id.is_not(None)
+        return self.tables.entry.c.kind.is_not(None) if level is Level.ENTRY else true()
+
+    def _hosts(self, condition: ColumnElement[bool]) -> Select[Any]:
+        host = self.tables.host
+        return select(host.c.host_no).where(condition).correlate(None)
+
+    def _counted(self, literal: Literal) -> ColumnElement[bool] | None:
+        """Return what the fold knows of today, found out for a past day; None if it is not of that."""
+        name, tables, test = literal.field.name, self.tables, literal.test
+        if name == "found":
+            somewhere = self._looked_up([])
+            return somewhere if expected(Choice, test).value == "now" else not_(somewhere)
+        if name in {"private-key", "certificate"}:
+            return self._counterpart(name, expected(Choice, test))
+        if name not in {"places", "hosts"}:
+            return None
+        column, conditions = tables.place.c.host_no, [self._joins_here()]
+        if name == "places":
+            column = tables.place.c.place_no
+            conditions.append(live(tables))
+        found = union_all(*entries_of(tables, column.label("number"), conditions, self._own()))
+        numbers = found.subquery()
+        count = select(func.count(numbers.c.number.distinct())).scalar_subquery()
+        return in_range(count, expected(Range, test))
+
+    def _counterpart(self, name: str, test: Choice) -> ColumnElement[bool] | None:
+        """Return that a certificate's key stood somewhere then, or a key's certificate."""
+        tables, entry = self.tables, self.tables.entry.c
+        if name == "certificate" and tables.kinds == SEALED_KINDS:
+            return None
+        if name == "private-key":
+            of, kind = tables.certificate, name
+            same = entry.artifact == of.c.key_id
+        else:
+            of, kind, own = tables.key, name, certificate.alias("its_certificate")
+            theirs = select(own.c.sha256).where(own.c.key_id == of.c.key_id)
+            same = entry.artifact.in_(theirs.correlate(of))
+        looked = replace(tables, kinds=(kind,))
+        there = or_(*(exists(query) for query in entries_of(looked, entry.artifact, [same], of)))
+        return there if test.value == "found" else not_(there)
+
+    # --- looking for a place ----------------------------------------------------------------------
+
+    def _at_a_place(self, parts: Sequence[Bound]) -> ColumnElement[bool]:
+        """Return that there is one place for which all parts hold."""
+        flat = _flat(All(tuple(parts)))
+        if self.target in {"places", "hosts"}:
+            return self._in_a_file(flat)
+        held = _Held.of(flat) if self.tables.as_of_ms is None else None
+        if held is not None:
+            return self._held(held)
+        if self.tables.as_of_ms is not None or self._are_few(flat):
+            conditions = [self._plain(part) for part in flat]
+            artifact = self.tables.entry.c.artifact
+            found = entries_of(self.tables, artifact, conditions, self._own())
+            return self._identity().in_(union_all(*found))
+        return self._looked_up(flat)
+
+    def _looked_up(self, parts: Sequence[Bound]) -> ColumnElement[bool]:
+        """Return the same, asked for each thing by itself."""
+        if self.target in {"places", "hosts"}:
+            return self._in_a_file(parts)
+        conditions = [self._joins_here(), *(self._plain(part) for part in parts)]
+        artifact = self.tables.entry.c.artifact
+        found = entries_of(self.tables, artifact, conditions, self._own())
+        return or_(*(exists(query) for query in found))
+
+    def _own(self) -> FromClause:
+        """Return the table whose rows the list has."""
+        return {
+            "certificates": self.tables.certificate,
+            "keys": self.tables.key,
+            "places": self.tables.place,
+            "hosts": self.tables.host,
+        }[self.target]
+
+    def _identity(self) -> ColumnElement[Any]:
+        if self.target == "certificates":
+            return self.tables.certificate.c.sha256
+        return self.tables.key.c.key_id
+
+    def _joins_here(self) -> ColumnElement[bool]:
+        """Return what binds an entry to the row of the list."""
+        return self.tables.entry.c.artifact == self._identity()
+
+    def _are_few(self, parts: Sequence[Bound]) -> bool:
+        """Count the places that fit, as far as it matters."""
+        spot = self.tables.place
+        about = [part for part in parts if _is_about_the_place(part)]
+        if not about:
+            return False
+        key = All(tuple(about))
+        if key not in self.probes:
+            some = (
+                select(spot.c.place_no)
+                .where(*is_there(self.tables), *(self._plain(part) for part in about))
+                .limit(_FEW + 1)
+                .subquery()
+            )
+            count = select(func.count()).select_from(some)
+            self.probes[key] = self.columns.connection.execute(count).scalar_one() <= _FEW
+        return self.probes[key]
+
+    def _holds_few(self, conditions: Sequence[ColumnElement[bool]]) -> bool:
+        some = select(holding.c.host_no).where(*conditions).limit(_FEW + 1).subquery()
+        count = select(func.count()).select_from(some)
+        return self.columns.connection.execute(count).scalar_one() <= _FEW
+
+    def _held(self, held: _Held) -> ColumnElement[bool]:
+        """Return that a host holds it, which needs no look at places."""
+        conditions: list[ColumnElement[bool]] = [holding.c.kind.in_(self.tables.kinds)]
+        if held.use:
+            conditions.append(holding.c.live > 0 if held.use == "live" else holding.c.retained > 0)
+        for literal in held.hosts:
+            on_host = self.columns.condition(literal, Level.HOST)
+            conditions.append(holding.c.host_no.in_(self._hosts(on_host)))
+        if held.hosts and self._holds_few(conditions):
+            return self._identity().in_(select(holding.c.artifact).where(*conditions))
+        return exists().where(holding.c.artifact == self._identity(), *conditions)
+
+    def _in_a_file(self, parts: Sequence[Bound]) -> ColumnElement[bool]:
+        """Return that an entry of the place, or of one on the host, is so."""
+        tables = self.tables
+        conditions = [self._plain(part) for part in parts]
+        spot, entry, part = tables.place, tables.entry, tables.part
+        if self.target == "places":
+            whole = select(entry.c.manifest).select_from(self._with_artifacts(entry))
+            in_parts = select(part.c.manifest).select_from(
+                self._with_artifacts(entry.join(part, part.c.part == entry.c.manifest))
+            )
+            found = [query.where(*conditions).correlate(spot) for query in (whole, in_parts)]
+            return spot.c.manifest.in_(union_all(*found))
+        conditions += is_there(tables)
+        number = select(spot.c.host_no)
+        if not any(map(_is_about_the_file, parts)):
+            found = [number.select_from(spot)]
+        else:
+            # A place without entries has its part in an or; else what an entry is narrows most.
+            needed = any(map(_needs_an_entry, parts))
+            same = spot.c.manifest == entry.c.manifest
+            joined = entry.join(spot, same) if needed else spot.outerjoin(entry, same)
+            by_part = entry.join(part, part.c.part == entry.c.manifest).join(
+                spot, spot.c.manifest == part.c.manifest
+            )
+            found = [number.select_from(self._with_artifacts(start)) for start in (joined, by_part)]
+        queries = [query.where(*conditions).correlate(tables.host) for query in found]
+        return tables.host.c.host_no.in_(union_all(*queries) if len(queries) > 1 else queries[0])
+
+    def _with_artifacts(self, entries: FromClause) -> FromClause:
+        """Return entries with the certificate or key that each is."""
+        entry, certificates, keys = self.tables.entry, self.tables.certificate, self.tables.key
+        is_certificate = and_(
+            entry.c.kind == "certificate", certificates.c.sha256 == entry.c.artifact
+        )
+        is_key = and_(entry.c.kind == "private-key", keys.c.key_id == entry.c.artifact)
+        return entries.outerjoin(certificates, is_certificate).outerjoin(keys, is_key)
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A condition on a place that `holding` answers: outside trust stores, by use and host."""
+
+    use: str
+    hosts: tuple[Literal, ...]
+
+    @classmethod
+    def of(cls, parts: Sequence[Bound]) -> _Held | None:
+        """Return it, or None if the parts ask for more."""
+        use: str | None = None
+        hosts: list[Literal] = []
+        outside = False
+        for part in parts:
+            if not isinstance(part, Literal):
+                return None
+            if part.field.levels == (Level.HOST,):
+                hosts.append(part)
+            elif part.field.name == "role" and part.negated and part.test == _TRUST_STORE:
+                outside = True
+            elif part.field.name == "use" and use is None and not part.negated:
+                use = part.test.value if isinstance(part.test, Choice) else ""
+            else:
+                return None
+        return cls(use or "", tuple(hosts)) if outside else None
+
+
+_TRUST_STORE = Text("trust-store", "equal")
+
+
+def without_places(node: Bound, target: str) -> Bound:
+    """Return what is left of a condition where there is no place: nothing holds of it."""
+    if isinstance(node, Literal):
+        return node if is_own(node, target) else Some(())
+    if isinstance(node, Exists):
+        return node
+    return type(node)(tuple(without_places(part, target) for part in node.parts))
+
+
+def _flat(node: Bound) -> list[Bound]:
+    """Return the parts of an and, with those of an and in it."""
+    if not isinstance(node, All):
+        return [node]
+    return [inner for part in node.parts for inner in _flat(part)]
+
+
+def _is_about_the_place(node: Bound) -> bool:
+    """Whether a condition needs nothing of an entry."""
+    if isinstance(node, Literal):
+        return Level.ENTRY not in node.field.levels
+    return not isinstance(node, Exists) and all(map(_is_about_the_place, node.parts))
+
+
+def _needs_an_entry(node: Bound) -> bool:
+    """Whether a condition holds of entries only."""
+    if isinstance(node, All | Some):
+        return bool(node.parts) and all(map(_needs_an_entry, node.parts))
+    return _is_about_the_file(node)
+
+
+def _is_about_the_file(node: Bound) -> bool:
+    """Whether a condition needs an entry of the file, or an artifact."""
+    if isinstance(node, Literal):
+        return not {Level.ENTRY, Level.CERTIFICATE, Level.KEY}.isdisjoint(node.field.levels)
+    return not isinstance(node, Exists) and any(map(_is_about_the_file, node.parts))
