@@ -39,7 +39,7 @@ def _again(connection: Connection) -> None:
     """Undo the migration by hand and run it again."""
     connection.execute(text("DROP TABLE place_past"))
     connection.execute(text("DROP INDEX ix_place_path"))
-    connection.execute(text("UPDATE alembic_version SET version_num = '0007'"))
+    connection.execute(text("UPDATE alembic_version SET version_num = '0006'"))
     configuration = Config()
     configuration.set_main_option("script_location", str(MIGRATIONS))
     configuration.set_main_option("path_separator", "newline")

@@ -12,7 +12,7 @@ from keycensus_collector.text import safe_path, safe_text
 from keycensus_proto.v1.inventory_pb2 import Place
 
 revision = "0008"
-down_revision = "0007"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
