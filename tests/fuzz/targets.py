@@ -21,7 +21,7 @@ from keycensus_agent.parser.archive.table import ARCHIVES, Archive
 from keycensus_agent.parser.dispatch import parse, parse_archive
 from keycensus_agent.parser.findings import MEMBER_LIMIT, Confidence, FormatResult, Hint, Request
 from keycensus_agent.parser.formats.table import FORMATS, TEXT_FORMATS, Format, TextFormat
-from keycensus_agent.parser.triage import HEAD_BYTES, holds_marker, triage
+from keycensus_agent.parser.triage import HEAD_BYTES, holds_marker, search_of, triage
 
 CORPUS = Path(__file__).resolve().parent / "corpus"
 # A seed is small, or each of its mutations costs much.
@@ -98,7 +98,7 @@ def _run_text(row: TextFormat) -> Callable[[bytes], None]:
 
     def run(data: bytes) -> None:
         triage(data[:HEAD_BYTES], len(data))
-        holds_marker(data, hint.name)
+        holds_marker(data, search_of(hint.name))
         check(parse(data, hint, _PASSWORDS, details=True))
 
     return run

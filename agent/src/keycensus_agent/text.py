@@ -15,8 +15,8 @@ _UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 def safe_text(value: str) -> str:
     r"""Return `value` with every unsafe character as \xNN, \uNNNN or \UNNNNNNNN, and \ as \\ ."""
-    if value.isprintable() and "\\" not in value:
-        return value
+    if value.isprintable():
+        return value.replace("\\", "\\\\")
     return "".join(map(_safe_character, value))
 
 

@@ -99,21 +99,21 @@ LONG = b"a: MIIDdzCCAl+gAwIBAgIEAgAAuTANBgkqhkiG9w0BAQUFADBaMQswCQYD"
 @pytest.mark.parametrize("text", [b"x -----BEGIN y", LONG, b"k: LS0tLS1CRUdJTi", *_ANCHORS])
 def test_where_keys_are_kept_every_form_is_searched_for(text: bytes) -> None:
     assert holds_marker(b"\n" + text)
-    assert holds_marker(b"\n" + text, b"/srv/app/settings.json")
+    assert holds_marker(b"\n" + text, search_of(b"/srv/app/settings.json"))
     assert holds_marker((b"\n" + text).decode().encode("utf-16"))
 
 
 def test_the_text_of_programs_is_searched_for_less() -> None:
     for path in (SOURCE, DATA, b"/srv/a.py"):
-        assert holds_marker(b"-----BEGIN", path)
-        assert not holds_marker(b"AGE-SECRET-KEY-1", path)
-    assert [holds_marker(LONG, path) for path in (SOURCE, DATA, b"/srv/a.py")] == [
+        assert holds_marker(b"-----BEGIN", search_of(path))
+        assert not holds_marker(b"AGE-SECRET-KEY-1", search_of(path))
+    assert [holds_marker(LONG, search_of(path)) for path in (SOURCE, DATA, b"/srv/a.py")] == [
         False,
         True,
         True,
     ]
-    assert not holds_marker(bytes(65_536).replace(b"\0", b" ") + LONG, DATA)
-    assert holds_marker(b"AGE-SECRET-KEY-1", b"/usr/share/x/a.key")
+    assert not holds_marker(bytes(65_536).replace(b"\0", b" ") + LONG, search_of(DATA))
+    assert holds_marker(b"AGE-SECRET-KEY-1", search_of(b"/usr/share/x/a.key"))
     assert search_of(b"/etc/a.conf").others
     assert not search_of(b"/etc/a.js").others
 

@@ -10,6 +10,7 @@ from fakes.parser_stub import ParserStub
 from fakes.unprivileged import as_nobody, open_descriptors, open_directory
 
 from keycensus_agent.model import Coverage, Gap, Parsed, Status
+from keycensus_agent.parser.triage import text_place
 from keycensus_agent.reader import inspect as inspect_module
 from keycensus_agent.reader.discovery.directory import Directory, Mount
 from keycensus_agent.reader.inspect import Inspected, Inspector
@@ -127,6 +128,8 @@ def test_text_beyond_the_cap_is_searched_at_its_start_and_counted(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inspect_module, "text_cap", lambda _: 10_000)
+    short = text_place(b"/srv/")._replace(cap=10_000)
+    monkeypatch.setattr(inspect_module, "text_place", lambda _: short)
     bench.write("start", PEM + b"x" * 20_000)
     bench.write("end", b"x" * 20_000 + PEM)
     assert bench.inspect("start")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from fakes.parser_stub import ParserStub
+from fakes.parser_stub import ParserStub, one_certificate
 
-from keycensus_agent.model import Parsed
+from keycensus_agent.model import Parsed, Status
 from keycensus_agent.reader.passwords import PasswordFile
 from keycensus_agent.reader.same_bytes import SameBytes
 
@@ -62,3 +62,18 @@ def test_what_is_kept_has_a_bound() -> None:
     parser = SameBytes(ParserStub(), kept_bytes=1)
     parser.submit(1, PEM, b"/x.pem")
     assert sorted(drained(parser)) == [1]
+
+
+def test_what_is_locked_is_kept_apart_from_what_is_cheap_to_look_at_again() -> None:
+    def answer(data: bytes) -> Parsed:
+        if data.startswith(b"locked"):
+            return Parsed("pkcs12", Status.LOCKED, "password-needed")
+        return one_certificate(data)
+
+    behind = ParserStub(answer)
+    parser = SameBytes(behind, kept_bytes=10_000)
+    contents = [b"locked", *(PEM + b"%d" % number for number in range(20)), b"locked"]
+    for number, content in enumerate(contents):
+        parser.submit(number, content, b"/x.p12")
+        drained(parser)
+    assert behind.received.count(b"locked") == 1

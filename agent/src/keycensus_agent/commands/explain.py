@@ -27,6 +27,7 @@ from keycensus_agent.reader.discovery.walk import walk
 from keycensus_agent.reader.inspect import SMALLEST_BYTES, Inspected, Inspector
 from keycensus_agent.reader.parser_client import ParserClient
 from keycensus_agent.reader.places import PlaceBuilder
+from keycensus_agent.reader.unopened import unopened_in
 from keycensus_agent.text import safe_path, safe_text
 
 _NOT_THERE = 2
@@ -154,6 +155,11 @@ class _Explanation:
         yield f"  file        {facts.st_size:,} bytes, mode {stat.S_IMODE(facts.st_mode):04o}"
         if facts.st_size < SMALLEST_BYTES:
             yield f"  so          not opened: nothing that is known has under {SMALLEST_BYTES} bytes"
+            return
+        rule = unopened_in(parent_of(end.path))
+        if rule is not None and end.path.endswith(tuple(map(os.fsencode, rule.endings))):
+            yield f"  counted     {rule.counter}: 1"
+            yield "  so          not opened: names like this hold no keys in this directory"
             return
         found: list[Inspected] = []
         coverage = Coverage()

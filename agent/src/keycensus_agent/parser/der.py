@@ -7,6 +7,7 @@ library learns more. Nothing here recurses; nesting and counts are limited. Sour
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 BOOLEAN = 0x01
@@ -134,36 +135,30 @@ def children(data: bytes, element: Element) -> list[Element]:
     """Return the elements inside a constructed element, in order; DerError if they do not fit."""
     found: list[Element] = []
     position, limit = element.body, element.body_end
+    # What nearly all elements are, a tag and a definite length of one to three bytes, is read here:
+    # a call for each would double what a certificate costs.
     while position < limit:
-        child = _read_short(data, position, limit) or read(data, position, limit)
-        found.append(child)
-        position = child.end
-        if len(found) > _MAXIMUM_CHILDREN:
-            raise DerError("too many elements")
-    return found
-
-
-def _read_short(data: bytes, offset: int, limit: int) -> Element | None:
-    """Read what nearly all elements are, one-byte tag and definite length, or nothing else."""
-    body = offset + 2
-    if body > limit:
-        return None
-    tag, length = data[offset], data[offset + 1]
-    if tag & 0x1F == 0x1F:
-        return None
-    if length >= _INDEFINITE:
+        body = position + 2
+        tag = data[position]
+        length = data[position + 1] if body <= limit else _INDEFINITE
         if length == 0x82 and body + 2 <= limit:
             length = data[body] << 8 | data[body + 1]
             body += 2
         elif length == 0x81 and body < limit:
             length = data[body]
             body += 1
+        elif length >= _INDEFINITE:
+            length = limit
+        end = body + length
+        if end > limit or tag & 0x1F == 0x1F:
+            child = read(data, position, limit)
         else:
-            return None
-    end = body + length
-    if end > limit:
-        return None
-    return _new_element(Element, (tag, offset, body, end, end))
+            child = _new_element(Element, (tag, position, body, end, end))
+        found.append(child)
+        position = child.end
+        if len(found) > _MAXIMUM_CHILDREN:
+            raise DerError("too many elements")
+    return found
 
 
 def content(data: bytes, element: Element) -> bytes:
@@ -223,6 +218,12 @@ def dotted(data: bytes, element: Element) -> str:
     body = content(data, element)
     if element.tag != OBJECT_IDENTIFIER or not 0 < len(body) <= _MAXIMUM_OID_BYTES:
         raise DerError("no object identifier")
+    return _dotted(body)
+
+
+@lru_cache(maxsize=512)
+def _dotted(body: bytes) -> str:
+    """Return the content octets of an OBJECT IDENTIFIER as dotted numbers; the same few all the time."""
     if body[-1] & 0x80:
         raise DerError("no object identifier")
     arcs: list[int] = []

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import re
+from functools import lru_cache
 
 from keycensus_agent.parser import der
 
@@ -63,10 +64,17 @@ _TIME = re.compile(
 
 def name_text(data: bytes, name: der.Element) -> str:
     """Return a Name as RFC 4514 writes it: most specific first; hexadecimal if it is malformed."""
+    return _name_text(der.encoding(data, name))
+
+
+@lru_cache(maxsize=256)
+def _name_text(encoded: bytes) -> str:
+    """Return a whole Name as text: subjects are their own issuers, and issuers come in rows."""
     try:
-        relative = [_relative_text(data, part) for part in der.children(data, name)]
+        name = der.read(encoded, 0, len(encoded))
+        relative = [_relative_text(encoded, part) for part in der.children(encoded, name)]
     except der.DerError:
-        return f"#{der.encoding(data, name)[: _TEXT_LIMIT // 2].hex()}"
+        return f"#{encoded[: _TEXT_LIMIT // 2].hex()}"
     return ",".join(reversed(relative))[:_TEXT_LIMIT]
 
 

@@ -163,7 +163,7 @@ class Triage(IntEnum):
     SKIP = 0
     """Nothing that is known starts like this."""
     TEXT = 1
-    """Read it whole up to `text_cap`, then ask `holds_marker` with its path."""
+    """Read it whole up to `text_cap`, then ask `holds_marker` for what `search_of` says."""
     CANDIDATE = 2
     """A keystore or DER by its first bytes: read it whole up to BINARY_CAP and parse it."""
     ARCHIVE = 3
@@ -280,32 +280,57 @@ _START_FOR_BASE64 = Search(64 * 1024, others=False)
 _NOTHING_MORE = Search(0, others=False)
 
 
+def _by_suffix(source: Search, key: Search) -> dict[str, Search]:
+    return {
+        **dict.fromkeys((suffix.decode() for suffix in _SOURCE_SUFFIXES), source),
+        **dict.fromkeys((suffix.decode() for suffix in _KEY_SUFFIXES), key),
+    }
+
+
+class TextPlace(NamedTuple):
+    """How the text files of one directory are searched."""
+
+    cap: int
+    """Up to how many bytes each is read."""
+    by_suffix: dict[str, Search]
+    """What is searched for, by the name's suffix."""
+    other: Search
+    """What is searched for under every other name."""
+
+    def search_of(self, name: str) -> Search:
+        """Return what the text of the file `name` is searched for besides PEM, which always is."""
+        return self.by_suffix.get(name[name.rfind(".") + 1 :], self.other)
+
+
+# Nine of ten bytes of text on a machine are the source code and data of programs.
+_AMONG_PROGRAMS = _by_suffix(source=_NOTHING_MORE, key=_EVERYTHING)
+_ELSEWHERE = _by_suffix(source=_BASE64, key=_EVERYTHING)
+
+
+def text_place(directory: bytes) -> TextPlace:
+    """Return how text is searched in `directory`, absolute within the root and ending in a slash."""
+    if directory.startswith(PROGRAM_PLACES):
+        return TextPlace(text_cap(directory), _AMONG_PROGRAMS, _START_FOR_BASE64)
+    return TextPlace(text_cap(directory), _ELSEWHERE, _EVERYTHING)
+
+
 def search_of(path: bytes) -> Search:
-    """Return what the text of the file at `path` is searched for besides PEM, which always is.
-
-    Nine of ten bytes of text on a machine are the source code and data of programs.
-    """
-    suffix = path[path.rfind(b".") + 1 :]
-    source = suffix in _SOURCE_SUFFIXES
-    if not path.startswith(PROGRAM_PLACES):
-        return _BASE64 if source else _EVERYTHING
-    if source:
-        return _NOTHING_MORE
-    return _EVERYTHING if suffix in _KEY_SUFFIXES else _START_FOR_BASE64
+    """Return what the text of the file at `path` is searched for besides PEM, which always is."""
+    slash = path.rfind(b"/") + 1
+    return text_place(path[:slash]).search_of(path[slash:].decode("ascii", "replace"))
 
 
-def holds_marker(data: bytes, path: bytes = b"") -> bool:
-    """Tell whether the text at `path` holds the start of something that a format reads.
+def holds_marker(data: bytes, search: Search = _EVERYTHING) -> bool:
+    """Tell whether a text holds the start of something that a format reads.
 
-    A PEM block whatever it is called; base64 of DER or PEM, and other forms of keys, as `search_of`
-    says. Without a path everything is searched for.
+    A PEM block whatever it is called; base64 of DER or PEM, and other forms of keys, as `search` says.
     """
     if _MARKER in data:
         return True
     # Nearly no text starts with a zero or anything beyond ASCII.
     if (len(data) > 1 and (not data[0] or not data[1] or data[0] > 0x7F)) and utf_16_of(data[:8]):
-        return holds_marker(_narrow(data), path)
-    base64, others = search_of(path)
+        return holds_marker(_narrow(data), search)
+    base64, others = search
     if base64 and (
         data.find(_BASE64_PEM, 0, base64) >= 0
         or (data.find(_BASE64_DER, 0, base64) >= 0 and _LONG_BASE64.search(data, 0, base64))

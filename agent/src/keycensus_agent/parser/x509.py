@@ -6,6 +6,7 @@ that is malformed costs itself and nothing else. Sources: RFC 5280, RFC 2986.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from keycensus_agent.parser import der
@@ -33,8 +34,12 @@ class CertificateFields(NamedTuple):
     extensions: der.Element | None
 
 
+@lru_cache(maxsize=4)
 def certificate_fields(data: bytes) -> CertificateFields:
-    """Return the parts of a certificate (RFC 5280, 4.1); DerError if the skeleton is not one."""
+    """Return the parts of a certificate (RFC 5280, 4.1); DerError if the skeleton is not one.
+
+    Asked three times in a row about each: whether it is one, what its entry is, what it says.
+    """
     body, algorithm = _signed(data)
     fields = der.children(data, body)
     if fields and fields[0].tag == _VERSION:

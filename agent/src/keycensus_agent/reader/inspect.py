@@ -20,15 +20,18 @@ from keycensus_agent.parser.archive.policy import is_searched
 from keycensus_agent.parser.triage import (
     BINARY_CAP,
     HEAD_BYTES,
+    TextPlace,
     Triage,
     holds_marker,
     text_cap,
+    text_place,
     triage,
 )
 from keycensus_agent.reader.archives import has_zip, open_again
 from keycensus_agent.reader.discovery.directory import Directory
 from keycensus_agent.reader.discovery.links import errno_name
 from keycensus_agent.reader.key_names import is_key_like
+from keycensus_agent.reader.unopened import unopened_in
 
 # A public Ed25519 key, the smallest thing that is ever found, has 44 bytes as DER.
 SMALLEST_BYTES = 44
@@ -141,6 +144,12 @@ class Inspector:
         The hot loop of every first sweep: three system calls and few bytecodes for most files.
         """
         directory_fd, opened, too_small, skipped, taken = directory.fd, 0, 0, 0, 0
+        rule = unopened_in(directory.path)
+        if rule is not None:
+            before = len(names)
+            names = [name for name in names if not name.endswith(rule.endings)]
+            self._coverage.count(rule.counter, before - len(names))
+        place = text_place(directory.path.rstrip(b"/") + b"/")
         for name in names:
             try:
                 fd = os.open(name, self._flags, dir_fd=directory_fd)
@@ -163,7 +172,7 @@ class Inspector:
                 verdict = triage(data[:HEAD_BYTES], size)
                 if verdict is _SKIP:
                     skipped += 1
-                elif verdict is not _TEXT or self._is_marked(fd, directory, name, data):
+                elif verdict is not _TEXT or self._is_marked(fd, name, data, place):
                     taken += self._take_in(fd, _path(directory, name), verdict)
             except OSError as error:
                 taken += self._refused(directory, name, error)
@@ -202,17 +211,16 @@ class Inspector:
         self._flags = _OPEN_FLAGS  # most files will be like this one
         return fd
 
-    def _is_marked(self, fd: int, directory: Directory, name: str, data: bytes) -> bool:
+    def _is_marked(self, fd: int, name: str, data: bytes, place: TextPlace) -> bool:
         """Search text for what formats start with, up to its cap. Nearly all text ends here."""
-        path = _path(directory, name)
         if len(data) == FIRST_BYTES:
-            data, truncated = self._read_up_to(fd, os.fstat(fd).st_size, text_cap(path))
+            data, truncated = self._read_up_to(fd, os.fstat(fd).st_size, place.cap)
             if truncated:
                 self._coverage.count("text-too-long")
             # A script may be the front of a zip.
             if data[:2] == b"#!" and b"\0" in data:
                 return True
-        return holds_marker(data, path)
+        return holds_marker(data, place.search_of(name))
 
     def _take_in(self, fd: int, path: bytes, verdict: Triage) -> bool:
         """Read a file that may hold something, with care, and hand it to the parser."""

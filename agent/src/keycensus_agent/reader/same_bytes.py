@@ -14,8 +14,8 @@ from collections import OrderedDict
 from collections.abc import Iterable
 
 from keycensus_agent.descriptors import OpenFile
-from keycensus_agent.model import Parsed
-from keycensus_agent.parser.archive.policy import passed_over_in
+from keycensus_agent.model import Parsed, Status
+from keycensus_agent.parser.archive.policy import selection_in
 from keycensus_agent.parser.triage import text_cap
 from keycensus_agent.reader.inspect import Parser
 from keycensus_agent.reader.passwords import NO_PASSWORDS, PasswordFile
@@ -23,6 +23,9 @@ from keycensus_agent.reader.passwords import NO_PASSWORDS, PasswordFile
 # What the kept results may weigh together, in bytes; a certificate with its entry, its text and its
 # DER weighs about 3 KiB. A bundle of all authorities fits a few times.
 _KEPT_BYTES = 4 * 1024 * 1024
+# Likewise of what is locked: it costs a hundred times as much to look at again, and weighs little, but
+# a few bundles would push it out.
+_LOCKED_BYTES = 2 * 1024 * 1024
 _ENTRY_BYTES = 1536
 
 
@@ -38,9 +41,8 @@ class SameBytes:
     ) -> None:
         self._parser = parser
         self._passwords = passwords
-        self._kept_bytes = kept_bytes
-        self._weight = 0
-        self._kept: OrderedDict[bytes, Parsed] = OrderedDict()
+        self._kept = _Kept(kept_bytes)
+        self._locked = _Kept(_LOCKED_BYTES)
         # Content that is being parsed: the tickets that wait for it, the first of them sent on.
         self._waiting: dict[bytes, list[int]] = {}
         self._content_of: dict[int, bytes] = {}
@@ -57,7 +59,8 @@ class SameBytes:
         facts = os.fstat(archive.descriptor)
         file = (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
         # What is searched, and how far, depends on where the archive is.
-        where = (sorted(passed_over_in(name)), text_cap(name))
+        selection = selection_in(name)
+        where = (sorted(selection.passed_over), selection.promising, text_cap(name))
         data = repr((file, where)).encode()
         content = _digest(data, name, self._passwords.passwords_for(name))
         if self._is_new(ticket, content):
@@ -65,9 +68,8 @@ class SameBytes:
 
     def _is_new(self, ticket: int, content: bytes) -> bool:
         """Tell whether content has to be parsed; if not, its result comes with another's."""
-        known = self._kept.get(content)
+        known = self._kept.get(content) or self._locked.get(content)
         if known is not None:
-            self._kept.move_to_end(content)
             self._ready.append((ticket, known))
         elif content in self._waiting:
             self._waiting[content].append(ticket)
@@ -83,17 +85,33 @@ class SameBytes:
         for ticket, parsed in self._parser.results(wait=wait and not results):
             content = self._content_of.pop(ticket)
             results += [(waiting, parsed) for waiting in self._waiting.pop(content)]
-            self._keep(content, parsed)
+            kept = self._locked if parsed.status is Status.LOCKED else self._kept
+            kept.keep(content, parsed)
         return results
 
-    def _keep(self, content: bytes, parsed: Parsed) -> None:
+
+class _Kept:
+    """The results used last, up to a weight in bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._weight = 0
+        self._results: OrderedDict[bytes, Parsed] = OrderedDict()
+
+    def get(self, content: bytes) -> Parsed | None:
+        known = self._results.get(content)
+        if known is not None:
+            self._results.move_to_end(content)
+        return known
+
+    def keep(self, content: bytes, parsed: Parsed) -> None:
         weight = _weight(parsed)
-        if weight > self._kept_bytes:
+        if weight > self._limit:
             return
-        self._kept[content] = parsed
+        self._results[content] = parsed
         self._weight += weight
-        while self._weight > self._kept_bytes:
-            self._weight -= _weight(self._kept.popitem(last=False)[1])
+        while self._weight > self._limit:
+            self._weight -= _weight(self._results.popitem(last=False)[1])
 
 
 def _weight(parsed: Parsed) -> int:

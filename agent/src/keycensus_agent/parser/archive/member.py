@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from keycensus_agent.parser.archive.effort import Effort
+from keycensus_agent.parser.archive.policy import Selection
 from keycensus_agent.parser.archive.streams import Stream
 
 # A size that is not known: larger than any file.
@@ -44,16 +45,10 @@ Members = Iterator[Member | Damage]
 class Opened:
     """What a reader of archives is given.
 
-    Members whose suffix is in `passed_over` are not handed on, and told to `count_passed`.
+    Members that `selection` does not take are not handed on, and told to `count_passed`.
     """
 
     stream: Stream
     effort: Effort
-    passed_over: frozenset[bytes]
+    selection: Selection
     count_passed: Callable[[int], None]
-
-
-def suffix_of(name: bytes) -> bytes:
-    """Return what stands behind the last dot of a name, in lower case; none if there is no dot."""
-    _, dot, suffix = name.rpartition(b".")
-    return suffix.lower() if dot else b""

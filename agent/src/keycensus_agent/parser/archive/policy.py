@@ -2,10 +2,15 @@
 
 Pure; the reader asks for files, the parser for members. Compiled programs, images, sound and fonts make up nine of ten members and hold no
 text. What a distribution ships below /usr is searched less closely: its source archives alone would take
-longer than all the rest.
+longer than all the rest. Among programs a name has to promise a key or a certificate.
 """
 
 from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from keycensus_agent.parser.triage import PROGRAM_PLACES
 
 _NEVER = frozenset(
     {
@@ -31,12 +36,72 @@ _NOT_SEARCHED = (
 )
 
 
+# Names in there that are compressed files: the reader need not open them to pass over them.
+COMPRESSED = (".gz", ".xz", ".bz2", ".zst", ".lz4")
+# Among programs, what has to be decompressed whole to know what is in it.
+_STREAMS = re.compile(rb"\.(?:gz|xz|bz2|zst|tar|t[bgx]z2?|tzst)\Z", re.IGNORECASE)
+
+# What a name in lower case promises: by its suffix, META-INF's signatures of jars among them, or as a whole.
+_SUFFIXES = (
+    rb"\.(?:pem|key|crt|cer|cert|der|p12|pfx|jks|jceks|bks|bcfks|keystore|truststore|ks|p7[bcms]"
+    rb"|p8|pk8|rsa|dsa|ec|csr|crl|ppk|kdb|kbx|sst|sso|jwk)"
+)
+_PROMISING = re.compile(
+    _SUFFIXES + rb"s?\Z|(?:\A|/)(?:id_(?:rsa|dsa|ecdsa|ed25519)|ssh_host_[a-z0-9]+_key|cacerts"
+    rb"|truststore|keystore|key[34]\.db|cert[89]\.db)\Z"
+)
+# The same within a zip's directory, where the end of a name can't be seen. A first letter that is fixed
+# is what makes the search fast: jars list a quarter of a million names on one machine.
+_SUFFIX_WITHIN = re.compile(_SUFFIXES)
+_NAMES_WITHIN = (
+    *(b"id_rsa", b"id_dsa", b"id_ecdsa", b"id_ed25519", b"ssh_host_"),
+    *(b"cacerts", b"truststore", b"keystore", b"key3.db", b"key4.db", b"cert8.db", b"cert9.db"),
+)
+
+
+class Selection(NamedTuple):
+    """Which members of an archive are looked at."""
+
+    passed_over: frozenset[bytes]
+    """Suffixes, in lower case, of those that are not."""
+    promising: bool = False
+    """Whether a name has to promise something besides."""
+
+    def takes(self, name: bytes) -> bool:
+        """Tell whether the member `name` is looked at."""
+        _, dot, suffix = name.rpartition(b".")
+        if dot and suffix.lower() in self.passed_over:
+            return False
+        return not self.promising or _PROMISING.search(name.lower()) is not None
+
+    def takes_none_of(self, directory: bytes) -> bool:
+        """Tell whether surely none of the names in a piece of a zip's directory is taken."""
+        if not self.promising:
+            return False
+        lower = directory.lower()
+        return _SUFFIX_WITHIN.search(lower) is None and not any(
+            name in lower for name in _NAMES_WITHIN
+        )
+
+
 def is_searched(path: bytes) -> bool:
     """Tell whether an archive at `path` (absolute, within the root) is looked into at all."""
-    return not path.startswith(_NOT_SEARCHED)
+    if path.startswith(_NOT_SEARCHED):
+        return False
+    stream = _STREAMS.search(path)
+    if stream is None or not path.startswith(PROGRAM_PLACES):
+        return True
+    return _PROMISING.search(path[: stream.start()].lower()) is not None
 
 
-def passed_over_in(path: bytes) -> frozenset[bytes]:
-    """Return the suffixes of members that are not looked at, in an archive at `path`."""
+def selection_in(path: bytes) -> Selection:
+    """Return which members of an archive at `path` are looked at."""
+    if path.startswith(PROGRAM_PLACES):
+        return _AMONG_PROGRAMS
     shipped = path.startswith(b"/usr/") and not path.startswith(b"/usr/local/")
-    return _NOT_BELOW_USR if shipped else _NEVER
+    return _SHIPPED if shipped else _ELSEWHERE
+
+
+_AMONG_PROGRAMS = Selection(_NOT_BELOW_USR, promising=True)
+_SHIPPED = Selection(_NOT_BELOW_USR)
+_ELSEWHERE = Selection(_NEVER)

@@ -15,11 +15,11 @@ from keycensus_agent.model import Status
 from keycensus_agent.parser.archive import effort as limits
 from keycensus_agent.parser.archive.effort import Effort, StopSearch
 from keycensus_agent.parser.archive.member import Damage, Member, Opened
-from keycensus_agent.parser.archive.policy import passed_over_in
+from keycensus_agent.parser.archive.policy import selection_in
 from keycensus_agent.parser.archive.streams import Plain, Source, Stream
 from keycensus_agent.parser.archive.table import Archive, archive_of
 from keycensus_agent.parser.findings import MEMBER_LIMIT, FormatResult, Found, Hint, Request
-from keycensus_agent.parser.triage import HEAD_BYTES, Triage, holds_marker, text_cap, triage
+from keycensus_agent.parser.triage import HEAD_BYTES, Triage, holds_marker, text_place, triage
 
 # Between an archive and what is in it, as Java writes it.
 SEPARATOR = b"!/"
@@ -56,8 +56,8 @@ class _Search:
         self._request = request
         self._read_formats = read_formats
         self._effort = Effort(source.size, clock)
-        self._passed_over = passed_over_in(request.hint.name)
-        self._text_cap = text_cap(request.hint.name)
+        self._selection = selection_in(request.hint.name)
+        self._text_place = text_place(request.hint.name + SEPARATOR)
         self._format = ""
         self._found: list[Found] = []
         self._public: dict[bytes, bytes] = {}
@@ -111,7 +111,7 @@ class _Search:
             return
         if stream.source is not None:
             stream = Plain(stream.source)
-        opened = Opened(stream, self._effort, self._passed_over, self._count_passed)
+        opened = Opened(stream, self._effort, self._selection, self._count_passed)
         for member in row.read(opened):
             if isinstance(member, Damage):
                 self._note(member.problem)
@@ -159,14 +159,15 @@ class _Search:
             self._damage.append(problem)
 
     def _text(self, head: bytes, stream: Stream, path: bytes, name: bytes) -> None:
-        data, cut = head, False
+        data, cut, cap = head, False, self._text_place.cap
         if len(head) == HEAD_BYTES:
-            data += stream.read(self._text_cap - HEAD_BYTES + 1)
-        if len(data) > self._text_cap:
-            data = data[: self._text_cap]
+            data += stream.read(cap - HEAD_BYTES + 1)
+        if len(data) > cap:
+            data = data[:cap]
             self._counters["archive-text-too-long"] += 1
             cut = True
-        if holds_marker(data, self._request.hint.name + SEPARATOR + name):
+        file_name = name.rpartition(b"/")[2].decode("ascii", "replace")
+        if holds_marker(data, self._text_place.search_of(file_name)):
             self._parse(data, path, name, cut=cut)
 
     def _candidate(self, head: bytes, stream: Stream, path: bytes, name: bytes) -> None:

@@ -16,7 +16,6 @@ from keycensus_agent.parser.archive.member import (
     Member,
     Members,
     Opened,
-    suffix_of,
 )
 from keycensus_agent.parser.archive.streams import Part, Stream
 
@@ -96,7 +95,7 @@ def _blocks(opened: Opened) -> Iterator[bytes | Damage]:
 
 
 def _regular(name: bytes, size: int, body: Part, opened: Opened) -> Members:
-    if suffix_of(name) in opened.passed_over:
+    if not opened.selection.takes(name):
         opened.count_passed(1)
     else:
         yield Member(name[:NAME_BYTES], body, size)

@@ -23,7 +23,6 @@ from keycensus_agent.parser.archive.member import (
     Member,
     Members,
     Opened,
-    suffix_of,
 )
 from keycensus_agent.parser.archive.streams import (
     Decompressed,
@@ -154,9 +153,15 @@ def _directory(source: Source, end_at: int, record: bytes) -> Directory | None:
 
 
 def _by_directory(source: Source, directory: Directory, opened: Opened) -> Members:
-    passed_over, effort, unpack = opened.passed_over, opened.effort, _LENGTHS.unpack_from
+    selection, effort, unpack = opened.selection, opened.effort, _LENGTHS.unpack_from
+    passed_over, promising = selection.passed_over, selection.promising
     passed = 0
     for piece in _pieces(source, directory):
+        if selection.takes_none_of(piece):
+            names = piece.count(_CENTRAL_MAGIC)
+            passed += names
+            effort.take_members(names >> _PASSED_FOR_ONE)
+            continue
         buffer, classes = _without_classes(piece)
         passed += classes
         effort.take_members(classes >> _PASSED_FOR_ONE)
@@ -167,7 +172,9 @@ def _by_directory(source: Source, directory: Directory, opened: Opened) -> Membe
             name_end = name_at + name_size
             at = name_end + extra_size + comment_size
             suffix_at = buffer.rfind(b".", name_at, name_end) + 1
-            if suffix_at and buffer[suffix_at:name_end].lower() in passed_over:
+            if (suffix_at and buffer[suffix_at:name_end].lower() in passed_over) or (
+                promising and not selection.takes(buffer[name_at:name_end])
+            ):
                 passed += 1
                 if not passed & _PASSED_MASK:
                     effort.take_members(1)
@@ -284,9 +291,10 @@ def _front_to_back(opened: Opened) -> Members:
             # Stored, or encrypted, of unknown length: where the next one begins can't be told.
             yield Member(name[:NAME_BYTES], None, 0, "malformed-zip")
             return
-        if name[-1:] != b"/" and suffix_of(name) not in opened.passed_over:
+        taken = opened.selection.takes(name)
+        if name[-1:] != b"/" and taken:
             yield _local_member(listed, inside, unsized=unsized)
-        opened.count_passed(suffix_of(name) in opened.passed_over)
+        opened.count_passed(not taken)
         if not _passed(stream, body, inside):
             yield Damage(stream.problem or (inside and inside.problem) or "truncated")
             return

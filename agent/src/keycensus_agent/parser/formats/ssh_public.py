@@ -52,7 +52,8 @@ _SSH_COM_MAGIC = b"\x3f\x6f\xf9\xeb"
 def find(text: bytes, request: Request) -> Iterator[Passage]:
     """Yield each key of the text, in order; its comment is its member."""
     passages = list(_armoured(text))
-    if b"AAAA" in text and b"known_hosts" not in request.hint.name.rpartition(b"/")[2]:
+    behind_blank = b" AAAA" in text or b"\tAAAA" in text
+    if behind_blank and b"known_hosts" not in request.hint.name.rpartition(b"/")[2]:
         passages += _lines(text)
     yield from sorted(passages, key=lambda passage: passage.start)
 

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import pytest
+
+from keycensus_agent.reader.unopened import unopened_in
+
+
+@pytest.mark.parametrize(
+    ("directory", "name", "opened"),
+    [
+        (b"/usr/share/doc/x", "changelog.gz", False),
+        (b"/usr/share/doc/x", "key.pem", True),
+        (b"/usr/lib/python3/__pycache__", "a.cpython-311.pyc", False),
+        (b"/usr/lib/python3/__pycache__", "a.pem", True),
+        (b"/usr/lib/python3", "a.pyc", True),
+        (b"/usr/share/locale/de/LC_MESSAGES", "x.mo", False),
+        (b"/srv/LC_MESSAGES", "x.pem", True),
+        (b"/srv/backup", "x.tar.gz", True),
+        (b"/", "x.gz", True),
+    ],
+)
+def test_a_name_is_passed_over_only_where_such_files_are_written_by_programs(
+    directory: bytes, name: str, *, opened: bool
+) -> None:
+    rule = unopened_in(directory)
+    assert (rule is None or not name.endswith(rule.endings)) is opened
