@@ -6,10 +6,12 @@ bytes of length (big-endian), and the payload:
 
     reader → link   MESSAGE  encoded ReportRequest
                     END      empty: half-close the stream, then leave
+                    ASK      JSON: a question about this host's listeners (inquiry.py)
     link → reader   OPEN     JSON {"collector": "host:port", "deployment": name, "landlock": version,
                              "pid": number}: TLS stands; the version of Landlock that holds the link,
                              0 for none, and its process id, which the reader of systemd's needs
                     MESSAGE  encoded ReportResponse
+                    ANSWER   JSON: the answer to the ASK before
                     CLOSED   JSON {"reason", "text", "retry_after_seconds"}: the link leaves
 
 Reasons of CLOSED: "done", "not-enrolled", "other-machine", "unreachable", "tls", "expired",
@@ -34,6 +36,8 @@ class FrameKind(IntEnum):
     END = 2
     OPEN = 3
     CLOSED = 4
+    ASK = 5
+    ANSWER = 6
 
 
 def encode_frame(kind: FrameKind, payload: bytes = b"") -> bytes:

@@ -1,6 +1,7 @@
 """One report stream: frames of the reader on one side, gRPC messages on the other.
 
-Runs in the link process. Messages pass as the bytes they are; only the collector's first one is
+Runs in the link process. What the reader asks of this host's listeners is answered here (answering.py).
+Messages pass as the bytes they are; only the collector's first one is
 looked at, for its trust bundle and clock, and its last, which may be a refusal; and the hello, to
 which the link adds which trust anchors it holds. Each direction takes
 the next message when the last one was handed on, so a slow side slows the other and nothing piles
@@ -24,6 +25,7 @@ from google.protobuf.message import DecodeError
 
 from keycensus_agent.errors import IdentityError, KeycensusError, LinkError, RefusedError
 from keycensus_agent.link.anew import NO_INVITATION, Invitation, enrol_anew
+from keycensus_agent.link.answering import Answering
 from keycensus_agent.link.channel import connected, explained_status, refused
 from keycensus_agent.link.control import Route, recover, renew, report_endpoint
 from keycensus_agent.link.identity import Identity, IdentityStore, checked_trust
@@ -107,6 +109,7 @@ class Link:
         self._machine = machine
         self._invitation = invitation
         self._ended = False
+        self._answering = Answering()
         self._hello: report_pb2.Hello | None = None
 
     async def serve(self, stop: asyncio.Event) -> Closing:
@@ -227,6 +230,9 @@ class Link:
                     await call.done_writing()
                     self._ended = True
                     return True
+                if kind is FrameKind.ASK:
+                    await self._send(FrameKind.ANSWER, await self._answering.answer(payload))
+                    continue
                 if kind is not FrameKind.MESSAGE:
                     raise ValueError(f"a frame of kind {kind.name}")
                 if self._hello is None:
