@@ -163,7 +163,7 @@ def test_five_mistakes_are_told_at_once_each_with_file_key_and_what_would_be_rig
         ("[labels]\na = 1", "text of 1 to 256 characters; it is 1"),
         ('[labels]\n"a b" = "c"', "letters, digits"),
         ("log = 1", "write [log] above"),
-        ("[zzz]\na = 1", "known are: scan, state, collector, link, sweep, log, labels"),
+        ("[zzz]\na = 1", "known are: scan, state, collector, link, sweep, context, log, labels"),
         ('[log]\nlevel = "\\u001b[31m' + "x" * 100 + '"', r"\x1b[31m"),
     ],
 )

@@ -83,6 +83,19 @@ class SweepSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ContextSettings:
+    """Who uses what is found. `probe`: ask own TLS listeners what they present.
+
+    `probe_all`: also those that no configuration and no known port calls TLS; `probe_seconds`: between
+    two times that one is asked.
+    """
+
+    probe: bool = True
+    probe_all: bool = False
+    probe_seconds: int = 3600
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     """`format` is "auto", "json" or "console"; `level` "debug", "info", "warning" or "error"."""
 
@@ -99,6 +112,7 @@ class Config:
     collector: CollectorSettings = field(default_factory=CollectorSettings)
     link: LinkSettings = field(default_factory=LinkSettings)
     sweep: SweepSettings = field(default_factory=SweepSettings)
+    context: ContextSettings = field(default_factory=ContextSettings)
     log: LogSettings = field(default_factory=LogSettings)
     labels: Mapping[str, str] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
@@ -163,6 +177,7 @@ def _build(
         collector=dataclasses.replace(base.collector, **sections["collector"]),  # type: ignore[arg-type]
         link=dataclasses.replace(base.link, **sections["link"]),  # type: ignore[arg-type]
         sweep=dataclasses.replace(base.sweep, **sections["sweep"]),  # type: ignore[arg-type]
+        context=dataclasses.replace(base.context, **sections["context"]),  # type: ignore[arg-type]
         log=dataclasses.replace(base.log, **sections["log"]),  # type: ignore[arg-type]
         labels=dict(labels),
         files=tuple(files),

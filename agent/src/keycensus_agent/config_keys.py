@@ -206,6 +206,11 @@ KEYS: Mapping[str, Mapping[str, Check]] = {
         "start_delay_seconds": _integer(0, 86400, "seconds"),
         "cpu_share": _fraction(0.01, 1.0),
     },
+    "context": {
+        "probe": _boolean,
+        "probe_all": _boolean,
+        "probe_seconds": _integer(1, 7 * 86400, "seconds"),
+    },
     "log": {
         "format": _one_of("auto", "json", "console"),
         "level": _one_of("debug", "info", "warning", "error"),

@@ -80,7 +80,7 @@ def test_a_kernel_that_says_no_owns_nothing(monkeypatch: pytest.MonkeyPatch) -> 
     def refused(*_: object) -> None:
         raise PermissionError(1, "netlink")
 
-    monkeypatch.setattr(diag.socket, "socket", refused)
+    monkeypatch.setattr("keycensus_agent.link.diag.socket.socket", refused)
     assert not diag.is_own("192.0.2.1")
     assert diag.is_own("127.0.0.1")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from keycensus_agent.config import Config, load_config
 from keycensus_agent.text import safe_path
 
-_SECTIONS = ("scan", "state", "collector", "link", "sweep", "log")
+_SECTIONS = ("scan", "state", "collector", "link", "sweep", "context", "log")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -24,7 +24,8 @@ class NoTlsError(Exception):
     """The other side speaks the protocol, but offers no TLS, or does not speak it."""
 
 
-_Reader, _Writer = asyncio.StreamReader, asyncio.StreamWriter
+_Reader = asyncio.StreamReader
+_Writer = asyncio.StreamWriter
 Prelude = Callable[[_Reader, _Writer], Awaitable[None]]
 
 

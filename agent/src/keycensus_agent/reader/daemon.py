@@ -79,6 +79,7 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._on_signal)
         self.service.should_stop = lambda: self._stopping
+        self.service.patient = True
         now = time.monotonic()
         delay = random.uniform(0, self.service.config.sweep.start_delay_seconds)  # noqa: S311
         schedule = _Schedule(sweep_at=now + delay, talk_at=now + delay)
@@ -190,6 +191,8 @@ class Daemon:
             schedule.failures = 0
             heartbeat = float(outcome.heartbeat_seconds or HEARTBEAT_SECONDS)
             schedule.talk_at = now + heartbeat * random.uniform(0.8, 1.0)  # noqa: S311
+            if outcome.again_in_seconds:
+                schedule.talk_at = min(schedule.talk_at, now + outcome.again_in_seconds)
             if outcome.scan_again:
                 schedule.sweep_at = now
             log.info(

@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import structlog
+
 from keycensus_agent.config import Config
 from keycensus_agent.errors import LinkError
 from keycensus_agent.host_facts import HostFacts, boot_id, gather
@@ -25,6 +27,7 @@ from keycensus_agent.reader.equipment import Equipment, equipped, now_ms
 from keycensus_agent.reader.ground import Ground
 from keycensus_agent.reader.launcher import Launcher
 from keycensus_agent.reader.link_client import Connection, LinkClient
+from keycensus_agent.reader.look_around import LookAround, look_around_of
 from keycensus_agent.reader.partial import PartialSweep, Parts
 from keycensus_agent.reader.report.blobs import collect_blobs
 from keycensus_agent.reader.report.outbox import Outbox
@@ -39,6 +42,7 @@ from keycensus_agent.reader.scout import Scout, Task
 from keycensus_agent.reader.state import State
 from keycensus_agent.reader.state_file import database_errors
 from keycensus_agent.reader.sweep import Sweep
+from keycensus_agent.text import safe_text
 
 # Grows when formats learn to see more: everything is then read once more, as cause "parser".
 PARSER_EPOCH = 2
@@ -64,6 +68,12 @@ class Look:
     cpu_seconds: float
 
 
+# Between two conversations of which one was too short to ask all listeners.
+LEAST_SECONDS = 5.0
+
+log = structlog.get_logger()
+
+
 @dataclass(slots=True)
 class ReaderService:
     """Sweeps into a state and conversations out of it."""
@@ -75,7 +85,10 @@ class ReaderService:
     launcher: Launcher | None = None
     # What holds each of the agent's processes, as last seen while it ran.
     enforced: dict[str, Enforced] = field(default_factory=dict)
+    # It will report again by itself, so a service may be given time to be reloaded.
+    patient: bool = False
     outbox: Outbox = field(init=False)
+    _around: tuple[Config, LookAround] | None = field(default=None, init=False)
     # Whether a full sweep ended in this process: what the state says was seen, not brought back.
     _swept: bool = field(default=False, init=False)
     # How often parts of the disk were looked at, so that a sweep knows that it was not alone.
@@ -87,6 +100,16 @@ class ReaderService:
         self.outbox = Outbox(self.state, cap_bytes=self.config.state.max_outbox_mib * 1024 * 1024)
         if self.state.suspicious:
             suspect(self.state)
+
+    @property
+    def around(self) -> LookAround:
+        """What looks around for who uses places, under the configuration in force."""
+        if self._around is None or self._around[0] is not self.config:
+            made = look_around_of(
+                self.config, self.state, self.outbox, now_ms, patient=self.patient
+            )
+            self._around = self.config, made
+        return self._around[1]
 
     # --- sweeping -----------------------------------------------------------------------------
 
@@ -129,11 +152,12 @@ class ReaderService:
                     state.put_number("parser_epoch", PARSER_EPOCH)
                     state.put("root", os.path.realpath(config.scan.root))
                     state.put("counters", json.dumps(sweep.coverage.counters).encode())
+            used = self.around.look(equipment.ground.resolver) if sweep.complete else 0
             self._swept = self._swept or sweep.complete
             return SweepResult(
                 complete=sweep.complete,
                 coverage=sweep.coverage,
-                changes=findings.changed,
+                changes=findings.changed + used,
                 seconds=time.monotonic() - started,
                 cpu_seconds=cpu_seconds() - cpu_before,
             )
@@ -285,12 +309,25 @@ class ReaderService:
     def _converse_once(self, circumstances: Circumstances) -> Outcome:
         connection = self._open_link()
         try:
-            return Conversation(
-                self.state, self.outbox, connection, circumstances, self.should_stop
-            ).converse()
+            conversation = Conversation(
+                self.state, self.outbox, connection, circumstances, self.should_stop, self._inquire
+            )
+            outcome = conversation.converse()
+            again_in_ms = self.around.again_in_ms
+            if again_in_ms is not None:
+                outcome.again_in_seconds = max(LEAST_SECONDS, again_in_ms / 1000)
+            return outcome
         finally:
             self.saw("link", connection.enforced)
             connection.close()
+
+    def _inquire(self, ask: Callable[[bytes], bytes]) -> bool:
+        """Ask what this host's listeners present; whether there is something new to report."""
+        try:
+            return self.around.inquire(ask, self.should_stop) > 0
+        except ValueError as error:
+            log.warning("listeners not asked", why=safe_text(str(error)))
+            return False
 
     def _open_link(self) -> Connection:
         config = self.config

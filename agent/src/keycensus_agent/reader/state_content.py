@@ -168,7 +168,7 @@ _NUMBERS = frozenset(
         "parser_epoch",
     }
 )
-_DOCUMENTS = frozenset({"counters", "over_cap", "reconciliation", "roots", "scout_roots"})
+_DOCUMENTS = frozenset({"asked", "counters", "over_cap", "reconciliation", "roots", "scout_roots"})
 _PATH_LISTS = frozenset({"roots", "scout_roots"})
 # Columns of bytes, by table; a flipped byte may turn them into something else.
 _BYTES = {

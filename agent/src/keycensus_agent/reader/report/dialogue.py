@@ -63,6 +63,17 @@ class Dialogue:
             self._take(frame)
         return self._responses.popleft()
 
+    def ask(self, question: bytes) -> bytes:
+        """Ask the link itself something (inquiry.py) and return its answer; BrokenOffError if none."""
+        self.connection.send(FrameKind.ASK, question)
+        while True:
+            frame = self.connection.receive(SILENCE_SECONDS)
+            if frame is None:
+                raise BrokenOffError("unreachable", "the link does not answer what it is asked")
+            if frame[0] is FrameKind.ANSWER:
+                return frame[1]
+            self._take(frame)
+
     def open(self) -> None:
         """Wait until the link has a connection."""
         frame = self.connection.receive(SILENCE_SECONDS)

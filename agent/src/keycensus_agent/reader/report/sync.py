@@ -4,7 +4,8 @@ The order of messages is protos/README.md section 5:
 
     1  hello, hello-ack; what the lost acks say was committed leaves the outbox
     2  batches that were fixed in an earlier stream go first, under the same sequences
-    3  the next items: offer, blobs as wanted, then the batch, at most `batch_credit` at a time
+    3  the next items: offer, blobs as wanted, then the batch, at most `batch_credit` at a time; last, what
+       the link says of this host's listeners
     4  the first full sweep is announced by a batch that says `complete`
     5  once a day, or on suspicion, digests; a listing where the collector asks for one
 
@@ -67,6 +68,8 @@ class Outcome:
     skew_ms: int = 0
     heartbeat_seconds: int = 0
     scan_again: bool = False
+    # After how long to come back, since listeners are to be asked then; 0: as always.
+    again_in_seconds: float = 0.0
     start_over: bool = False
 
     @property
@@ -98,6 +101,8 @@ class Conversation:
     connection: FrameConnection
     circumstances: Circumstances
     should_stop: Callable[[], bool] = lambda: False
+    # Asks the link of this host's listeners; whether that made changes to report.
+    inquire: Callable[[Callable[[bytes], bytes]], bool] | None = None
     outcome: Outcome = field(default_factory=Outcome)
     _dialogue: Dialogue = field(init=False)
     _flights: deque[_Flight] = field(default_factory=deque)
@@ -191,6 +196,8 @@ class Conversation:
         self._unsent.extend(self.outbox.fixed_batches())
         self._drain(credit, batch_bytes)
         self._empty_outbox(credit, batch_bytes)
+        if self.inquire is not None and self.inquire(self._dialogue.ask):
+            self._empty_outbox(credit, batch_bytes)
         if self.state.complete and self.outbox.count() == 0:
             self._announce_complete()
             if hello_ack.list_wanted:
