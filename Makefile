@@ -15,7 +15,7 @@ DEVELOPMENT := $(VENV)/.development
 GENERATOR := $(VENV_PROTO)/.generator
 
 PROJECTS := protos agent collector client
-CHECKED := agent collector client protos/src tests benchmarks
+CHECKED := agent collector client protos/src tests benchmarks packaging/deb
 PIP := -m pip --disable-pip-version-check install --quiet --progress-bar off
 
 # Options: `make demo ONCE=1`, `make test PYTEST="tests/agent -x"`, `make bench ROOT=/usr ROUNDS=3 ONLY=help`.
@@ -32,7 +32,7 @@ MINUTES ?= 32
 PLOT ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types proto proto-check unit bench fuzz fleet evil soak faults-long clean
+.PHONY: help demo test lint types proto proto-check unit bench fuzz fleet evil soak faults-long packages clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +84,9 @@ evil: $(DEVELOPMENT) ## a hostile agent beside 100 good ones: their p99 with it 
 
 soak: $(DEVELOPMENT) ## half an hour of reconnects: slopes of memory, descriptors, threads (MINUTES= PLOT=)
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.soak --minutes $(MINUTES) $(if $(PLOT),--plot '$(PLOT)')
+
+packages: $(DEVELOPMENT) ## the agent's Debian package, into dist/
+	@PYTHONPATH=packaging/deb $(BIN)/python -m keycensus_deb
 
 clean: ## remove environments, caches and the demo's files
 	rm -rf $(VENV) $(VENV_PROTO) demo-work dist build .coverage .coverage.* \

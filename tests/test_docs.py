@@ -24,6 +24,7 @@ PAGES = sorted(
         CHECKOUT / "protos",
         CHECKOUT / "benchmarks",
         CHECKOUT / "packaging" / "systemd",
+        CHECKOUT / "packaging" / "deb",
     )
     for path in folder.glob("*.md")
 )

@@ -10,6 +10,8 @@ also by a killed test, its processes are killed with their PID 1 and its mounts 
 
 The programs are installed as a package would: in /opt/keycensus, for everyone to read, because the
 checkout may lie where only root comes. Of the checkout /opt/keycensus-test shows what is needed.
+
+Given the root directory of another system (fakes/debian.py), that one boots, and nothing is installed.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ import psutil
 CHECKOUT = Path(__file__).resolve().parents[2]
 UNITS = CHECKOUT / "packaging" / "systemd"
 SYSTEMD = Path("/usr/lib/systemd/systemd")
+HOST = Path("/")
 BOOT_SECONDS = 60.0
 END_SECONDS = 30.0
 
@@ -68,7 +71,7 @@ mount --make-rprivate /
 mount -t tmpfs -o mode=0755 tmpfs "$WORK/memory"
 cd "$WORK/memory"
 mkdir upper work root
-mount -t overlay overlay -o "lowerdir=/,upperdir=$PWD/upper,workdir=$PWD/work" root
+mount -t overlay overlay -o "lowerdir=$BASE,upperdir=$PWD/upper,workdir=$PWD/work" root
 cd root
 mount -t proc proc proc
 mount --bind -o ro proc/sys proc/sys
@@ -86,8 +89,10 @@ done
 ln -s pts/ptmx dev/ptmx
 ln -s /proc/self/fd dev/fd
 
-# Of this machine's own services none is started: only the journal.
-find usr/lib/systemd/system etc/systemd/system -mindepth 1 -maxdepth 1 -name '*.wants' -exec rm -rf {} +
+# Of this machine's own services none is started: only the journal. In another system its packages' are.
+enabled=etc/systemd/system/timers.target.wants
+[ "$BASE" != / ] || enabled=etc/systemd/system
+find usr/lib/systemd/system "$enabled" -maxdepth 1 -name '*.wants' -exec rm -rf {} +
 mkdir usr/lib/systemd/system/sysinit.target.wants
 ln -s ../systemd-journald.service usr/lib/systemd/system/sysinit.target.wants/
 
@@ -113,17 +118,21 @@ exec env -i container=keycensus PATH=/usr/sbin:/usr/bin:/sbin:/bin \\
 class Machine:
     """A booted machine; `run` runs commands in it as root."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, base: Path = HOST) -> None:
         self._directory = directory
+        self._base = base
         self.name = f"keycensus-test-{os.getpid()}-{time.monotonic_ns()}"
         self._process: subprocess.Popen[bytes] | None = None
         self.init = 0
 
     @classmethod
     @contextlib.contextmanager
-    def booted(cls, directory: Path) -> Iterator[Self]:
-        """Boot a machine, and end it with all that runs in it; `directory` is for its files."""
-        machine = cls(directory)
+    def booted(cls, directory: Path, base: Path = HOST) -> Iterator[Self]:
+        """Boot a machine, and end it with all that runs in it; `directory` is for its files.
+
+        It sees what `base` holds, and changes nothing of it.
+        """
+        machine = cls(directory, base)
         try:
             machine._boot()
             yield machine
@@ -187,13 +196,16 @@ class Machine:
     def _boot(self) -> None:
         for name in ("cgroup", "memory"):
             (self._directory / name).mkdir()
-        self._stage(self._directory / "installed")
-        bound = {
-            "python": Path(sys.base_prefix),
-            "packages": Path(sysconfig.get_path("purelib")),
-            "packaging": CHECKOUT / "packaging",
-            **{project: CHECKOUT / project / "src" for project in _PROJECTS},
-        }
+        (self._directory / "installed").mkdir()
+        bound = {}
+        if self._base == HOST:
+            self._stage(self._directory / "installed")
+            bound = {
+                "python": Path(sys.base_prefix),
+                "packages": Path(sysconfig.get_path("purelib")),
+                "packaging": CHECKOUT / "packaging",
+                **{project: CHECKOUT / project / "src" for project in _PROJECTS},
+            }
         with (self._directory / "boot.log").open("wb") as log:
             self._process = subprocess.Popen(
                 # Killed with this process, and its child, PID 1 of the machine, with it.
@@ -236,7 +248,8 @@ class Machine:
 
     def _environment(self) -> dict[str, str]:
         path = os.environ["PATH"] + ":/usr/sbin:/sbin"
-        return {"PATH": path, "WORK": str(self._directory), "NAME": self.name}
+        work = {"WORK": str(self._directory), "NAME": self.name, "BASE": str(self._base)}
+        return {"PATH": path, **work}
 
     def _stage(self, root: Path) -> None:
         """Lay out the programs as a package would."""

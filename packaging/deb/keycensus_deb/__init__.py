@@ -1,0 +1,1 @@
+"""Builds the agent's Debian package with nothing but Python, pip and dpkg-deb (../README.md says why)."""
