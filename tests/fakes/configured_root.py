@@ -8,8 +8,8 @@ from pathlib import Path
 
 from fakes.package_root import LOCAL
 
-from keycensus_agent.context.bindings import Binding, Problem, Renewer
-from keycensus_agent.context.gather import Context, gather
+from keycensus_agent.context.bindings import Binding, Context, Problem, Renewer
+from keycensus_agent.context.gather import gather
 from keycensus_agent.reader.discovery.links import Resolver
 
 # A moment after which nothing made by a test is overdue by accident: 2026-11-01.

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from fakes.agent_command import AgentCommand
 from fakes.certificates import Leaf
+from fakes.configured_root import write
 from fakes.unprivileged import as_nobody, open_directory
 
 
@@ -159,3 +160,25 @@ def test_the_package_that_owns_a_name_is_named(agent: AgentCommand, tmp_path: Pa
         (tmp_path / name).write_bytes(Leaf("a.example").pem)
     assert "\n  package     roots (dpkg)\n" in agent("explain", "--root", tmp_path, "/root.pem").out
     assert "  package  " not in agent("explain", "--root", tmp_path, "/own.pem").out
+
+
+def test_who_uses_and_who_renews_a_place_is_said(agent: AgentCommand, tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {
+            "/etc/nginx/nginx.conf": "http {\nserver { listen 443 ssl; ssl_certificate /live/a.pem; }\n"
+            + "server { listen 443; ssl_certificate /live/none.pem; }\n" * 11
+            + "}",
+            "/etc/letsencrypt/renewal/a.conf": "cert = /live/a.pem\n",
+            "/live/a.pem": "-> ../archive/a1.pem",
+            "/archive/a1.pem": Leaf("a.example").pem.decode(),
+        },
+    )
+    said = agent(
+        "explain", "--root", tmp_path, "/live/a.pem", "/archive/a1.pem", "/live/none.pem"
+    ).out
+    used = "  used by     nginx as certificate, by /etc/nginx/nginx.conf line 2, on *:443 (tls)\n"
+    assert said.count(used) == 1
+    assert said.count("  renewed by  certbot as a, last on 2") == 2
+    assert "OVERDUE: nothing starts it\n" in said
+    assert "none.pem: no such file" in said

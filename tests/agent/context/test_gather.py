@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from fakes.configured_root import context_of, write
 
-from keycensus_agent.context.bindings import Binding, Renewer
-from keycensus_agent.context.gather import Context
+from keycensus_agent.context.bindings import Binding, Context, Renewer
 from keycensus_agent.context.renewers import table as renewers
 from keycensus_agent.context.renewers.ask import Asked
 from keycensus_agent.context.services import table as services

@@ -110,7 +110,9 @@ def test_what_bites_comes_last_and_the_most_urgent_first() -> None:
 
 def test_places_of_one_certificate_bite_once() -> None:
     same = [finding(f"/h{number}.pem".encode(), detail("w", 5)) for number in range(3)]
-    assert "  expires in 30 days    w, in 5 days  /h0.pem (+2 more)" in lines(Style(), same)
+    assert "  expires in 30 days    w, in 5 days, renewed by nobody  /h0.pem (+2 more)" in lines(
+        Style(), same
+    )
 
 
 def test_many_bites_are_counted() -> None:

@@ -8,9 +8,11 @@ import stat
 from collections.abc import Iterator
 from dataclasses import replace
 
-from keycensus_agent.commands.targets import Targets, targets_of
+from keycensus_agent.commands.targets import Targets, context_of, targets_of
+from keycensus_agent.context.bindings import NOTHING, Context
 from keycensus_agent.context.packages import PackageDatabases
 from keycensus_agent.model import Coverage, Finding, Gap, Place
+from keycensus_agent.output.around import binding_line, renewal_line
 from keycensus_agent.output.records import entry_records, group_of, owner_of
 from keycensus_agent.parser.archive.policy import is_searched
 from keycensus_agent.parser.triage import HEAD_BYTES, Triage, search_of, text_cap, triage
@@ -32,6 +34,7 @@ from keycensus_agent.text import safe_path, safe_text
 
 _NOT_THERE = 2
 _ENTRIES_SHOWN = 20
+_BINDINGS_SHOWN = 10
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -39,30 +42,35 @@ def run(arguments: argparse.Namespace) -> int:
     targets = targets_of(arguments)
     for problem in targets.problems:
         print(problem)
+    context = context_of(targets) if targets.request.roots else NOTHING
     for number, path in enumerate(targets.request.roots):
         if number:
             print()
-        for text in explain(path, targets):
+        for text in explain(path, targets, context):
             print(text)
     return _NOT_THERE if targets.problems else 0
 
 
-def explain(path: bytes, targets: Targets) -> Iterator[str]:
-    """Yield the reasons for one absolute path within the root, a line each."""
+def explain(path: bytes, targets: Targets, context: Context = NOTHING) -> Iterator[str]:
+    """Yield the reasons for one absolute path within the root, a line each.
+
+    `context` says who uses and renews it.
+    """
     root_fd = os.open(targets.request.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        yield from _Explanation(targets, root_fd).of(path)
+        yield from _Explanation(targets, root_fd, context).of(path)
     finally:
         os.close(root_fd)
 
 
 class _Explanation:
-    def __init__(self, targets: Targets, root_fd: int) -> None:
+    def __init__(self, targets: Targets, root_fd: int, context: Context) -> None:
         self._targets = targets
         self._request = targets.request
         self._mounts = targets.mounts
         self._root_fd = root_fd
         self._resolver = Resolver(root_fd, targets.mounts, network=targets.request.network)
+        self._context = context
 
     def of(self, path: bytes) -> Iterator[str]:
         name = self._resolver.resolve(path, follow_last=False)
@@ -70,11 +78,13 @@ class _Explanation:
         end = self._resolver.resolve(path)
         if isinstance(end, Unresolved):
             yield f"  path        stops at {safe_path(end.path)}: {end.reason}"
+            yield from self._around(name.path, b"")
             yield "  so          not seen: the walk can't come here"
             return
         if end.path != name.path:
             yield f"  link        leads to {safe_path(end.path)}"
         yield from self._ground(end.path)
+        yield from self._around(name.path, end.path)
         refusal = self._refusal(name.path) or self._refusal(end.path)
         if refusal:
             yield f"  so          not seen: {refusal}"
@@ -92,6 +102,17 @@ class _Explanation:
         source = f" from {safe_path(mount.source)}" if mount.source else ""
         kind = f"{safe_text(mount.type)}{source}" if mount.type else "unknown"
         yield f"  mount       {safe_path(mount.mount_point)}: {kind}, {territory(mount.type).value}"
+
+    def _around(self, path: bytes, target: bytes) -> Iterator[str]:
+        """Say which configurations name the place, and who renews it."""
+        bindings = self._context.bindings_of(path, target if target != path else b"")
+        for binding in bindings[:_BINDINGS_SHOWN]:
+            yield f"  used by     {binding_line(binding)}"
+        if len(bindings) > _BINDINGS_SHOWN:
+            yield f"  and         {len(bindings) - _BINDINGS_SHOWN:,} more"
+        renewer = self._context.renewer_of(path, target)
+        if renewer is not None:
+            yield f"  renewed by  {renewal_line(renewer)}"
 
     def _refusal(self, path: bytes) -> str:
         """Say why the walk from the root would not come to `path`; "" if it would."""

@@ -9,7 +9,8 @@ import os
 import sys
 import time
 
-from keycensus_agent.commands.targets import Targets, targets_of
+from keycensus_agent.commands.targets import Targets, context_of, targets_of
+from keycensus_agent.context.bindings import NOTHING, Context
 from keycensus_agent.output.completeness import is_complete
 from keycensus_agent.output.structured import write_csv, write_json, write_ndjson
 from keycensus_agent.output.table import Style, table
@@ -30,7 +31,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not targets.request.roots:
         return _NOT_THERE
     result = run_scan(targets)
-    _print(arguments, result)
+    context = context_of(targets) if result.findings else NOTHING
+    _print(arguments, result, context)
     if targets.problems:
         return _NOT_THERE
     complete = is_complete(result.findings, result.coverage)
@@ -57,22 +59,23 @@ def run_scan(targets: Targets) -> ScanResult:
         line.clear()
 
 
-def _print(arguments: argparse.Namespace, result: ScanResult) -> None:
+def _print(arguments: argparse.Namespace, result: ScanResult, context: Context) -> None:
     findings, coverage = result.findings, result.coverage
     certificates = certificates_by_key(findings)
     # Escaped text has only printable characters, but not every terminal can show all of them.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     if arguments.output == "ndjson":
-        write_ndjson(findings, coverage, certificates, sys.stdout)
+        write_ndjson(findings, coverage, certificates, sys.stdout, context)
     elif arguments.output == "json":
-        write_json(findings, coverage, certificates, sys.stdout)
+        write_json(findings, coverage, certificates, sys.stdout, context)
     elif arguments.output == "csv":
         write_csv(findings, certificates, sys.stdout)
         _tell_gaps(result)
     else:
         style = Style(width_of(sys.stdout), wants_colour(sys.stdout), everything=arguments.all)
-        for text in table(findings, coverage, certificates, dt.datetime.now(dt.UTC), style):
+        now = dt.datetime.now(dt.UTC)
+        for text in table(findings, coverage, certificates, now, style, context=context):
             print(text)
 
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from keycensus_agent.context.bindings import Context
 from keycensus_agent.errors import UsageError
 from keycensus_agent.reader.discovery.exclude import Exclude
 from keycensus_agent.reader.discovery.links import Resolver, Unresolved
@@ -60,6 +62,19 @@ def targets_of(arguments: argparse.Namespace) -> Targets:
         mounts=mounts,
         problems=tuple(problems),
     )
+
+
+def context_of(targets: Targets) -> Context:
+    """Return what the configurations of the root say of places, and who renews them."""
+    from keycensus_agent.context.gather import gather
+
+    request = targets.request
+    root_fd = os.open(request.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        resolver = Resolver(root_fd, targets.mounts, network=request.network)
+        return gather(resolver, time.time_ns() // 1_000_000)
+    finally:
+        os.close(root_fd)
 
 
 def _root(argument: str) -> bytes:

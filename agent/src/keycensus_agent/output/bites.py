@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 
 from keycensus_agent.model import Coverage, EntryKind, Gap, Status
+from keycensus_agent.output.around import OVERDUE_REASONS
 from keycensus_agent.output.completeness import not_read_whole
 from keycensus_agent.output.grid import paint, shorten, shown_width
 from keycensus_agent.output.judgement import SOON_DAYS, Judged, key_title, title_of
@@ -33,6 +34,7 @@ def closing_lines(
     sections = [
         ("expired", "bad", _expiring(judged, past=True)),
         (f"expires in {SOON_DAYS} days", "warn", _expiring(judged, past=False)),
+        ("renewal overdue", "warn", _overdue(judged)),
         ("keys others can read", "bad", _exposed(judged)),
         ("locked", "warn", _locked(judged)),
         ("not seen", "warn", _gaps(coverage.gaps)),
@@ -61,16 +63,46 @@ def _section(
 
 
 def _expiring(judged: Sequence[Judged], *, past: bool) -> list[_Bite]:
-    """Gather live certificates that are or will soon be expired, once each, the most urgent first."""
+    """Gather live certificates that are or will soon be expired, once each, the most urgent first.
+
+    What a tool renews in time does not bite, and of what it is late with, it is said elsewhere.
+    """
     found: dict[bytes, _Bite] = {}
+    renewed = {} if past else _renewed(judged)
     for one in judged:
         if not one.is_live or one.soonest is None or one.days is None:
             continue
-        if (one.days < 0) if past else (0 <= one.days < SOON_DAYS):
+        if (one.days < 0) if past else (0 <= one.days < SOON_DAYS and one.renewer is None):
             text = f"{title_of(one.soonest)}, {_when(one.days)}"
+            if not past:
+                tool = renewed.get(one.soonest.sha256)
+                text += f", {tool} renews another copy" if tool else ", renewed by nobody"
             # The latest to expire is the one that somebody still uses.
             bite = found.setdefault(one.soonest.sha256, _Bite(text, abs(one.days)))
             bite.paths.append(one.place.path)
+    return sorted(found.values(), key=lambda bite: bite.order)
+
+
+def _renewed(judged: Sequence[Judged]) -> dict[bytes, str]:
+    """Return the tool by each certificate that one renews in time, whatever place it renews it at."""
+    return {
+        one.soonest.sha256: safe_text(one.renewer.tool)
+        for one in judged
+        if one.renewer is not None and one.is_renewed and one.soonest is not None
+    }
+
+
+def _overdue(judged: Sequence[Judged]) -> list[_Bite]:
+    """Gather live certificates that a tool should have renewed, or that nothing starts a tool for."""
+    found: dict[bytes, _Bite] = {}
+    for one in judged:
+        renewer, soonest = one.renewer, one.soonest
+        if not one.is_live or soonest is None or renewer is None or not renewer.overdue:
+            continue
+        if one.days is not None and one.days >= 0:
+            why = OVERDUE_REASONS.get(renewer.reason, "overdue")
+            text = f"{title_of(soonest)}, {_when(one.days)}, {safe_text(renewer.tool)}: {why}"
+            found.setdefault(soonest.sha256, _Bite(text, one.days)).paths.append(one.place.path)
     return sorted(found.values(), key=lambda bite: bite.order)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from keycensus_agent.context.bindings import NOTHING, Context, Renewer
 from keycensus_agent.known_keys import known_key
 from keycensus_agent.model import (
     CertificateDetail,
@@ -63,7 +64,7 @@ class Oddity:
 class Judged:
     """One finding, with what follows from it. `certified` holds the key ids of all certificates.
 
-    `shipped`: its file came with a package (see `judge`).
+    `shipped`: its file came with a package (see `judge`). `renewer`: the tool that renews it.
     """
 
     def __init__(
@@ -73,8 +74,10 @@ class Judged:
         certified: Mapping[bytes, Sequence[bytes]],
         *,
         shipped: bool = False,
+        renewer: Renewer | None = None,
     ) -> None:
         self.finding = finding
+        self.renewer = renewer
         self.place = finding.place
         self.is_shipped = shipped
         self._now = now
@@ -124,6 +127,11 @@ class Judged:
             and self.place.role is not Role.TRUST_STORE
             and not self.is_shipped
         )
+
+    @property
+    def is_renewed(self) -> bool:
+        """Whether a tool renews the certificate and is in time: then its end is nobody's worry."""
+        return self.renewer is not None and not self.renewer.overdue
 
     @property
     def folds_as(self) -> str:
@@ -181,7 +189,14 @@ class Judged:
         if self.days < 0:
             yield Oddity("expired", "bad" if self.is_live else "", of_time=True)
         elif self.days < SOON_DAYS:
-            yield Oddity("expires soon", "warn" if self.is_live else "", of_time=True)
+            worry = self.is_live and not self.is_renewed
+            yield Oddity("expires soon", "warn" if worry else "", of_time=True)
+        if self.renewer is not None and self.principal and self.is_live:
+            tool = safe_text(self.renewer.tool)
+            if self.renewer.overdue:
+                yield Oddity(f"renewal by {tool} overdue", "warn")
+            else:
+                yield Oddity(f"renewed by {tool}")
 
     def _about_access(self) -> Iterator[Oddity]:
         if self.exposed:
@@ -231,12 +246,24 @@ class Judged:
 
 
 def judge(
-    findings: Sequence[Finding], now: dt.datetime, certified: Mapping[bytes, Sequence[bytes]]
+    findings: Sequence[Finding],
+    now: dt.datetime,
+    certified: Mapping[bytes, Sequence[bytes]],
+    context: Context = NOTHING,
 ) -> list[Judged]:
-    """Judge all places of one scan together: a link came with a package if its file did."""
+    """Judge all places of one scan together: a link came with a package if its file did.
+
+    `context` says which of them a tool renews.
+    """
     shipped = {one.place.path for one in findings if _came_with_package(one.place)}
     return [
-        Judged(one, now, certified, shipped=(one.place.target or one.place.path) in shipped)
+        Judged(
+            one,
+            now,
+            certified,
+            shipped=(one.place.target or one.place.path) in shipped,
+            renewer=context.renewer_of(one.place.path, one.place.target),
+        )
         for one in findings
     ]
 

@@ -10,6 +10,7 @@ import base64
 import datetime as dt
 from collections.abc import Mapping, Sequence
 
+from keycensus_agent.context.bindings import NOTHING, Context
 from keycensus_agent.known_keys import known_key
 from keycensus_agent.model import (
     CertificateDetail,
@@ -21,12 +22,12 @@ from keycensus_agent.model import (
     Place,
     Status,
 )
+from keycensus_agent.output.around import Record, binding_record, renewal_record
 from keycensus_agent.output.completeness import is_complete
 from keycensus_agent.text import safe_path, safe_text
 
 SCHEMA_VERSION = 1
 
-Record = dict[str, object]
 # Per key id, the SHA-256 of each certificate of the scan that holds this key.
 CertificatesByKey = Mapping[bytes, Sequence[bytes]]
 
@@ -42,9 +43,18 @@ _KEYS = frozenset(
 )
 
 
-def place_record(finding: Finding, certificates: CertificatesByKey) -> Record:
-    """Return one place with its entries."""
-    return {**place_fields(finding), "entries": entry_records(finding, certificates)}
+def place_record(
+    finding: Finding, certificates: CertificatesByKey, context: Context = NOTHING
+) -> Record:
+    """Return one place with its entries, and with what `context` says of it."""
+    record = place_fields(finding)
+    where = (finding.place.path, finding.place.target)
+    bindings, renewer = context.bindings_of(*where), context.renewer_of(*where)
+    if bindings:
+        record["usage"] = [binding_record(binding) for binding in bindings]
+    if renewer is not None:
+        record["renewal"] = renewal_record(renewer)
+    return {**record, "entries": entry_records(finding, certificates)}
 
 
 def place_fields(finding: Finding) -> Record:

@@ -7,10 +7,11 @@ import json
 from collections.abc import Sequence
 from typing import TextIO
 
+from keycensus_agent.context.bindings import NOTHING, Context
 from keycensus_agent.model import Coverage, Finding
+from keycensus_agent.output.around import Record
 from keycensus_agent.output.records import (
     CertificatesByKey,
-    Record,
     coverage_record,
     entry_records,
     place_fields,
@@ -46,9 +47,11 @@ def write_ndjson(
     coverage: Coverage,
     certificates: CertificatesByKey,
     stream: TextIO,
+    context: Context = NOTHING,
 ) -> None:
     """Write one object per place and line, then one `{"coverage": …}` object."""
-    stream.writelines(_json(place_record(finding, certificates)) + "\n" for finding in findings)
+    records = (place_record(finding, certificates, context) for finding in findings)
+    stream.writelines(_json(record) + "\n" for record in records)
     stream.write(_json({"coverage": coverage_record(coverage, findings)}) + "\n")
 
 
@@ -57,12 +60,13 @@ def write_json(
     coverage: Coverage,
     certificates: CertificatesByKey,
     stream: TextIO,
+    context: Context = NOTHING,
 ) -> None:
     """Write one object with `places` and `coverage`; a place stands on a line of its own."""
     stream.write('{"places": [')
     for number, finding in enumerate(findings):
         stream.write(",\n " if number else "\n ")
-        stream.write(_json(place_record(finding, certificates)))
+        stream.write(_json(place_record(finding, certificates, context)))
     stream.write("\n],\n")
     stream.write(f'"coverage": {_json(coverage_record(coverage, findings))}}}\n')
 

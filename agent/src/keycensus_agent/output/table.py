@@ -13,10 +13,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
 
+from keycensus_agent.context.bindings import NOTHING, Context
 from keycensus_agent.model import Coverage, EntryKind, Finding
 from keycensus_agent.output.bites import closing_lines
 from keycensus_agent.output.grid import Cell, Column, fit, line, paint, shorten, shown_width
-from keycensus_agent.output.judgement import Judged, Oddity, issuer_of, judge, key_title, title_of
+from keycensus_agent.output.judgement import (
+    SOON_DAYS,
+    Judged,
+    Oddity,
+    issuer_of,
+    judge,
+    key_title,
+    title_of,
+)
 from keycensus_agent.output.records import group_of, owner_of
 from keycensus_agent.text import safe_path
 
@@ -82,9 +91,11 @@ def table(
     certified: Mapping[bytes, Sequence[bytes]],
     now: dt.datetime,
     style: Style,
+    *,
+    context: Context = NOTHING,
 ) -> Iterator[str]:
     """Yield the lines of the whole report; `findings` are sorted by path."""
-    judged = judge(findings, now, certified)
+    judged = judge(findings, now, certified, context)
     shown = [one for one in judged if style.everything or not one.folds_as]
     yield from _listing(shown, style)
     if len(shown) < len(judged):
@@ -239,7 +250,8 @@ def _expiry(judged: Judged) -> Cell:
     text = span(days)
     if not judged.is_live:
         return Cell(text, "dim")
-    return Cell(text, "bad" if days < 0 else "warn" if days < 30 else "")
+    soon = days < SOON_DAYS and not judged.is_renewed
+    return Cell(text, "bad" if days < 0 else "warn" if soon else "")
 
 
 def span(days: int) -> str:

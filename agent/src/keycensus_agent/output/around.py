@@ -1,0 +1,88 @@
+"""What configurations and renewal tools say of a place: as lines for people, as records for scripts."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from keycensus_agent.context.bindings import Binding, Renewer
+from keycensus_agent.text import safe_path, safe_text
+
+Record = dict[str, object]
+
+# Why a renewal is overdue, in words (docs/context.md).
+OVERDUE_REASONS = {
+    "not-scheduled": "nothing starts it",
+    "past-due": "should have renewed it by now",
+    "failing": "says that it fails",
+    "switched-off": "was told not to renew it",
+}
+# Names and addresses of a server in one line.
+_SHOWN = 5
+
+
+def binding_line(binding: Binding) -> str:
+    """Return who uses a place, where that is said and what for, escaped."""
+    unit = f" ({safe_text(binding.unit)})" if binding.unit else ""
+    line = f" line {binding.line}" if binding.line else ""
+    parts = [f"{safe_text(binding.service)}{unit} as {binding.directive}"]
+    parts.append(f"by {safe_path(binding.configuration)}{line}")
+    if binding.server_names:
+        parts.append(f"for {_some(binding.server_names)}")
+    if binding.listen:
+        parts.append(f"on {_some(binding.listen)} ({safe_text(binding.protocol)})")
+    if binding.password_source:
+        parts.append(f"password from {binding.password_source}")
+    return ", ".join(parts)
+
+
+def renewal_line(renewer: Renewer) -> str:
+    """Return who renews a place, when it last did, what starts it, and what is wrong, escaped."""
+    parts = [f"{safe_text(renewer.tool)} as {safe_text(renewer.name)}"]
+    if renewer.last_success_ms:
+        parts.append(f"last on {_moment(renewer.last_success_ms)[:10]}")
+    if renewer.schedule:
+        parts.append(f"started by {safe_text(renewer.schedule)}")
+    if renewer.overdue:
+        parts.append(f"OVERDUE: {OVERDUE_REASONS.get(renewer.reason, safe_text(renewer.reason))}")
+    return ", ".join(parts)
+
+
+def binding_record(binding: Binding) -> Record:
+    """Return one binding with the field names that scripts rely on (docs/scan-output.md)."""
+    return {
+        "service": safe_text(binding.service),
+        "unit": safe_text(binding.unit),
+        "configuration": safe_path(binding.configuration),
+        "line": binding.line,
+        "directive": binding.directive,
+        "server_names": [safe_text(name) for name in binding.server_names],
+        "listen": [safe_text(address) for address in binding.listen],
+        "protocol": safe_text(binding.protocol),
+        "password_source": binding.password_source,
+    }
+
+
+def renewal_record(renewer: Renewer) -> Record:
+    """Return who renews a place with the field names that scripts rely on (docs/scan-output.md)."""
+    return {
+        "tool": safe_text(renewer.tool),
+        "name": safe_text(renewer.name),
+        "configuration": safe_path(renewer.configuration),
+        "schedule": safe_text(renewer.schedule),
+        "last_success": _moment(renewer.last_success_ms) if renewer.last_success_ms else "",
+        "overdue": renewer.overdue,
+        "reason": renewer.reason,
+    }
+
+
+def _some(texts: tuple[str, ...]) -> str:
+    more = f" and {len(texts) - _SHOWN:,} more" if len(texts) > _SHOWN else ""
+    return " ".join(map(safe_text, texts[:_SHOWN])) + more
+
+
+def _moment(milliseconds: int) -> str:
+    try:
+        moment = dt.datetime.fromtimestamp(milliseconds // 1000, dt.UTC)
+    except (ValueError, OverflowError, OSError):
+        return ""  # a time stamp that no calendar holds
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
