@@ -47,7 +47,7 @@ from faults.kit.oracle import Footprint, acknowledged_is_there
 
 from benchmarks.plot import Chart, Line, svg
 from benchmarks.soak import allow_descriptors
-from keycensus_agent.reader.daemon import RECONNECT_SPREAD_SECONDS
+from keycensus_agent.reader.schedule import RECONNECT_SPREAD_SECONDS
 from keycensus_proto.v1 import report_pb2
 
 _MEBIBYTE = 1024 * 1024

@@ -34,3 +34,23 @@ def test_an_identity_that_is_merely_out_of_reach_is_fine(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert told(tmp_path, capsys, reason="unreachable", text="no route").endswith(" enrolled")
+
+
+def watches(**figures: object) -> str:
+    well = {"placed": 9, "budget": 100, "refused": 0, "refused_reasons": {}, "noisy": []}
+    status_of = {**well, "overflows": 0, "restarts": 0, "trouble": "", **figures}
+    looks = {"count": 0, "ended_ms": 0, "changes": 0, "cpu_seconds": 0.0}
+    [(name, text)] = status._watches({"watches": status_of, "looks": looks})
+    assert name == "watches"
+    return text
+
+
+def test_watches_are_told_with_everything_that_is_not_watched_and_why() -> None:
+    assert status._watches({}) == []
+    assert watches() == "9 directories of at most 100"
+    assert watches(refused=3, refused_reasons={"ENOSPC": 2, "EACCES": 1}) == (
+        "9 directories of at most 100; 3 not watched (EACCES 1, ENOSPC 2), seen by sweeps only"
+    )
+    assert "1 polled because they never rest" in watches(noisy=["/srv"])
+    assert "2 overflows, 1 restarts" in watches(overflows=2, restarts=1)
+    assert watches(trouble="EMFILE") == "none (EMFILE): only sweeps tell what changed"

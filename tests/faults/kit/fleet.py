@@ -28,8 +28,8 @@ from fakes.collector import Collector
 from fakes.joining import key_pem
 from sqlalchemy import Connection, insert, select
 
-from keycensus_agent.reader.daemon import back_off
 from keycensus_agent.reader.report.sync import Outcome
+from keycensus_agent.reader.schedule import back_off
 from keycensus_collector.authority.authority import issue_agent_certificate, spki, to_ms
 from keycensus_collector.authority.local import load as load_authority
 from keycensus_collector.authority.peer import serial_text

@@ -90,6 +90,7 @@ def _lines(status: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(("coverage", _coverage(sweep)))
     else:
         lines.append(("last sweep", "none yet"))
+    lines += _watches(status)
     outbox = status.get("outbox")
     if outbox:
         lines.append(
@@ -124,6 +125,30 @@ def _identity(status: dict[str, Any]) -> str:
     if connection.get("reason") in _UNUSABLE:
         return f"enrolled, but not usable ({connection['reason']}): {connection['text']}"
     return "enrolled"
+
+
+def _watches(status: dict[str, Any]) -> list[tuple[str, str]]:
+    """Say what is watched, what is not and why, and what looks at it have come to."""
+    watches = status.get("watches")
+    if not watches:
+        return []
+    if watches["trouble"]:
+        return [("watches", f"none ({watches['trouble']}): only sweeps tell what changed")]
+    text = f"{watches['placed']} directories of at most {watches['budget']}"
+    if watches["refused"]:
+        reasons = ", ".join(f"{name} {n}" for name, n in sorted(watches["refused_reasons"].items()))
+        text += f"; {watches['refused']} not watched ({reasons}), seen by sweeps only"
+    if watches["noisy"]:
+        text += f"; {len(watches['noisy'])} polled because they never rest"
+    if watches["overflows"] or watches["restarts"]:
+        text += f"; {watches['overflows']} overflows, {watches['restarts']} restarts"
+    looks = status["looks"]
+    lines = [("watches", text)]
+    if looks["count"]:
+        last = f"the last {_ago(looks['ended_ms'])} ago"
+        cost = f"{looks['changes']} changes, {looks['cpu_seconds']} s CPU"
+        lines.append(("looks", f"{looks['count']} because of what was heard, {last}, {cost}"))
+    return lines
 
 
 def _isolation(processes: dict[str, Any]) -> list[tuple[str, str]]:

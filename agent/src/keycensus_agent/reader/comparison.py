@@ -140,7 +140,7 @@ class Comparison:
         if not directory.listed:
             return
         self._miss(directory, listing, places)
-        if self._trace is not None:
+        if self._trace is not None and remembered is not None:
             fresh = set(directory.children).difference(before[2])
             self._trace.arrived += [_join(directory.path, os.fsencode(name)) for name in fresh]
         gone = set(before[2]).difference(listing[2])

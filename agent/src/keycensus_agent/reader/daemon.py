@@ -1,7 +1,11 @@
-"""`keycensus-agent run`: sweep on a timer, report when there is something to say, leave in order.
+"""`keycensus-agent run`: watch, sweep on a timer, report when there is something to say, leave in order.
 
-One thread. SIGTERM and SIGINT end it within the step it is at; SIGHUP makes it sweep at once with
-the configuration read anew. A sweep works for its share of a core and sleeps the rest.
+One thread does all that; another takes notes of what the kernel says (`watch`). SIGTERM and SIGINT end
+it within the step it is at; SIGHUP makes it sweep at once with the configuration read anew.
+
+1. Directories worth it are watched, and then looked at: after a restart what changed there is known first.
+2. A sweep works for its share of a core. While it rests, what was heard is looked at, and reported.
+3. News is reported at once, a heartbeat now and then, what failed later.
 """
 
 from __future__ import annotations
@@ -27,35 +31,17 @@ from keycensus_agent.errors import (
     StateDamagedError,
     StorageError,
 )
-from keycensus_agent.reader.report.sync import Outcome
+from keycensus_agent.reader.partial import Parts
+from keycensus_agent.reader.schedule import RETRY_SECONDS, Schedule
 from keycensus_agent.reader.service import ReaderService, cpu_seconds
 from keycensus_agent.reader.status_file import StatusBoard
+from keycensus_agent.reader.watch.agenda import Due
+from keycensus_agent.reader.watch.watching import Watching
 
 log = structlog.get_logger()
 
-# A heartbeat at most this often; silent is three missed ones at the collector.
-HEARTBEAT_SECONDS = 900.0
-# The first try after a lost collector is spread over this, so that a fleet does not come at once.
-RECONNECT_SPREAD_SECONDS = 120.0
-BACK_OFF_SECONDS = (5.0, 900.0)
-# After trouble of our own (a full disk, no more processes), try again this much later.
-RETRY_SECONDS = 60.0
-# A timer sweep is not more often than this many times its own cost.
-SWEEP_COST_FACTOR = 2000.0
-# What an unchanged sweep is taken to cost (CPU seconds) until one was seen.
-FIRST_COST_SECONDS = 2.0
-# Reasons that trying again soon will not mend.
-_NEEDS_A_PERSON = frozenset({"banned", "cloned", "unknown", "upgrade", "other-machine"})
-
-
-@dataclass(slots=True)
-class _Schedule:
-    """When (monotonic seconds) what is next."""
-
-    sweep_at: float
-    talk_at: float
-    failures: int = 0
-    cheapest: float = FIRST_COST_SECONDS
+# Looks within a sweep's rests, but not within theirs.
+_DEEPEST = 2
 
 
 @dataclass(slots=True)
@@ -66,27 +52,37 @@ class Daemon:
     reload: Callable[[], Config]
     _stopping: bool = False
     _hangup: bool = False
+    _mounts_changed: bool = False
     _wake_reader: int = field(init=False)
     _wake_writer: int = field(init=False)
     _board: StatusBoard = field(init=False)
+    _watching: Watching = field(init=False)
+    _schedule: Schedule = field(init=False)
+    # How many sweeps and looks there are at this moment, one within the other.
+    _depth: int = 0
 
     def __post_init__(self) -> None:
-        self._board = StatusBoard(self.service)
         self._wake_reader, self._wake_writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._watching = Watching(self._wake)
+        self._board = StatusBoard(self.service, self._watching)
 
     def run(self) -> int:
-        """Sweep and report until SIGTERM or SIGINT."""
+        """Watch, sweep and report until SIGTERM or SIGINT."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._on_signal)
         self.service.should_stop = lambda: self._stopping
         self.service.patient = True
         now = time.monotonic()
         delay = random.uniform(0, self.service.config.sweep.start_delay_seconds)  # noqa: S311
-        schedule = _Schedule(sweep_at=now + delay, talk_at=now + delay)
+        self._schedule = Schedule(sweep_at=now + delay, talk_at=now + delay)
         log.info("agent started", version=__version__, first_sweep_in_seconds=round(delay, 1))
         self._tell_isolation()
-        while not self._stopping:
-            self._step(schedule)
+        try:
+            self._open_watches()
+            while not self._stopping:
+                self._step()
+        finally:
+            self._watching.close()
         log.info("agent stopped")
         self._board.write()
         return 0
@@ -103,45 +99,80 @@ class Daemon:
             self._hangup = True
         else:
             self._stopping = True
+        self._wake()
+
+    def _wake(self) -> None:
         with suppress(BlockingIOError):
             os.write(self._wake_writer, b"x")
 
-    def _sleep(self, seconds: float) -> None:
-        """Wait for so long, or until a signal comes."""
-        ready, _, _ = select.select([self._wake_reader], [], [], max(0.0, seconds))
-        if ready:
-            os.read(self._wake_reader, 64)
+    # --- the loop -----------------------------------------------------------------------------
 
-    def _step(self, schedule: _Schedule) -> None:
-        now = time.monotonic()
+    def _step(self) -> None:
+        schedule = self._schedule
         try:
             if self._hangup:
                 self._hangup = False
                 self._reload()
-                schedule.sweep_at = now
-            if now >= schedule.sweep_at:
-                self._sweep(schedule)
-            if time.monotonic() >= schedule.talk_at and not self._stopping:
-                self._talk(schedule)
-            self._board.write()
+                schedule.sweep_at = time.monotonic()
+            self._attend()
+            if time.monotonic() >= schedule.sweep_at and not self._stopping:
+                self._sweep()
         except (StateDamagedError, LauncherError):
             # A fresh start puts the damaged file aside, or has a launcher; this process can't.
             raise
         except (KeycensusError, OSError) as error:
             # The outbox is whole; what could not be done is tried again, nothing is skipped.
-            self._put_off(schedule, error)
+            self._put_off(error)
         if not (self._stopping or self._hangup):
-            self._sleep(min(schedule.sweep_at, schedule.talk_at) - time.monotonic())
+            self._wait(min(schedule.sweep_at, self._next_attention()))
 
-    def _put_off(self, schedule: _Schedule, error: KeycensusError | OSError) -> None:
+    def _attend(self) -> None:
+        """Do what can't wait: look where something was heard, and report what is due."""
+        if self._mounts_changed:
+            self._mounts_changed = False
+            self._watching.mounts_changed()
+            self._watching.choose(self.service.state)
+        self._watching.hear()
+        due = self._watching.agenda.due(time.monotonic())
+        if due and not self._stopping:
+            self._look(due)
+        if time.monotonic() >= self._schedule.talk_at and not self._stopping:
+            self._talk()
+
+    def _next_attention(self) -> float:
+        due_at = self._watching.agenda.next_at()
+        return self._schedule.talk_at if due_at is None else min(self._schedule.talk_at, due_at)
+
+    def _wait(self, until: float) -> None:
+        """Wait until then, or until a signal comes, something is heard, or mounts change."""
+        poll = select.poll()
+        poll.register(self._wake_reader, select.POLLIN)
+        mounts = self._watching.mountinfo
+        if mounts >= 0:
+            poll.register(mounts, select.POLLPRI)
+        for ready, _ in poll.poll(max(0.0, until - time.monotonic()) * 1000):
+            if ready == mounts:
+                self._mounts_changed = True
+            else:
+                os.read(self._wake_reader, 4096)
+
+    def _rest(self, until: float) -> None:
+        """Rest from a sweep until then, but not from what can't wait."""
+        while not self._stopping and time.monotonic() < until:
+            if self._depth < _DEEPEST:
+                self._attend()
+                self._wait(min(until, self._next_attention()))
+            else:
+                self._wait(until)
+
+    def _put_off(self, error: KeycensusError | OSError) -> None:
         identity = error.error_id if isinstance(error, KeycensusError) else "agent.system"
         log.error("trouble", error=str(error), error_id=identity, again_in=RETRY_SECONDS)
         self._board.trouble(str(error))
         if isinstance(error, StorageError):
             self.service.state.release_ballast()
-        retry_at = time.monotonic() + RETRY_SECONDS
-        schedule.sweep_at = retry_at
-        schedule.talk_at = max(schedule.talk_at, retry_at)
+        self._schedule.put_off(time.monotonic())
+        self._watching.agenda.put_off(time.monotonic() + RETRY_SECONDS)
         with suppress(StorageError):
             self._board.write()
 
@@ -153,14 +184,37 @@ class Daemon:
             log.info("configuration read again")
         except ConfigurationError as error:
             log.error("configuration refused, the old one stays", error=str(error))  # noqa: TRY400
+            return
+        self._open_watches()
 
-    # --- sweeping -----------------------------------------------------------------------------
-
-    def _sweep(self, schedule: _Schedule) -> None:
-        share = self.service.config.sweep.cpu_share
-        result = self.service.sweep(
-            _Pacer(share, self._sleep, lambda: self._stopping), parallel=share == 1
+    def _open_watches(self) -> None:
+        """Watch what is worth it by the configuration; without a root to be watched, sweeps tell."""
+        try:
+            self._watching.open(self.service.config)
+        except ConfigurationError as error:
+            log.error("nothing can be watched", error=str(error))  # noqa: TRY400
+            return
+        self._watching.choose(self.service.state)
+        log.info(
+            "watching",
+            directories=len(self._watching.watched),
+            refused=len(self._watching.refused),
+            budget=self._watching.budget,
+            trouble=self._watching.trouble,
         )
+        self._board.write()
+
+    # --- sweeping and looking -------------------------------------------------------------------
+
+    def _sweep(self) -> None:
+        config = self.service.config.sweep
+        share = config.cpu_share
+        self._watching.sing()
+        self._depth += 1
+        try:
+            result = self.service.sweep(_Pacer(share, self._rest), parallel=share == 1)
+        finally:
+            self._depth -= 1
         self._board.swept(result)
         log.info(
             "sweep ended",
@@ -171,30 +225,65 @@ class Daemon:
             cpu_seconds=round(result.cpu_seconds, 2),
         )
         self.service.state.restore_ballast()
-        schedule.cheapest = min(schedule.cheapest, result.cpu_seconds)
-        interval = float(self.service.config.sweep.interval_seconds)
-        if share < 1:
-            # By the cheapest sweep so far: the first one reads the whole disk and says nothing of
-            # what the next will cost.
-            interval = max(interval, schedule.cheapest * SWEEP_COST_FACTOR)
-        schedule.sweep_at = time.monotonic() + interval * random.uniform(0.9, 1.1)  # noqa: S311
-        if result.changes and schedule.failures == 0:
-            schedule.talk_at = time.monotonic()
+        self._watching.choose(self.service.state)
+        now = time.monotonic()
+        self._schedule.swept(
+            result.cpu_seconds,
+            now,
+            interval=float(config.interval_seconds),
+            share=share,
+            fraction=random.random(),  # noqa: S311
+        )
+        if result.changes:
+            self._schedule.news(now, noise=False)
+        self._board.write()
+
+    def _look(self, due: Due) -> None:
+        """Look where something was heard."""
+        parts = Parts(due.shallow, due.deep, self._watching.watched)
+        # Much may be below a new directory: a look rests as a sweep does, unless it is within one.
+        pacer = _Pacer(self.service.config.sweep.cpu_share, self._rest)
+        noisy = set(self._watching.agenda.noisy)
+        self._depth += 1
+        try:
+            look = self.service.look(
+                parts,
+                entering=self._watching.enter,
+                pause=pacer if self._depth < _DEEPEST else lambda: None,
+            )
+        except (KeycensusError, OSError):
+            self._watching.put_back(due)
+            raise
+        finally:
+            self._depth -= 1
+        self._watching.looked(due, look.changed, look.cpu_seconds)
+        self._board.looked(look)
+        log.debug("looked", shallow=len(due.shallow), deep=len(due.deep), changes=look.changes)
+        if look.changes:
+            self._watching.choose(self.service.state)
+            self._schedule.news(time.monotonic(), noise=look.changed <= noisy)
+        self._board.write()
 
     # --- talking ------------------------------------------------------------------------------
 
-    def _talk(self, schedule: _Schedule) -> None:
+    def _talk(self) -> None:
         outcome = self.service.converse()
         now = time.monotonic()
         self._board.talked(outcome)
-        if outcome.ok:
-            schedule.failures = 0
-            heartbeat = float(outcome.heartbeat_seconds or HEARTBEAT_SECONDS)
-            schedule.talk_at = now + heartbeat * random.uniform(0.8, 1.0)  # noqa: S311
-            if outcome.again_in_seconds:
-                schedule.talk_at = min(schedule.talk_at, now + outcome.again_in_seconds)
+        if outcome.reason == "stopped" and self._stopping:
+            return
+        delay = self._schedule.talked(outcome, now, random.random)
+        if not outcome.ok:
+            log.warning(
+                "not reported",
+                reason=outcome.reason,
+                text=outcome.text,
+                next_try_in_seconds=round(delay, 1),
+                waiting=self.service.outbox.count(),
+            )
+        else:
             if outcome.scan_again:
-                schedule.sweep_at = now
+                self._schedule.sweep_at = now
             log.info(
                 "reported",
                 batches=outcome.batches,
@@ -202,49 +291,19 @@ class Daemon:
                 blobs=outcome.blobs,
                 refused=outcome.refused,
             )
-            return
-        if outcome.reason == "stopped" and self._stopping:
-            return
-        schedule.failures += 1
-        delay = back_off(schedule.failures, outcome, random.random())  # noqa: S311
-        schedule.talk_at = now + delay
-        log.warning(
-            "not reported",
-            reason=outcome.reason,
-            text=outcome.text,
-            next_try_in_seconds=round(delay, 1),
-            waiting=self.service.outbox.count(),
-        )
-
-
-def back_off(failures: int, outcome: Outcome, fraction: float) -> float:
-    """Return seconds until the next try; `fraction` is random, 0 to 1 (full jitter).
-
-    What the collector asked for is the least; what needs a person is tried rarely.
-    """
-    if outcome.reason in _NEEDS_A_PERSON:
-        delay = BACK_OFF_SECONDS[1]
-    elif failures == 1:
-        delay = RECONNECT_SPREAD_SECONDS * fraction
-    else:
-        delay = min(BACK_OFF_SECONDS[1], BACK_OFF_SECONDS[0] * 2.0**failures) * fraction
-    return max(delay, float(outcome.retry_after_seconds), 1.0)
+        self._board.write()
 
 
 class _Pacer:
-    """Sleeps so that the sweep takes no more than its share of one core."""
+    """Has a sweep rest so that it takes no more than its share of one core."""
 
-    def __init__(
-        self, share: float, sleep: Callable[[float], None], stopping: Callable[[], bool]
-    ) -> None:
+    def __init__(self, share: float, rest: Callable[[float], None]) -> None:
         self._share = share
-        self._sleep = sleep
-        self._stopping = stopping
+        self._rest = rest
         self._cpu = cpu_seconds()
 
     def __call__(self) -> None:
         used = cpu_seconds() - self._cpu
-        until = time.monotonic() + used / self._share - used
-        while self._share < 1 and not self._stopping() and time.monotonic() < until:
-            self._sleep(until - time.monotonic())
+        if self._share < 1:
+            self._rest(time.monotonic() + used / self._share - used)
         self._cpu = cpu_seconds()

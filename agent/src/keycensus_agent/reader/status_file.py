@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keycensus_agent import __version__
 from keycensus_agent.reader.equipment import now_ms
@@ -21,13 +22,19 @@ from keycensus_agent.reader.report.untaken import (
     recall_long_artifacts,
     refused_rows,
 )
-from keycensus_agent.reader.service import ReaderService, SweepResult
+from keycensus_agent.reader.service import Look, ReaderService, SweepResult
 from keycensus_agent.reader.state_file import database_errors
+
+if TYPE_CHECKING:
+    # One sweep watches nothing, and need not load what it takes.
+    from keycensus_agent.reader.watch.watching import Watching
 
 FILE_NAME = "status.json"
 SCHEMA_VERSION = 1
 # Gaps that are listed by name; all are counted, and all are at the collector.
 LISTED_GAPS = 100
+# Directories without a watch that are listed by name.
+LISTED_REFUSED = 20
 
 
 @dataclass(slots=True)
@@ -35,11 +42,15 @@ class StatusBoard:
     """Collects what happens and writes it out; keeps what an earlier process wrote."""
 
     service: ReaderService
+    # Where the daemon looks by itself; None for one sweep.
+    watching: Watching | None = None
     _status: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
         self._status = read_status(self.service.config.state.directory) or {}
         self._status |= {"version": __version__, "started_ms": now_ms(), "trouble": ""}
+        self._status["looks"] = {"ended_ms": 0, "count": 0, "changes": 0, "cpu_seconds": 0.0}
+        self._status.pop("watches", None)
 
     def swept(self, result: SweepResult) -> None:
         """Note how a sweep ended."""
@@ -61,6 +72,16 @@ class StatusBoard:
                 for gap in gaps[:LISTED_GAPS]
             ],
             "gap_count": len(gaps),
+        }
+
+    def looked(self, look: Look) -> None:
+        """Note a look at parts of the disk, since the agent started."""
+        before = self._status["looks"]
+        self._status["looks"] = {
+            "ended_ms": now_ms(),
+            "count": before["count"] + 1,
+            "changes": before["changes"] + look.changes,
+            "cpu_seconds": round(before["cpu_seconds"] + look.cpu_seconds, 3),
         }
 
     def talked(self, outcome: Outcome) -> None:
@@ -93,8 +114,28 @@ class StatusBoard:
             }
             self._status["too_long"] = recall_long_artifacts(service.state)
             self._status["reconciliation"] = last_comparison(service.state)
+        if self.watching is not None:
+            self._status["watches"] = watch_figures(self.watching)
         self._status["isolation"] = {**service.enforced}
         write_status(service.config.state.directory, self._status)
+
+
+def watch_figures(watching: Watching) -> dict[str, Any]:
+    """Return what is watched and what is not, and how often that went wrong."""
+    refused = watching.refused
+    return {
+        "placed": len(watching.watched),
+        "budget": watching.budget,
+        "refused": len(refused),
+        "refused_reasons": dict(Counter(refused.values())),
+        "refused_paths": [
+            path.decode("utf-8", "backslashreplace") for path in sorted(refused)[:LISTED_REFUSED]
+        ],
+        "noisy": [path.decode("utf-8", "backslashreplace") for path in watching.agenda.noisy],
+        "overflows": watching.overflows,
+        "restarts": watching.restarts,
+        "trouble": watching.trouble,
+    }
 
 
 def write_status(directory: Path, status: dict[str, Any]) -> None:

@@ -151,7 +151,7 @@ def test_a_watch_moves_along_and_is_the_same_one_under_the_new_path(
     assert ears.watch(moved) == ""
     (moved / "file").chmod(0o640)
     ears.until((Kind.CHANGED, moved))
-    ears.inotify.unwatch_below(os.fsencode(place))
+    ears.inotify.unwatch_below([os.fsencode(place)])
     ears.heard.clear()
     (moved / "file").chmod(0o600)
     ears.until((Kind.CHANGED, moved))
@@ -168,7 +168,7 @@ def test_forgetting_takes_what_is_below_along_and_nothing_else(ears: Ears, tmp_p
     for name in ("a", "a/b", "a-b"):
         (tmp_path / name).mkdir()
         ears.watch(tmp_path / name)
-    ears.inotify.unwatch_below(os.fsencode(tmp_path / "a"))
+    ears.inotify.unwatch_below([os.fsencode(tmp_path / "a")])
     assert ears.inotify.paths == [os.fsencode(tmp_path / "a-b")]
 
 

@@ -158,6 +158,10 @@ class Agenda:
         ]:
             del self._manners[path]
 
+    def put_off(self, until: float) -> None:
+        """Look at nothing until then."""
+        self._pause_until = max(self._pause_until, until)
+
     def clear(self) -> None:
         """Forget what waits: everything was looked at."""
         self._waiting.clear()

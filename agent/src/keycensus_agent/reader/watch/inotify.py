@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import fcntl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -178,12 +178,15 @@ class Inotify:
         if watched is not None:
             self._inotify.remove_callbacks([(watched.wd, watched.id)])
 
-    def unwatch_below(self, path: bytes) -> None:
-        """Forget a directory that moved or went, and everything below it: a watch moves along."""
-        prefix = path.rstrip(b"/") + b"/"
-        for each in [known for known in self._watched if known.startswith(prefix)]:
-            self.unwatch(each)
-        self.unwatch(path)
+    def unwatch_below(self, tops: Iterable[bytes]) -> None:
+        """Forget directories that moved or went, and everything below them: a watch moves along."""
+        tops = frozenset(tops)
+        for path in self.paths:
+            above = path
+            while above not in tops and above not in (b"/", b""):
+                above = above[: above.rfind(b"/")] or b"/"
+            if above in tops:
+                self.unwatch(path)
 
     def take(self) -> list[Hint]:
         """Return the hints since the last call, each once, in the order in which they came first."""

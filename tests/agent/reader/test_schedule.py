@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from keycensus_agent.reader.daemon import (
+from keycensus_agent.reader.report.sync import Outcome
+from keycensus_agent.reader.schedule import (
     BACK_OFF_SECONDS,
     RECONNECT_SPREAD_SECONDS,
     back_off,
 )
-from keycensus_agent.reader.report.sync import Outcome
 
 
 def test_the_first_try_after_an_outage_is_spread_over_minutes() -> None:
