@@ -208,13 +208,14 @@ class ReaderService:
                     self._enforce_cap()
                     pause()
                 self.saw("parser", equipment.parser_enforced())
-                return Look(
-                    changed=frozenset(partial.changed),
-                    changes=equipment.findings.changed,
-                    cpu_seconds=cpu_seconds() - cpu_before,
-                )
         finally:
             self._looking -= 1
+        # Now that the parser has ended, its time counts.
+        return Look(
+            changed=frozenset(partial.changed),
+            changes=equipment.findings.changed,
+            cpu_seconds=cpu_seconds() - cpu_before,
+        )
 
     def _enforce_cap(self) -> None:
         if self.outbox.wants_a_look:
