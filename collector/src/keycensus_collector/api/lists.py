@@ -11,6 +11,7 @@ from keycensus_collector.api.parameters import (
     CertificateParameters,
     HostParameters,
     KeyParameters,
+    PlaceParameters,
 )
 from keycensus_collector.api.problems import not_found
 from keycensus_collector.api.security import AUTHENTICATED, ClockOf, StoreOf
@@ -19,6 +20,7 @@ from keycensus_collector.inventory.certificates import list_certificates
 from keycensus_collector.inventory.detail import certificate_detail, key_detail
 from keycensus_collector.inventory.hosts import host_detail, list_hosts
 from keycensus_collector.inventory.keys import list_keys
+from keycensus_collector.inventory.place_list import list_places
 
 router = APIRouter(prefix="/api/v1", dependencies=AUTHENTICATED)
 
@@ -42,6 +44,7 @@ async def certificates(
             limit=parameters.limit,
             cursor=parameters.cursor,
             with_places=parameters.places,
+            exactly=parameters.exactly,
         )
     )
 
@@ -56,7 +59,9 @@ async def certificate(sha256: str, store: StoreOf) -> results.CertificateDetail:
 
 
 @router.get("/keys", tags=["keys"], summary="List private keys")
-async def keys(parameters: Annotated[KeyParameters, Query()], store: StoreOf) -> results.KeyPage:
+async def keys(
+    parameters: Annotated[KeyParameters, Query()], store: StoreOf, clock: ClockOf
+) -> results.KeyPage:
     """Private keys that fit all filters, with some of their places and certificates.
 
     `host`, `path`, `readable_by` and `encrypted` mean one and the same place.
@@ -65,8 +70,10 @@ async def keys(parameters: Annotated[KeyParameters, Query()], store: StoreOf) ->
         partial(
             list_keys,
             wanted=parameters.as_filter(),
+            now_ms=clock.now_ms(),
             limit=parameters.limit,
             cursor=parameters.cursor,
+            exactly=parameters.exactly,
         )
     )
 
@@ -81,14 +88,35 @@ async def key(key_id: str, store: StoreOf) -> results.KeyDetail:
 
 
 @router.get("/hosts", tags=["hosts"], summary="List hosts by name")
-async def hosts(parameters: Annotated[HostParameters, Query()], store: StoreOf) -> results.HostPage:
+async def hosts(
+    parameters: Annotated[HostParameters, Query()], store: StoreOf, clock: ClockOf
+) -> results.HostPage:
     """Hosts with what they hold and when they were heard last."""
     return await store.run_read(
         partial(
             list_hosts,
             wanted=parameters.as_filter(),
+            now_ms=clock.now_ms(),
             limit=parameters.limit,
             cursor=parameters.cursor,
+            exactly=parameters.exactly,
+        )
+    )
+
+
+@router.get("/places", tags=["places"], summary="List places by host and path")
+async def places(
+    parameters: Annotated[PlaceParameters, Query()], store: StoreOf, clock: ClockOf
+) -> results.PlacePage:
+    """Every name under which a file is reached that a query means, whatever it holds."""
+    return await store.run_read(
+        partial(
+            list_places,
+            query=parameters.as_query(),
+            now_ms=clock.now_ms(),
+            limit=parameters.limit,
+            cursor=parameters.cursor,
+            exactly=parameters.exactly,
         )
     )
 

@@ -6,14 +6,18 @@ An unknown parameter is refused: a misspelt filter must not pass for an answer t
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from keycensus_collector.errors import UsageError
 from keycensus_collector.inventory.certificates import CertificateFilter
 from keycensus_collector.inventory.hosts import HostFilter
 from keycensus_collector.inventory.keys import KeyFilter
 from keycensus_collector.inventory.paging import BIGGEST_INTEGER, DEFAULT_LIMIT, PAGE_LIMIT
+from keycensus_collector.query.model import EVERYTHING, Query
+from keycensus_collector.query.parse import parse
 
 _TEXT = 1_000
 _DURATION = re.compile(r"(\d{1,6})([hdwy])")
@@ -36,8 +40,39 @@ def _checked(text: str) -> str:
 Text = Annotated[str, Field(max_length=_TEXT)]
 
 
-class _Parameters(BaseModel):
+class QueryParameters(BaseModel):
+    """What every list takes: a query, and the past day that it is about."""
+
     model_config = ConfigDict(extra="forbid")
+
+    q: Annotated[
+        str,
+        Field(
+            description="A query, as in `expires<30d host:web*` (docs/query.md). Filters hold besides.",
+            examples=["expires<30d host:web*"],
+        ),
+    ] = ""
+    as_of: Annotated[
+        str,
+        Field(
+            max_length=_TEXT,
+            description="What was known on a past day, as `as-of:` in the query.",
+            examples=["2026-09-30"],
+        ),
+    ] = ""
+
+    def as_query(self) -> Query:
+        """Return the query; QueryError points at a mistake in it."""
+        query = parse(self.q)
+        if not self.as_of:
+            return query
+        if query.as_of:
+            raise UsageError("as_of stands beside a query that has as-of: itself; leave one out")
+        return replace(query, as_of=self.as_of)
+
+
+class ListParameters(QueryParameters):
+    """A page of a list."""
 
     limit: Annotated[
         int, Field(ge=1, le=PAGE_LIMIT, description="How many items a page has at most.")
@@ -46,9 +81,18 @@ class _Parameters(BaseModel):
         str,
         Field(max_length=_TEXT, description="`next` of the page before; empty: from the start."),
     ] = ""
+    total: Annotated[
+        Literal["bounded", "exact"],
+        Field(description="Count to 10,000, or `exact`: all, however long that takes."),
+    ] = "bounded"
+
+    @property
+    def exactly(self) -> bool:
+        """Whether all is to be counted."""
+        return self.total == "exact"
 
 
-class CertificateParameters(_Parameters):
+class CertificateParameters(ListParameters):
     """Filters of the list of certificates."""
 
     expires_within: Annotated[
@@ -110,7 +154,9 @@ class CertificateParameters(_Parameters):
 
     def as_filter(self) -> CertificateFilter:
         """Return what is asked for."""
-        within = self.expires_within
+        within, query = self.expires_within, self.as_query()
+        # A query says itself what it means; so does whoever asks for a verdict.
+        open_ = bool(self.verdict or query != EVERYTHING) and "status" not in self.model_fields_set
         return CertificateFilter(
             expires_within_ms=duration_ms(within) if within else None,
             expired=self.expired,
@@ -118,17 +164,19 @@ class CertificateParameters(_Parameters):
             issuer=self.issuer,
             name=self.name,
             path=self.path,
-            status="any" if self.verdict and "status" not in self.model_fields_set else self.status,
+            status="any" if open_ else self.status,
             is_ca=self.is_ca,
             key_id=bytes.fromhex(self.key_id) if self.key_id else None,
             line=self.line,
             without_key=self.without_key,
-            trust_stores=self.include == "trust-stores",
+            trust_stores=self.include == "trust-stores"
+            or (query != EVERYTHING and "status" not in self.model_fields_set),
             verdict=self.verdict,
+            query=query,
         )
 
 
-class KeyParameters(_Parameters):
+class KeyParameters(ListParameters):
     """Filters of the list of private keys."""
 
     without_certificate: Annotated[
@@ -155,10 +203,22 @@ class KeyParameters(_Parameters):
 
     def as_filter(self) -> KeyFilter:
         """Return what is asked for."""
-        return KeyFilter(**self.model_dump(exclude={"limit", "cursor"}))
+        query = self.as_query()
+        open_ = query != EVERYTHING and "status" not in self.model_fields_set
+        return KeyFilter(
+            without_certificate=self.without_certificate,
+            readable_by=self.readable_by,
+            host=self.host,
+            path=self.path,
+            algorithm=self.algorithm,
+            encrypted=self.encrypted,
+            sealed=self.sealed,
+            status="any" if open_ else self.status,
+            query=query,
+        )
 
 
-class HostParameters(_Parameters):
+class HostParameters(ListParameters):
     """Filters of the list of hosts."""
 
     state: Annotated[
@@ -168,7 +228,11 @@ class HostParameters(_Parameters):
 
     def as_filter(self) -> HostFilter:
         """Return what is asked for."""
-        return HostFilter(self.state, self.name)
+        return HostFilter(self.state, self.name, self.as_query())
+
+
+class PlaceParameters(ListParameters):
+    """The list of places: what it is to hold is said by the query."""
 
 
 class IdParameters(BaseModel):

@@ -15,7 +15,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from keycensus_collector.errors import KeycensusError, Refusal, StoreError, UsageError
+from keycensus_collector.errors import (
+    KeycensusError,
+    QueryError,
+    Refusal,
+    StoreError,
+    UsageError,
+)
 from keycensus_collector.inventory.results import Match
 
 _log = structlog.get_logger(__name__)
@@ -90,6 +96,13 @@ async def _problem(_: Request, error: Exception) -> JSONResponse:
 async def _keycensus(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, Refusal):
         return problem_response(HTTPStatus.UNAUTHORIZED, error.reason, str(error))
+    if isinstance(error, QueryError):
+        members = {
+            "position": error.position,
+            "length": error.length,
+            "pointer": error.pointer().split("\n"),
+        }
+        return problem_response(HTTPStatus.BAD_REQUEST, "query", str(error), members)
     if isinstance(error, UsageError):
         return problem_response(HTTPStatus.BAD_REQUEST, "usage", str(error))
     if isinstance(error, StoreError):

@@ -17,6 +17,7 @@ from keycensus_collector.inventory.paging import (
     encode_cursor,
     hash_in,
 )
+from keycensus_collector.inventory.past import Counted, counted
 from keycensus_collector.inventory.patterns import contains, matches_name
 from keycensus_collector.inventory.places import (
     artifacts_at,
@@ -38,6 +39,8 @@ from keycensus_collector.inventory.values import (
     short_name,
     time_text,
 )
+from keycensus_collector.query.ask import Asked, ask
+from keycensus_collector.query.model import EVERYTHING, Query
 from keycensus_collector.store import schema
 from keycensus_collector.store.schema import certificate, holding, manifest_entry, place, public_key
 
@@ -67,6 +70,7 @@ class CertificateFilter:
     without_key: bool = False
     trust_stores: bool = False
     verdict: str = ""
+    query: Query = EVERYTHING
 
 
 def list_certificates(
@@ -77,19 +81,27 @@ def list_certificates(
     limit: int = DEFAULT_LIMIT,
     cursor: str = "",
     with_places: bool = False,
+    exactly: bool = False,
 ) -> results.CertificatePage:
-    """Return certificates in the order in which they expire; those without a readable end last."""
-    conditions = filter_conditions(connection, wanted, now_ms)
-    total, exact = count_up_to(connection, select(certificate.c.sha256).where(*conditions))
+    """Return certificates in the order in which they expire; those without a readable end last.
+
+    `exactly`: count all, however many there are.
+    """
+    asked = ask(connection, wanted.query, "certificates", now_ms)
+    conditions = filter_conditions(connection, wanted, now_ms, asked)
+    statement = select(certificate.c.sha256).where(*conditions)
+    total, exact = count_up_to(connection, statement, exactly=exactly)
     after = decode_cursor(cursor, 2) if cursor else None
     rows = _rows(connection, conditions, after, limit + 1)
     page = rows[:limit]
-    told = told_of(connection, [row.sha256 for row in page])
+    identities = [row.sha256 for row in page]
+    told = told_of(connection, identities) if asked.as_of_ms is None else {}
     items = [certificate_of(row, told) for row in page]
+    if asked.as_of_ms is not None:
+        items = _as_they_were(connection, asked, items, page)
     if with_places:
-        found = places_of(
-            connection, [row.sha256 for row in page], ("certificate",), each=_PLACES_EACH
-        )
+        spot = asked.tables.place
+        found = places_of(connection, identities, _KINDS, each=_PLACES_EACH, spot=spot)
         items = [
             replace(item, places=found.get(row.sha256, []))
             for item, row in zip(items, page, strict=True)
@@ -98,6 +110,31 @@ def list_certificates(
     if len(rows) > limit:
         next_ = encode_cursor([page[-1].not_after_ms, page[-1].sha256.hex()])
     return results.CertificatePage(next_, total, exact, items)
+
+
+_KINDS = ("certificate",)
+
+
+def _as_they_were(
+    connection: Connection,
+    asked: Asked,
+    items: Sequence[results.Certificate],
+    rows: Sequence[Row[Any]],
+) -> list[results.Certificate]:
+    """Return items with the counts of the day that was asked for."""
+    then = counted(connection, asked.tables, [row.sha256 for row in rows], _KINDS)
+    keys = counted(connection, asked.tables, [row.key_id for row in rows], ("private-key",))
+    return [
+        replace(
+            item,
+            live_places=then.get(row.sha256, Counted()).live,
+            retained_places=then.get(row.sha256, Counted()).retained,
+            hosts=then.get(row.sha256, Counted()).hosts,
+            private_key_places=sum(keys.get(row.key_id, Counted())[:2]),
+            folded=time_text(asked.as_of_ms),
+        )
+        for item, row in zip(items, rows, strict=True)
+    ]
 
 
 def _rows(
@@ -132,10 +169,12 @@ def select_certificates() -> Select[*tuple[Any, ...]]:
 
 
 def filter_conditions(
-    connection: Connection, wanted: CertificateFilter, now_ms: int
+    connection: Connection, wanted: CertificateFilter, now_ms: int, asked: Asked | None = None
 ) -> list[ColumnElement[bool]]:
-    """Return what the filter means in SQL."""
+    """Return what the filter means in SQL; a query says itself which uses and roles it means."""
     conditions = [*_status(wanted), *_expiry(wanted, now_ms), *_identity(wanted)]
+    if asked is not None and wanted.query != EVERYTHING:
+        conditions.append(asked.condition)
     if wanted.issuer:
         conditions.append(contains(certificate.c.issuer, wanted.issuer))
     if wanted.name:

@@ -22,6 +22,8 @@ from keycensus_collector.inventory.places import PRIVATE_KINDS, is_now, places_o
 from keycensus_collector.inventory.untaken import long_on, refused_counts, refused_on
 from keycensus_collector.inventory.usages import usages_on
 from keycensus_collector.inventory.values import time_text
+from keycensus_collector.query.ask import ask
+from keycensus_collector.query.model import EVERYTHING, Query
 from keycensus_collector.store.schema import gap, holding, host, place
 
 STATES = ("active", "silent", "retired")
@@ -36,18 +38,30 @@ class HostFilter:
 
     state: str = ""
     name: str = ""
+    query: Query = EVERYTHING
 
 
 def list_hosts(
-    connection: Connection, wanted: HostFilter, *, limit: int = DEFAULT_LIMIT, cursor: str = ""
+    connection: Connection,
+    wanted: HostFilter,
+    now_ms: int = 0,
+    *,
+    limit: int = DEFAULT_LIMIT,
+    cursor: str = "",
+    exactly: bool = False,
 ) -> results.HostPage:
-    """Return hosts by name."""
+    """Return hosts by name. `exactly`: count all, however many there are.
+
+    For a past day: the hosts of that day; what is told of each is of today.
+    """
     statement = select(host)
+    if wanted.query != EVERYTHING:
+        statement = statement.where(ask(connection, wanted.query, "hosts", now_ms).condition)
     if wanted.state:
         statement = statement.where(host.c.state == wanted.state)
     if wanted.name:
         statement = statement.where(contains(host.c.name, wanted.name))
-    total, exact = count_up_to(connection, statement)
+    total, exact = count_up_to(connection, statement, exactly=exactly)
     if cursor:
         name, number = decode_cursor(cursor, 2)
         statement = statement.where(

@@ -28,6 +28,7 @@ from keycensus_collector.inventory.paging import (
     encode_cursor,
     hash_in,
 )
+from keycensus_collector.inventory.past import Counted, counted
 from keycensus_collector.inventory.places import (
     PRIVATE_KINDS,
     artifacts_at,
@@ -38,7 +39,16 @@ from keycensus_collector.inventory.places import (
     world_readable,
 )
 from keycensus_collector.inventory.values import certificate_name
-from keycensus_collector.store.schema import certificate, holding, manifest_entry, public_key
+from keycensus_collector.query.ask import ask
+from keycensus_collector.query.model import EVERYTHING, Query
+from keycensus_collector.query.relations import Tables
+from keycensus_collector.store.schema import (
+    certificate,
+    holding,
+    manifest_entry,
+    place,
+    public_key,
+)
 
 STATUSES = ("live", "retained", "any")
 READABLE_BY = ("world", "group")
@@ -63,21 +73,30 @@ class KeyFilter:
     encrypted: bool | None = None
     sealed: bool | None = None
     status: str = "live"
+    query: Query = EVERYTHING
 
 
 def list_keys(
-    connection: Connection, wanted: KeyFilter, *, limit: int = DEFAULT_LIMIT, cursor: str = ""
+    connection: Connection,
+    wanted: KeyFilter,
+    now_ms: int = 0,
+    *,
+    limit: int = DEFAULT_LIMIT,
+    cursor: str = "",
+    exactly: bool = False,
 ) -> results.KeyPage:
-    """Return keys in the order of their identities."""
-    keys = _keys()
+    """Return keys in the order of their identities. `exactly`: count all, however many there are."""
+    keys, tables = _keys(), None
+    if wanted.query != EVERYTHING:
+        keys, tables = _asked(connection, wanted.query, now_ms)
     statement = select(keys).where(*_conditions(connection, keys, wanted))
-    total, exact = count_up_to(connection, statement)
+    total, exact = count_up_to(connection, statement, exactly=exactly)
     if cursor:
         statement = statement.where(keys.c.id > hash_in(decode_cursor(cursor, 1)[0]))
     rows = list(connection.execute(statement.order_by(keys.c.id, keys.c.kind).limit(limit + 1)))
     page = rows[:limit]
     next_ = encode_cursor([page[-1].id.hex()]) if len(rows) > limit else None
-    return results.KeyPage(next_, total, exact, keys_of(connection, page))
+    return results.KeyPage(next_, total, exact, keys_of(connection, page, tables))
 
 
 def count_keys(connection: Connection, wanted: KeyFilter) -> int:
@@ -127,6 +146,17 @@ def _keys() -> Subquery:
     return union_all(paired, sealed).subquery("keys")
 
 
+def _asked(connection: Connection, query: Query, now_ms: int) -> tuple[Subquery, Tables | None]:
+    """Return the keys that a query lists, in the form of `_keys`; and the tables of a past day."""
+    halves = [
+        ask(connection, query, "keys", now_ms, sealed=sealed).key_columns()
+        for sealed in (False, True)
+    ]
+    first = ask(connection, query, "keys", now_ms)
+    keys = union_all(*halves).subquery("keys")
+    return keys, None if first.as_of_ms is None else first.tables
+
+
 def _conditions(
     connection: Connection, keys: Subquery, wanted: KeyFilter
 ) -> list[ColumnElement[bool]]:
@@ -162,11 +192,21 @@ def _conditions(
     return conditions
 
 
-def keys_of(connection: Connection, rows: Sequence[Row[Any]]) -> list[results.Key]:
-    """Return rows of keys as people see them, with some of their places and certificates."""
+def keys_of(
+    connection: Connection, rows: Sequence[Row[Any]], tables: Tables | None = None
+) -> list[results.Key]:
+    """Return rows of keys as people see them, with some of their places and certificates.
+
+    `tables`: those of a past day, for places and counts of that day.
+    """
     identities = [row.id for row in rows]
-    places = places_of(connection, identities, PRIVATE_KINDS, each=_PLACES_EACH)
+    spot = place if tables is None else tables.place
+    places = places_of(connection, identities, PRIVATE_KINDS, each=_PLACES_EACH, spot=spot)
     names = _certificate_names(connection, identities)
+    then = {} if tables is None else counted(connection, tables, identities, PRIVATE_KINDS)
+    counts = {row.id: then.get(row.id, Counted()) for row in rows}
+    if tables is None:
+        counts = {row.id: Counted(row.live, row.retained, row.hosts) for row in rows}
     return [
         results.Key(
             id=row.id.hex(),
@@ -174,12 +214,12 @@ def keys_of(connection: Connection, rows: Sequence[Row[Any]]) -> list[results.Ke
             algorithm=row.algorithm,
             bits=row.bits,
             curve=row.curve,
-            live_places=row.live,
-            retained_places=row.retained,
-            hosts=row.hosts,
+            live_places=counts[row.id].live,
+            retained_places=counts[row.id].retained,
+            hosts=counts[row.id].hosts,
             certificates=names[row.id],
             problem=row.problem,
-            places=[place for place in places.get(row.id, []) if row.kind in place.kinds],
+            places=[found for found in places.get(row.id, []) if row.kind in found.kinds],
             known_key=known_key(row.id),
         )
         for row in rows

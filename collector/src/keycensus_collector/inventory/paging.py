@@ -55,9 +55,12 @@ def hash_in(value: str | int | None) -> bytes:
 
 
 def count_up_to(
-    connection: Connection, statement: Select[*tuple[object, ...]] | CompoundSelect[object]
+    connection: Connection,
+    statement: Select[*tuple[object, ...]] | CompoundSelect[object],
+    *,
+    exactly: bool = False,
 ) -> tuple[int, bool]:
-    """Return how many rows a statement has, and whether that is exact."""
-    limited = statement.order_by(None).limit(EXACT_TOTAL + 1).subquery()
+    """Return how many rows a statement has, and whether that is exact; `exactly`: whatever it costs."""
+    limited = statement.order_by(None).limit(None if exactly else EXACT_TOTAL + 1).subquery()
     total = connection.execute(select(func.count()).select_from(limited)).scalar_one()
-    return min(total, EXACT_TOTAL), total <= EXACT_TOTAL
+    return (total, True) if exactly else (min(total, EXACT_TOTAL), total <= EXACT_TOTAL)

@@ -10,6 +10,7 @@ from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
     Connection,
+    FromClause,
     Row,
     Select,
     Subquery,
@@ -148,29 +149,22 @@ _REFUSED = (
     .correlate(place)
     .scalar_subquery()
 )
-_PLACE_COLUMNS = (
-    host.c.host_id,
-    host.c.name.label("host_name"),
-    place.c.place_no,
-    place.c.path,
-    place.c.scope_kind,
-    place.c.scope_name,
-    place.c.use,
-    place.c.role,
-    place.c.readable_by,
-    place.c.package,
-    place.c.package_version,
-    place.c.status,
-    place.c.reason,
-    place.c.format,
-    place.c.mode,
-    place.c.owner,
-    place.c.group,
-    place.c.target,
-    place.c.first_seen_ms,
-    place.c.changed_ms,
-    _REFUSED.label("refused"),
-)
+
+
+def place_columns(spot: FromClause) -> list[ColumnElement[Any]]:
+    """Return the columns that `place_of` takes, of places now or as they were."""
+    names = (
+        *("place_no", "path", "scope_kind", "scope_name", "use", "role", "readable_by"),
+        *("package", "package_version", "status", "reason", "format", "mode", "owner", "group"),
+        *("target", "first_seen_ms", "changed_ms"),
+    )
+    refused = _REFUSED if spot is place else literal("")
+    return [
+        host.c.host_id,
+        host.c.name.label("host_name"),
+        *(spot.c[name] for name in names),
+        refused.label("refused"),
+    ]
 
 
 def places_of(
@@ -179,26 +173,30 @@ def places_of(
     kinds: Sequence[str],
     *,
     each: int = PLACES_LIMIT,
+    spot: FromClause = place,
 ) -> dict[bytes, list[results.Place]]:
-    """Return the places of each artifact: live ones first, then by host and path, at most `each`."""
+    """Return the places of each artifact: live ones first, then by host and path, at most `each`.
+
+    `spot`: places as they were at a past moment, instead of as they are.
+    """
     found = entries(
         manifest_entry.c.artifact.in_(list(artifacts)), manifest_entry.c.kind.in_(kinds)
     )
     order = (
-        *(place.c.use == "retained", host.c.name, host.c.host_no, place.c.path),
-        *(found.c.name, place.c.place_no),
+        *(spot.c.use == "retained", host.c.name, host.c.host_no, spot.c.path),
+        *(found.c.name, spot.c.place_no),
     )
     rank = func.dense_rank().over(partition_by=found.c.artifact, order_by=order)
     ranked = (
         select(
             *(found.c.artifact, found.c.kind, found.c.member, found.c.encrypted),
             found.c.name.label("tree_name"),
-            *_PLACE_COLUMNS,
+            *place_columns(spot),
         )
         .add_columns(rank.label("rank"))
-        .join(place, place.c.manifest == found.c.manifest)
-        .join(host, host.c.host_no == place.c.host_no)
-        .where(is_now())
+        .join(spot, spot.c.manifest == found.c.manifest)
+        .join(host, host.c.host_no == spot.c.host_no)
+        .where(*([is_now()] if spot is place else []))
         .subquery()
     )
     rows = connection.execute(
@@ -210,7 +208,7 @@ def places_of(
     for row in rows:
         grouped[row.artifact][row.place_no, row.tree_name].append(row)
     return {
-        artifact: [_place(same) for same in by_place.values()]
+        artifact: [place_of(same) for same in by_place.values()]
         for artifact, by_place in grouped.items()
     }
 
@@ -233,16 +231,16 @@ def places_on(
 ) -> list[results.Place]:
     """Return places of one host by path, whatever they hold."""
     rows = connection.execute(
-        select(*_PLACE_COLUMNS)
+        select(*place_columns(place))
         .join(host, host.c.host_no == place.c.host_no)
         .where(place.c.host_no == host_no, is_now(), *conditions)
         .order_by(place.c.path, place.c.place_no)
         .limit(limit)
     )
-    return [_place([row]) for row in rows]
+    return [place_of([row]) for row in rows]
 
 
-def _place(rows: Sequence[Any]) -> results.Place:
+def place_of(rows: Sequence[Any]) -> results.Place:
     """Return one place from its rows: one for each entry that was asked for, or just its own."""
     row = rows[0]
     entry_rows = [other for other in rows if hasattr(other, "member")]

@@ -6,14 +6,20 @@ All of them are made from the one condition here, so what a chart counts is what
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, literal, select
 
 from keycensus_collector.query.bind import bind
 from keycensus_collector.query.bound import Bindings
 from keycensus_collector.query.compile import compiled
 from keycensus_collector.query.model import Query
-from keycensus_collector.query.relations import Tables, is_there, tables_for
+from keycensus_collector.query.relations import (
+    SEALED_KINDS,
+    Tables,
+    is_there,
+    tables_for,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,28 @@ class Asked:
     def as_of_ms(self) -> int | None:
         """The past moment that it is about; None: now."""
         return self.bindings.as_of_ms
+
+    def key_columns(self) -> Select[Any]:
+        """Return the keys that are meant, with the columns of a list of keys."""
+        key = self.tables.key.c
+        sealed = self.tables.kinds == SEALED_KINDS
+        return select(
+            key.key_id.label("id"),
+            (key.kind if sealed else literal("private-key")).label("kind"),
+            *(func.coalesce(key[name], empty).label(name) for name, empty in _OF_KEYS),
+            key.live_places.label("live"),
+            key.retained_places.label("retained"),
+            key.hosts,
+        ).where(self.condition)
+
+
+# What can't be known of a sealed key is empty where it is shown.
+_OF_KEYS: tuple[tuple[str, str | int], ...] = (
+    ("algorithm", ""),
+    ("bits", 0),
+    ("curve", ""),
+    ("problem", ""),
+)
 
 
 def ask(

@@ -132,6 +132,8 @@ class _Binder:
         return f"; did you mean {' or '.join(near)}?" if near else ": see the list of fields"
 
     def _test(self, found: Field, term: Term) -> Test:
+        if len(term.value) > MOST_IN_A_VALUE:
+            raise self._error(f"a value may have {MOST_IN_A_VALUE:,} characters", term.value_span)
         word = values.shown(term.value)
         is_word = not term.quoted and term.operator == ":" and word.lower() in {"none", "any"}
         if is_word and (found.nullable or (found.name == "use" and word.lower() == "any")):
@@ -168,6 +170,8 @@ class _Binder:
         return Path(word, "glob")
 
     def _word(self, word: Word, *, negated: bool) -> Bound:
+        if len(word.value) > MOST_IN_A_VALUE:
+            raise self._error(f"a word may have {MOST_IN_A_VALUE:,} characters", word.span)
         parts = tuple(
             Literal(BY_NAME[name], test, negated)
             for name, test in _readings(self.target, values.shown(word.value))
@@ -180,6 +184,8 @@ class _Binder:
         return QueryError(text, self.text, *span)
 
 
+# SQLite takes patterns of 50,000 bytes; names and paths that are kept are far shorter.
+MOST_IN_A_VALUE = 1_000
 # Each could match anywhere, and together they are tried in every way.
 MOST_MIXED_STARS = 4
 

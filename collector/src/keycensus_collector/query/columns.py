@@ -21,6 +21,7 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    tuple_,
     type_coerce,
 )
 
@@ -57,6 +58,8 @@ from keycensus_collector.store.schema import (
     host_state,
     issuer_edge,
     public_key,
+    usage,
+    usage_place,
 )
 
 _SOURCES = ("manual", "token", "rule", "host")
@@ -253,6 +256,29 @@ def _readable(columns: Columns, literal: Literal, _: Level) -> ColumnElement[boo
     return alone if test.value == "owner" else not_(alone)
 
 
+_USAGE = {"service": usage.c.service, "verdict": usage.c.verdict, "renewal": usage.c.renewal_tool}
+
+
+def _used(columns: Columns, literal: Literal, _: Level) -> ColumnElement[bool]:
+    """Look for a usage that names the place: a list of names of places, made once."""
+    as_of_ms, spot = columns.tables.as_of_ms, columns.tables.place.c
+    stands = usage.c.to_ms.is_(None) if as_of_ms is None else _during(usage, as_of_ms)
+    column, test = _USAGE[literal.field.name], literal.test
+    if isinstance(test, Known):
+        condition: ColumnElement[bool] = column != ""
+    else:
+        condition = text_matches(column, expected(TextTest, test))
+        if literal.field.name == "renewal" and expected(TextTest, test).pattern == "overdue":
+            condition = usage.c.renewal_overdue.is_(True)
+    named = (
+        select(usage.c.host_no, usage_place.c.path_hash)
+        .join(usage_place, usage_place.c.usage_no == usage.c.usage_no)
+        .where(stands, condition)
+    )
+    found = tuple_(spot.host_no, spot.path_hash).in_(named)
+    return not_(found) if isinstance(test, Known) and not test.known else found
+
+
 def _host(columns: Columns, literal: Literal, _: Level) -> ColumnElement[bool]:
     test = expected(TextTest, literal.test)
     table = columns.tables.host.c
@@ -321,6 +347,9 @@ _SPECIAL: dict[str, _Special] = {
     "use": _use,
     "role": _role,
     "readable-by": _readable,
+    "service": _used,
+    "verdict": _used,
+    "renewal": _used,
     "host": _host,
     "state": _state,
     "gap": _gap,

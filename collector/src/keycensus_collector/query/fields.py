@@ -200,6 +200,23 @@ FIELDS = (
     Field("scope", (_P,), Kind.NAME, "host, container, …", ("host", "container")),
     Field("appeared", (_P,), Kind.SINCE, "when the place was seen first", ("7d",)),
     Field("changed", (_P,), Kind.SINCE, "when the place changed last", ("7d",)),
+    Field("service", (_P,), Kind.NAME, "a service that names the place", ("nginx",), (), True),
+    Field(
+        "verdict",
+        (_P,),
+        Kind.NAME,
+        "what a listener that names the place presents",
+        ("served", "not-reloaded", "served-but-not-on-disk", "served-another"),
+        nullable=True,
+    ),
+    Field(
+        "renewal",
+        (_P,),
+        Kind.NAME,
+        "the tool that renews what is at the place, or overdue",
+        ("certbot", "none", "overdue"),
+        nullable=True,
+    ),
     # of a host
     Field("host", (_H,), Kind.NAME, "name of the host, or its UUID", ("web*",)),
     Field("state", (_H,), Kind.CHOICE, "of the host", ("active", "silent", "retired")),
@@ -224,7 +241,4 @@ NOT_YET = {
     "importance": "importance is not judged by this version",
     "mark": "marks (compromised, distrusted) are not kept by this version",
     "revoked": "revocation is not judged by this version",
-    "service": "which service uses a place is not known to this version",
-    "verdict": "what a listener presents is not judged by this version",
-    "renewal": "which tool renews a certificate is not known to this version",
 }

@@ -79,6 +79,9 @@ class Query:
     as_of_span: Span = dataclasses.field(default=NOWHERE, compare=False)
 
 
+EVERYTHING = Query()
+
+
 def negated(node: Node) -> Node:
     """Return the opposite; twice is the thing itself."""
     return node.inner if isinstance(node, Not) else Not(node)

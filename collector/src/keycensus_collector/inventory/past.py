@@ -1,0 +1,39 @@
+"""Counts of a page as they were at a past moment: the fold's are of today."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sqlalchemy import Connection, case, func, select, union
+
+from keycensus_collector.query.relations import Tables
+from keycensus_collector.store.schema import manifest_entry, manifest_part
+
+
+class Counted(NamedTuple):
+    """Places that held something then, by use, and the hosts that they were on."""
+
+    live: int = 0
+    retained: int = 0
+    hosts: int = 0
+
+
+def counted(
+    connection: Connection, tables: Tables, artifacts: Sequence[bytes], kinds: Sequence[str]
+) -> dict[bytes, Counted]:
+    """Return the counts of artifacts at the moment of `tables`; those that stood nowhere are left out."""
+    entry, part, spot = manifest_entry.c, manifest_part.c, tables.place.c
+    wanted = (entry.artifact.in_(artifacts), entry.kind.in_(kinds))
+    whole = select(entry.artifact, entry.manifest).where(*wanted)
+    in_parts = select(entry.artifact, part.manifest).join(
+        manifest_part, part.part == entry.manifest
+    )
+    found = union(whole, in_parts.where(*wanted)).subquery("found")
+    kept = func.sum(case((spot.use == "retained", 1), else_=0))
+    rows = connection.execute(
+        select(found.c.artifact, func.count() - kept, kept, func.count(spot.host_no.distinct()))
+        .join(tables.place, spot.manifest == found.c.manifest)
+        .group_by(found.c.artifact)
+    )
+    return {row[0]: Counted(row[1], row[2], row[3]) for row in rows}
