@@ -60,6 +60,7 @@ class IntakeLimits:
 
     streams: int = 12_000
     streams_per_second: int = 100
+    memory_mib: int = 0
     batch_credit: int = 4
     heartbeat_seconds: int = 900
     linger_seconds: int = 60
@@ -143,6 +144,7 @@ def _limits(reader: _Reader) -> IntakeLimits:
         streams_per_second=reader.take(
             "limits", "streams_per_second", _count(1, 100_000), limits.streams_per_second
         ),
+        memory_mib=reader.take("limits", "memory_mib", _count(0, 1 << 24), limits.memory_mib),
         batch_credit=reader.take("limits", "batch_credit", _count(1, 64), limits.batch_credit),
         heartbeat_seconds=reader.take(
             "limits", "heartbeat_seconds", _count(10, 3600), limits.heartbeat_seconds

@@ -41,6 +41,7 @@ from keycensus_collector.deployment import (
 )
 from keycensus_collector.errors import KeycensusError
 from keycensus_collector.listening import bind_grpc, bind_tcp, enrol_options, report_options
+from keycensus_collector.memory import Memory
 from keycensus_collector.silence import mark_silent
 from keycensus_collector.store.engine import Store
 from keycensus_collector.tls import ServerTls
@@ -219,6 +220,7 @@ class Server:
             reporter,
             streams=limits.streams,
             admission=Admission(limits.streams_per_second),
+            memory=Memory(limits.memory_mib * 1024 * 1024),
         )
         report_pb2_grpc.add_AgentsServicer_to_server(servicer, server)
         credentials = tls.grpc_credentials(ask_for_client=True)

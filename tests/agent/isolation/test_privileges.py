@@ -109,3 +109,40 @@ def test_what_lets_us_read_is_the_least_that_there_is(monkeypatch: pytest.Monkey
         monkeypatch.setattr(privileges, "permitted", lambda have=have: have)
         assert privileges.to_read() == expected
     assert privileges.mask(CAP_DAC_READ_SEARCH, 0) == 0b101
+
+
+# An ordinary user's process before it gives anything up: anyone of that user reads its memory.
+ORDINARY = (
+    "from keycensus_agent.isolation import profiles\n"
+    "if os.geteuid() == 0: privileges.become(NOBODY)\n"
+    "libc.prctl(4, 1)\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("profile", "sealed"),
+    [
+        ("", False),
+        ("profiles.enter_launcher()", True),
+        ("profiles.enter_reader()", True),
+        ("profiles.enter_link(None)", True),
+        ("profiles.enter_enrolment()", True),
+        ("profiles.enter_parser()", True),
+    ],
+)
+def test_each_process_is_sealed_whoever_started_it(
+    profile: str,
+    sealed: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """What belongs to a sealed process below /proc is root's, so that its user can't open it."""
+    code = f"{ORDINARY}{profile}\nos.write(1, b'.')\nos.read(0, 1)\n"
+    with subprocess.Popen(
+        [sys.executable, "-c", IMPORTS + code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.read(1) == b"."
+        try:
+            owner = os.stat(f"/proc/{process.pid}/mem").st_uid  # noqa: PTH116 - no file of ours
+        finally:
+            process.communicate(b"x")
+    assert (owner == 0) == sealed

@@ -5,6 +5,7 @@ Nothing that a message says names the agent or host that is meant: the certifica
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Protocol
 
@@ -30,6 +31,7 @@ from keycensus_collector.authority.refusals import CallContext, answered
 from keycensus_collector.authority.standing import ACTIVE
 from keycensus_collector.clock import Clock
 from keycensus_collector.errors import AuthorityError, Refusal, StoreError
+from keycensus_collector.memory import Memory
 from keycensus_collector.store.engine import Store
 from keycensus_proto.v1 import enrolment_pb2, report_pb2, report_pb2_grpc
 
@@ -54,7 +56,7 @@ class Reporter(Protocol):
 class AgentsServicer(report_pb2_grpc.AgentsServicer):
     """`keycensus.v1.Agents`. At most `streams` report streams are open at once.
 
-    `admission` says how many begin a second.
+    `admission` says how many begin a second, `memory` whether there is any for another.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class AgentsServicer(report_pb2_grpc.AgentsServicer):
         *,
         streams: int,
         admission: Admission,
+        memory: Memory,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -73,6 +76,7 @@ class AgentsServicer(report_pb2_grpc.AgentsServicer):
         self._reporter = reporter
         self._free_streams = streams
         self._admission = admission
+        self._memory = memory
 
     async def Renew(  # noqa: N802 - the name is the protocol's
         self, request: enrolment_pb2.RenewRequest, context: CallContext
@@ -120,6 +124,10 @@ class AgentsServicer(report_pb2_grpc.AgentsServicer):
         if self._free_streams <= 0:
             raise Refusal(
                 "busy", "too many agents are connected", retry_after_seconds=_BUSY_SECONDS
+            )
+        if self._memory.is_short(asyncio.get_running_loop().time()):
+            raise Refusal(
+                "busy", "the collector is short of memory", retry_after_seconds=_BUSY_SECONDS
             )
         # Before anything is looked up: that is what the rate is for.
         await self._admission.begin(fingerprint(context))
