@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import os
 import shutil
 from pathlib import Path
 
@@ -25,7 +26,8 @@ from keycensus_proto.v1 import (
     report_pb2_grpc,
 )
 
-COPIES = 1000
+# `make faults-long` takes a thousand.
+COPIES = int(os.environ.get("KEYCENSUS_COPIES", "150"))
 
 
 def copies_of(identity: Path, directory: Path, count: int) -> list[Machine]:
@@ -116,7 +118,7 @@ def test_a_machine_from_an_image_with_other_hardware_enrols_anew_by_its_configur
         assert before in aside.read_text()
 
 
-# --- a thousand of one image ------------------------------------------------------------------
+# --- many of one image ------------------------------------------------------------------------
 
 
 def hello_of(number: int, nonce: bytes = b"") -> report_pb2.Hello:
@@ -174,13 +176,13 @@ async def take_identity(
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_a_thousand_machines_of_one_image_are_put_right_by_one_command(tmp_path: Path) -> None:
-    """Over real gRPC and TLS, with scripted agents: 1,000 hellos, one command, 1,000 identities."""
+def test_machines_of_one_image_are_put_right_by_one_command(tmp_path: Path) -> None:
+    """Over real gRPC and TLS, with scripted agents: a hello each, one command, an identity each."""
     with Collector.make(tmp_path / "collector") as collector:
-        asyncio.run(_thousand(collector))
+        asyncio.run(_put_all_right(collector))
 
 
-async def _thousand(collector: Collector) -> None:
+async def _put_all_right(collector: Collector) -> None:
     """Say everything under the shared identity over one channel; then each copy has its own."""
     shared = await enrol(
         collector.enrol, collector.ca_file.read_bytes(), collector.enrolment_token()
