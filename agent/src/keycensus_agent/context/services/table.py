@@ -11,7 +11,17 @@ from itertools import islice
 
 from keycensus_agent.context.bindings import Binding, Problem
 from keycensus_agent.context.root_files import RootFiles
-from keycensus_agent.context.services import apache, haproxy, nginx, postfix, postgresql
+from keycensus_agent.context.services import (
+    apache,
+    dovecot,
+    haproxy,
+    mysql,
+    nginx,
+    openldap,
+    postfix,
+    postgresql,
+    redis,
+)
 from keycensus_agent.context.sources import Sources
 from keycensus_agent.context.systemd import Units
 
@@ -32,7 +42,11 @@ SERVICES = (
     Service("apache", apache.read),
     Service("haproxy", haproxy.read),
     Service("postfix", postfix.read),
+    Service("dovecot", dovecot.read),
     Service("postgresql", postgresql.read),
+    Service("mysql", mysql.read),
+    Service("openldap", openldap.read),
+    Service("redis", redis.read),
 )
 
 
