@@ -14,6 +14,7 @@ from keycensus_agent.cli import build_parser
 from keycensus_agent.config_keys import KEYS
 from keycensus_client.cli import keycensus as client_command
 from keycensus_collector.cli import command as collector_command
+from keycensus_collector.query.fields import BY_NAME, NOT_YET
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PAGES = sorted(
@@ -94,6 +95,14 @@ def test_every_configuration_key_of_the_collector_is_documented() -> None:
     assert len(keys) > 5
     page = read("docs/collector.md")
     assert [f"{section}.{key}" for section, key in keys if f"`{section}.{key}`" not in page] == []
+
+
+def test_every_field_of_the_query_language_is_documented() -> None:
+    page = read("docs/query.md")
+    table = page[page.index("## Fields") : page.index("## Mistakes")]
+    names = [*BY_NAME, *(f"{name}:" for name in NOT_YET)]
+    shown = table.replace("label.KEY", "label")
+    assert [name for name in names if f"`{name}`" not in shown] == []
 
 
 def test_the_two_commands_of_the_readme_can_be_made() -> None:

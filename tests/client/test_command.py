@@ -172,6 +172,23 @@ def test_hosts_say_when_they_were_heard_last(served: Served) -> None:
     assert json.loads(output(served, "hosts", "-o", "json", "--state", "silent"))[0]["gaps"] == 1
 
 
+def test_a_query_lists_in_every_form_and_a_mistake_is_pointed_at(served: Served) -> None:
+    names = [line.split("  ")[0] for line in output(served, "certs", "-q", "ca:yes").splitlines()]
+    assert names == ["NAME", "Example Root"]
+    keys = json.loads(output(served, "keys", "-q", "mode:0640", "-o", "json"))
+    assert [key["places"][0]["path"] for key in keys] == ["/etc/orphan.key"]
+    rows = rows_of(output(served, "places", "-q", "status:locked or use:retained", "-o", "csv"))
+    assert [row["path"] for row in rows] == ["/etc/www.pem.bak", "/root/box.p12"]
+    assert "PATH" in output(served, "places", "--limit", "0")
+    assert output(served, "hosts", "-q", "gap:any", "--as-of", "1h") == "no hosts\n"
+    wrong = served.run("certs", "-q", "host:web1 expirs<30d")
+    assert wrong.returncode == 2
+    assert wrong.stderr.splitlines()[1:] == [
+        "  host:web1 expirs<30d",
+        "            ^^^^^^",
+    ]
+
+
 def test_the_summary_counts_what_needs_attention(served: Served) -> None:
     facts = dict(line.rsplit(maxsplit=1) for line in output(served, "summary").splitlines()[2:])
     assert facts["    expired"] == "1"

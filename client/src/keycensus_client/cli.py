@@ -17,6 +17,7 @@ COMMANDS = {
     "certs": "List certificates, those that expire first at the top.",
     "keys": "List private keys with their places.",
     "hosts": "List hosts by name.",
+    "places": "List places by host and path, whatever they hold.",
     "show": "Show everything about a certificate, key or host.",
     "where": "List every place of a certificate or key.",
     "summary": "Show the counts to look at first.",

@@ -216,6 +216,13 @@ class KeyPage(Page):
 
 
 @dataclass(frozen=True, slots=True)
+class PlacePage(Page):
+    """Places by host and path."""
+
+    items: list[Place]
+
+
+@dataclass(frozen=True, slots=True)
 class HostPage(Page):
     """Hosts by name."""
 

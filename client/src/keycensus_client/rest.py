@@ -72,6 +72,10 @@ class Client:
         """Return a page of hosts; parameters are those of GET /hosts."""
         return self._get(model.HostPage, "/hosts", filters)
 
+    def places(self, **filters: str | int | bool | None) -> model.PlacePage:
+        """Return a page of places; parameters are those of GET /places."""
+        return self._get(model.PlacePage, "/places", filters)
+
     def show(self, identity: str, kind: str = "") -> model.Shown:
         """Return everything about what an ID names; NotFoundError or AmbiguousError."""
         return self._get(model.Shown, "/show", {"id": identity, "kind": kind or None})
@@ -97,6 +101,12 @@ class Client:
     ) -> Iterator[model.HostPage]:
         """Yield pages until `limit` items came, or all."""
         return _pages(self.hosts, limit, filters)
+
+    def all_places(
+        self, limit: int | None, **filters: str | int | bool | None
+    ) -> Iterator[model.PlacePage]:
+        """Yield pages until `limit` items came, or all."""
+        return _pages(self.places, limit, filters)
 
     def close(self) -> None:
         """Close the connection."""
@@ -184,7 +194,9 @@ def _problem(response: httpx.Response, url: str) -> KeycensusError:
         lines = [f"  {match.kind:<12} {match.id}  {match.name}" for match in matches]
         return AmbiguousError("\n".join([detail, *lines]))
     if status == httpx.codes.BAD_REQUEST:
-        return UsageError(detail)
+        pointer = content.get("pointer")
+        lines = [f"  {safe_again(str(line))}" for line in pointer or []]
+        return UsageError("\n".join([detail, *lines]))
     return AnswerError(f"{url} answers with an error ({status}): {detail}")
 
 

@@ -14,6 +14,7 @@ from keycensus_client.commands.session import (
     limit_option,
     now,
     output_option,
+    query_options,
     say_rest,
 )
 from keycensus_client.model import Certificate, Place
@@ -54,8 +55,7 @@ _PLACE_COLUMNS = (
 @click.option(
     "--status",
     type=click.Choice(["live", "retained", "gone", "any"]),
-    default="live",
-    show_default=True,
+    show_default="live; with a query, what it says",
     help="In use somewhere; old copies only; nowhere any more; any.",
 )
 @click.option("--ca/--leaf", "is_ca", default=None, help="Only authorities, or only others.")
@@ -67,6 +67,7 @@ _PLACE_COLUMNS = (
 )
 @click.option("--all", "everything", is_flag=True, help="Also those in trust stores only.")
 @click.option("--places", is_flag=True, help="With the places of each.")
+@query_options
 @output_option
 @limit_option
 def command(

@@ -10,6 +10,7 @@ from keycensus_client.commands.session import (
     limit_option,
     now,
     output_option,
+    query_options,
     say_rest,
 )
 from keycensus_client.model import Host
@@ -36,14 +37,15 @@ _STYLES = {"silent": "yellow", "retired": "dim"}
 @click.command("hosts")
 @click.option("--state", type=click.Choice(["active", "silent", "retired"]), help="In this state.")
 @click.option("--name", metavar="TEXT", help="A part of the name; * stands for anything.")
+@query_options
 @output_option
 @limit_option
-def command(*, output: str, limit: int | None, state: str | None, name: str | None) -> None:
+def command(*, output: str, limit: int | None, **filters: str | None) -> None:
     """List hosts by name."""
     items: list[Host] = []
     total, exact = 0, True
     with connect() as client:
-        for page in client.all_hosts(effective_limit(limit, output), state=state, name=name):
+        for page in client.all_hosts(effective_limit(limit, output), **filters):
             items += page.items
             total, exact = page.total, page.total_is_exact
     if output == "json":

@@ -11,6 +11,7 @@ from keycensus_client.commands.session import (
     effective_limit,
     limit_option,
     output_option,
+    query_options,
     say_rest,
 )
 from keycensus_client.model import Key, Place
@@ -47,10 +48,10 @@ _WORLD = 0o004
 @click.option(
     "--status",
     type=click.Choice(["live", "retained", "any"]),
-    default="live",
-    show_default=True,
+    show_default="live; with a query, what it says",
     help="In use somewhere; old copies only; either.",
 )
+@query_options
 @output_option
 @limit_option
 def command(

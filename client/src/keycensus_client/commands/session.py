@@ -40,6 +40,19 @@ def output_option(function: _Function) -> _Function:
     )(function)
 
 
+def query_options(function: _Function) -> _Function:
+    """Add `-q QUERY` and `--as-of DAY`."""
+    as_of = click.option("--as-of", metavar="DAY", help="As it was known then: 2026-09-30, 7d ago.")
+    query = click.option(
+        "-q",
+        "--query",
+        "q",
+        metavar="QUERY",
+        help="What a query lists, as in 'expires<30d host:web*'; options hold besides.",
+    )
+    return query(as_of(function))
+
+
 def limit_option(function: _Function) -> _Function:
     """Add `--limit`."""
     return click.option(

@@ -1,0 +1,41 @@
+"""`keycensus places`: every name under which a file is reached, on all hosts."""
+
+from __future__ import annotations
+
+import click
+
+from keycensus_client.commands.session import (
+    connect,
+    effective_limit,
+    limit_option,
+    output_option,
+    query_options,
+    say_rest,
+)
+from keycensus_client.commands.where import print_places
+from keycensus_client.model import Place
+from keycensus_client.output.files import field_titles, field_values, print_csv, print_json
+
+
+@click.command("places")
+@query_options
+@output_option
+@limit_option
+def command(*, output: str, limit: int | None, **filters: str | None) -> None:
+    """List places by host and path, whatever they hold."""
+    items: list[Place] = []
+    total, exact = 0, True
+    with connect() as client:
+        for page in client.all_places(effective_limit(limit, output), **filters):
+            items += page.items
+            total, exact = page.total, page.total_is_exact
+    if output == "json":
+        print_json(items)
+    elif output == "csv":
+        titles = field_titles(Place)
+        print_csv(titles, (field_values(item, titles) for item in items))
+    elif not items:
+        click.echo("no places")
+    else:
+        print_places(items)
+        say_rest(len(items), total, exact=exact, what="places")
