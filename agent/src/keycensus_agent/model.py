@@ -173,6 +173,8 @@ class Scope:
 
     kind: str = "host"
     name: bytes = b""
+    # Container id or pod UID at the time: a fact, not part of the identity.
+    instance: str = field(default="", compare=False)
 
 
 HOST_SCOPE = Scope()
@@ -228,6 +230,8 @@ class Place:
     use: Use = Use.LIVE
     readable_by: str = ""
     package: Package | None = None
+    # Where the scope's root is on the host: `path` and `target` are the host's and begin with it.
+    prefix: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +285,16 @@ def place_key(scope: Scope, path: bytes) -> bytes:
     return hashlib.sha256(
         b"keycensus place v1\0" + _field(scope.kind.encode()) + _field(scope.name) + _field(path)
     ).digest()
+
+
+def inside(place: Place, path: bytes) -> bytes:
+    """Return a path of the host as it is within the place's scope."""
+    return path[len(place.prefix) :] or b"/"
+
+
+def key_of(place: Place) -> bytes:
+    """Return the row key of a place."""
+    return place_key(place.scope, inside(place, place.path))
 
 
 def gap_key(gap: Gap) -> bytes:

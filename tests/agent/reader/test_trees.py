@@ -47,7 +47,7 @@ UNUSUAL: dict[str, dict[str, Any]] = {
     "set-user-id": {"facts": replace(FACTS, mode=0o104644)},
     "not for all to read": {"readable_by": "owner"},
     "with an access list": {"acl": b"list"},
-    "a container's": {"scope": Scope("container", b"shop")},
+    "a container's": {"scope": Scope("container", b"shop"), "prefix": b"/etc"},
     "without content": {"manifest": b""},
     "of another package": {"package": Package("dpkg", "other", "1")},
     "of another mode": {"facts": replace(FACTS, mode=0o100444)},

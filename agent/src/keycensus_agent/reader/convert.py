@@ -8,6 +8,7 @@ serialised deterministically, so equal rows give equal bytes.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from google.protobuf.message import Message
 
@@ -24,6 +25,7 @@ from keycensus_agent.model import (
     Scope,
     Status,
     Use,
+    inside,
 )
 from keycensus_agent.usage import Handshake, Renewal, Usage, Verdict
 from keycensus_proto.v1 import inventory_pb2, manifest_pb2, report_pb2
@@ -33,7 +35,7 @@ def encode_place(place: Place) -> bytes:
     """Return the row's bytes."""
     facts = place.facts
     message = inventory_pb2.Place(
-        path=place.path,
+        path=inside(place, place.path),
         manifest=place.manifest,
         status=place.status,
         reason=place.reason,
@@ -48,7 +50,7 @@ def encode_place(place: Place) -> bytes:
         size=facts.size,
         # Some file systems keep times that the wire's 64 bits do not.
         mtime_ns=max(-(1 << 63), min(facts.mtime_ns, (1 << 63) - 1)),
-        target=place.target,
+        target=inside(place, place.target) if place.target else b"",
         file_id=place.file_id,
         link_count=facts.link_count,
         role=place.role,
@@ -58,6 +60,7 @@ def encode_place(place: Place) -> bytes:
     if place.scope.kind != "host":
         message.scope.kind = place.scope.kind
         message.scope.name = place.scope.name
+        message.scope.instance = place.scope.instance
     if place.package is not None:
         message.package.kind = place.package.kind
         message.package.name = place.package.name
@@ -160,7 +163,7 @@ def place_of(row: bytes) -> Place:
         path=message.path,
         status=Status(message.status),
         facts=facts,
-        scope=Scope(message.scope.kind or "host", message.scope.name),
+        scope=Scope(message.scope.kind or "host", message.scope.name, message.scope.instance),
         manifest=message.manifest,
         reason=message.reason,
         format=message.format,
@@ -179,6 +182,16 @@ def place_of(row: bytes) -> Place:
             else None
         ),
     )
+
+
+def place_at(path: bytes, row: bytes) -> Place:
+    """Return an encoded Place with the host's paths; `path` is where the host has it."""
+    place = place_of(row)
+    if place.path == path or not path.endswith(place.path):
+        return place
+    prefix = path[: -len(place.path)]
+    target = prefix + place.target if place.target else b""
+    return replace(place, path=path, target=target, prefix=prefix)
 
 
 def gap_of(row: bytes) -> Gap:

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from keycensus_agent.config import Config
-from keycensus_agent.context.packages import PackageDatabases
 from keycensus_agent.isolation.evidence import Enforced
 from keycensus_agent.reader.comparison import MakeInspector
 from keycensus_agent.reader.findings import Findings
@@ -21,9 +20,9 @@ from keycensus_agent.reader.inspect import Inspector
 from keycensus_agent.reader.link_places import LinkPlaces
 from keycensus_agent.reader.parser_client import ParserClient
 from keycensus_agent.reader.passwords import candidate_passwords
-from keycensus_agent.reader.places import PlaceBuilder
 from keycensus_agent.reader.report.outbox import Outbox
 from keycensus_agent.reader.same_bytes import SameBytes
+from keycensus_agent.reader.scoped_places import ScopedBuilder, ScopedDatabases, settle_scopes
 from keycensus_agent.reader.state import State
 from keycensus_agent.reader.surroundings import Surroundings
 
@@ -66,7 +65,9 @@ def equipped(
         Ground(config) as ground,
         ParserClient(passwords=passwords, details=True) as parser,
     ):
-        builder = PlaceBuilder(root=scan.root, salt=_salt(state))
+        scopes = ground.scopes
+        settle_scopes(state, findings, scopes, ground.resolver, ground.mounts)
+        builder = ScopedBuilder(_salt(state), scan.root, scopes)
         yield Equipment(
             findings=findings,
             links=LinkPlaces(
@@ -88,7 +89,7 @@ def equipped(
                 reread_mounts=ground.read_mounts,
                 root=ground.real_root,
                 builder=builder,
-                databases=PackageDatabases(ground.resolver),
+                databases=ScopedDatabases(ground.resolver, scopes),
                 now_ns=time.time_ns,
                 sleep=time.sleep,
                 should_stop=should_stop,

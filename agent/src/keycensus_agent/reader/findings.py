@@ -20,9 +20,10 @@ from keycensus_agent.model import (
     RowClass,
     Status,
     gap_key,
-    place_key,
+    key_of,
 )
-from keycensus_agent.reader.convert import encode_gap, encode_place, gap_of, place_of
+from keycensus_agent.reader.convert import encode_gap, encode_place, gap_of, place_at, place_of
+from keycensus_agent.reader.discovery.mounts import parent_of
 from keycensus_agent.reader.purpose import role_with
 from keycensus_agent.reader.report.convert import Change
 from keycensus_agent.reader.report.outbox import MISSING_BLOB, Outbox
@@ -31,6 +32,8 @@ from keycensus_agent.reader.state import TREES_MARK, State
 # The setting that says on which packages and directories the stored places' facts rest
 # (`place_context`); empty when there are places that were not looked at for it.
 CONTEXT_MARK = "context_mark"
+# Why a place is gone that is told in a container's or volume's scope now.
+IN_SCOPE = "in-scope"
 # The detail of a gap for a root that is not swept any more; the sweep writes it.
 FORMER_ROOT = "not among the roots"
 
@@ -140,7 +143,7 @@ class Findings:
             "INSERT OR IGNORE INTO blob VALUES (?, ?, ?)",
             [(blob.hash, blob.kind.value, blob.data) for blob in blobs],
         ).rowcount
-        key = place_key(place.scope, place.path)
+        key = key_of(place)
         tree = self._tree_of(key)
         if known is not None and known.row_hash == row_hash and known.mount == mount:
             if fresh > 0:
@@ -152,7 +155,7 @@ class Findings:
             (
                 place.path,
                 key,
-                place.path.rpartition(b"/")[0] or b"/",
+                parent_of(place.path),
                 bool(place.target),
                 mount,
                 _signed(place.facts.device),
@@ -171,7 +174,7 @@ class Findings:
     def each(self) -> Iterator[tuple[bytes, Place]]:
         """Yield every known place by its path, without what rows don't carry."""
         for path, row in self._connection.execute("SELECT path, row FROM place").fetchall():
-            yield path, place_of(row)
+            yield path, place_at(path, row)
 
     def directories(self) -> list[bytes]:
         """Return the directories that have places."""
@@ -187,7 +190,7 @@ class Findings:
         )
         # A link in a tree may lead here.
         self._state.put(TREES_MARK, b"")
-        key = place_key(place.scope, path)
+        key = key_of(place)
         if self._tree_of(key):
             return
         if key in self._fresh and self._outbox.complete(RowClass.PLACE, key, row):
@@ -255,7 +258,8 @@ class Findings:
         if tree:
             self._state.put(TREES_MARK, b"")
         else:
-            self.tell(key, None, Cause.CONTENT, gone_reason=reason)
+            cause = Cause.COVERAGE if reason == IN_SCOPE else Cause.CONTENT
+            self.tell(key, None, cause, gone_reason=reason)
 
     def lose_below(self, path: bytes, mount: bytes) -> int:
         """Say that every place below a vanished directory is gone, if it was on this mount."""
@@ -271,6 +275,54 @@ class Findings:
     def gaps(self) -> list[Gap]:
         """Return the stored gaps."""
         return [gap_of(row) for (row,) in self._connection.execute("SELECT row FROM gap")]
+
+    def below(self, directory: bytes) -> list[tuple[bytes, Place]]:
+        """Return the known places below a directory."""
+        rows = self._connection.execute(
+            "SELECT path, row FROM place WHERE path > ? AND path < ?",
+            (directory + b"/", directory + b"0"),
+        )
+        return [(path, place_at(path, row)) for path, row in rows]
+
+    def move(self, path: bytes, place: Place, mount: bytes) -> None:
+        """Have a known place stand at another path of the host, or in another scope."""
+        key, row = key_of(place), encode_place(place)
+        before = self._connection.execute(
+            "SELECT key, row_hash, tree FROM place WHERE path = ?", (path,)
+        ).fetchone()
+        # A tree moves with its names; names of another scope are none of it.
+        tree = before[2] if before[0] == key else b""
+        row_hash = hashlib.sha256(row).digest()
+        self._connection.execute("DELETE FROM place WHERE key = ? AND path != ?", (key, path))
+        self._connection.execute(
+            "UPDATE OR REPLACE place SET path = ?, key = ?, directory = ?, mount = ?, row = ?,"
+            " row_hash = ?, tree = ? WHERE path = ?",
+            (place.path, key, parent_of(place.path), mount, row, row_hash, tree, path),
+        )
+        self._state.put(CONTEXT_MARK, b"")
+        self._state.put(TREES_MARK, b"")
+        if before[0] != key:
+            self.tell(before[0], None, Cause.COVERAGE, gone_reason=IN_SCOPE)
+            self.tell(key, row, Cause.COVERAGE)
+        elif before[1] != row_hash and not tree:
+            self.tell(key, row, Cause.FACTS)
+
+    def move_trees(self, prefix: bytes, successor: bytes) -> None:
+        """Have the trees below a directory stand below another one."""
+        below = self._connection.execute(
+            "SELECT path FROM tree WHERE path > ? AND path < ?", (prefix + b"/", prefix + b"0")
+        ).fetchall()
+        self._connection.executemany(
+            "UPDATE OR REPLACE tree SET path = ? WHERE path = ?",
+            [(successor + path[len(prefix) :], path) for (path,) in below],
+        )
+
+    def lose_all_below(self, directory: bytes, reason: str) -> None:
+        """Say that every place below a directory is gone, on whatever mount it was."""
+        for path, _ in self.below(directory):
+            known = self.at(path)
+            if known is not None:
+                self.lose(known, reason)
 
     def settle_gaps(self, gaps: list[Gap], closes: Callable[[Gap], bool] = lambda _: True) -> None:
         """Store the gaps of a sweep; stored ones that are not among them go, if it `closes` them."""

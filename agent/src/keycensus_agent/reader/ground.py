@@ -25,9 +25,11 @@ from keycensus_agent.reader.discovery.mounts import (
     MountTable,
     Territory,
     parent_of,
+    read_mountinfo,
     territory,
 )
 from keycensus_agent.reader.discovery.walk import walk
+from keycensus_agent.reader.scopes import ScopedResolver, find_scopes
 from keycensus_agent.text import safe_path
 
 
@@ -37,12 +39,22 @@ class Ground:
     def __init__(self, config: Config) -> None:
         self._scan = config.scan
         self._real_root = os.path.realpath(config.scan.root)
-        self.own = own_directories(config)
         patterns = tuple(os.fsdecode(pattern) for pattern in config.scan.exclude)
-        self.exclude = Exclude(patterns, own=self.own)
         self.root_fd = _open_root(config.scan.root)
         self.mounts = self.read_mounts()
-        self.resolver = Resolver(self.root_fd, self.mounts, network=self._scan.network_file_systems)
+        network = self._scan.network_file_systems
+        self.scopes = find_scopes(
+            Resolver(self.root_fd, self.mounts, network=network),
+            self.mounts,
+            read_mountinfo(),
+            self._real_root,
+        )
+        self.resolver = ScopedResolver(
+            self.root_fd, self.mounts, network=network, scopes=self.scopes
+        )
+        # Layers are seen in the container that they are of.
+        self.own = own_directories(config) | self.scopes.layers
+        self.exclude = Exclude(patterns, own=self.own)
         # Canonical, since everything that is found is; a root that is no directory has nothing below.
         self._roots = tuple(self._canonical_roots())
 
@@ -110,6 +122,7 @@ class Ground:
 
     def close(self) -> None:
         """Close the root."""
+        self.resolver.close()
         os.close(self.root_fd)
 
     def __enter__(self) -> Self:

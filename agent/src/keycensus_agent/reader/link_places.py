@@ -12,7 +12,7 @@ import stat
 from collections.abc import Callable
 
 from keycensus_agent.model import Gap
-from keycensus_agent.reader.convert import place_of
+from keycensus_agent.reader.convert import place_at
 from keycensus_agent.reader.discovery.directory import Directory
 from keycensus_agent.reader.discovery.links import Resolved, Resolver
 from keycensus_agent.reader.findings import Findings, Known, signed_identity
@@ -58,7 +58,8 @@ class LinkPlaces:
 
     def meet(self, directory: Directory) -> None:
         """Take in the links of a directory."""
-        targets = link_targets(directory) if self._plain_stat else self._resolved_targets(directory)
+        plain = self._plain_stat and not self._resolver.is_scoped(directory.path)
+        targets = link_targets(directory) if plain else self._resolved_targets(directory)
         self.meet_names(directory.path, directory.mount.key, directory.links, targets)
 
     def meet_names(
@@ -128,7 +129,11 @@ class LinkPlaces:
             target = findings.at(found.path) if isinstance(found, Resolved) else None
             if target is None or target.is_link or not isinstance(found, Resolved):
                 continue
-            place = self._builder.for_link(path, found.path, place_of(findings.row(found.path)))
+            target_place = place_at(found.path, findings.row(found.path))
+            if not path.startswith(target_place.prefix):
+                # From outside into a container: what it leads to is told in there.
+                continue
+            place = self._builder.for_link(path, found.path, target_place)
             findings.store(place, mount, ())
             standing.add(path)
         for path in self._met - standing:
@@ -141,7 +146,7 @@ class LinkPlaces:
         found = self._resolver.resolve(known.path)
         if not isinstance(found, Resolved) and found.reason not in _LEADS_NOWHERE:
             return True
-        before = place_of(findings.row(known.path)).target
+        before = place_at(known.path, findings.row(known.path)).target
         if _is_below_gap(before, gaps):
             # An unmounted file system keeps what was on it as places: if the target is none of
             # them, it was gone before.

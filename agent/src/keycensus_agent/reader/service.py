@@ -234,7 +234,10 @@ class ReaderService:
         roots = tuple(
             root
             for root in recall_division(self.state)
-            if root.startswith(above) and ground.is_entered(root)
+            if root.startswith(above)
+            and ground.is_entered(root)
+            # Links of a container are not the kernel's to follow, as the scout does.
+            and not ground.scopes.touch(root)
         )
         if not roots:
             return None

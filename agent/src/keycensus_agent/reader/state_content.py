@@ -20,8 +20,8 @@ from pathlib import Path
 from google.protobuf.message import DecodeError
 
 from keycensus_agent.errors import StateNewerError
-from keycensus_agent.model import BlobKind, RowClass, gap_key, place_key
-from keycensus_agent.reader.convert import batch_rows, gap_of, place_of, usage_of
+from keycensus_agent.model import BlobKind, RowClass, gap_key, key_of
+from keycensus_agent.reader.convert import batch_rows, gap_of, place_at, place_of, usage_of
 from keycensus_agent.reader.discovery.mounts import mount_key
 from keycensus_agent.reader.places import file_identity
 from keycensus_agent.reader.report.rebuilding import TABLES
@@ -168,7 +168,9 @@ _NUMBERS = frozenset(
         "parser_epoch",
     }
 )
-_DOCUMENTS = frozenset({"asked", "counters", "over_cap", "reconciliation", "roots", "scout_roots"})
+_DOCUMENTS = frozenset(
+    {"asked", "counters", "over_cap", "reconciliation", "roots", "scopes", "scout_roots"}
+)
 _PATH_LISTS = frozenset({"roots", "scout_roots"})
 # Columns of bytes, by table; a flipped byte may turn them into something else.
 _BYTES = {
@@ -273,11 +275,12 @@ def _check_places(connection: sqlite3.Connection, salt: bytes) -> None:
     for path, key, directory, is_link, device, inode, manifest, row, row_hash in connection.execute(
         "SELECT path, key, directory, is_link, device, inode, manifest, row, row_hash FROM place"
     ):
-        place = place_of(row)
+        place = place_at(path, row)
         _require(
             hashlib.sha256(row).digest() == row_hash
             and (place.path, place.manifest) == (path, manifest)
-            and place_key(place.scope, path) == key
+            and key_of(place) == key
+            and (not place.prefix or place.scope.kind != "host")
             and (path.rpartition(b"/")[0] or b"/") == directory
             and is_link == bool(place.target),
             "a place",
@@ -293,11 +296,11 @@ def _check_trees(connection: sqlite3.Connection) -> None:
     for key, path, manifest, row, row_hash in connection.execute(
         "SELECT key, path, manifest, row, row_hash FROM tree"
     ):
-        place = place_of(row)
+        place = place_at(path, row)
         _require(
             hashlib.sha256(row).digest() == row_hash
             and (place.path, place.manifest) == (path, manifest)
-            and place_key(place.scope, path) == key,
+            and key_of(place) == key,
             "a tree",
         )
         directories[key] = path
@@ -333,7 +336,7 @@ def _check_outbox(connection: sqlite3.Connection) -> None:
         last[row_class, key] = row
         if row is not None and row_class == RowClass.PLACE.value:
             place = place_of(row)
-            _require(place_key(place.scope, place.path) == key, "a change of a place")
+            _require(key_of(place) == key, "a change of a place")
     for row_class, table in TABLES.items():
         rows = dict(connection.execute(f"SELECT key, row FROM {table}"))  # noqa: S608 - our names
         for (number, key), row in last.items():

@@ -12,11 +12,12 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from keycensus_agent.model import HOST_SCOPE, BlobKind, Cause, Package, Place, place_key
+from keycensus_agent.model import BlobKind, Cause, Package, Place, key_of
 from keycensus_agent.reader.convert import (
     encode_place,
     encode_tree,
     holds_certificates_only,
+    place_at,
     place_of,
     tree_names,
 )
@@ -74,7 +75,7 @@ class _Settling:
         )
         plain: dict[bytes, bool] = {}
         for path, key, tree, row in rows.fetchall():
-            place = place_of(row)
+            place = place_at(path, row)
             name = path.rpartition(b"/")[2]
             self._places[name] = place
             self._members[name] = _Member(key, row, place.manifest)
@@ -104,12 +105,16 @@ class _Settling:
 
     def settle(self, tree: Tree | None) -> None:
         """Tell the directory as `tree` from now on, or name by name."""
-        key = place_key(HOST_SCOPE, self._directory)
         stored = self._connection.execute(
-            "SELECT row, manifest FROM tree WHERE key = ?", (key,)
+            "SELECT key, row, manifest FROM tree WHERE path = ?", (self._directory,)
         ).fetchone()
-        before = None if stored is None else _Told.of(stored[0], stored[1], self._blob(stored[1]))
+        before = None if stored is None else _Told.of(stored[1], stored[2], self._blob(stored[2]))
         after = None if tree is None else self._told(tree)
+        key = stored[0] if after is None else key_of(after.place)
+        if stored is not None and stored[0] != key:
+            # The directory is another scope's now: nothing of what was told is of this one.
+            self._withdraw(stored[0])
+            before = None
         inside = set() if tree is None else {name for name, _ in tree.names}
         # The tree first, and the names before a tree goes: so that nothing is nowhere in between.
         if after is not None and (before is None or before.row != after.row):
@@ -122,10 +127,12 @@ class _Settling:
         for name in sorted(inside - self._inside):
             self._enter(name, key)
         if after is None and before is not None:
-            self._connection.execute("DELETE FROM tree WHERE key = ?", (key,))
-            self._findings.tell(
-                key, None, Cause.COVERAGE if self._places else Cause.CONTENT, gone_reason=NO_TREE
-            )
+            self._withdraw(key)
+
+    def _withdraw(self, key: bytes) -> None:
+        self._connection.execute("DELETE FROM tree WHERE key = ?", (key,))
+        cause = Cause.COVERAGE if self._places else Cause.CONTENT
+        self._findings.tell(key, None, cause, gone_reason=NO_TREE)
 
     def _told(self, tree: Tree) -> _Told:
         """Return what is told of a tree; its manifest is kept with the blobs."""

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from keycensus_agent.model import HOST_SCOPE, FileFacts, Package, Place, Role, Status, Use
+from keycensus_agent.model import FileFacts, Package, Place, Role, Status, Use
 
 # Below it, names one by one are what a person wants to see.
 FEWEST_NAMES = 16
@@ -75,7 +75,6 @@ def _is_ordinary(candidate: Candidate) -> bool:
         and place.role is Role.TRUST_STORE
         and place.status is Status.READ
         and place.use is Use.LIVE
-        and place.scope == HOST_SCOPE
         and bool(place.manifest)
         and place.facts.uid == 0
         and not place.facts.mode & _UNUSUAL_MODE
@@ -99,4 +98,6 @@ def _told_of_all(directory: bytes, place: Place, package: Package | None) -> Pla
         use=place.use,
         readable_by=place.readable_by,
         package=package,
+        scope=place.scope,
+        prefix=place.prefix,
     )

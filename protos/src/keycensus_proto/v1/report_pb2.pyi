@@ -591,7 +591,7 @@ class Gone(_message.Message):
 
     REASON_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
-    """"removed", "holds-nothing"; "in-tree" and "no-tree": told otherwise now, nothing went."""
+    """"removed", "holds-nothing"; "in-tree", "no-tree", "in-scope": told otherwise now."""
     def __init__(
         self,
         *,

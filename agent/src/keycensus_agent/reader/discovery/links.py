@@ -92,6 +92,10 @@ class Resolver:
         finally:
             trail.close()
 
+    def is_scoped(self, directory: bytes) -> bool:  # noqa: ARG002 - others have scopes
+        """Whether links in a directory are meant from another root than the kernel's."""
+        return False
+
     def _refusal(self, path: bytes) -> str:
         if path not in self._mounts.points:
             return ""

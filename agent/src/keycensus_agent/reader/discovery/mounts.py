@@ -191,11 +191,7 @@ class MountTable:
     @classmethod
     def read(cls, root: bytes = b"/") -> MountTable:
         """Read this process's own mounts, seen from the canonical directory `root`."""
-        try:
-            text = MOUNTINFO.read_bytes()
-        except OSError:
-            text = b""  # no /proc, as in a bare chroot: everything counts as one local mount
-        return cls.parse(text, root)
+        return cls.parse(read_mountinfo(), root)
 
     @classmethod
     def parse(cls, text: bytes, root: bytes = b"/") -> MountTable:
@@ -205,9 +201,10 @@ class MountTable:
             reachable.pop(b"/", _mount("", b"", b"/", b"/")),
             reachable,
         )
-        return whole if root == b"/" else whole._seen_from(root)
+        return whole if root == b"/" else whole.seen_from(root)
 
-    def _seen_from(self, root: bytes) -> MountTable:
+    def seen_from(self, root: bytes) -> MountTable:
+        """Return the mounts at and below a directory, as paths within it."""
         prefix = root.rstrip(b"/") + b"/"
         below = {
             b"/" + point[len(prefix) :]: mount
@@ -215,6 +212,14 @@ class MountTable:
             if point.startswith(prefix)
         }
         return MountTable(self.at(root), below)
+
+
+def read_mountinfo() -> bytes:
+    """Return this process's own mountinfo; nothing without /proc: all counts as one local mount."""
+    try:
+        return MOUNTINFO.read_bytes()
+    except OSError:
+        return b""
 
 
 def parent_of(path: bytes) -> bytes:
@@ -247,14 +252,15 @@ def _parse_lines(text: bytes) -> Iterable[tuple[bytes, bytes, Mount]]:
             continue
         mount = _mount(
             fs_type.decode("ascii", "backslashreplace"),
-            _unescape(source),
-            _unescape(fields[3]),
-            _unescape(fields[4]),
+            unescape(source),
+            unescape(fields[3]),
+            unescape(fields[4]),
         )
         yield fields[0], fields[1], mount
 
 
-def _unescape(field: bytes) -> bytes:
+def unescape(field: bytes) -> bytes:
+    """Return a field of mountinfo as it was before the kernel wrote some of its bytes in octal."""
     return _OCTAL_ESCAPE.sub(lambda match: bytes([int(match[1], 8) & 0xFF]), field)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keycensus_agent.model import Cause, RowClass
-from keycensus_agent.reader.convert import manifest_of_row, place_of
+from keycensus_agent.reader.convert import manifest_of_row, place_at
 from keycensus_agent.reader.memory import order_key
 from keycensus_agent.reader.report.convert import Ack, Change, encode_batch
 from keycensus_agent.reader.report.rebuilding import TABLES, rebuild_class
@@ -354,8 +354,10 @@ def _forget_directory(connection: sqlite3.Connection, key: bytes) -> None:
     """Have the next sweep read a place's file again, or a tree's: a blob of it was lost here."""
     paths = [
         place.target or place.path
-        for (row,) in connection.execute("SELECT row FROM place WHERE ? IN (key, tree)", (key,))
-        for place in (place_of(row),)
+        for path, row in connection.execute(
+            "SELECT path, row FROM place WHERE ? IN (key, tree)", (key,)
+        )
+        for place in (place_at(path, row),)
     ]
     connection.executemany(
         "DELETE FROM directory WHERE path = ?",
