@@ -112,6 +112,10 @@ def _lines(status: dict[str, Any]) -> list[tuple[str, str]]:
     if comparison:
         lines.append(("compared", _comparison(comparison)))
     lines += _isolation(status.get("isolation", {}))
+    waiting = status.get("waiting")
+    if waiting:
+        text = f"{waiting['seconds']} s and longer for an answer of the disk at {waiting['path']}"
+        lines.append(("waiting", text))
     if status.get("trouble"):
         lines.append(("trouble", status["trouble"]))
     return lines

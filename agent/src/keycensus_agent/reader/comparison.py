@@ -28,6 +28,7 @@ from keycensus_agent.reader.memory import (
 from keycensus_agent.reader.state import State
 from keycensus_agent.reader.surroundings import Surroundings
 from keycensus_agent.reader.unsettled import Store, Unsettled
+from keycensus_agent.reader.whereabouts import HERE
 
 # A change right after the read may carry the same time stamp: the kernel's clock for files ticks every
 # 10 ms at the slowest; where stamps have no fractions (ext3, FAT) they are up to 2 s apart.
@@ -189,7 +190,10 @@ class Comparison:
                 again.add(name)
                 self._read_again(directory.path, stable_ns)
             refused = self._inspector.refused
-            if self._inspector.inspect(directory, name, facts):
+            HERE.at = (directory.path, name)
+            holds = self._inspector.inspect(directory, name, facts)
+            HERE.at = None
+            if holds:
                 if self._inspector.refused > refused:
                     again.add(name)
                 continue

@@ -42,6 +42,7 @@ from keycensus_agent.reader.scout import Scout, Task
 from keycensus_agent.reader.state import State
 from keycensus_agent.reader.state_file import database_errors
 from keycensus_agent.reader.sweep import Sweep
+from keycensus_agent.reader.watchdog import Watchdog
 from keycensus_agent.text import safe_text
 
 # Grows when formats learn to see more: everything is then read once more, as cause "parser".
@@ -89,6 +90,8 @@ class ReaderService:
     patient: bool = False
     outbox: Outbox = field(init=False)
     _around: tuple[Config, LookAround] | None = field(default=None, init=False)
+    # Tells where the disk does not answer, while it is looked at.
+    watchdog: Watchdog = field(default_factory=lambda: Watchdog(lambda _path, _seconds: None))
     # Whether a full sweep ended in this process: what the state says was seen, not brought back.
     _swept: bool = field(default=False, init=False)
     # How often parts of the disk were looked at, so that a sweep knows that it was not alone.
@@ -126,6 +129,7 @@ class ReaderService:
         config, state = self.config, self.state
         with (
             database_errors(),
+            self.watchdog,
             equipped(config, state, self.outbox, self.should_stop) as equipment,
         ):
             findings = equipment.findings
@@ -191,6 +195,7 @@ class ReaderService:
         try:
             with (
                 database_errors(),
+                self.watchdog,
                 equipped(
                     config, state, self.outbox, self.should_stop, links_table=table
                 ) as equipment,

@@ -11,7 +11,10 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
+
+import structlog
 
 from keycensus_agent import __version__
 from keycensus_agent.reader.equipment import now_ms
@@ -35,6 +38,10 @@ SCHEMA_VERSION = 1
 LISTED_GAPS = 100
 # Directories without a watch that are listed by name.
 LISTED_REFUSED = 20
+# The watchdog's thread writes, too, when the reader's can't.
+_WRITING = Lock()
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -48,9 +55,15 @@ class StatusBoard:
 
     def __post_init__(self) -> None:
         self._status = read_status(self.service.config.state.directory) or {}
-        self._status |= {"version": __version__, "started_ms": now_ms(), "trouble": ""}
+        self._status |= {
+            "version": __version__,
+            "started_ms": now_ms(),
+            "trouble": "",
+            "waiting": None,
+        }
         self._status["looks"] = {"ended_ms": 0, "count": 0, "changes": 0, "cpu_seconds": 0.0}
         self._status.pop("watches", None)
+        self.service.watchdog.tell = self.waiting
 
     def swept(self, result: SweepResult) -> None:
         """Note how a sweep ended."""
@@ -98,6 +111,20 @@ class StatusBoard:
         """Note what keeps the agent from its work."""
         self._status["trouble"] = text
 
+    def waiting(self, path: bytes, seconds: float) -> None:
+        """Write at once where the reader waits for the disk, or (empty) that it does no more.
+
+        From another thread: it touches nothing but the file.
+        """
+        shown = path.decode("utf-8", "backslashreplace")
+        waits = {"path": shown, "seconds": round(seconds)} if path else None
+        if waits is None:
+            log.info("the disk answers again")
+        else:
+            log.warning("a path does not answer", **waits)
+        self._status["waiting"] = waits
+        write_status(self.service.config.state.directory, {**self._status})
+
     def write(self) -> None:
         """Write the file, with what waits in the outbox now."""
         service = self.service
@@ -141,6 +168,11 @@ def watch_figures(watching: Watching) -> dict[str, Any]:
 def write_status(directory: Path, status: dict[str, Any]) -> None:
     """Replace the file atomically. A full disk is no reason to stop: then the old one stays."""
     fresh = directory / f"{FILE_NAME}.new"
+    with suppress(OSError), _WRITING:
+        _replace(directory, fresh, status)
+
+
+def _replace(directory: Path, fresh: Path, status: dict[str, Any]) -> None:
     try:
         descriptor = os.open(
             fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
@@ -149,8 +181,7 @@ def write_status(directory: Path, status: dict[str, Any]) -> None:
             json.dump({**status, "schema_version": SCHEMA_VERSION}, file, indent=1, sort_keys=True)
         fresh.replace(directory / FILE_NAME)
     except OSError:
-        with suppress(OSError):
-            fresh.unlink()
+        fresh.unlink()
 
 
 def read_status(directory: Path) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ import stat
 from dataclasses import dataclass
 
 from keycensus_agent.reader.discovery.mounts import MountTable, Territory, territory
+from keycensus_agent.reader.whereabouts import HERE
 
 # The kernel's own bound (path_resolution(7)).
 LINK_LIMIT = 40
@@ -63,6 +64,7 @@ class Resolver:
         trail = _Trail(self._root_fd)
         pending = _components(path)
         links = 0
+        HERE.at = (path, "")
         try:
             while pending:
                 name = pending.pop()
@@ -90,6 +92,7 @@ class Resolver:
         except OSError as error:
             return Unresolved(trail.path, errno_name(error))
         finally:
+            HERE.at = None
             trail.close()
 
     def is_scoped(self, directory: bytes) -> bool:  # noqa: ARG002 - others have scopes

@@ -29,6 +29,7 @@ from keycensus_agent.reader.discovery.links import (
     open_beneath,
 )
 from keycensus_agent.reader.discovery.mounts import MountTable, Territory, parent_of, territory
+from keycensus_agent.reader.whereabouts import HERE
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -192,9 +193,11 @@ class _Walk:
                     continue
             name = frame.children.pop()
             path = _join(frame.path, os.fsencode(name))
+            HERE.at = (path, "")
             try:
                 fd = os.open(name, OPEN_DIRECTORY, dir_fd=frame.fd)
             except OSError as error:
+                HERE.at = None
                 if error.errno not in _VANISHED:
                     yield _refused(path, error)
                 continue
@@ -218,11 +221,13 @@ class _Walk:
         try:
             with os.scandir(fd) as entries:
                 while fill(listing, entries):
+                    HERE.at = None
                     yield replace(listing, links=[], children=[], pruned=[])
                     listing.files, listing.names = [], []
         except OSError as error:
             self._trouble = errno_name(error)
         trouble = self._trouble
+        HERE.at = None
         listing.listed = not trouble
         if listing.children:
             self._prune_snapshots(listing)
