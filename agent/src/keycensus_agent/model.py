@@ -135,6 +135,8 @@ class CertificateDetail:
     not_after: str = ""
     san: tuple[str, ...] = ()
     is_ca: bool = False
+    # Dotted OIDs of the extended key usage, as many as are of interest; empty: for any purpose.
+    extended_key_usage: tuple[str, ...] = ()
     self_signed: bool = False
     signature_algorithm: str = ""
     algorithm: str = ""

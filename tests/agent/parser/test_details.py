@@ -7,7 +7,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 from fixtures.build_fixtures import FILES
 
 from keycensus_agent.parser import der
@@ -137,3 +137,20 @@ def test_a_post_quantum_certificate_names_its_key_and_its_signature() -> None:
     detail = certificate_detail(data.public_bytes(Encoding.DER), bytes(32))
     assert (detail.algorithm, detail.signature_algorithm) == ("ml-dsa-44", "ml-dsa-44")
     assert detail.self_signed
+
+
+def test_purposes_are_told_by_their_numbers() -> None:
+    usage = x509.ExtendedKeyUsage(
+        [ExtendedKeyUsageOID.CLIENT_AUTH, x509.ObjectIdentifier("1.3.6.1.4.1.99999.1")]
+    )
+    detail = certificate_detail(certificate(usage), b"")
+    assert detail.extended_key_usage == ("1.3.6.1.5.5.7.3.2", "1.3.6.1.4.1.99999.1")
+    assert certificate_detail(certificate(), b"").extended_key_usage == ()
+
+
+@pytest.mark.parametrize(
+    "value", [b"\x30", b"\x05\x00", b"\x30\x03\x06\x01\x80", b"\x30\x02\x05\x00"]
+)
+def test_purposes_that_are_none_are_left_out(value: bytes) -> None:
+    usage = x509.UnrecognizedExtension(ExtensionOID.EXTENDED_KEY_USAGE, value)
+    assert certificate_detail(certificate(usage), b"").extended_key_usage == ()

@@ -14,9 +14,17 @@ from keycensus_agent.model import (
 )
 from keycensus_agent.reader.purpose import role_by_path, role_of, role_with, use_of
 
+SERVER, CLIENT, CODE = (f"1.3.6.1.5.5.7.3.{number}" for number in (1, 2, 3))
+ANY = "2.5.29.37.0"
+
 
 def holding(
-    *, authorities: int = 0, leaves: int = 0, keys: int = 0, details: bool = True
+    *,
+    authorities: int = 0,
+    leaves: int = 0,
+    keys: int = 0,
+    details: bool = True,
+    usage: tuple[str, ...] = (),
 ) -> Parsed:
     hashes = [bytes([number]) * 32 for number in range(authorities + leaves)]
     entries = [Entry(EntryKind.CERTIFICATE, sha256) for sha256 in hashes]
@@ -26,7 +34,7 @@ def holding(
         Status.READ,
         entries=tuple(entries),
         details=tuple(
-            CertificateDetail(sha256, is_ca=number < authorities)
+            CertificateDetail(sha256, is_ca=number < authorities, extended_key_usage=usage)
             for number, sha256 in enumerate(hashes)
         )
         if details
@@ -73,6 +81,19 @@ def test_the_path_tells_the_role(path: bytes, role: Role) -> None:
         (b"/home/x/both.pem", holding(authorities=1, keys=1), Role.CA),
         (b"/home/x/both.pem", holding(leaves=1, keys=1, details=False), Role.SERVER),
         (b"/home/x/key.pem", holding(keys=1), Role.UNKNOWN),
+        (b"/srv/a.pem", holding(leaves=1, usage=(SERVER,)), Role.SERVER),
+        (b"/srv/a.pem", holding(leaves=1, usage=(CLIENT,)), Role.CLIENT),
+        (b"/srv/a.pem", holding(leaves=1, usage=(CLIENT, SERVER)), Role.SERVER),
+        (b"/srv/a.pem", holding(leaves=1, keys=1, usage=(CLIENT,)), Role.CLIENT),
+        (b"/srv/a.pem", holding(leaves=1, keys=1, usage=(CODE,)), Role.UNKNOWN),
+        (b"/srv/a.pem", holding(leaves=1, keys=1, usage=(CODE, ANY)), Role.SERVER),
+        (b"/srv/a.pem", holding(leaves=1, usage=(ANY,)), Role.UNKNOWN),
+        (b"/srv/a.pem", holding(leaves=1, authorities=2, usage=(SERVER,)), Role.SERVER),
+        # What an authority may issue for is not what it is for.
+        (b"/srv/a.pem", holding(authorities=1, keys=1, usage=(SERVER,)), Role.CA),
+        (b"/srv/a.pem", holding(authorities=1, usage=(SERVER,)), Role.UNKNOWN),
+        (b"/home/x/.kube/a.pem", holding(leaves=1, keys=1, usage=(SERVER,)), Role.CLIENT),
+        (b"/srv/a.pem", holding(leaves=1, details=False, usage=(SERVER,)), Role.UNKNOWN),
     ],
 )
 def test_content_decides_where_the_path_is_silent_or_wrong(

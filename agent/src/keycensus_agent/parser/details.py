@@ -19,6 +19,7 @@ from keycensus_agent.parser.public_key import algorithm_name, key_facts
 from keycensus_agent.parser.x509 import (
     AUTHORITY_KEY_IDENTIFIER,
     BASIC_CONSTRAINTS,
+    EXTENDED_KEY_USAGE,
     SUBJECT_ALTERNATIVE_NAME,
     SUBJECT_KEY_IDENTIFIER,
     CertificateFields,
@@ -67,6 +68,8 @@ SIGNATURE_ALGORITHMS = {
 }
 # Longest serial number that is shown, in bytes: RFC 5280 allows 20, real ones reach 64.
 _SERIAL_LIMIT = 256
+# More purposes no certificate has.
+_PURPOSES_LIMIT = 32
 
 
 def certificate_detail(data: bytes, sha256: bytes) -> CertificateDetail:
@@ -102,6 +105,7 @@ def _detail(data: bytes, sha256: bytes, fields: CertificateFields) -> Certificat
         not_after=not_after,
         san=_alternative_names(extensions.get(SUBJECT_ALTERNATIVE_NAME, b"")),
         is_ca=_is_authority(extensions.get(BASIC_CONSTRAINTS, b"")),
+        extended_key_usage=_purposes(extensions.get(EXTENDED_KEY_USAGE, b"")),
         self_signed=_is_self_signed(data, fields, extensions),
         signature_algorithm=_signature_algorithm(data, fields),
         algorithm=facts.algorithm,
@@ -141,6 +145,19 @@ def _is_authority(value: bytes) -> bool:
     except der.DerError:
         return False
     return bool(fields) and fields[0].tag == der.BOOLEAN and any(der.content(value, fields[0]))
+
+
+def _purposes(value: bytes) -> tuple[str, ...]:
+    """Return the purposes of an extended key usage (RFC 5280, 4.2.1.12), in its order."""
+    try:
+        purposes = der.children(value, der.read_whole(value)) if value else []
+        return tuple(
+            der.dotted(value, purpose)
+            for purpose in purposes[:_PURPOSES_LIMIT]
+            if purpose.tag == der.OBJECT_IDENTIFIER
+        )
+    except der.DerError:
+        return ()
 
 
 def _signature_algorithm(data: bytes, fields: CertificateFields) -> str:

@@ -192,6 +192,7 @@ def _detail(row: list[Any]) -> CertificateDetail:
         key_id=bytes.fromhex(values["key_id"]),
         san=tuple(_text(name) for name in values["san"]),
         is_ca=values["is_ca"] is True,
+        extended_key_usage=tuple(_text(purpose) for purpose in values["extended_key_usage"]),
         self_signed=values["self_signed"] is True,
         bits=_number(values["bits"]),
         **names,

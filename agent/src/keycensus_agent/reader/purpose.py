@@ -39,6 +39,14 @@ _SERVER_PATH = re.compile(
     rb"|/server[-_.][^/]*\Z|/server\.(?:crt|key|pem)\Z|ssh_host_[^/]*_key\Z"
 )
 
+# Extended key usages (RFC 5280, 4.2.1.12; RFC 4556 for Kerberos): TLS server, Netscape's and Microsoft's step-up, KDC; TLS
+# client, smart-card logon, Kerberos client.
+_ANY_USAGE = "2.5.29.37.0"
+_SERVER_USAGES = frozenset(
+    {"1.3.6.1.5.5.7.3.1", "2.16.840.1.113730.4.1", "1.3.6.1.4.1.311.10.3.3", "1.3.6.1.5.2.3.5"}
+)
+_CLIENT_USAGES = frozenset({"1.3.6.1.5.5.7.3.2", "1.3.6.1.4.1.311.20.2.2", "1.3.6.1.5.2.3.4"})
+
 # certbot keeps every issued file as archive/NAME/KINDn.pem and turns the links in live/.
 _CERTBOT_ARCHIVE = re.compile(rb"/archive/[^/]+/(?:cert|chain|fullchain|privkey)\d+\.pem\Z")
 _BACKUP_NAME = re.compile(
@@ -64,7 +72,8 @@ def role_by_path(path: bytes) -> Role:
 def role_of(path: bytes, parsed: Parsed) -> Role:
     """Return the role of a file at `path` that holds `parsed`.
 
-    Without details a certificate among many counts as an authority's, one beside a key as a server's.
+    Where the path is silent, the certificates' extended key usage tells; where that is silent too, or unknown, one beside a
+    key is a server's. Without details a certificate among many counts as an authority's.
     """
     kinds = {entry.kind for entry in parsed.entries}
     has_key = bool(kinds & {EntryKind.PRIVATE_KEY, EntryKind.SEALED_KEY, EntryKind.OPAQUE_KEY})
@@ -78,9 +87,30 @@ def role_of(path: bytes, parsed: Parsed) -> Role:
     if by_path is Role.TRUST_STORE and (has_key or leaves >= max(authorities, 1) or not kinds):
         # A server's own certificate that was put among the roots: people do that.
         by_path = Role.UNKNOWN
-    if by_path is not Role.UNKNOWN or not has_key or not hashes:
+    if by_path is not Role.UNKNOWN or not hashes:
         return by_path
+    by_usage = _role_by_usage(parsed)
+    if by_usage is not None or not has_key:
+        return by_usage or Role.UNKNOWN
     return Role.SERVER if leaves or not is_ca else Role.CA
+
+
+def _role_by_usage(parsed: Parsed) -> Role | None:
+    """Return what the end-entity certificates say that they are for; None if they say nothing.
+
+    One for both ends is a server's: authorities put clients into servers' certificates for decades, and not the other way.
+    """
+    said = {
+        purpose
+        for detail in parsed.details
+        if not detail.is_ca
+        for purpose in detail.extended_key_usage
+    }
+    if not said or _ANY_USAGE in said:
+        return None
+    if said & _SERVER_USAGES:
+        return Role.SERVER
+    return Role.CLIENT if said & _CLIENT_USAGES else Role.UNKNOWN
 
 
 def role_with(role: Role, package: Package | None) -> Role:

@@ -110,10 +110,11 @@ class _Settling:
         ).fetchone()
         before = None if stored is None else _Told.of(stored[1], stored[2], self._blob(stored[2]))
         after = None if tree is None else self._told(tree)
-        key = stored[0] if after is None else key_of(after.place)
-        if stored is not None and stored[0] != key:
+        old = b"" if stored is None else bytes(stored[0])
+        key = old if after is None else key_of(after.place)
+        if old not in (b"", key):
             # The directory is another scope's now: nothing of what was told is of this one.
-            self._withdraw(stored[0])
+            self._withdraw(old)
             before = None
         inside = set() if tree is None else {name for name, _ in tree.names}
         # The tree first, and the names before a tree goes: so that nothing is nowhere in between.
