@@ -24,6 +24,7 @@ PYTEST ?=
 ROOT ?= /
 ROUNDS ?= 5
 ONLY ?=
+IDLE ?= 600
 SECONDS ?= 300
 TARGETS ?=
 AGENTS ?= 5000
@@ -75,8 +76,9 @@ faults-long: $(DEVELOPMENT) ## the fault tests of state and report in full (an h
 		tests/end_to_end/test_crashes.py tests/end_to_end/test_image.py \
 		tests/collector/intake/test_clones.py $(PYTEST)
 
-bench: $(DEVELOPMENT) ## the budgets as ratios (ROOT=/ ROUNDS=5 ONLY=name)
-	@$(BIN)/python -m benchmarks.run --root '$(ROOT)' --rounds $(ROUNDS) $(if $(ONLY),--only $(ONLY))
+bench: $(DEVELOPMENT) ## the budgets as ratios (ROOT=/ ROUNDS=5 IDLE=600 ONLY="scan idle" PLOT=)
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks.run --root '$(ROOT)' --rounds $(ROUNDS) \
+		--idle $(IDLE) $(ONLY:%=--only %) $(if $(PLOT),--plot '$(PLOT)')
 
 # What it finds stays in the directory that it names; put the input into tests/fuzz/corpus/TARGET with the fix.
 fuzz: $(DEVELOPMENT) ## fuzz each format of the parser with atheris (SECONDS=300 in all, TARGETS="pem zip")

@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 _PR_SET_CHILD_SUBREAPER = 36
 # Between two samples of memory; a sample walks the page tables, so memory is not measured in a run
@@ -61,15 +62,21 @@ def cost_of(command: Sequence[str], *, statuses: Sequence[int] = (0,)) -> Cost:
 
 
 def alternate(
-    ours: Sequence[str], reference: Sequence[str], rounds: int, *, statuses: Sequence[int] = (0,)
+    ours: Sequence[str],
+    reference: Sequence[str],
+    rounds: int,
+    *,
+    statuses: Sequence[int] = (0,),
+    reference_statuses: Sequence[int] = (0,),
 ) -> tuple[list[Cost], list[Cost]]:
     """Run both commands in turn, after one run of each that does not count.
 
-    `statuses` are those with which ours may end.
+    `statuses` are those with which ours may end, `reference_statuses` those of the other.
     """
-    cost_of(ours, statuses=statuses)
-    cost_of(reference)
-    pairs = [(cost_of(ours, statuses=statuses), cost_of(reference)) for _ in range(rounds)]
+    pairs = [
+        (cost_of(ours, statuses=statuses), cost_of(reference, statuses=reference_statuses))
+        for _ in range(rounds + 1)
+    ][1:]
     return [a for a, _ in pairs], [b for _, b in pairs]
 
 
@@ -98,27 +105,54 @@ def peak_memory(command: Sequence[str], *, statuses: Sequence[int] = (0,)) -> in
     return peak
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a process and all below it take now: PSS in bytes, CPU seconds since its start, threads.
+
+    `cpu` holds that of children which ended and were waited for.
+    """
+
+    memory: int
+    cpu: float
+    threads: int
+    processes: int
+
+    @classmethod
+    def of(cls, root: int) -> Self:
+        """Look at `root` and what descends from it (proc(5), stat and smaps_rollup)."""
+        pids = _tree(root)
+        found = [stat for pid in pids if (stat := _stat(pid)) is not None]
+        ticks = os.sysconf("SC_CLK_TCK")
+        return cls(
+            memory=sum(_pss(pid) for pid in pids),
+            # utime, stime, cutime, cstime; numbers count from the state, which is field 3.
+            cpu=sum(sum(map(int, stat[11:15])) for stat in found) / ticks,
+            threads=sum(int(stat[17]) for stat in found),
+            processes=len(found),
+        )
+
+
+def _stat(pid: int) -> list[bytes] | None:
+    """Return the fields of /proc/PID/stat from the state on, None once it is gone."""
+    try:
+        # The name in parentheses may hold anything; the state follows its last bracket.
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return None
+
+
 def _tree(root: int) -> list[int]:
     """Return `root` and every process below it that is alive now."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            parent = _parent(entry)
-            children.setdefault(parent, []).append(int(entry.name))
+        if entry.name.isdigit() and (stat := _stat(int(entry.name))):
+            children.setdefault(int(stat[1]), []).append(int(entry.name))
     found, waiting = [], [root]
     while waiting:
         pid = waiting.pop()
         found.append(pid)
         waiting.extend(children.get(pid, ()))
     return found
-
-
-def _parent(entry: Path) -> int:
-    try:
-        # The name in parentheses may hold anything; state and parent follow its last bracket.
-        return int((entry / "stat").read_bytes().rpartition(b")")[2].split()[1])
-    except (OSError, IndexError):
-        return 0
 
 
 def _pss(pid: int) -> int:

@@ -1,8 +1,9 @@
 """Measure the budgets of docs/architecture.md as ratios, in one run on one machine; print a table.
 
-    python -m benchmarks.run [--root DIR] [--rounds N] [--only NAME]
+    PYTHONPATH=tests python -m benchmarks.run [--root DIR] [--rounds N] [--only NAME] [--plot FILE]
 
-Each row is ours against the physical limit or the peer that the budget names, run in turn. The table
+Each row is ours against the physical limit or the peer that the budget names, run in turn; rows
+without a budget are there to be compared with. The table
 goes to stdout, what is going on to stderr. Exit status 1 if a budget is missed.
 """
 
@@ -16,12 +17,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.measure import (
     CommandFailedError,
-    Cost,
     alternate,
     become_subreaper,
     cost_of,
@@ -29,11 +28,12 @@ from benchmarks.measure import (
     median_wall,
     peak_memory,
 )
+from benchmarks.plot import Chart, Line, svg
+from benchmarks.table import MIB, Bench, Row, say, shares, time_row
 from benchmarks.tree import make_tree
 
 HERE = Path(__file__).resolve().parent
 AGENT = str(Path(sys.executable).parent / "keycensus-agent")
-MIB = 1 << 20
 
 FULL_SCAN_WALL, FULL_SCAN_CPU = 2.0, 2.5
 UNCHANGED_SWEEP = 2.0
@@ -43,49 +43,6 @@ INTAKE = 0.7
 SMALL_TREE = 5_000
 # After so many runs of the reference, what still comes from the disk never stays in the cache.
 WARM_UP_RUNS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the table. `ratio` is compared with `budget`; `at_least` turns the comparison."""
-
-    what: str
-    ours: str
-    reference: str
-    ratio: float
-    budget: float
-    at_least: bool = False
-
-    @property
-    def holds(self) -> bool:
-        """Whether the budget is kept."""
-        return self.ratio >= self.budget if self.at_least else self.ratio <= self.budget
-
-    def line(self) -> str:
-        """Return the row in Markdown."""
-        sign = "≥" if self.at_least else "≤"
-        verdict = "holds" if self.holds else "**missed**"
-        cells = [self.what, self.ours, self.reference, f"{self.ratio:.2f}"]
-        return f"| {' | '.join(cells)} | {sign} {self.budget:g} | {verdict} |"
-
-
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """What every measurement gets: where to look, how often, where to keep its files."""
-
-    root: Path
-    rounds: int
-    scratch: Path
-
-    @property
-    def reference(self) -> str:
-        """The compiled C program."""
-        return str(self.scratch / "reference")
-
-
-def say(text: str) -> None:
-    """Tell the person who waits what is going on."""
-    print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
 def compile_reference(bench: Bench) -> None:
@@ -111,8 +68,8 @@ def full_scan(bench: Bench) -> Iterator[Row]:
     reference = [bench.reference, "head", str(bench.root)]
     warm(reference)
     a, b = alternate(ours, reference, bench.rounds)
-    yield _time_row("full scan, wall", median_wall, a, b, FULL_SCAN_WALL)
-    yield _time_row("full scan, CPU", median_cpu, a, b, FULL_SCAN_CPU)
+    yield time_row("full scan, wall", median_wall, a, b, FULL_SCAN_WALL)
+    yield time_row("full scan, CPU", median_cpu, a, b, FULL_SCAN_CPU)
 
 
 def unchanged_sweep(bench: Bench) -> Iterator[Row]:
@@ -129,8 +86,8 @@ def unchanged_sweep(bench: Bench) -> Iterator[Row]:
     warm([bench.reference, "head", str(bench.root)])
     # Nothing is enrolled here: the sweep is stored, and that nobody can be told ends in status 3.
     a, b = alternate(ours, reference, bench.rounds, statuses=(0, 3))
-    yield _time_row("unchanged sweep, wall", median_wall, a, b, UNCHANGED_SWEEP)
-    yield _time_row("unchanged sweep, CPU", median_cpu, a, b, UNCHANGED_SWEEP)
+    yield time_row("unchanged sweep, wall", median_wall, a, b, UNCHANGED_SWEEP)
+    yield time_row("unchanged sweep, CPU", median_cpu, a, b, UNCHANGED_SWEEP)
     opened = _files_opened(ours)
     yield Row("unchanged sweep, files opened", str(opened), "0", float(opened), 0.0)
 
@@ -146,12 +103,16 @@ def _files_opened(command: list[str]) -> int:
 
 def memory(bench: Bench) -> Iterator[Row]:
     """Find the peak memory of a scan over all its processes, and whether it grows with the tree."""
-    peaks = []
-    for files in (SMALL_TREE, 10 * SMALL_TREE):
+    peaks, sizes = [], (SMALL_TREE, 10 * SMALL_TREE)
+    for files in sizes:
         say(f"making a tree of {files} files")
         tree = bench.scratch / f"tree-{files}"
         make_tree(tree, files)
         peaks.append(peak_memory([AGENT, "scan", str(tree), "-o", "ndjson"]))
+    in_mib = [peak / MIB for peak in peaks]
+    bench.charts.append(
+        Chart("peak memory (PSS) of a scan, MiB", "files", sizes, [Line("MiB", in_mib)])
+    )
     small, large = (f"{peak / MIB:.0f} MiB" for peak in peaks)
     yield Row(
         f"peak memory (PSS), {10 * SMALL_TREE} files",
@@ -168,7 +129,7 @@ def help_text(bench: Bench) -> Iterator[Row]:
     a, b = alternate(
         [AGENT, "--help"], [sys.executable, "-c", "import argparse"], max(bench.rounds, 10)
     )
-    yield _time_row("--help, wall", median_wall, a, b, HELP)
+    yield time_row("--help, wall", median_wall, a, b, HELP)
 
 
 def intake(_bench: Bench) -> Iterator[Row]:
@@ -189,24 +150,46 @@ def intake(_bench: Bench) -> Iterator[Row]:
     )
 
 
+def others(bench: Bench) -> Iterator[Row]:
+    """Scan against what people do without us; no budget, but figures of the same minutes."""
+    from benchmarks.others import others as measure
+
+    warm([bench.reference, "head", str(bench.root)])
+    yield from measure(bench, AGENT)
+
+
+def latency(bench: Bench) -> Iterator[Row]:
+    """Time a change on a watched file until the collector answers it."""
+    from benchmarks.watched import latency as measure
+
+    yield from measure(bench)
+
+
+def changes(bench: Bench) -> Iterator[Row]:
+    """Count the CPU of a thousand changes."""
+    from benchmarks.watched import changes as measure
+
+    yield from measure(bench)
+
+
+def idle(bench: Bench) -> Iterator[Row]:
+    """Measure an agent to which nothing happens."""
+    from benchmarks.watched import idle as measure
+
+    yield from measure(bench)
+
+
 BENCHES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "scan": full_scan,
+    "others": others,
     "sweep": unchanged_sweep,
     "memory": memory,
     "help": help_text,
+    "latency": latency,
+    "changes": changes,
+    "idle": idle,
     "intake": intake,
 }
-
-
-def _time_row(
-    what: str,
-    median: Callable[[list[Cost]], float],
-    ours: list[Cost],
-    reference: list[Cost],
-    budget: float,
-) -> Row:
-    a, b = median(ours), median(reference)
-    return Row(what, f"{a:.3f} s", f"{b:.3f} s", a / b, budget)
 
 
 def main() -> int:
@@ -217,11 +200,20 @@ def main() -> int:
     parser.add_argument("--root", type=Path, default=Path("/"), help="what to scan (/)")
     parser.add_argument("--rounds", type=int, default=5, help="runs of each that count (5)")
     parser.add_argument("--only", choices=BENCHES, action="append", help="measure only this")
+    parser.add_argument("--idle", type=float, default=600.0, help="seconds of idleness (600)")
+    parser.add_argument("--changes", type=int, default=30, help="changes that are timed (30)")
+    parser.add_argument("--plot", type=Path, default=None, help="write the charts to this SVG")
     arguments = parser.parse_args()
     become_subreaper()
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="keycensus-bench-") as scratch:
-        bench = Bench(arguments.root.resolve(), arguments.rounds, Path(scratch))
+        bench = Bench(
+            arguments.root.resolve(),
+            arguments.rounds,
+            Path(scratch),
+            arguments.idle,
+            arguments.changes,
+        )
         compile_reference(bench)
         for name in arguments.only or BENCHES:
             say(name)
@@ -230,6 +222,10 @@ def main() -> int:
     print("|---|---|---|---|---|---|")
     for row in rows:
         print(row.line())
+    if arguments.plot is not None:
+        bench.charts.insert(0, shares(rows))
+        arguments.plot.write_text(svg(f"make bench, {bench.rounds} rounds", bench.charts))
+        say(f"charts: {arguments.plot}")
     return 0 if all(row.holds for row in rows) else 1
 
 

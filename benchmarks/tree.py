@@ -8,8 +8,11 @@ certificates are made anew, since nothing here can be seeded there; their number
 
 from __future__ import annotations
 
+import io
 import random
 import sys
+import tarfile
+import zipfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,14 +20,22 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    KeySerializationEncryption,
+    NoEncryption,
+    PrivateFormat,
+    pkcs12,
+)
 
 SEED = 20260923
 FILES_PER_DIRECTORY = 40
 DIRECTORIES_PER_DIRECTORY = 12
 # Counted on a Debian server with a few services: of a thousand files most are text and small.
 _MIX = (("text", 560), ("binary", 340), ("empty", 60), ("script", 25), ("certificate", 6))
-_RARE = (("key", 3), ("bundle", 2), ("der", 2), ("mention", 2))
+_RARE = (("key", 3), ("bundle", 2), ("der", 2), ("mention", 2), ("sealed", 1), ("keystore", 1))
+_ARCHIVES = (("zip", 2), ("tar", 2))
 # Bytes; the median is small and a few files are large, as everywhere.
 _SIZE_MEDIAN, _SIZE_SPREAD, _SIZE_LIMIT = 2500, 1.4, 400_000
 _WORDS = b"server listen port path log user allow deny cache timeout root include value".split()
@@ -34,7 +45,7 @@ def make_tree(root: Path, files: int) -> None:
     """Write `files` files below `root`, which must not hold any yet."""
     chance = random.Random(SEED)
     makers = _makers(chance)
-    kinds, weights = zip(*(_MIX + _RARE), strict=True)
+    kinds, weights = zip(*(_MIX + _RARE + _ARCHIVES), strict=True)
     for number, directory in enumerate(_directories(root, files)):
         directory.mkdir(parents=True, exist_ok=True)
         left = min(FILES_PER_DIRECTORY, files - number * FILES_PER_DIRECTORY)
@@ -63,23 +74,63 @@ def _makers(chance: random.Random) -> dict[str, Callable[[], bytes]]:
         "binary": lambda: b"\x7fELF\x02\x01\x01\0" + noise[-size() :],
         "empty": lambda: b"",
         "script": lambda: b"#!/bin/sh\n" + prose[: size()],
-        "certificate": lambda: _certificate(chance).public_bytes(Encoding.PEM),
+        "certificate": lambda: _pem(chance),
         "key": _key,
-        "bundle": lambda: b"".join(
-            _certificate(chance).public_bytes(Encoding.PEM) for _ in range(5)
-        ),
+        "bundle": lambda: b"".join(_pem(chance) for _ in range(5)),
         "der": lambda: _certificate(chance).public_bytes(Encoding.DER),
         "mention": lambda: prose[: size()] + b"\n-----BEGIN SOMETHING-----\n",
+        "sealed": lambda: _key(BestAvailableEncryption(b"changeit")),
+        "keystore": lambda: _keystore(chance),
+        "zip": lambda: _zip(chance, prose[: size()]),
+        "tar": lambda: _tar(chance, prose[: size()]),
     }
 
 
-def _key() -> bytes:
+def _key(sealing: KeySerializationEncryption | None = None) -> bytes:
     key = ec.generate_private_key(ec.SECP256R1())
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, sealing or NoEncryption())
 
 
-def _certificate(chance: random.Random) -> x509.Certificate:
+def _keystore(chance: random.Random) -> bytes:
+    """Return a PKCS#12 store with a key and its certificate, under a password that tools leave."""
     key = ec.generate_private_key(ec.SECP256R1())
+    sealing = BestAvailableEncryption(b"changeit")
+    return pkcs12.serialize_key_and_certificates(
+        b"server", key, _certificate(chance, key), None, sealing
+    )
+
+
+def _zip(chance: random.Random, text: bytes) -> bytes:
+    """Return an archive as a backup is: much text, and one certificate."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(8):
+            archive.writestr(zipfile.ZipInfo(f"etc/file{number}"), text)
+        archive.writestr(zipfile.ZipInfo("etc/ssl/server.pem"), _pem(chance))
+    return packed.getvalue()
+
+
+def _tar(chance: random.Random, text: bytes) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for name, content in (
+            *((f"etc/{each}", text) for each in range(8)),
+            ("a.pem", _pem(chance)),
+        ):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return packed.getvalue()
+
+
+def _pem(chance: random.Random) -> bytes:
+    return _certificate(chance).public_bytes(Encoding.PEM)
+
+
+def _certificate(
+    chance: random.Random, key: ec.EllipticCurvePrivateKey | None = None
+) -> x509.Certificate:
+    key = key or ec.generate_private_key(ec.SECP256R1())
     name = x509.NameAttribute(
         x509.NameOID.COMMON_NAME, f"host-{chance.getrandbits(32)}.example.com"
     )
