@@ -74,7 +74,7 @@ ONE_SERVICE = {
         "User": "keycensus-agent-link",
         "CapabilityBoundingSet": "",
         "AmbientCapabilities": "",
-        "RestrictAddressFamilies": "AF_UNIX AF_INET AF_INET6",
+        "RestrictAddressFamilies": "AF_UNIX AF_INET AF_INET6 AF_NETLINK",
         "SocketBindDeny": "any",
         "StateDirectory": "keycensus-agent-link",
         "ProtectHome": "yes",
