@@ -24,6 +24,7 @@ pytestmark = [
 ]
 
 CLUSTER = "15-live"
+PACKAGING = "/opt/keycensus-test/packaging/systemd"
 ROOT = issue("Example Root", is_ca=True)
 AGENT = """
 [scan]
@@ -133,10 +134,9 @@ def configure(machine: Machine) -> None:
 
 def enrol(machine: Machine) -> None:
     commands = (
-        "systemd-sysusers - </opt/keycensus-test/packaging/systemd/keycensus-collector.sysusers",
-        "systemd-sysusers - </opt/keycensus-test/packaging/systemd/keycensus-agent.sysusers",
-        "install -Dm644 -t /etc/systemd/system"
-        " /opt/keycensus-test/packaging/systemd/keycensus-collector.service",
+        f"systemd-sysusers - <{PACKAGING}/keycensus-collector.sysusers",
+        f"systemd-sysusers - <{PACKAGING}/keycensus-agent.sysusers",
+        f"install -Dm644 -t /etc/systemd/system {PACKAGING}/keycensus-collector.service",
         "keycensus-collector init --name localhost --deployment test --admin-token-file /root/admin",
         "systemctl daemon-reload",
         "systemctl start keycensus-collector",

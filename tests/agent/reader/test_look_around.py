@@ -21,6 +21,7 @@ from keycensus_agent.inquiry import (
 from keycensus_agent.model import HOST_SCOPE, place_key
 from keycensus_agent.reader import look_around
 from keycensus_agent.reader.asked import SETTLE_MS, Asked
+from keycensus_agent.reader.ground import Ground
 from keycensus_agent.reader.report.blobs import collect_blobs
 from keycensus_agent.reader.service import ReaderService
 from keycensus_agent.reader.state import State
@@ -283,6 +284,25 @@ def test_a_configuration_that_goes_takes_its_usages_along(host: Host) -> None:
     (host.root / "etc/nginx/nginx.conf").unlink()
     assert host.sweep() == 2
     assert host.usages() == {}
+
+
+def test_a_changed_configuration_is_read_again_but_not_all_the_time(host: Host) -> None:
+    around, resolver = host.around, Ground(host.service.config).resolver
+    assert around.heard([b"/etc/nginx"], resolver) == 0
+    host.sweep()
+    clock = [1000.0]
+    around.clock = lambda: clock[0]
+    around.look(resolver)
+    host.write("etc/nginx/nginx.conf", NGINX.replace("_;", "new.example.com;"))
+    assert around.heard([b"/srv", b"/etcetera"], resolver) == 0
+    around._next_at = clock[0] + 5
+    assert around.heard([b"/etc/nginx"], resolver) == 0
+    # Nothing more changed, but what did was not read yet.
+    assert around.heard([], resolver) == 0
+    clock[0] += 5
+    assert around.heard([], resolver) == 4
+    assert around.heard([], resolver) == 0
+    assert "new.example.com" in host.usages()["nginx", "certificate"].server_names
 
 
 def test_many_listeners_are_asked_in_several_conversations(

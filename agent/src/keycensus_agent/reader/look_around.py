@@ -30,6 +30,7 @@ from keycensus_agent.model import Blob
 from keycensus_agent.reader.asked import Asked
 from keycensus_agent.reader.bound_places import BoundPlaces
 from keycensus_agent.reader.discovery.links import Resolver
+from keycensus_agent.reader.discovery.mounts import parent_of
 from keycensus_agent.reader.inquiring import (
     LISTENER,
     QUESTIONS,
@@ -46,6 +47,14 @@ from keycensus_agent.reader.usages import Usages
 from keycensus_agent.usage import Usage, Verdict, usage_key
 
 _ALL_LISTENERS = "listeners"
+# Where configurations and records of renewal are, found before or not.
+_CONFIGURATIONS = (
+    *(b"/etc/", b"/usr/local/etc/", b"/usr/lib/systemd/system/", b"/lib/systemd/system/"),
+    *(b"/var/lib/acme/", b"/var/lib/caddy/", b"/var/lib/certmonger/", b"/var/lib/dehydrated/"),
+    *(b"/root/", b"/opt/"),
+)
+# Configurations are not read again sooner than after so many times what that took: 2 % of a core.
+_COST_FACTOR = 50
 _WORRYING = frozenset({Verdict.NOT_RELOADED, Verdict.NOT_ON_DISK})
 
 
@@ -64,14 +73,41 @@ class LookAround:
     again_in_ms: int | None = None
     _bound: list[Bound] | None = field(default=None, init=False)
     _renewals: list[Usage] = field(default_factory=list, init=False)
+    # A configuration has changed since it was read.
+    is_stale: bool = field(default=False, init=False)
+    # Where configurations were found.
+    _directories: set[bytes] = field(default_factory=set, init=False)
+    _next_at: float = field(default=0.0, init=False)
 
     def look(self, resolver: Resolver) -> int:
         """Read the configurations of a root and store what they say; how many usages changed."""
+        begun = self.clock()
         context = gather(resolver, self.now_ms())
         places = self.places()
         self._bound = merge(context.bindings, places.keys)
         self._renewals = renewals(context.renewers, places.keys)
-        return self._store({}, None, ())
+        self._directories = {
+            *(parent_of(binding.configuration) for binding in context.bindings),
+            *(parent_of(renewer.configuration) for renewer in context.renewers),
+        }
+        changed = self._store({}, None, ())
+        self.is_stale = False
+        self._next_at = self.clock() + (self.clock() - begun) * _COST_FACTOR
+        return changed
+
+    def heard(self, changed: Iterable[bytes], resolver: Resolver) -> int:
+        """Look again if a directory that changed may hold a configuration; how many usages changed.
+
+        One that changes all the time is read now and then: `is_stale` says that it is not yet.
+        """
+        if self._bound is None:
+            return 0  # the first sweep reads it all
+        if not self.is_stale:
+            self.is_stale = any(
+                each in self._directories or (each + b"/").startswith(_CONFIGURATIONS)
+                for each in changed
+            )
+        return self.look(resolver) if self.is_stale and self.clock() >= self._next_at else 0
 
     def _store(
         self,

@@ -213,12 +213,13 @@ class ReaderService:
                     self._enforce_cap()
                     pause()
                 self.saw("parser", equipment.parser_enforced())
+                used = self.around.heard(partial.changed, equipment.ground.resolver)
         finally:
             self._looking -= 1
         # Now that the parser has ended, its time counts.
         return Look(
             changed=frozenset(partial.changed),
-            changes=equipment.findings.changed,
+            changes=equipment.findings.changed + used,
             cpu_seconds=cpu_seconds() - cpu_before,
         )
 
@@ -333,7 +334,11 @@ class ReaderService:
     def _inquire(self, ask: Callable[[bytes], bytes]) -> bool:
         """Ask what this host's listeners present; whether there is something new to report."""
         try:
-            return self.around.inquire(ask, self.should_stop) > 0
+            changed = 0
+            if self.around.is_stale:
+                with Ground(self.config) as ground:
+                    changed = self.around.look(ground.resolver)
+            return self.around.inquire(ask, self.should_stop) + changed > 0
         except ValueError as error:
             log.warning("listeners not asked", why=safe_text(str(error)))
             return False
