@@ -53,6 +53,8 @@ class Connection:
     drop_after_commit: int = 0
     drop_before_commit: int = 0
     broken: bool = False
+    # What the link answers to a question of the reader's; None: nothing, ever.
+    answer: Callable[[bytes], bytes] | None = None
     sent: list[str] = field(default_factory=list)
     payloads: list[bytes] = field(default_factory=list)
     _frames: deque[tuple[FrameKind, bytes]] = field(
@@ -64,6 +66,10 @@ class Connection:
     def send(self, kind: FrameKind, payload: bytes = b"") -> None:
         if self.broken:
             raise LinkError("the link has ended")
+        if kind is FrameKind.ASK:
+            if self.answer is not None:
+                self._frames.append((FrameKind.ANSWER, self.answer(payload)))
+            return
         if kind is FrameKind.END:
             self._frames.append((FrameKind.CLOSED, b'{"reason": "done", "text": ""}'))
             return

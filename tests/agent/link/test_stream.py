@@ -17,6 +17,12 @@ from fakes.collector_stub import CollectorStub, running_collector
 from fakes.enrolled_agent import enrolled
 
 from keycensus_agent.host_facts import machine_prints
+from keycensus_agent.inquiry import (
+    Question,
+    decode_listeners,
+    decode_presented,
+    encode_question,
+)
 from keycensus_agent.link.control import Route
 from keycensus_agent.link.identity import IdentityStore
 from keycensus_agent.link.machine import ThisMachine
@@ -112,6 +118,27 @@ async def test_a_reader_that_goes_away_ends_the_link(tmp_path: Path) -> None:
         reader.leave()
         async with asyncio.timeout(5):
             assert (await reader.serving).reason == "stopped"
+
+
+async def test_questions_are_answered_between_the_messages_and_go_nowhere_else(
+    tmp_path: Path,
+) -> None:
+    stub = CollectorStub()
+    async with reporting(stub, tmp_path) as reader:
+        await reader.send(FrameKind.MESSAGE, HELLO)
+        assert (await reader.receive())[0] is FrameKind.MESSAGE
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen()
+            await reader.send(FrameKind.ASK, encode_question(None))
+            kind, payload = await reader.receive()
+        assert kind is FrameKind.ANSWER
+        assert decode_listeners(payload)
+        await reader.send(FrameKind.ASK, encode_question(Question("192.0.2.1", 443)))
+        kind, payload = await reader.receive()
+        assert (kind, decode_presented(payload).chain) == (FrameKind.ANSWER, ())
+        await reader.send(FrameKind.ASK, b"{}")
+        assert (await reader.until_closed())["reason"] == "protocol"
 
 
 @pytest.mark.parametrize("data", [b"\xff" * 8, encode_frame(FrameKind.OPEN)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from fakes.collector_in_memory import CollectorInMemory, Connection
@@ -272,6 +272,45 @@ def test_of_the_hosts_facts_no_list_is_whole_and_every_class_is_compared(host: H
     assert [digest.row_class for digest in collector.digests] == [1, 3, 2, 4]
     (listing,) = reconcile.listing_pieces(host.state, RowClass.HOST, b"", whole=True)
     assert not report_pb2.ReportRequest.FromString(listing).listing.complete
+
+
+def test_what_the_link_was_asked_is_reported_in_the_same_conversation(host: Host) -> None:
+    collector = CollectorInMemory()
+    host.put("/a")
+    connection = collector.connect()
+    connection.answer = lambda question: b"answer to " + question
+
+    def inquire(ask: Callable[[bytes], bytes]) -> bool:
+        assert host.outbox.count() == 0, "news goes first"
+        heard.append(ask(b"question"))
+        host.put("/b")
+        return True
+
+    heard: list[bytes] = []
+    circumstances = Circumstances(b"", b"B" * 16, {}, lambda: 1)
+    outcome = Conversation(
+        host.state, host.outbox, connection, circumstances, inquire=inquire
+    ).converse()
+    assert (outcome.ok, heard) == (True, [b"answer to question"])
+    assert collector.rows == host.rows()
+
+
+def test_a_link_that_answers_nothing_ends_the_conversation_not_what_was_said(host: Host) -> None:
+    collector = CollectorInMemory()
+    host.put("/a")
+    connection = collector.connect()
+
+    def inquire(ask: Callable[[bytes], bytes]) -> bool:
+        connection.broken = True
+        ask(b"question")
+        return True
+
+    circumstances = Circumstances(b"", b"B" * 16, {}, lambda: 1)
+    outcome = Conversation(
+        host.state, host.outbox, connection, circumstances, inquire=inquire
+    ).converse()
+    assert outcome.reason == "unreachable"
+    assert collector.rows == host.rows()
 
 
 # --- the daily comparison -----------------------------------------------------------------------
