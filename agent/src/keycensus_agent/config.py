@@ -87,12 +87,14 @@ class ContextSettings:
     """Who uses what is found. `probe`: ask own TLS listeners what they present.
 
     `probe_all`: also those that no configuration and no known port calls TLS; `probe_seconds`: between
-    two times that one is asked.
+    two times that one is asked. `processes`: see which processes have places open, which takes
+    CAP_SYS_PTRACE.
     """
 
     probe: bool = True
     probe_all: bool = False
     probe_seconds: int = 3600
+    processes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,6 +210,7 @@ KEYS: Mapping[str, Mapping[str, Check]] = {
         "probe": _boolean,
         "probe_all": _boolean,
         "probe_seconds": _integer(1, 7 * 86400, "seconds"),
+        "processes": _boolean,
     },
     "log": {
         "format": _one_of("auto", "json", "console"),

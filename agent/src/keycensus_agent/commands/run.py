@@ -68,6 +68,7 @@ def _give_up(arguments: argparse.Namespace, config: Config) -> Launcher | None:
     if not _is_own_process(arguments):
         return None
     from keycensus_agent.isolation.ownership import prepare_state
+    from keycensus_agent.isolation.privileges import CAP_SYS_PTRACE, permitted
     from keycensus_agent.isolation.profiles import enter_reader
 
     launcher = None
@@ -75,7 +76,13 @@ def _give_up(arguments: argparse.Namespace, config: Config) -> Launcher | None:
         prepare_state(config.state.directory)
         if config.link.socket is None:
             launcher = Launcher.start(lambda: LinkStart.of(_config(arguments)))
-    enter_reader()
+    enter_reader(processes=config.context.processes)
+    if config.context.processes and not permitted() >> CAP_SYS_PTRACE & 1:
+        print(
+            "keycensus-agent: [context] processes is on, but CAP_SYS_PTRACE was not given: only processes"
+            " of the agent's own user show their files (packaging/systemd/README.md)",
+            file=sys.stderr,
+        )
     return launcher
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from keycensus_agent.context.bindings import Binding, Renewer
-from keycensus_agent.usage import NAMES, Renewal, Usage, binding_of
+from keycensus_agent.context.open_files import Holder
+from keycensus_agent.usage import NAMES, PLACES, Renewal, Usage, binding_of
 
 # Usages of one host: a row each. 10,000 sites with certificate and key fit.
 USAGES = 50_000
@@ -98,6 +99,28 @@ def renewals(renewers: Iterable[Renewer], keys: Keys) -> list[Usage]:
         if len(found) >= USAGES:
             break
     return [found[identity] for identity in sorted(found)]
+
+
+def open_in(holders: Iterable[Holder], keys: Mapping[bytes, bytes]) -> list[Usage]:
+    """Return a usage for each program that has places open or mapped; `keys` of places by path."""
+    found: dict[bytes, Usage] = {}
+    for holder in holders:
+        process = f"{word(holder.name)} ({holder.uid})"
+        identity = binding_of("process", word(holder.unit), b"", "open", server_names=(process,))
+        places = {keys[path] for path in holder.paths if path in keys}
+        if identity in found:
+            places.update(found[identity].places)
+        found[identity] = Usage(
+            binding=identity,
+            service="process",
+            unit=word(holder.unit),
+            configuration=b"",
+            line=0,
+            directive="open",
+            places=tuple(sorted(places)[:PLACES]),
+            processes=(process,),
+        )
+    return [found[identity] for identity in sorted(found)][:USAGES]
 
 
 def word(text: str) -> str:

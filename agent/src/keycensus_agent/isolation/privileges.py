@@ -16,7 +16,7 @@ from keycensus_agent.isolation import libc
 from keycensus_agent.isolation.users import User
 
 CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_KILL = 1, 2, 5
-CAP_SETGID, CAP_SETUID, CAP_SETPCAP = 6, 7, 8
+CAP_SETGID, CAP_SETUID, CAP_SETPCAP, CAP_SYS_PTRACE = 6, 7, 8, 19
 
 _VERSION_3 = 0x20080522
 _SET_DUMPABLE, _SET_KEEPCAPS, _CAPBSET_DROP, _SET_NO_NEW_PRIVS = 4, 8, 24, 38

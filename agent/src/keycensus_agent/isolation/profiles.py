@@ -87,10 +87,15 @@ def enter_launcher() -> None:
 _READER = Filter({**_COMMON, **_only_families(_AF_UNIX)}, ALLOW)
 
 
-def enter_reader() -> None:
-    """Give up every socket but AF_UNIX, and every privilege but to read."""
+def enter_reader(*, processes: bool = False) -> None:
+    """Give up every socket but AF_UNIX, and every privilege but to read.
+
+    With `processes` the right to see what other processes have open is kept, if it was given. It is not
+    handed down, and the filter refuses all other uses of it: ptrace, memory and descriptors of others.
+    """
     user = None if privileges.stays_root() else reader_user()
-    privileges.become(user, keep=privileges.to_read(), hand_down=True)
+    seeing = privileges.mask(privileges.CAP_SYS_PTRACE) if processes else 0
+    privileges.become(user, keep=privileges.to_read() | seeing, hand_down=True)
     privileges.seal()
     seccomp.install(_READER, keep_mitigations=False)
 

@@ -94,6 +94,15 @@ class BoundPlaces:
         ).fetchone()
         return b"" if row is None else bytes(row[0])
 
+    def files(self) -> dict[bytes, bytes]:
+        """Return the keys of places that are files, by path; none of a package's trust stores."""
+        return {
+            bytes(path): bytes(key)
+            for path, key in self.state.connection.execute(
+                "SELECT path, key FROM place WHERE is_link = 0 AND tree = x''"
+            )
+        }
+
     def holders(self, sha256: bytes) -> list[bytes]:
         """Return the keys of all places of this host that hold an artifact, live ones or not."""
         if self._holders is None:

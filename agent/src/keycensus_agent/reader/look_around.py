@@ -11,12 +11,13 @@ is up for a report. The order is
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from keycensus_agent.config import Config
 from keycensus_agent.context.control_groups import read_groups
 from keycensus_agent.context.gather import gather
+from keycensus_agent.context.open_files import Holder, holders
 from keycensus_agent.context.plan import (
     PRESENTING,
     Endpoint,
@@ -24,7 +25,7 @@ from keycensus_agent.context.plan import (
     questions,
     unbound,
 )
-from keycensus_agent.context.usages import Bound, merge, renewals
+from keycensus_agent.context.usages import Bound, merge, open_in, renewals
 from keycensus_agent.inquiry import decode_listeners, encode_question
 from keycensus_agent.model import Blob
 from keycensus_agent.reader.asked import Asked
@@ -69,10 +70,12 @@ class LookAround:
     every: bool
     now_ms: Callable[[], int]
     clock: Callable[[], float] = time.monotonic
+    # Says which processes have files open; None: nobody looks.
+    processes: Callable[[Collection[bytes]], Iterable[Holder]] | None = None
     # After how long it would be good to ask again; None: at any time.
     again_in_ms: int | None = None
     _bound: list[Bound] | None = field(default=None, init=False)
-    _renewals: list[Usage] = field(default_factory=list, init=False)
+    _others: list[Usage] = field(default_factory=list, init=False)
     # A configuration has changed since it was read.
     is_stale: bool = field(default=False, init=False)
     # Where configurations were found.
@@ -85,7 +88,10 @@ class LookAround:
         context = gather(resolver, self.now_ms())
         places = self.places()
         self._bound = merge(context.bindings, places.keys)
-        self._renewals = renewals(context.renewers, places.keys)
+        self._others = renewals(context.renewers, places.keys)
+        if self.processes is not None:
+            files = places.files()
+            self._others += open_in(self.processes(files), files)
         self._directories = {
             *(parent_of(binding.configuration) for binding in context.bindings),
             *(parent_of(renewer.configuration) for renewer in context.renewers),
@@ -124,7 +130,7 @@ class LookAround:
         ]
         if listening is None and self.asked is not None:
             listening = [usage for usage in known.values() if usage.service == LISTENER]
-        return self.usages.settle([*current, *self._renewals, *(listening or ())], blobs)
+        return self.usages.settle([*current, *self._others, *(listening or ())], blobs)
 
     def _as_before(self, usage: Usage, before: Usage | None) -> Usage:
         if before is None or self.asked is None:
@@ -240,6 +246,7 @@ def look_around_of(
         asked=asked,
         every=settings.probe_all,
         now_ms=now_ms,
+        processes=holders if settings.processes and config.scan.root == b"/" else None,
     )
 
 
