@@ -14,10 +14,11 @@ from pathlib import Path
 from keycensus_agent.context.bindings import Context
 from keycensus_agent.errors import UsageError
 from keycensus_agent.reader.discovery.exclude import Exclude
-from keycensus_agent.reader.discovery.links import Resolver, Unresolved
-from keycensus_agent.reader.discovery.mounts import MountTable
+from keycensus_agent.reader.discovery.links import Resolved, Resolver, Unresolved
+from keycensus_agent.reader.discovery.mounts import MountTable, read_mountinfo
 from keycensus_agent.reader.passwords import PasswordFile, candidate_passwords
 from keycensus_agent.reader.scan import ScanRequest
+from keycensus_agent.reader.scopes import find_scopes
 from keycensus_agent.text import safe_path
 
 _DEFAULT_STATE_DIRECTORY = "/var/lib/keycensus-agent"
@@ -50,9 +51,10 @@ def targets_of(arguments: argparse.Namespace) -> Targets:
     mounts = MountTable.read(root)
     paths = [_within(root, path) for path in arguments.paths] or [b"/"]
     state = os.path.realpath(os.fsencode(arguments.state_dir or _DEFAULT_STATE_DIRECTORY))
-    exclude = Exclude(tuple(arguments.exclude), own=_own(root, state))
     network: bool = arguments.network_file_systems
     good, problems = _sort_out(root, mounts, paths, network=network)
+    layers = _layers(root, mounts, good, network=network)
+    exclude = Exclude(tuple(arguments.exclude), own=_own(root, state) | layers)
     return Targets(
         request=ScanRequest(tuple(good), root, exclude, network),
         passwords=candidate_passwords(
@@ -102,6 +104,24 @@ def _own(root: bytes, state: bytes) -> frozenset[bytes]:
     if root == b"/":
         return frozenset({state})
     return frozenset({state[len(root) :]} if state.startswith(root + b"/") else ())
+
+
+def _layers(
+    root: bytes, mounts: MountTable, paths: list[bytes], *, network: bool
+) -> frozenset[bytes]:
+    """Return layers of running containers, whose files are found in the containers; not one that was named."""
+    root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        resolver = Resolver(root_fd, mounts, network=network)
+        layers = find_scopes(resolver, mounts, read_mountinfo(), root).layers
+        named = [
+            end.path + b"/" for path in paths if isinstance(end := resolver.resolve(path), Resolved)
+        ]
+    finally:
+        os.close(root_fd)
+    return frozenset(
+        layer for layer in layers if not any(path.startswith(layer + b"/") for path in named)
+    )
 
 
 def _sort_out(
