@@ -17,8 +17,9 @@ from contract.update_descriptors import current_descriptors
 from fakes.agent_stream import file_of
 from fakes.certificates import Leaf
 from fakes.collector import Collector
-from fakes.inventory import connect
+from fakes.inventory import connect, one
 from fakes.sample_agent import SampleAgent
+from fakes.trust_store import Roots, write_store
 from fakes.unprivileged import open_directory
 from faults.kit.disk import Disk
 from faults.kit.fleet import EndedError, SimulatedAgent, Visit, issue_fleet
@@ -31,6 +32,8 @@ from keycensus_proto.v1 import report_pb2
 
 # A field that no version knows yet: number 2000, length-delimited, three bytes.
 UNKNOWN_FIELD = b"\x82\x7d\x03new"
+
+ROOTS = Roots.make(20)
 
 # Prints the descriptors of a release's generated code.
 DESCRIPTORS = """
@@ -52,8 +55,9 @@ def released() -> Iterator[Release]:
 
 
 def host_of(directory: Path, name: str) -> tuple[SampleAgent, Disk]:
-    """Return a host with certificates that change and with a file of each format."""
+    """Return a host with certificates that change, a file of each format and a package's trust store."""
     agent = SampleAgent(directory, name)
+    write_store(agent.root, ROOTS)
     for file in FILES.iterdir():
         agent.write(f"opt/{file.name}", file.read_bytes())
     disk = Disk(agent, 1)
@@ -66,6 +70,13 @@ def formats_found(collector: Collector) -> dict[str, str]:
     query = "SELECT path, format || ' ' || status FROM place WHERE gone_ms IS NULL AND path LIKE '/opt/%'"
     with closing(connect(collector.database)) as connection:
         return dict(connection.execute(query).fetchall())
+
+
+def roots_known(collector: Collector) -> int:
+    """Count the authorities of the trust store that the collector has, whatever it makes of the store."""
+    names = [leaf.sha256 for leaf in ROOTS.by_name.values()]
+    query = f"SELECT count(*) FROM blob WHERE hash IN ({','.join('?' * len(names))})"  # noqa: S608
+    return one(collector.database, query, *names)
 
 
 def holds(collector: Collector, disk: Disk) -> None:
@@ -105,6 +116,7 @@ def test_an_agent_of_the_last_release_reports_here_and_goes_on_as_one_of_this(
         agent.run_once()
         holds(collector, disk)
         assert formats_found(collector).keys() >= before.keys()
+        assert roots_known(collector) == len(ROOTS.by_name)
 
 
 def test_an_agent_of_this_release_reports_to_a_collector_of_the_last_which_then_is_upgraded(
@@ -118,6 +130,7 @@ def test_an_agent_of_this_release_reports_to_a_collector_of_the_last_which_then_
         holds(collector, disk)
         before = formats_found(collector)
         assert len(before) > 50
+        assert roots_known(collector) == len(ROOTS.by_name)
         disk.change(8)
         agent.run_once()
         holds(collector, disk)
@@ -128,6 +141,7 @@ def test_an_agent_of_this_release_reports_to_a_collector_of_the_last_which_then_
         agent.run_once()
         holds(collector, disk)
         assert formats_found(collector) == before
+        assert roots_known(collector) == len(ROOTS.by_name)
 
 
 def test_the_release_runs_its_own_code(released: Release) -> None:
