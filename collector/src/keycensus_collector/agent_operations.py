@@ -10,7 +10,7 @@ from keycensus_collector.access import audit
 from keycensus_collector.authority import rekey
 from keycensus_collector.authority.standing import CLONED, REKEYED, open_grant
 from keycensus_collector.deployment import OPERATOR
-from keycensus_collector.errors import UsageError
+from keycensus_collector.errors import QueryError, UsageError
 from keycensus_collector.operation import (
     AnyRow,
     Arguments,
@@ -169,12 +169,8 @@ def _evict(connection: Connection, around: Surroundings, arguments: Arguments) -
 
 def _rekey(connection: Connection, around: Surroundings, arguments: Arguments) -> Json:
     """Let the machines that share an identity, or all that do, have one of their own each."""
-    if arguments.get("all_clones"):
-        rows = list(
-            connection.execute(
-                select(agent).where(agent.c.state == CLONED).order_by(agent.c.agent_no)
-            )
-        )
+    if arguments.get("all_clones") or arguments.get("query"):
+        rows = _clones(connection, around, arguments)
     else:
         rows = [find_agent(connection, text_of(arguments, "agent"))]
     keep = None
@@ -199,6 +195,22 @@ def _rekey(connection: Connection, around: Surroundings, arguments: Arguments) -
         "machines": machines,
         "until_ms": around.now_ms + number_of(arguments, "within_ms", rekey.WITHIN_MS),
     }
+
+
+def _clones(connection: Connection, around: Surroundings, arguments: Arguments) -> list[AnyRow]:
+    """Return the agents in state cloned: all, or those of the hosts that a query finds."""
+    # Late: lark is slow to import, and other operations do without it.
+    from keycensus_collector.query.ask import ask
+    from keycensus_collector.query.parse import parse
+
+    cloned = select(agent).where(agent.c.state == CLONED).order_by(agent.c.agent_no)
+    if arguments.get("query"):
+        try:
+            asked = ask(connection, parse(text_of(arguments, "query")), "hosts", around.now_ms)
+        except QueryError as error:
+            raise UsageError(f"{error}\n{error.pointer()}") from None
+        cloned = cloned.where(agent.c.host_no.in_(select(host.c.host_no).where(asked.condition)))
+    return list(connection.execute(cloned))
 
 
 def _find_machine(connection: Connection, row: AnyRow, text: str) -> AnyRow:

@@ -16,6 +16,12 @@ from keycensus_collector.errors import UsageError
 @click.argument("name", metavar="[AGENT]", required=False)
 @click.option("--all-clones", is_flag=True, help="Every agent that is in state cloned.")
 @click.option(
+    "-q",
+    "--query",
+    metavar="QUERY",
+    help="Every agent in state cloned of the hosts that a query finds, such as host:web*.",
+)
+@click.option(
     "--keep",
     metavar="MACHINE",
     help="The machine that stays this host: its boot, name or address from agent show.",
@@ -32,6 +38,7 @@ def rekey(
     *,
     name: str | None,
     all_clones: bool,
+    query: str | None,
     keep: str | None,
     within: int,
     copies: int,
@@ -43,11 +50,12 @@ def rekey(
     The shared identity ends. Machines become new hosts, but for the one named by --keep. They fetch
     their identities by themselves, with a proof of the key that they share; nobody who is banned can.
     """
-    if (name is None) == (not all_clones):
-        raise UsageError("give one AGENT, or --all-clones")
+    if sum((name is not None, all_clones, query is not None)) != 1:
+        raise UsageError("give one AGENT, or --all-clones, or -q QUERY")
     arguments = {
         "agent": name,
         "all_clones": all_clones,
+        "query": query,
         "keep": keep,
         "within_ms": within,
         "copies": copies,
@@ -58,4 +66,5 @@ def rekey(
         f"{count} shared identities have ended, {result['machines']} machines of them were seen; each "
         f"gets one of its own when it comes before {time_text(result['until_ms'])}"
     )
-    show_result(result, text if count else "no agent is in state cloned", output)
+    nobody = "no agent is in state cloned" + (" on the hosts of the query" if query else "")
+    show_result(result, text if count else nobody, output)
