@@ -76,6 +76,10 @@ class _KernelGroup(MemoryGroup):
             except OSError:
                 continue
             if (directory / limit).exists():
+                # What goes to swap would not be missing. Not every kernel has one or the other.
+                for name in ("memory.swappiness", "memory.swap.max"):
+                    with suppress(OSError):
+                        (directory / name).write_text("0")
                 return cls(directory, limit, events)
             directory.rmdir()
         return None
