@@ -90,7 +90,7 @@ class Census:
     def create(cls, directory: Path) -> Self:
         return cls(Store.create(f"sqlite:///{directory}/collector.db"))
 
-    def host(self, name: str, **columns: str | int | bool) -> int:
+    def host(self, name: str, **columns: str | int | bool | bytes) -> int:
         """Add a host; return its number."""
         values: dict[str, Any] = {
             "host_id": str(uuid.uuid4()),

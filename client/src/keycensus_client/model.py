@@ -293,6 +293,9 @@ class HostDetail:
     refused: list[Refused] = field(default_factory=list)
     long: list[LongArtifact] = field(default_factory=list)
     usages: list[Usage] = field(default_factory=list)
+    kind: str = ""
+    architecture: str = ""
+    addresses: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

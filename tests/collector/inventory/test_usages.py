@@ -13,7 +13,7 @@ from keycensus_collector.inventory.certificates import CertificateFilter, list_c
 from keycensus_collector.inventory.hosts import host_detail
 from keycensus_collector.inventory.identify import identify
 from keycensus_collector.store import schema
-from keycensus_proto.v1.inventory_pb2 import Handshake, Renewal, Usage
+from keycensus_proto.v1.inventory_pb2 import Handshake, HostFacts, Renewal, Usage
 
 ROOT = issue("Example Root", is_ca=True, days=3650)
 OLD = issue("www.example.com", issuer=ROOT, sans=("www.example.com",), days=5)
@@ -25,7 +25,8 @@ LIVE = "/etc/letsencrypt/live/www/fullchain.pem"
 @pytest.fixture(scope="module")
 def census(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Census]:
     census = Census.create(tmp_path_factory.mktemp("census"))
-    web = census.host("web1")
+    facts = HostFacts(kind="vm", architecture="x86_64\x1b", addresses=["192.0.2.7"])
+    web = census.host("web1", facts=facts.SerializeToString())
     census.report(web, LIVE, certificate(NEW), certificate(ROOT))
     census.report(web, "/etc/ssl/mail.pem", certificate(OTHER))
     census.report(web, "/etc/ssl/www.key", private_key(NEW.key))
@@ -137,6 +138,8 @@ def test_a_key_its_places_and_its_host_say_who_uses_them(census: Census) -> None
         at = detail.where(connection, key_match)
     assert host is not None
     assert len(host.usages) == len(everything.usages) == 3
+    said = (host.kind, host.architecture, host.addresses)
+    assert said == ("vm", "x86_64\\x1b", ["192.0.2.7"])
     assert key is not None
     assert key.key is not None
     assert [(usage.service, usage.line) for usage in key.key.usages] == [("nginx", 5)]

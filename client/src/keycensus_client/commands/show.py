@@ -181,6 +181,8 @@ def _host(detail: HostDetail, moment: datetime) -> None:
         ("state", host.state),
         ("last seen", f"{host.last_seen or '-'} ({ago(host.last_seen, moment)})"),
         ("system", f"{host.operating_system}, kernel {host.kernel}"),
+        ("machine", f"{detail.kind or 'unknown'} {detail.architecture}".strip()),
+        ("addresses", "\n".join(detail.addresses) or "none said"),
         ("agent", host.agent_version),
         ("first sweep", "complete" if host.complete else "not finished yet"),
         ("places", f"{host.live_places} live, {host.retained_places} retained"),

@@ -24,6 +24,7 @@ from keycensus_collector.intake.model import (
     HandshakeFields,
     Heartbeat,
     Hello,
+    HostDescription,
     HostFacts,
     ItemResult,
     Limits,
@@ -231,6 +232,15 @@ def decode_host_facts(row: bytes) -> HostFacts:
         labels=dict(facts.labels),
         agent_version=facts.agent_version,
     )
+
+
+def decode_description(row: bytes) -> HostDescription:
+    """Return what encoded HostFacts say that has no column; empty for what is none."""
+    try:
+        facts = inventory_pb2.HostFacts.FromString(row)
+    except DecodeError:
+        return HostDescription()
+    return HostDescription(facts.kind, facts.architecture, tuple(facts.addresses))
 
 
 def decode_manifest(data: bytes) -> Manifest:

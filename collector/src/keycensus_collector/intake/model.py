@@ -266,6 +266,14 @@ class HostFacts:
     agent_version: str
 
 
+class HostDescription(NamedTuple):
+    """What encoded HostFacts say beside what has columns, unescaped; empty if they can't be read."""
+
+    kind: str = ""
+    architecture: str = ""
+    addresses: tuple[str, ...] = ()
+
+
 class ManifestEntry(NamedTuple):
     """One entry of a manifest, unescaped (protos: Entry)."""
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, case, func, or_, select
 
+from keycensus_collector.intake.convert import decode_description
 from keycensus_collector.inventory import results
 from keycensus_collector.inventory.certificates import CertificateFilter, list_certificates
 from keycensus_collector.inventory.paging import (
@@ -25,8 +26,10 @@ from keycensus_collector.inventory.values import time_text
 from keycensus_collector.query.ask import ask
 from keycensus_collector.query.model import EVERYTHING, Query
 from keycensus_collector.store.schema import gap, holding, host, place
+from keycensus_collector.text import safe_text
 
 STATES = ("active", "silent", "retired")
+_ADDRESSES = 64
 _GAPS = 1_000
 _UNREAD = 200
 _EXPIRING = 20
@@ -88,6 +91,7 @@ def host_detail(connection: Connection, host_id: str, now_ms: int) -> results.Ho
     expiring = list_certificates(
         connection, CertificateFilter(host=host_id), now_ms, limit=_EXPIRING
     )
+    said = decode_description(row.facts)
     return results.HostDetail(
         host=_hosts(connection, [row])[0],
         gaps=[
@@ -100,6 +104,9 @@ def host_detail(connection: Connection, host_id: str, now_ms: int) -> results.Ho
         refused=refused_on(connection, row.host_no),
         long=long_on(connection, row.host_no),
         usages=usages_on(connection, row.host_no),
+        kind=safe_text(said.kind),
+        architecture=safe_text(said.architecture),
+        addresses=[safe_text(address) for address in said.addresses[:_ADDRESSES]],
     )
 
 

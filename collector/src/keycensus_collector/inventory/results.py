@@ -285,6 +285,9 @@ class HostDetail:
     refused: list[Refused]
     long: list[LongArtifact]
     usages: list[Usage]
+    kind: str  # "physical", "vm", "container", "cloud:<provider>"; empty: its agent does not say
+    architecture: str
+    addresses: list[str]
 
 
 @dataclass(frozen=True, slots=True)
