@@ -10,6 +10,8 @@ import pytest
 from fakes.pki import Issued, issue
 
 from keycensus_agent.config import Config, ContextSettings, ScanSettings, StateSettings
+from keycensus_agent.context import gather as gather_module
+from keycensus_agent.context.bindings import Context
 from keycensus_agent.inquiry import (
     Listener,
     Presented,
@@ -19,8 +21,9 @@ from keycensus_agent.inquiry import (
     encode_presented,
 )
 from keycensus_agent.model import HOST_SCOPE, place_key
-from keycensus_agent.reader import look_around
+from keycensus_agent.reader import equipment, look_around
 from keycensus_agent.reader.asked import SETTLE_MS, Asked
+from keycensus_agent.reader.discovery.links import Resolver
 from keycensus_agent.reader.ground import Ground
 from keycensus_agent.reader.report.blobs import collect_blobs
 from keycensus_agent.reader.service import ReaderService
@@ -303,6 +306,37 @@ def test_a_changed_configuration_is_read_again_but_not_all_the_time(host: Host) 
     assert around.heard([], resolver) == 4
     assert around.heard([], resolver) == 0
     assert "new.example.com" in host.usages()["nginx", "certificate"].server_names
+
+
+def test_unchanged_configurations_are_not_read_again_by_a_sweep(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.now_ms = equipment.now_ms() + 60_000
+    host.sweep()
+    host.sweep()
+    read: list[bool] = []
+    real = gather_module.gather
+
+    def noted(resolver: Resolver, now_ms: int) -> Context:
+        read.append(True)
+        return real(resolver, now_ms)
+
+    monkeypatch.setattr(gather_module, "gather", noted)
+    assert (host.sweep(), read) == (0, [])
+    # A file in a directory of configurations, whatever it is.
+    host.write("etc/nginx/notes", "x")
+    host.sweep()
+    assert read == [True]
+    # What is due is overdue later.
+    host.sweep()
+    host.now_ms += 7 * 3_600_000
+    host.sweep()
+    assert read == [True, True]
+    # Another process knows none of it, and reads before it asks.
+    host.service._around = None
+    host.around.now_ms = lambda: host.now_ms
+    host.sweep()
+    assert (len(read), host.around.is_stale) == (2, True)
 
 
 def test_many_listeners_are_asked_in_several_conversations(

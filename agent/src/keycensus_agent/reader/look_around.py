@@ -16,7 +16,6 @@ from dataclasses import dataclass, field, replace
 
 from keycensus_agent.config import Config
 from keycensus_agent.context.control_groups import read_groups
-from keycensus_agent.context.gather import gather
 from keycensus_agent.context.open_files import Holder, holders
 from keycensus_agent.context.plan import (
     PRESENTING,
@@ -30,6 +29,7 @@ from keycensus_agent.inquiry import decode_listeners, encode_question
 from keycensus_agent.model import Blob
 from keycensus_agent.reader.asked import Asked
 from keycensus_agent.reader.bound_places import BoundPlaces
+from keycensus_agent.reader.context_mark import ContextMark
 from keycensus_agent.reader.discovery.links import Resolver
 from keycensus_agent.reader.discovery.mounts import parent_of
 from keycensus_agent.reader.inquiring import (
@@ -65,6 +65,7 @@ class LookAround:
 
     usages: Usages
     places: Callable[[], BoundPlaces]
+    mark: ContextMark
     chains: PresentedChains
     asked: Asked | None
     every: bool
@@ -84,6 +85,9 @@ class LookAround:
 
     def look(self, resolver: Resolver) -> int:
         """Read the configurations of a root and store what they say; how many usages changed."""
+        # Late: most sweeps find no configuration changed, and need none of its readers.
+        from keycensus_agent.context.gather import gather
+
         begun = self.clock()
         context = gather(resolver, self.now_ms())
         places = self.places()
@@ -98,8 +102,20 @@ class LookAround:
         }
         changed = self._store({}, None, ())
         self.is_stale = False
+        self.mark.keep(self.now_ms())
         self._next_at = self.clock() + (self.clock() - begun) * _COST_FACTOR
         return changed
+
+    def swept(self, resolver: Resolver, *, changes: int) -> int:
+        """Look after a complete sweep that made so many changes; how many usages changed.
+
+        Configurations are not read again if no directory of theirs is another one.
+        """
+        if changes or self.processes is not None or not self.mark.stands(self.now_ms()):
+            return self.look(resolver)
+        # Whoever wants to ask has to read them first.
+        self.is_stale = self._bound is None
+        return 0
 
     def heard(self, changed: Iterable[bytes], resolver: Resolver) -> int:
         """Look again if a directory that changed may hold a configuration; how many usages changed.
@@ -242,6 +258,7 @@ def look_around_of(
     return LookAround(
         usages=Usages(state, outbox, now_ms),
         places=lambda: BoundPlaces(state),
+        mark=ContextMark(state, _CONFIGURATIONS),
         chains=PresentedChains(lambda: ParserClient(details=True)),
         asked=asked,
         every=settings.probe_all,

@@ -156,7 +156,9 @@ class ReaderService:
                     state.put_number("parser_epoch", PARSER_EPOCH)
                     state.put("root", os.path.realpath(config.scan.root))
                     state.put("counters", json.dumps(sweep.coverage.counters).encode())
-            used = self.around.look(equipment.ground.resolver) if sweep.complete else 0
+            used = 0
+            if sweep.complete:
+                used = self.around.swept(equipment.ground.resolver, changes=findings.changed)
             self._swept = self._swept or sweep.complete
             return SweepResult(
                 complete=sweep.complete,

@@ -169,7 +169,16 @@ _NUMBERS = frozenset(
     }
 )
 _DOCUMENTS = frozenset(
-    {"asked", "counters", "over_cap", "reconciliation", "roots", "scopes", "scout_roots"}
+    {
+        "asked",
+        "configurations",
+        "counters",
+        "over_cap",
+        "reconciliation",
+        "roots",
+        "scopes",
+        "scout_roots",
+    }
 )
 _PATH_LISTS = frozenset({"roots", "scout_roots"})
 # Columns of bytes, by table; a flipped byte may turn them into something else.
