@@ -177,11 +177,11 @@ class _Explanation:
         if facts.st_size < SMALLEST_BYTES:
             yield f"  so          not opened: nothing that is known has under {SMALLEST_BYTES} bytes"
             return
-        rule = unopened_in(parent_of(end.path))
-        if rule is not None and end.path.endswith(tuple(map(os.fsencode, rule.endings))):
-            yield f"  counted     {rule.counter}: 1"
-            yield "  so          not opened: names like this hold no keys in this directory"
-            return
+        for rule in unopened_in(parent_of(end.path)):
+            if end.path.endswith(tuple(map(os.fsencode, rule.endings))):
+                yield f"  counted     {rule.counter}: 1"
+                yield "  so          not opened: names like this hold no keys in this directory"
+                return
         found: list[Inspected] = []
         coverage = Coverage()
         try:

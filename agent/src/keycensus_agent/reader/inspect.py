@@ -144,13 +144,8 @@ class Inspector:
         The hot loop of every first sweep: three system calls and few bytecodes for most files.
         """
         directory_fd, opened, too_small, skipped, taken = directory.fd, 0, 0, 0, 0
-        rule = unopened_in(directory.path)
-        if rule is not None:
-            before = len(names)
-            names = [name for name in names if not name.endswith(rule.endings)]
-            self._coverage.count(rule.counter, before - len(names))
         place = text_place(directory.path.rstrip(b"/") + b"/")
-        for name in names:
+        for name in self._to_open(directory, names):
             try:
                 fd = os.open(name, self._flags, dir_fd=directory_fd)
             except OSError as error:
@@ -197,6 +192,15 @@ class Inspector:
                 self._coverage.count(name, value)
         self._bytes_read = self._binary_skipped = self._too_small = 0
         self._counted_opened = self.files_opened
+
+    def _to_open(self, directory: Directory, names: Sequence[str]) -> Sequence[str]:
+        """Return the names without those that are passed over unopened, which are counted."""
+        for rule in unopened_in(directory.path):
+            kept = [name for name in names if not name.endswith(rule.endings)]
+            if len(kept) < len(names):
+                self._coverage.count(rule.counter, len(names) - len(kept))
+                names = kept
+        return names
 
     # --- reading ------------------------------------------------------------------------------
 

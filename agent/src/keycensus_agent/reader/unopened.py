@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from keycensus_agent.parser.archive.policy import COMPRESSED, is_searched
+from keycensus_agent.parser.triage import PROGRAM_PLACES
 
 
 class Unopened(NamedTuple):
-    """The endings of names that are passed over in one directory, and what they are counted as."""
+    """Endings of names that are passed over in one directory, and what they are counted as."""
 
     endings: tuple[str, ...]
     counter: str
@@ -23,12 +24,18 @@ _ARCHIVES = Unopened(COMPRESSED, "archives-not-searched")
 # What Python compiles its sources to, which are read themselves; catalogues of messages (gettext).
 _COMPILED = Unopened((".pyc",), "binary-skipped")
 _MESSAGES = Unopened((".mo",), "binary-skipped")
+_PICTURES = Unopened(
+    (".png", ".gif", ".jpg", ".ico", ".ttf", ".otf", ".woff", ".woff2"), "binary-skipped"
+)
 
 
-def unopened_in(directory: bytes) -> Unopened | None:
-    """Return what is not opened in `directory` (absolute, within the root); None if everything is."""
+def unopened_in(directory: bytes) -> tuple[Unopened, ...]:
+    """Return what is not opened in `directory` (absolute, within the root)."""
     if directory.endswith(b"/__pycache__"):
-        return _COMPILED
+        return (_COMPILED,)
     if directory.endswith(b"/LC_MESSAGES"):
-        return _MESSAGES
-    return None if is_searched(directory + b"/") else _ARCHIVES
+        return (_MESSAGES,)
+    path = directory + b"/"
+    if not is_searched(path):
+        return (_PICTURES, _ARCHIVES)
+    return (_PICTURES,) if path.startswith(PROGRAM_PLACES) else ()
