@@ -54,7 +54,7 @@ def renewers_in(root: Path, tool: str, now_ms: int = NOW_MS) -> list[Renewer]:
 
 def said(binding: Binding) -> str:
     """Return one binding in a line, for comparing: file:line directive paths; names; listen protocol."""
-    paths = " ".join(path.decode() for path in binding.paths)
+    paths = " ".join(path.decode("utf-8", "backslashreplace") for path in binding.paths)
     names = f" for {','.join(binding.server_names)}" if binding.server_names else ""
     listen = f" on {','.join(binding.listen)} {binding.protocol}" if binding.listen else ""
     password = f" password {binding.password_source}" if binding.password_source else ""

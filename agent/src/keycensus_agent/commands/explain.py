@@ -42,7 +42,8 @@ def run(arguments: argparse.Namespace) -> int:
     targets = targets_of(arguments)
     for problem in targets.problems:
         print(problem)
-    context = context_of(targets) if targets.request.roots else NOTHING
+    roots = targets.request.roots
+    context = context_of(targets, frozenset(roots)) if roots else NOTHING
     for number, path in enumerate(targets.request.roots):
         if number:
             print()

@@ -31,7 +31,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not targets.request.roots:
         return _NOT_THERE
     result = run_scan(targets)
-    context = context_of(targets) if result.findings else NOTHING
+    places = frozenset(finding.place.path for finding in result.findings)
+    context = context_of(targets, places) if places else NOTHING
     _print(arguments, result, context)
     if targets.problems:
         return _NOT_THERE

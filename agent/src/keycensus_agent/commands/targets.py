@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,15 +67,18 @@ def targets_of(arguments: argparse.Namespace) -> Targets:
     )
 
 
-def context_of(targets: Targets) -> Context:
-    """Return what the configurations of the root say of places, and who renews them."""
+def context_of(targets: Targets, places: Collection[bytes]) -> Context:
+    """Return what the configurations of the root say of places, and who renews them.
+
+    Texts of services that are not known are searched for `places`.
+    """
     from keycensus_agent.context.gather import gather
 
     request = targets.request
     root_fd = os.open(request.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         resolver = Resolver(root_fd, targets.mounts, network=request.network)
-        return gather(resolver, time.time_ns() // 1_000_000)
+        return gather(resolver, time.time_ns() // 1_000_000, places)
     finally:
         os.close(root_fd)
 

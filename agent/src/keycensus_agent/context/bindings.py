@@ -22,7 +22,8 @@ class Binding:
     configuration: bytes
     # Line of the directive in that file, from 1; 0: not known.
     line: int
-    # "certificate", "key", "chain", "trust", "store" (a key store), "crl".
+    # "certificate", "key", "chain", "trust", "store" (a key store), "crl"; "mention" where a text of a service
+    # that is not known names it.
     directive: str
     # Absolute paths that it names, within the root, as the service would open them.
     paths: tuple[bytes, ...]

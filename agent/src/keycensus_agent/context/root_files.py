@@ -102,19 +102,15 @@ class RootFiles:
             raise OSError(errno.E2BIG, f"a directory of more than {limit} names")
         return sorted(names)
 
-    def written_target(self, path: bytes) -> bytes:
-        """Return what is written in the link `path`, wherever that leads; b"" if it is none."""
-        end = self._resolver.resolve(path, follow_last=False)
-        if not isinstance(end, Resolved) or not stat.S_ISLNK(end.facts.st_mode):
-            return b""
-        try:
-            parent = self._resolver.open_parent(end.path)
-            try:
-                return os.readlink(end.path.rpartition(b"/")[2], dir_fd=parent)
-            finally:
-                os.close(parent)
-        except OSError:
-            return b""
+    def written_targets(self, directory: bytes) -> dict[bytes, bytes]:
+        """Return what is written in each link of a directory, wherever that leads; OSError."""
+        found = {}
+        with self.open_directory(directory) as descriptor, os.scandir(descriptor) as entries:
+            for entry in entries:
+                if entry.is_symlink():
+                    name = os.fsencode(entry.name)
+                    found[name] = os.readlink(name, dir_fd=descriptor)
+        return found
 
     def read(self, path: bytes, limit: int) -> bytes:
         """Return a file's first `limit` bytes; OSError."""

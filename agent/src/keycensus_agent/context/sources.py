@@ -135,6 +135,15 @@ class Sources:
         self._names_left -= len(names)
         return [to_text(name) for name in names]
 
+    def links(self, directory: str, target: str) -> frozenset[str]:
+        """Return the names in a directory that are links in which `target` is written."""
+        try:
+            found = self.files.written_targets(to_bytes(_checked(directory)))
+        except OSError:
+            return frozenset()
+        wanted = to_bytes(target)
+        return frozenset(to_text(name) for name, written in found.items() if written == wanted)
+
     def glob(self, pattern: str) -> list[str]:
         """Return what an absolute pattern matches: names, sorted by bytes, not only of files."""
         if pattern not in self._globs:

@@ -21,7 +21,7 @@ DIRECTORIES = (
     "/usr/lib/systemd/system",
     "/lib/systemd/system",
 )
-_NULL = b"/dev/null"
+_NULL = "/dev/null"
 _UNIT_LIMIT = 256 * 1024
 _SECTION = re.compile(r"\[(\w[\w-]*)\]\s*\Z")
 _LINKS = (".wants", ".requires", ".upholds")
@@ -56,13 +56,10 @@ class Units:
         """Where each unit's own file is, by name; "" if it is masked."""
         found: dict[str, str] = {}
         for directory, names in self._listed:
+            masked = self._sources.links(directory, _NULL)
             for name in names:
                 if name not in found and "." in name and not name.endswith((".d", *_LINKS)):
-                    path = f"{directory}/{name}"
-                    target = self._sources.files.written_target(
-                        path.encode(errors="surrogateescape")
-                    )
-                    found[name] = "" if target == _NULL else path
+                    found[name] = "" if name in masked else f"{directory}/{name}"
         return found
 
     @cached_property
@@ -76,10 +73,12 @@ class Units:
         )
 
     def names(self, ending: str) -> list[str]:
-        """Return the names of all units of a kind (".timer") that are not masked, sorted."""
+        """Return the names of all units of a kind (".timer") that are not masked, sorted; no templates."""
         started = (name for name in self._wanted if "@" in name and self.path(name))
         known = (name for name, path in self._paths.items() if path)
-        return sorted(name for name in {*known, *started} if name.endswith(ending))
+        return sorted(
+            name for name in {*known, *started} if name.endswith(ending) and "@." not in name
+        )
 
     def path(self, name: str) -> str:
         """Return the file of a unit, of its template if it has none; "" if there is none, or masked."""

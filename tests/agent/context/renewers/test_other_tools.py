@@ -277,6 +277,8 @@ def test_traefik_names_its_store_on_the_command_line(tmp_path: Path) -> None:
 def test_mod_md(tmp_path: Path) -> None:
     main = "MDStoreDir /md\nMDomain a.test www.a.test\n<MDomainSet b.test>\nMDMember c.test\nMDRenewMode manual\n</MDomainSet>\n"
     write(tmp_path, {"/etc/apache2/apache2.conf": main})
+    assert renewers_in(tmp_path, "mod_md") == []
+    write(tmp_path, {"/etc/apache2/mods-enabled/md.load": "LoadModule md_module mod_md.so"})
     write(tmp_path, {"/lib/systemd/system/apache2.service": "[Service]\n"})
     write(
         tmp_path,

@@ -13,10 +13,24 @@ from keycensus_agent.context.renewers.validity import validity_of
 from keycensus_agent.context.services.apache import ManagedDomain, configurations, managed_domains
 
 _UNITS = ("apache2.service", "httpd.service")
+# Where each layout loads its modules.
+_LOADED_IN = (
+    *(
+        "/etc/apache2/mods-enabled/md.load",
+        "/etc/httpd/conf.modules.d/*.conf",
+        "/etc/httpd/conf/httpd.conf",
+    ),
+    *("/etc/apache2/sysconfig.d/*.conf", "/etc/apache2/conf.d/*.conf", "/etc/apache2/httpd.conf"),
+    *("/etc/apache2/apache2.conf", "/usr/local/apache2/conf/httpd.conf"),
+)
 
 
 def read(asked: Asked) -> Iterator[Renewer]:
     """Yield each domain that mod_md has certificates of."""
+    # The whole configuration is read again only where the module can be there.
+    files = (path for pattern in _LOADED_IN for path in asked.sources.glob(pattern))
+    if not any("md_module" in (asked.sources.text(path) or "") for path in files):
+        return
     for configuration in configurations(asked.sources, asked.units):
         for domain in managed_domains(configuration.tree):
             yield from _of(asked, domain)

@@ -5,8 +5,9 @@ Runs in the reader. To add one: its file here, its row, its test file, its secti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 from keycensus_agent.context.bindings import Binding, Problem
@@ -15,12 +16,16 @@ from keycensus_agent.context.services import (
     apache,
     dovecot,
     haproxy,
+    kubernetes,
+    mentions,
     mysql,
     nginx,
     openldap,
     postfix,
     postgresql,
     redis,
+    systemd_units,
+    tomcat,
 )
 from keycensus_agent.context.sources import Sources
 from keycensus_agent.context.systemd import Units
@@ -47,23 +52,37 @@ SERVICES = (
     Service("mysql", mysql.read),
     Service("openldap", openldap.read),
     Service("redis", redis.read),
+    Service("tomcat", tomcat.read),
+    Service("systemd", systemd_units.read),
+    Service("kubernetes", kubernetes.read),
 )
 
 
-def read_bindings(files: RootFiles, units: Units) -> tuple[list[Binding], list[Problem]]:
-    """Return what the configurations of all services name, and what of them was not understood."""
+def read_bindings(
+    files: RootFiles, units: Units, places: Collection[bytes] = ()
+) -> tuple[list[Binding], list[Problem]]:
+    """Return what the configurations of all services name, and what of them was not understood.
+
+    `places` are looked for in texts that are no configuration of a known service.
+    """
     bindings: list[Binding] = []
     problems: list[Problem] = []
+    opened: set[bytes] = set()
     for service in SERVICES:
         sources = Sources(files, service.name)
-        bindings += _contained(service, sources, units)
+        bindings += _contained(sources, partial(service.read, sources, units))
+        problems += sources.problems
+        opened.update(map(sources.place, sources.opened))
+    if places:
+        sources = Sources(files, "unknown")
+        bindings += _contained(sources, partial(mentions.read, sources, places, opened))
         problems += sources.problems
     return bindings, problems
 
 
-def _contained(service: Service, sources: Sources, units: Units) -> Iterator[Binding]:
+def _contained(sources: Sources, read: Callable[[], Iterator[Binding]]) -> Iterator[Binding]:
     try:
-        found = service.read(sources, units)
+        found = read()
         yield from islice(found, BINDINGS_LIMIT)
         if next(found, None) is not None:
             sources.note(
