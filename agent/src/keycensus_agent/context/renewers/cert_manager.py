@@ -21,7 +21,9 @@ _PATTERNS = (
     "/var/lib/rancher/rke2/server/manifests/*.yaml",
 )
 _NAME = re.compile(r"""["']?cert-manager\.io/certificate-name["']?\s*:\s*["']?([\w.-]+)""")
-_CERTIFICATE = re.compile(r"""^\s*["']?tls\.crt["']?\s*:\s*["']?([A-Za-z0-9+/=]+)""", re.MULTILINE)
+_CERTIFICATE = re.compile(
+    r"""^[ \t]*["']?tls\.crt["']?\s*:\s*["']?([A-Za-z0-9+/=]+)""", re.MULTILINE
+)
 _SEPARATOR = re.compile(r"^---", re.MULTILINE)
 
 

@@ -15,7 +15,7 @@ from keycensus_agent.context.sources import decimal
 
 _DIRECTORY = "/etc/letsencrypt"
 _COMMAND = re.compile(r"\bcertbot(?:-auto)?\b.*\brenew\b")
-_SETTING = re.compile(r"^[ \t]*([\w-]+)[ \t]*=[ \t]*(.*?)[ \t]*$", re.MULTILINE)
+_SETTING = re.compile(r"^[ \t]*([\w-]{1,100})[ \t]*=(.*)$", re.MULTILINE)
 _FILES = ("cert", "fullchain", "privkey", "chain")
 _WINDOW = re.compile(r"(\d{1,4}) +(day|week|month)s?\Z")
 _DAYS = {"day": 1, "week": 7, "month": 30}
@@ -26,7 +26,7 @@ def read(asked: Asked) -> Iterator[Renewer]:
     schedule = ""
     for number, record in enumerate(_records(asked)):
         schedule = asked.schedules.of(_COMMAND) if number == 0 else schedule
-        settings = dict(_SETTING.findall(asked.sources.text(record) or ""))
+        settings = _settings(asked, record)
         paths = [settings.get(name, "") for name in _FILES]
         if not any(path.startswith("/") for path in paths):
             asked.sources.note(record, 0, "names no files")
@@ -43,8 +43,13 @@ def read(asked: Asked) -> Iterator[Renewer]:
         )
 
 
+def _settings(asked: Asked, path: str) -> dict[str, str]:
+    found = _SETTING.findall(asked.sources.text(path) or "")
+    return {name: value.strip() for name, value in found}
+
+
 def _records(asked: Asked) -> Iterator[str]:
-    settings = dict(_SETTING.findall(asked.sources.text(f"{_DIRECTORY}/cli.ini") or ""))
+    settings = _settings(asked, f"{_DIRECTORY}/cli.ini")
     directories = dict.fromkeys([_DIRECTORY, settings.get("config-dir", _DIRECTORY)])
     for directory in directories:
         for name in asked.sources.names(f"{directory}/renewal"):

@@ -13,6 +13,8 @@ from functools import cached_property
 from keycensus_agent.context.sources import Sources
 from keycensus_agent.context.systemd import Units, logical_lines
 
+# What is looked for in a line may be looked for at each of its words.
+_LINE_LIMIT = 2048
 _CRON_LIMIT = 256 * 1024
 _TABLES = ("/etc/crontab", "/etc/anacrontab")
 _DIRECTORIES = ("/etc/cron.d", "/var/spool/cron/crontabs", "/var/spool/cron", "/etc/crontabs")
@@ -90,7 +92,7 @@ class Schedules:
             named = self._units.values(timer, "Timer", "Unit")
             stem = timer.removesuffix(".timer")
             service = named[-1].value if named else f"{stem}.service"
-            commands = [" ".join(line) for line in self._units.commands(service)]
+            commands = [" ".join(line)[:_LINE_LIMIT] for line in self._units.commands(service)]
             found[timer] = [*commands, *self._scripts_of(commands)]
         return found
 
@@ -135,4 +137,4 @@ def _image_of(text: str) -> str:
 
 
 def _statements(text: str) -> Iterator[str]:
-    yield from (line for _, line in logical_lines(text))
+    yield from (line[:_LINE_LIMIT] for _, line in logical_lines(text))

@@ -21,7 +21,7 @@ _CONFIGURATIONS = (
     "/etc/traefik/traefik.yml",
     "/etc/traefik/traefik.yaml",
 )
-_STORAGE = re.compile(r"""^\s*storage\s*[:=]\s*["']?([^"'\s#]+)""", re.MULTILINE)
+_STORAGE = re.compile(r"""^[ \t]*storage\s*[:=]\s*["']?([^"'\s#]+)""", re.MULTILINE)
 _ON_COMMAND_LINE = re.compile(r"--certificatesresolvers\.[\w-]+\.acme\.storage=(.+)", re.IGNORECASE)
 _STORES = (
     "/etc/traefik/acme.json",

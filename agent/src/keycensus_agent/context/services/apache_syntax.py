@@ -14,8 +14,8 @@ from keycensus_agent.context.sources import INCLUDE_DEPTH, Sources, absolute
 
 _WORD = re.compile(r""""((?:\\.|[^"\\])*)"?|'((?:\\.|[^'\\])*)'?|(\S+)""")
 _ESCAPED = re.compile(r"\\([\"'\\])")
-_VARIABLE = re.compile(r"\$\{(\w[^}:]*)\}")
-_SECTION = re.compile(r"<(/?)\s*(\w+)\s*(.*?)/?>?\s*\Z", re.DOTALL)
+_VARIABLE = re.compile(r"\$\{(\w[^}:]{0,200})\}")
+_SECTION = re.compile(r"<(/?)\s*(\w+)(.*)\Z", re.DOTALL)
 _BLOCK_DEPTH = 50
 _LINE_LIMIT = 65536
 # What variables may add to one line, and how much of that costs as much as a statement.
@@ -106,6 +106,7 @@ class _Parser:
         if match is None:
             return
         name, block = match[2].lower(), self._open[-1].block
+        head = match[3].strip().removesuffix(">").removesuffix("/")
         if match[1]:
             if self._open[-1].name == name:
                 self._open.pop()
@@ -114,12 +115,12 @@ class _Parser:
         elif block is None:
             self._open.append(_Open(name, None))
         elif name == "macro":
-            self._define_macro(path, match[3], lines)
+            self._define_macro(path, head, lines)
         elif name in _TRANSPARENT:
-            holds = self._holds(name, self._resolve(match[3]).strip())
+            holds = self._holds(name, self._resolve(head).strip())
             self._open.append(_Open(name, block if holds else None))
         else:
-            made = Directive(name, tuple(words(self._resolve(match[3]))), path, number)
+            made = Directive(name, tuple(words(self._resolve(head))), path, number)
             block.append(made)
             self._open.append(_Open(name, made.block))
 

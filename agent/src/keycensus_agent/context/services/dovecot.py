@@ -45,7 +45,6 @@ _LISTENERS = {
 }
 _DEFAULT_PROTOCOLS = "imap pop3 lmtp"
 _SETTING = re.compile(r"([\w/.-]+)\s*=\s*(.*)", re.DOTALL)
-_BLOCK = re.compile(r"(\w+)\s*([^{]*?)\s*\{\s*\Z")
 _VARIABLE = re.compile(r"\$(?:SET:)?(\w+)")
 _DEPTH = 20
 _VALUE_LIMIT = 4096
@@ -169,9 +168,10 @@ def _included(sources: Sources, path: str, number: int, line: str) -> list[str]:
 
 
 def _statement(path: str, number: int, line: str, stack: list[_Block]) -> None:
-    block, setting = _BLOCK.match(line), _SETTING.match(line)
-    if block is not None and len(stack) < _DEPTH:
-        made = _Block(block[1], block[2])
+    kind, name = [*line.removesuffix("{").split(None, 1), "", ""][:2]
+    setting = _SETTING.match(line)
+    if line.endswith("{") and len(stack) < _DEPTH:
+        made = _Block(kind, name.strip())
         stack[-1].blocks.append(made)
         stack.append(made)
     elif setting is not None:

@@ -30,9 +30,11 @@ _KUBECONFIGS = (
 )
 _UNIT = "kubelet.service"
 _KEY = re.compile(
-    r"""^(\s*)(-\s+)?["']?([\w./-]+)["']?\s*:(?:\s+["']?([^"'#]*?)["']?,?)?\s*(?:#.*)?$"""
+    r"""^(\s*)(-\s+)?["']?([\w./-]+)["']?\s*:(?:\s+["']?([^"'#]*)["']?,?\s*)?(?:#.*)?$"""
 )
-_FLAG = re.compile(r"""--([a-z][a-z0-9-]*)[= ]["']?((?:\[[0-9a-fA-F:.%]*\]|[^\s"'\]])+)""")
+# Data of a certificate in a kubeconfig has some thousands.
+_LINE_LIMIT = 20_000
+_FLAG = re.compile(r"""--([a-z][a-z0-9-]{0,80})[= ]["']?((?:\[[0-9a-fA-F:.%]*\]|[^\s"'\]])+)""")
 # The end of a flag's name: what it names.
 _FLAG_KINDS = (
     (
@@ -78,9 +80,15 @@ def read(sources: Sources, units: Units) -> Iterator[Binding]:
 def _keys(sources: Sources, path: str) -> Iterator[_Key]:
     """Yield line, indent, whether an item of a list starts, key and plain value."""
     for number, line in enumerate((sources.text(path) or "").split("\n") if path else (), start=1):
-        match = _KEY.match(line)
+        match = _KEY.match(line) if len(line) < _LINE_LIMIT else None
         if match is not None and sources.affords(path):
-            yield number, len(match[1]), match[2] is not None, match[3], (match[4] or "").strip()
+            yield (
+                number,
+                len(match[1]),
+                match[2] is not None,
+                match[3],
+                (match[4] or "").strip().removesuffix(",").strip(),
+            )
 
 
 def _pod(sources: Sources, unit: str, path: str) -> Iterator[Binding]:

@@ -32,13 +32,13 @@ _PATTERNS = (
 )
 _UNIT = re.compile(r"tomcat[\w.-]*\.service\Z")
 _TOKEN = re.compile(
-    r"""<!--.*?(?:-->|\Z) | <!\[CDATA\[.*?(?:\]\]>|\Z) | <[?!][^>]*>
+    r"""<!--.*?(?:-->|\Z) | <!\[CDATA\[.*?(?:\]\]>|\Z) | <[?!][^>]*(?:>|\Z)
     | <(?P<end>/?)(?P<name>[\w:.-]+)(?P<attributes>(?:[^<>"']|"[^"]*"|'[^']*')*+)>""",
     re.DOTALL | re.VERBOSE,
 )
 _ATTRIBUTE = re.compile(r"""([\w:.-]+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
-_PROPERTY = re.compile(r"\$\{([^}]*)\}")
-_SETTING = re.compile(r"^[ \t]*([\w.-]+)[ \t]*[=:][ \t]*(.*?)[ \t]*$", re.MULTILINE)
+_PROPERTY = re.compile(r"\$\{([^}]{0,500})\}")
+_SETTING = re.compile(r"^[ \t]*([\w.-]{1,200})[ \t]*[=:](.*)$", re.MULTILINE)
 # Attributes in lower case: what each names.
 _CERTIFICATE = {
     "certificatekeystorefile": "store",
@@ -96,13 +96,14 @@ class _Reading:
         self._path = path
         self._base = self._home(path)
         self._unit = self._unit_of(units)
-        properties = sources.text(f"{path.rpartition('/')[0]}/catalina.properties") or ""
+        text = sources.text(f"{path.rpartition('/')[0]}/catalina.properties") or ""
+        properties = {name: value.strip() for name, value in _SETTING.findall(text)}
         self._properties: dict[str, str] = {
-            **dict(_SETTING.findall(properties)),
+            **properties,
             "catalina.base": self._base,
             "catalina.home": self._base,
         }
-        self._of_file = frozenset(dict(_SETTING.findall(properties)))
+        self._of_file = frozenset(properties)
 
     def _home(self, path: str) -> str:
         """Return CATALINA_BASE: the directory above conf; Debian's conf is a link to /etc."""
