@@ -134,6 +134,15 @@ def test_a_configuration_becomes_usages_that_name_their_places(host: Host) -> No
     assert usage.handshakes == ()
 
 
+def test_a_place_in_the_text_of_a_service_that_nobody_knows_is_a_usage(host: Host) -> None:
+    host.write("etc/odd/odd.toml", 'cert = "/etc/nginx/tls/www.pem"\n')
+    host.sweep()
+    usage = host.usages()["unknown", "mention"]
+    assert (usage.configuration, usage.line) == (b"/etc/odd/odd.toml", 1)
+    assert usage.places == (place_key(HOST_SCOPE, b"/etc/nginx/tls/www.pem"),)
+    assert usage.listen == ()
+
+
 def test_each_name_is_asked_for_once_and_what_is_on_the_disk_is_served(host: Host) -> None:
     host.sweep()
     host.presents = presenting(OLD, ROOT)

@@ -36,6 +36,11 @@ class BoundPlaces:
                 found[key] = None
         return tuple(sorted(found)[:PLACES])
 
+    def paths(self) -> frozenset[bytes]:
+        """Return the path of every place that the last sweep stored."""
+        rows = self.state.connection.execute("SELECT path FROM place")
+        return frozenset(bytes(path) for (path,) in rows)
+
     def manifests(self, paths: Iterable[bytes]) -> tuple[bytes, ...]:
         """Return the manifests of these places, sorted, without those that have none."""
         found: set[bytes] = set()

@@ -89,8 +89,8 @@ class LookAround:
         from keycensus_agent.context.gather import gather
 
         begun = self.clock()
-        context = gather(resolver, self.now_ms())
         places = self.places()
+        context = gather(resolver, self.now_ms(), places.paths())
         self._bound = merge(context.bindings, places.keys)
         self._others = renewals(context.renewers, places.keys)
         if self.processes is not None:
