@@ -31,9 +31,11 @@ AGENTS ?= 5000
 WINDOW ?= 120
 MINUTES ?= 32
 PLOT ?=
+CERTIFICATES ?= 100000
+DATABASE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types proto proto-check unit coverage bench fuzz fleet evil soak faults-long packages clean
+.PHONY: help demo test lint types proto proto-check unit coverage bench bench-query fuzz fleet evil soak faults-long packages clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +81,9 @@ faults-long: $(DEVELOPMENT) ## the fault tests of state and report in full (an h
 bench: $(DEVELOPMENT) ## the budgets as ratios (ROOT=/ ROUNDS=5 IDLE=600 ONLY="scan idle" PLOT=)
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.run --root '$(ROOT)' --rounds $(ROUNDS) \
 		--idle $(IDLE) $(ONLY:%=--only %) $(if $(PLOT),--plot '$(PLOT)')
+
+bench-query: $(DEVELOPMENT) ## first pages of queries over 100,000 certificates (CERTIFICATES= DATABASE=file)
+	@$(BIN)/python -m benchmarks.inventory --certificates $(CERTIFICATES) $(if $(DATABASE),--database '$(DATABASE)')
 
 # What it finds stays in the directory that it names; put the input into tests/fuzz/corpus/TARGET with the fix.
 fuzz: $(DEVELOPMENT) ## fuzz each format of the parser with atheris (SECONDS=300 in all, TARGETS="pem zip")

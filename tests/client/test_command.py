@@ -22,6 +22,7 @@ from fakes.pki import issue, new_key
 from fakes.served import Served, api_token
 
 from keycensus_client.cli import COMMANDS
+from keycensus_collector.store import schema
 
 NOW = dt.datetime.now(dt.UTC)
 HOSTILE = "=cmd|' /C calc'!A0\x1b]0;pwn\x07\u202egpj.exe<script>"
@@ -410,3 +411,23 @@ def test_help_imports_no_library_but_click() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_a_view_is_saved_run_and_deleted(served: Served) -> None:
+    assert "locked-keystores" in output(served, "views", "list")
+    assert "box.p12" in output(served, "views", "run", "locked-keystores")
+    refused = served.run("views", "save", "mine", "-q", "status:locked")
+    assert (refused.returncode, "operators" in refused.stderr) == (2, True)
+    with served.census.store.write() as connection:
+        connection.execute(schema.user.update().values(role="operator"))
+    arguments = ("--list", "places", "--description", "x", "--column", "path", "--column", "mode")
+    assert "saved" in output(served, "views", "save", "mine", "-q", "status:locked", *arguments)
+    assert output(served, "views", "run", "mine", "-o", "csv") == (
+        '"path","mode"\n"/root/box.p12","0644"\n'
+    )
+    assert json.loads(output(served, "views", "list", "-o", "json"))[-1]["total"] == 1
+    assert "status:locked" in output(served, "views", "show", "mine")
+    assert output(served, "views", "delete", "mine") == "deleted view mine\n"
+    assert served.run("views", "show", "mine").returncode == 1
+    with served.census.store.write() as connection:
+        connection.execute(schema.user.update().values(role="viewer"))

@@ -18,6 +18,7 @@ COMMANDS = {
     "keys": "List private keys with their places.",
     "hosts": "List hosts by name.",
     "places": "List places by host and path, whatever they hold.",
+    "views": "List, run, save and delete views: queries with a name.",
     "show": "Show everything about a certificate, key or host.",
     "where": "List every place of a certificate or key.",
     "summary": "Show the counts to look at first.",

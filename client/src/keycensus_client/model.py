@@ -373,6 +373,23 @@ class WhoAmI:
     token_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """A query with a name."""
+
+    name: str
+    description: str
+    what: str
+    query: str
+    columns: list[str]
+    built_in: bool
+    saved_by: str
+    saved: str | None
+    total: int | None
+    total_is_exact: bool
+    problem: str = ""
+
+
 def decode(type_: type[_Type], value: object) -> _Type:
     """Return an answer as `type_`, all text made safe to show; AnswerError if it is none."""
     try:

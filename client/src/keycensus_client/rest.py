@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self, TypeVar
+from urllib.parse import quote
 
 import httpx
 
@@ -84,6 +85,39 @@ class Client:
         """Return every place of what an ID names; errors as `show`."""
         return self._get(model.Where, "/where", {"id": identity, "kind": kind or None})
 
+    def views(self, *, counts: bool = False) -> list[model.View]:
+        """Return all views, with how many each lists if `counts`."""
+        return self._get(list[model.View], "/views", {"counts": counts})
+
+    def view(self, name: str) -> model.View:
+        """Return one view; NotFoundError if there is none of this name."""
+        return self._get(model.View, f"/views/{quote(name, safe='')}")
+
+    def save_view(
+        self, name: str, list_: str, query: str, description: str, columns: list[str]
+    ) -> model.View:
+        """Save a view, over one of the same name."""
+        body = {"what": list_, "query": query, "description": description, "columns": columns}
+        response = self._send("PUT", f"/views/{quote(name, safe='')}", json=body)
+        return model.decode(model.View, _json(response, self._url))
+
+    def delete_view(self, name: str) -> None:
+        """Delete a saved view."""
+        self._send("DELETE", f"/views/{quote(name, safe='')}")
+
+    def export(self, list_: str, **parameters: str | None) -> Iterator[str]:
+        """Yield a whole list as text, line by line; parameters are those of GET /export."""
+        sent = {name: value for name, value in parameters.items() if value is not None}
+        try:
+            with self._http.stream("GET", f"/export/{list_}", params=sent) as response:
+                if response.status_code != httpx.codes.OK:
+                    response.read()
+                    raise _problem(response, self._url)
+                for line in response.iter_lines():
+                    yield safe_again(line) + "\n"
+        except httpx.HTTPError as error:
+            raise self._failure(error) from None
+
     def all_certificates(
         self, limit: int | None, **filters: str | int | bool | None
     ) -> Iterator[model.CertificatePage]:
@@ -131,6 +165,15 @@ class Client:
         if response.status_code != httpx.codes.OK:
             raise _problem(response, self._url)
         return model.decode(type_, _json(response, self._url))
+
+    def _send(self, method: str, path: str, **content: Any) -> httpx.Response:  # noqa: ANN401 - JSON is any
+        try:
+            response = self._http.request(method, path, **content)
+        except httpx.HTTPError as error:
+            raise self._failure(error) from None
+        if not response.is_success:
+            raise _problem(response, self._url)
+        return response
 
     def _failure(self, error: httpx.HTTPError) -> KeycensusError:
         verification = _find_cause(error, ssl.SSLCertVerificationError)
@@ -193,7 +236,7 @@ def _problem(response: httpx.Response, url: str) -> KeycensusError:
         matches = [model.decode(model.Match, match) for match in content.get("candidates", [])]
         lines = [f"  {match.kind:<12} {match.id}  {match.name}" for match in matches]
         return AmbiguousError("\n".join([detail, *lines]))
-    if status == httpx.codes.BAD_REQUEST:
+    if status in {httpx.codes.BAD_REQUEST, httpx.codes.FORBIDDEN}:
         pointer = content.get("pointer")
         lines = [f"  {safe_again(str(line))}" for line in pointer or []]
         return UsageError("\n".join([detail, *lines]))

@@ -222,6 +222,23 @@ class HostPage(Page):
 
 
 @dataclass(frozen=True, slots=True)
+class View:
+    """A query with a name."""
+
+    name: str
+    description: str
+    what: str  # the list that it is on
+    query: str
+    columns: list[str]  # members to show; empty: all
+    built_in: bool  # comes with the program
+    saved_by: str
+    saved: str | None
+    total: int | None  # how many it lists, to 10,000; null: not asked for
+    total_is_exact: bool
+    problem: str  # why its query can't be read; empty: it can
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
     """A certificate named by another one: its issuer, predecessor or successor."""
 

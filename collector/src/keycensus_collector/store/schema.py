@@ -623,6 +623,21 @@ line_step = Table(
     Index(None, "predecessor"),
 )
 
+# --- views ------------------------------------------------------------------------------------
+
+view = Table(
+    "view",
+    metadata,
+    Column("view_no", Number, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("description", Text, nullable=False),
+    Column("what", Text, nullable=False),  # "certificates", "keys", "places", "hosts"
+    Column("query", Text, nullable=False),  # its tree as JSON, with a version (query/stored.py)
+    Column("columns", Text, nullable=False),  # JSON list of names
+    Column("saved_by", Text, nullable=False),
+    Column("saved_ms", BigInteger, nullable=False),
+)
+
 # --- people -----------------------------------------------------------------------------------
 
 user = Table(

@@ -1,0 +1,429 @@
+"""Queries over a full database: the budget of a first page, at 100,000 certificates and 500,000 places.
+
+    python -m benchmarks.inventory [--certificates N] [--database FILE] [--rounds N] [--explain]
+
+Fills a SQLite database by bulk with a seeded generator (hosts with realistic mixes: a web server's pair,
+renewals in archives, key stores, CA bundles that all share), then asks each query for its first page
+with its total, as REST does, and prints medians. Exit status 1 if the 95th percentile over all
+queries is over the budget.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Table, event, insert, text
+
+from keycensus_collector.inventory.certificates import CertificateFilter, list_certificates
+from keycensus_collector.inventory.hosts import HostFilter, list_hosts
+from keycensus_collector.inventory.keys import KeyFilter, list_keys
+from keycensus_collector.inventory.place_list import list_places
+from keycensus_collector.query.parse import parse
+from keycensus_collector.store import schema
+from keycensus_collector.store.engine import Store
+
+BUDGET_MS = 100.0
+NOW = 1_790_000_000_000
+DAY = 86_400_000
+SEED = 7
+# Of each certificate: live place, copy in an archive, key, links; and what a host has besides.
+PLACES_A_HOST = 100
+_AT_ONCE = 5_000
+
+QUERIES = (
+    ("certificates", ""),
+    ("certificates", "expires<30d"),
+    ("certificates", "expires:0d..30d issuer:R11"),
+    ("certificates", "host:web0100"),
+    ("certificates", "host:web01* role:server"),
+    ("certificates", "name:www.shop123.example.com"),
+    ("certificates", "san:*.shop77*.example.com"),
+    ("certificates", "path:/etc/nginx/**"),
+    ("certificates", "path:/etc/nginx/** expires<7d"),
+    ("certificates", "path:**/fullchain.pem host:web0*"),
+    ("certificates", "key:rsa bits<2048"),
+    ("certificates", "readable-by:world role:server"),
+    ("certificates", "use:retained none(use:live)"),
+    ("certificates", "self-signed:yes ca:no role:server"),
+    ("certificates", "issuer-found:no self-signed:no"),
+    ("certificates", "private-key:none ca:no"),
+    ("certificates", "hosts>1"),
+    ("certificates", "label.env:prod expires<14d"),
+    ("certificates", "shop4242"),
+    ("certificates", "under:ISSUER"),
+    ("certificates", "serial:1f"),
+    ("certificates", "found:gone"),
+    ("certificates", "host:web* or bits<2048"),
+    ("certificates", "mode:0600"),
+    ("keys", ""),
+    ("keys", "readable-by:world"),
+    ("keys", "certificate:none"),
+    ("keys", "hosts>1"),
+    ("keys", "sealed:yes"),
+    ("keys", "path:/etc/ssl/private/** key:rsa"),
+    ("places", ""),
+    ("places", "status:locked"),
+    ("places", "path:/opt/app/**"),
+    ("places", "host:web0200"),
+    ("places", "expires<2d"),
+    ("places", "package:none mode:0666"),
+    ("hosts", ""),
+    ("hosts", "last-seen>2d"),
+    ("hosts", "expires<1d"),
+    ("hosts", "gap:any"),
+    ("hosts", "none(path:/etc/nginx/**)"),
+)
+
+
+def main() -> int:
+    """Fill, ask, print; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--certificates", type=int, default=100_000)
+    parser.add_argument("--database", type=Path, help="kept, and used again if it is there")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--explain", action="store_true", help="print the plan of each statement")
+    parser.add_argument("--only", default="", help="queries that contain this")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        database = options.database or Path(directory) / "inventory.db"
+        store = _filled(database, options.certificates)
+        try:
+            return _measure(store, options.rounds, options.only, explain=options.explain)
+        finally:
+            store.close()
+
+
+def _filled(database: Path, certificates: int) -> Store:
+    url = f"sqlite:///{database.absolute()}"
+    if database.exists():
+        return Store.open(url, upgrade=True)
+    store = Store.create(url)
+    print(f"filling {database} with {certificates:,} certificates", file=sys.stderr)
+    with store.write() as connection:
+        fill(connection, certificates)
+    return store
+
+
+def _measure(store: Store, rounds: int, only: str, *, explain: bool) -> int:
+    times: list[float] = []
+    print("| list | query | rows | first page, ms |\n|---|---|---:|---:|")
+    for list_, query in QUERIES:
+        if only and only not in f"{list_} {query}":
+            continue
+        asked = query.replace("ISSUER", _hash("issuer", 0).hex()[:16])
+        total, spent = 0, []
+        with store.read() as connection:
+            if explain:
+                _explain_all(connection, list_, asked)
+            for _ in range(rounds):
+                began = time.perf_counter()
+                page = _LISTS[list_](connection, asked)
+                spent.append(1000 * (time.perf_counter() - began))
+                total = page.total
+        times.append(statistics.median(spent))
+        print(f"| {list_} | `{query}` | {total:,} | {times[-1]:.1f} |", flush=True)
+    times.sort()
+    at_95 = times[min(len(times) - 1, int(0.95 * len(times)))]
+    print(
+        f"\nmedian {statistics.median(times):.1f} ms, p95 {at_95:.1f} ms, budget {BUDGET_MS:.0f} ms"
+    )
+    return int(at_95 > BUDGET_MS)
+
+
+_LISTS: dict[str, Callable[[Connection, str], Any]] = {
+    "certificates": lambda connection, q: list_certificates(
+        connection,
+        CertificateFilter(status="any", trust_stores=True, query=parse(q or "use:live")),
+        NOW,
+    ),
+    "keys": lambda connection, q: list_keys(
+        connection, KeyFilter(status="any", query=parse(q or "use:live")), NOW
+    ),
+    "places": lambda connection, q: list_places(connection, parse(q), NOW),
+    "hosts": lambda connection, q: list_hosts(connection, HostFilter(query=parse(q)), NOW),
+}
+
+
+def _explain_all(connection: Connection, list_: str, query: str) -> None:
+    """Print the plan of each statement that a list runs."""
+    seen: list[tuple[str, Any]] = []
+
+    def note(_c: object, _u: object, statement: str, parameters: Any, *_: object) -> None:  # noqa: ANN401 - the driver's
+        seen.append((statement, parameters))
+
+    event.listen(connection, "before_cursor_execute", note)
+    _LISTS[list_](connection, query)
+    event.remove(connection, "before_cursor_execute", note)
+    for statement, parameters in seen:
+        began = time.perf_counter()
+        connection.exec_driver_sql(statement, parameters).fetchall()
+        print(
+            f"{1000 * (time.perf_counter() - began):.1f} ms  {' '.join(statement.split())[:1500]}"
+        )
+        for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters):
+            print(f"   {row[3]}")
+
+
+# --- the inventory --------------------------------------------------------------------------------
+
+
+def fill(connection: Connection, certificates: int) -> None:
+    """Write hosts, certificates, keys and places: two certificates and a dozen places of their own each host."""
+    rng = random.Random(SEED)
+    writer = _Writer(connection)
+    hosts = max(1, certificates // 20)
+    _authorities(writer)
+    for number in range(1, hosts + 1):
+        _host(writer, rng, number)
+    for number in range(certificates):
+        _certificate(writer, rng, number, 1 + number % hosts)
+    _bundles(writer, hosts)
+    writer.flush()
+    _fold(connection)
+
+
+class _Writer:
+    """Collects rows and writes them by thousands."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._rows: dict[str, list[dict[str, Any]]] = {}
+        self._tables: dict[str, Table] = {}
+        self._empty: dict[str, dict[str, Any]] = {}
+        self.places = 0
+
+    def put(self, table: Table, **values: Any) -> None:  # noqa: ANN401 - any column
+        """Add a row; what is not given is empty."""
+        if table.name not in self._empty:
+            self._empty[table.name] = _empty(table)
+            self._tables[table.name] = table
+        rows = self._rows.setdefault(table.name, [])
+        rows.append(self._empty[table.name] | values)
+        if len(rows) >= _AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is collected, what others refer to first."""
+        for table in schema.metadata.sorted_tables:
+            if self._rows.get(table.name):
+                self._write(table.name)
+
+    def _write(self, name: str) -> None:
+        if self._rows[name]:
+            self._connection.execute(insert(self._tables[name]), self._rows[name])
+            self._rows[name] = []
+
+    def place(self, host: int, path: str, manifest: bytes, **values: Any) -> None:  # noqa: ANN401 - any column
+        """Add a place with what most places have."""
+        self.places += 1
+        usual = {"status": "read", "format": "pem", "mode": 0o644, "owner": "root", "group": "root"}
+        usual |= {"role": "server", "use": "live", "readable_by": "world"}
+        self.put(
+            schema.place,
+            place_no=self.places,
+            host_no=host,
+            path=path,
+            path_hash=_hash("path", path),
+            row_hash=bytes(32),
+            scope_kind="host",
+            manifest=manifest,
+            first_seen_ms=NOW - 90 * DAY,
+            changed_ms=NOW - 20 * DAY,
+            gone_ms=None,
+            **(usual | values),
+        )
+
+
+def _empty(table: Table) -> dict[str, Any]:
+    empty: dict[str, Any] = {"str": "", "int": 0, "bytes": b"", "bool": False}
+    return {
+        column.name: empty[column.type.python_type.__name__] if not column.nullable else None
+        for column in table.columns
+        if column is not table.autoincrement_column
+    }
+
+
+def _hash(*parts: object) -> bytes:
+    return hashlib.sha256(repr(parts).encode()).digest()
+
+
+def _authorities(writer: _Writer) -> None:
+    for number in range(150):
+        sha256 = _hash("issuer", number)
+        _write_certificate(
+            writer,
+            sha256,
+            _hash("issuer key", number),
+            f"R{number}",
+            2_000,
+            is_ca=True,
+            self_signed=number >= 20,
+            issuer="CN=Root",
+        )
+
+
+def _write_certificate(
+    writer: _Writer,
+    sha256: bytes,
+    key_id: bytes,
+    name: str,
+    days: int,
+    **values: Any,  # noqa: ANN401 - any column
+) -> None:
+    writer.put(
+        schema.certificate,
+        **{
+            "sha256": sha256,
+            "sha1": sha256[:20],
+            "key_id": key_id,
+            "subject": f"CN={name}",
+            "subject_der_hash": _hash(name),
+            "issuer_der_hash": _hash(values.get("issuer")),
+            "common_name": name,
+            "serial": sha256.hex()[:32].lstrip("0"),
+            "names_text": name,
+            "not_before_ms": NOW + (days - 398) * DAY,
+            "not_after_ms": NOW + days * DAY,
+            "signature_algorithm": "sha256WithRSAEncryption",
+            "algorithm": "rsa",
+            "bits": 2048,
+            "extended_key_usage": "serverAuth",
+            "first_seen_ms": NOW - 90 * DAY,
+        }
+        | values,
+    )
+    for position in (0, 1):
+        writer.put(
+            schema.certificate_name,
+            sha256=sha256,
+            position=position,
+            kind="dns" if position else "common-name",
+            value=name.lower(),
+            reversed_labels=".".join(reversed(name.lower().split("."))),
+        )
+
+
+def _host(writer: _Writer, rng: random.Random, number: int) -> None:
+    kind = rng.choice(["web", "web", "app", "db"])
+    writer.put(
+        schema.host,
+        host_no=number,
+        host_id=f"00000000-0000-4000-8000-{number:012d}",
+        name=f"{kind}{number:04d}",
+        state="silent" if number % 50 == 0 else "active",
+        created_ms=NOW - 200 * DAY,
+        last_seen_ms=NOW - (5 * DAY if number % 50 == 0 else 60_000),
+        complete=True,
+        operating_system=rng.choice(["Debian GNU/Linux 12", "Red Hat Enterprise Linux 9"]),
+        labels=json.dumps({"token": {"env": rng.choice(["prod", "test"])}, "host": {}}),
+        counters="{}",
+    )
+    if number % 20 == 0:
+        writer.put(
+            schema.gap, host_no=number, key=_hash("gap"), prefix="/mnt/nfs", reason="network"
+        )
+
+
+def _certificate(writer: _Writer, rng: random.Random, number: int, host: int) -> None:
+    """Write one certificate with its key, where it is used, and the copy that certbot keeps."""
+    shop = number % (number // 4 + 1)  # names come back as renewals do
+    name = f"www.shop{shop}.example.com"
+    sha256, key_id = _hash("leaf", number), _hash("key", number)
+    issuer = rng.randrange(20)
+    own = rng.random() < 0.05
+    _write_certificate(
+        writer,
+        sha256,
+        key_id,
+        name,
+        rng.randrange(-60, 398),
+        issuer=f"CN={name}" if own else f"CN=R{issuer},O=Authority {issuer % 9}",
+        self_signed=own,
+        bits=1024 if rng.random() < 0.01 else 2048,
+    )
+    if not own and rng.random() < 0.97:
+        writer.put(
+            schema.issuer_edge, child=sha256, parent=_hash("issuer", issuer), verified_ms=NOW
+        )
+    writer.put(
+        schema.public_key, key_id=key_id, algorithm="rsa", bits=2048, first_seen_ms=NOW - 90 * DAY
+    )
+    chain, key = _hash("chain", number), _hash("key file", number)
+    _manifest(writer, chain, ("certificate", sha256), ("certificate", _hash("issuer", issuer)))
+    _manifest(writer, key, ("private-key", key_id))
+    base = rng.choice(["/etc/nginx/ssl", "/etc/ssl/private", "/opt/app/conf", "/etc/httpd/tls"])
+    retained = rng.random() < 0.3
+    use = "retained" if retained else "live"
+    writer.place(host, f"{base}/{number}/fullchain.pem", chain, use=use)
+    mode, who = (0o644, "world") if rng.random() < 0.02 else (0o600, "owner")
+    if rng.random() < 0.9:
+        writer.place(host, f"{base}/{number}/privkey.pem", key, use=use, mode=mode, readable_by=who)
+    writer.place(host, f"/etc/letsencrypt/archive/{shop}/cert{number}.pem", chain, use="retained")
+    if rng.random() < 0.02:
+        writer.place(1 + rng.randrange(host), f"{base}/{number}/copy.pem", chain)
+        writer.place(1 + rng.randrange(host), f"{base}/{number}/copy.key", key, mode=0o640)
+    if rng.random() < 0.01:
+        sealed = _hash("sealed", number)
+        _manifest(writer, sealed, ("sealed-container", _hash("box", number)))
+        writer.place(host, f"/opt/app/{number}.p12", sealed, status="locked", format="pkcs12")
+
+
+def _manifest(writer: _Writer, manifest: bytes, *entries: tuple[str, bytes]) -> None:
+    writer.put(schema.manifest, hash=manifest, format="pem", entry_count=len(entries))
+    for position, (kind, artifact) in enumerate(entries):
+        writer.put(
+            schema.manifest_entry,
+            manifest=manifest,
+            position=position,
+            kind=kind,
+            artifact=artifact,
+        )
+
+
+def _bundles(writer: _Writer, hosts: int) -> None:
+    """Write the trust stores that every host has: few contents, many places."""
+    for number in range(40):
+        bundle = _hash("bundle", number)
+        _manifest(writer, bundle, *(("certificate", _hash("issuer", n)) for n in range(150)))
+        for host in range(1, hosts + 1):
+            path = f"/usr/share/ca-certificates/mozilla/bundle{number}.crt"
+            writer.place(host, path, bundle, role="trust-store", package="ca-certificates")
+
+
+_FOLDS = (
+    """INSERT INTO holding (artifact, host_no, kind, live, retained, roles)
+    SELECT e.artifact, p.host_no, e.kind, sum(p."use" != 'retained'), sum(p."use" = 'retained'), 1
+    FROM place p JOIN manifest_entry e ON e.manifest = p.manifest
+    WHERE p.role != 'trust-store' GROUP BY 1, 2, 3""",
+    """CREATE TEMP TABLE counted AS
+    SELECT e.artifact, e.kind, sum(p."use" != 'retained') AS live,
+    sum(p."use" = 'retained') AS kept, count(DISTINCT p.host_no) AS hosts
+    FROM manifest_entry e JOIN place p ON p.manifest = e.manifest GROUP BY 1, 2""",
+    "CREATE INDEX temp.counted_artifact ON counted (artifact, kind)",
+    """UPDATE certificate SET (live_places, retained_places, hosts) = (SELECT live, kept, hosts
+    FROM counted c WHERE c.artifact = sha256 AND c.kind = 'certificate')
+    WHERE sha256 IN (SELECT artifact FROM counted)""",
+    """UPDATE public_key SET (live_places, retained_places, hosts) = (SELECT live, kept, hosts
+    FROM counted c WHERE c.artifact = key_id AND c.kind = 'private-key')
+    WHERE key_id IN (SELECT artifact FROM counted WHERE kind = 'private-key')""",
+)
+
+
+def _fold(connection: Connection) -> None:
+    """Count as intake and fold do, in statements over everything."""
+    for statement in _FOLDS:
+        connection.execute(text(statement))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""What is made of a query besides lists: groups for charts, exports, and completion while typing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+from fastapi.responses import StreamingResponse
+from pydantic import Field
+from sqlalchemy import Connection
+
+from keycensus_collector.api.parameters import QueryParameters
+from keycensus_collector.api.security import AUTHENTICATED, ClockOf, StoreOf
+from keycensus_collector.inventory import export, groups, results
+from keycensus_collector.inventory.certificates import CertificateFilter, list_certificates
+from keycensus_collector.inventory.hosts import HostFilter, list_hosts
+from keycensus_collector.inventory.keys import KeyFilter, list_keys
+from keycensus_collector.inventory.paging import PAGE_LIMIT
+from keycensus_collector.inventory.place_list import list_places
+from keycensus_collector.query.complete import Completion, complete
+from keycensus_collector.query.model import EVERYTHING
+from keycensus_collector.query.model import Query as Asked
+from keycensus_collector.query.parse import MOST_CHARACTERS
+
+router = APIRouter(prefix="/api/v1", dependencies=AUTHENTICATED)
+
+List = Literal["certificates", "keys", "places", "hosts"]
+_MEDIA_TYPES = {"ndjson": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
+
+
+class GroupParameters(QueryParameters):
+    """A list in groups."""
+
+    by: Annotated[
+        str,
+        Field(
+            max_length=40,
+            description="What to group by: `issuer`, `key`, `expires-week`, …; a wrong one names all.",
+            examples=["issuer"],
+        ),
+    ]
+    limit: Annotated[
+        int, Field(ge=1, le=groups.MOST_GROUPS, description="How many groups, the largest first.")
+    ] = 100
+
+
+class ExportParameters(QueryParameters):
+    """A whole list as a file."""
+
+    format: Annotated[
+        Literal["ndjson", "csv"], Field(description="One JSON object a line, or a table.")
+    ] = "ndjson"
+    columns: Annotated[
+        str,
+        Field(max_length=1_000, description="Names of members, by commas; empty: all."),
+    ] = ""
+
+
+@router.get("/groups/{list_}", tags=["queries"], summary="A list in groups, for charts")
+async def grouped(
+    list_: List,
+    parameters: Annotated[GroupParameters, Query()],
+    store: StoreOf,
+    clock: ClockOf,
+) -> groups.Groups:
+    """How many of what a query lists have which value; each group says the query that lists it."""
+    return await store.run_read(
+        partial(
+            groups.group,
+            query=parameters.as_query(),
+            target=list_,
+            by=parameters.by,
+            now_ms=clock.now_ms(),
+            limit=parameters.limit,
+        )
+    )
+
+
+@router.get("/export/{list_}", tags=["queries"], summary="A whole list as NDJSON or CSV")
+async def exported(
+    list_: List,
+    parameters: Annotated[ExportParameters, Query()],
+    store: StoreOf,
+    clock: ClockOf,
+) -> StreamingResponse:
+    """All that the list of this name shows for the query, in its order, as it is read."""
+    columns = export.columns_of(list_, parameters.columns, parameters.format)
+    query, now_ms = parameters.as_query(), clock.now_ms()
+
+    async def page(cursor: str) -> results.Page:
+        read = partial(_page, list_=list_, query=query, now_ms=now_ms, cursor=cursor)
+        return await store.run_read(read)
+
+    # Before anything is sent, so that a mistake is an answer and not half a file.
+    first = await page("")
+
+    async def content() -> AsyncIterator[str]:
+        yield export.head(columns, parameters.format)
+        current = first
+        while True:
+            yield export.lines(getattr(current, "items", ()), columns, parameters.format)
+            if current.next is None:
+                return
+            current = await page(current.next)
+
+    return StreamingResponse(
+        content(),
+        media_type=_MEDIA_TYPES[parameters.format],
+        headers={"Content-Disposition": f'attachment; filename="{list_}.{parameters.format}"'},
+    )
+
+
+def _page(
+    connection: Connection, *, list_: str, query: Asked, now_ms: int, cursor: str
+) -> results.Page:
+    """Return a page of a list for a query alone, which says itself what it means."""
+    limit = PAGE_LIMIT
+    if list_ == "certificates":
+        return list_certificates(
+            connection, certificates_of(query), now_ms, limit=limit, cursor=cursor
+        )
+    if list_ == "keys":
+        return list_keys(connection, keys_of(query), now_ms, limit=limit, cursor=cursor)
+    if list_ == "places":
+        return list_places(connection, query, now_ms, limit=limit, cursor=cursor)
+    return list_hosts(connection, HostFilter(query=query), now_ms, limit=limit, cursor=cursor)
+
+
+def certificates_of(query: Asked) -> CertificateFilter:
+    """Return the filter that leaves all to the query; without one, that of the list without filters."""
+    if query == EVERYTHING:
+        return CertificateFilter()
+    return CertificateFilter(status="any", trust_stores=True, query=query)
+
+
+def keys_of(query: Asked) -> KeyFilter:
+    """Return the filter that leaves all to the query; without one, that of the list without filters."""
+    if query == EVERYTHING:
+        return KeyFilter()
+    return KeyFilter(status="any", query=query)
+
+
+@router.get("/completion/{list_}", tags=["queries"], summary="What can stand in a query")
+async def completed(
+    list_: List,
+    q: Annotated[
+        str, Query(max_length=MOST_CHARACTERS, description="The query, as far as it is typed.")
+    ] = "",
+    position: Annotated[
+        int | None, Query(ge=0, le=MOST_CHARACTERS, description="Where; without it, at the end.")
+    ] = None,
+) -> Completion:
+    """Fields, operators and values that can replace the part from `start`, `length` characters long."""
+    return complete(list_, q, len(q) if position is None else position)

@@ -1,0 +1,128 @@
+"""Views: listed with their counts, saved and removed by those who may."""
+
+from __future__ import annotations
+
+from functools import partial
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Connection, func, select
+
+from keycensus_collector.access.tokens import Principal
+from keycensus_collector.api.problems import ProblemError, not_found
+from keycensus_collector.api.queries import List
+from keycensus_collector.api.security import AUTHENTICATED, ClockOf, CurrentPrincipal, StoreOf
+from keycensus_collector.inventory import export, results
+from keycensus_collector.inventory.paging import EXACT_TOTAL
+from keycensus_collector.inventory.values import time_text
+from keycensus_collector.query.ask import ask
+from keycensus_collector.query.parse import parse
+from keycensus_collector.views.model import View
+from keycensus_collector.views.stored import delete_view, find_view, list_views, save_view
+
+router = APIRouter(prefix="/api/v1", dependencies=AUTHENTICATED)
+
+_MAY_WRITE = {"operator", "admin"}
+
+
+class ViewBody(BaseModel):
+    """A view to save."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    what: List
+    query: str
+    description: Annotated[str, Field(max_length=500)] = ""
+    columns: Annotated[list[str], Field(max_length=50)] = []
+
+
+@router.get("/views", tags=["views"], summary="Views: queries with a name")
+async def views(
+    store: StoreOf,
+    clock: ClockOf,
+    *,
+    counts: Annotated[bool, Query(description="With how many each lists, up to 10,000.")] = False,
+) -> list[results.View]:
+    """List the program's own views, then the saved ones by name."""
+
+    def work(connection: Connection) -> list[results.View]:
+        now_ms = clock.now_ms()
+        return [
+            _shown(view, _count(connection, view, now_ms) if counts and not view.problem else None)
+            for view in list_views(connection)
+        ]
+
+    return await store.run_read(work)
+
+
+@router.get("/views/{name}", tags=["views"], summary="One view")
+async def view(name: str, store: StoreOf) -> results.View:
+    """Ask the list that it names with its query for what it shows."""
+    found = await store.run_read(partial(find_view, name=name))
+    if found is None:
+        raise not_found(f"view {name!r}")
+    return _shown(found, None)
+
+
+@router.put("/views/{name}", tags=["views"], summary="Save a view")
+async def save(
+    name: str, body: ViewBody, store: StoreOf, clock: ClockOf, principal: CurrentPrincipal
+) -> results.View:
+    """Save a query under a name, over the view that has it. For operators and admins."""
+    _check_may_write(principal)
+    export.columns_of(body.what, ",".join(body.columns), "csv")
+    wanted = View(name, body.description, body.what, body.query, tuple(body.columns))
+    actor, now_ms = f"user:{principal.user}", clock.now_ms()
+    return _shown(
+        await store.run_write(partial(save_view, view=wanted, actor=actor, now_ms=now_ms)), None
+    )
+
+
+@router.delete("/views/{name}", tags=["views"], summary="Delete a view", status_code=204)
+async def remove(
+    name: str, store: StoreOf, clock: ClockOf, principal: CurrentPrincipal
+) -> Response:
+    """Delete a saved view. For operators and admins."""
+    _check_may_write(principal)
+    actor, now_ms = f"user:{principal.user}", clock.now_ms()
+    if not await store.run_write(partial(delete_view, name=name, actor=actor, now_ms=now_ms)):
+        raise not_found(f"view {name!r}")
+    return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
+def _check_may_write(principal: Principal) -> None:
+    if principal.role not in _MAY_WRITE:
+        raise ProblemError(
+            HTTPStatus.FORBIDDEN,
+            "forbidden",
+            f"a {principal.role} may not save or delete views; operators and admins may",
+        )
+
+
+def _count(connection: Connection, view: View, now_ms: int) -> int:
+    """Return how many a view lists, or 10,001 for more than 10,000."""
+    total = 0
+    for sealed in (False, True) if view.what == "keys" else (False,):
+        asked = ask(connection, parse(view.query), view.what, now_ms, sealed=sealed)
+        table = getattr(asked.tables, view.what.removesuffix("s"))
+        rows = select(table).where(asked.condition).limit(EXACT_TOTAL + 1).subquery()
+        total += connection.execute(select(func.count()).select_from(rows)).scalar_one()
+    return min(total, EXACT_TOTAL + 1)
+
+
+def _shown(view: View, count: int | None) -> results.View:
+    return results.View(
+        name=view.name,
+        description=view.description,
+        what=view.what,
+        query=view.query,
+        columns=list(view.columns),
+        built_in=view.built_in,
+        saved_by=view.saved_by,
+        saved=time_text(view.saved_ms),
+        problem=view.problem,
+        total=None if count is None else min(count, EXACT_TOTAL),
+        total_is_exact=count is None or count <= EXACT_TOTAL,
+    )

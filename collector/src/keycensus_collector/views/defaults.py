@@ -1,0 +1,52 @@
+"""The views that every collector has: what to look at first. They follow the program, not the database."""
+
+from __future__ import annotations
+
+from keycensus_collector.views.model import View
+
+
+def _view(name: str, list_: str, query: str, description: str) -> View:
+    return View(name, description, list_, query, built_in=True)
+
+
+DEFAULTS = (
+    _view("expiring", "certificates", "expires:0d..30d", "Valid, and not for longer than 30 days"),
+    _view("expired", "certificates", "expires<0d", "In use, and no longer valid"),
+    _view(
+        "overdue-renewals",
+        "certificates",
+        "renewal:overdue",
+        "Their renewal tool should have renewed them by now",
+    ),
+    _view(
+        "renewed-not-reloaded",
+        "certificates",
+        "verdict:not-reloaded",
+        "New on the disk, while a listener still presents the one before",
+    ),
+    _view("open-keys", "keys", "readable-by:world", "Private keys whose file anyone can read"),
+    _view("shared-keys", "keys", "hosts>1", "The same private key on several hosts"),
+    _view("lone-keys", "keys", "certificate:none", "Private keys without any certificate"),
+    _view("weak-keys", "certificates", "key:rsa bits<2048", "RSA keys of less than 2048 bits"),
+    _view(
+        "self-signed-servers",
+        "certificates",
+        "self-signed:yes ca:no role:server",
+        "Servers whose certificate nobody vouches for",
+    ),
+    _view(
+        "unknown-issuers",
+        "certificates",
+        "issuer-found:no self-signed:no",
+        "Issued by an authority whose certificate was found nowhere",
+    ),
+    _view("locked-keystores", "places", "status:locked", "Files that only a password opens"),
+    _view(
+        "blind-spots",
+        "hosts",
+        "gap:any or complete:no",
+        "Hosts where an agent could not look everywhere",
+    ),
+    _view("silent-hosts", "hosts", "state:silent", "Hosts that are not heard of any more"),
+)
+BY_NAME = {view.name: view for view in DEFAULTS}
