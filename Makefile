@@ -79,7 +79,7 @@ faults-long: $(DEVELOPMENT) ## the fault tests of state and report in full (an h
 		tests/collector/intake/test_clones.py $(PYTEST)
 
 bench: $(DEVELOPMENT) ## the budgets as ratios (ROOT=/ ROUNDS=5 IDLE=600 ONLY="scan idle" PLOT=)
-	@PYTHONPATH=tests $(BIN)/python -m benchmarks.run --root '$(ROOT)' --rounds $(ROUNDS) \
+	@PYTHONPATH=tests:packaging/deb $(BIN)/python -m benchmarks.run --root '$(ROOT)' --rounds $(ROUNDS) \
 		--idle $(IDLE) $(ONLY:%=--only %) $(if $(PLOT),--plot '$(PLOT)')
 
 bench-query: $(DEVELOPMENT) ## first pages of queries over 100,000 certificates (CERTIFICATES= DATABASE=file)

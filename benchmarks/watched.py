@@ -138,7 +138,7 @@ def latency(bench: Bench) -> Iterator[Row]:
     times = list(range(1, len(taken) + 1))
     bench.charts.append(
         Chart(
-            "change to answer at the collector, sorted, s",
+            "change to answer, sorted, s",
             "changes",
             times,
             [Line("seconds", sorted(taken))],

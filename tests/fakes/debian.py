@@ -12,8 +12,8 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-import pytest
 from keycensus_deb.build import build, source_date
 from keycensus_deb.release import BOOKWORM
 from keycensus_deb.wheels import fetch_wheels
@@ -35,6 +35,13 @@ cp -a /mnt/root "$1"
 """
 
 
+class Factory(Protocol):
+    """Who says where files of a run go: pytest's factory of temporary directories, or a benchmark."""
+
+    def getbasetemp(self) -> Path:
+        """Return the directory of this run."""
+
+
 @dataclass(frozen=True, slots=True)
 class Installed:
     """A minimal Debian with the package in it; `before` are the names that were there without."""
@@ -44,7 +51,7 @@ class Installed:
     before: frozenset[str]
 
 
-def installed(factory: pytest.TempPathFactory) -> Installed:
+def installed(factory: Factory) -> Installed:
     """Return a Debian in which the package was installed as into an image: nothing runs there.
 
     It is not to be written to: who boots it sees a copy.
@@ -65,7 +72,7 @@ def installed(factory: pytest.TempPathFactory) -> Installed:
     return Installed(root, deb, frozenset(before))
 
 
-def package(factory: pytest.TempPathFactory) -> Path:
+def package(factory: Factory) -> Path:
     """Return the agent's package, packed in haste; its wheels lie beside it, in wheels/."""
 
     def make(target: Path) -> None:
@@ -120,7 +127,7 @@ def inside(root: Path, *command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def _once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+def _once(factory: Factory, name: str, make: Callable[[Path], None]) -> Path:
     """Return a path of this run, made by the first process that asks; a failure is everybody's."""
     shared = factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:

@@ -144,7 +144,7 @@ class Machine:
     ) -> subprocess.CompletedProcess[str]:
         """Run a command in the machine to its end, as root."""
         done = subprocess.run(
-            self._inside(*command),
+            self.command_line(*command),
             input=stdin,
             capture_output=True,
             text=True,
@@ -163,7 +163,7 @@ class Machine:
         Its standard input ends with the block, and so should it.
         """
         process = subprocess.Popen(
-            self._inside(*command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            self.command_line(*command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         assert process.stdout is not None
         try:
@@ -171,7 +171,8 @@ class Machine:
         finally:
             process.communicate(timeout=30)
 
-    def _inside(self, *command: str) -> list[str]:
+    def command_line(self, *command: str) -> list[str]:
+        """Return the words by which a command is run in the machine from outside."""
         enter = ["nsenter", "--target", str(self.init), "--all", "--", "env", "-i"]
         return [*enter, "LC_ALL=C.UTF-8", f"PATH={_PATH}", "HOME=/root", *command]
 

@@ -18,9 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from fakes.debian import Installed, inside, installed, names
 from fakes.machine import SYSTEMD, Machine
 from keycensus_deb.release import UNITS
+
+from keycensus_agent.reader.status_file import read_status
 
 pytestmark = [
     pytest.mark.slow,
@@ -79,13 +83,6 @@ def machine(debian: Installed, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 def lay_out_keys(machine: Machine) -> None:
     """Put a key where only root reads, and one of a service's user in a home of its own."""
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import (
-        Encoding,
-        NoEncryption,
-        PrivateFormat,
-    )
-
     for name, user in (("/srv/private/key.pem", 0), ("/home/ada/.secret/key.pem", 1234)):
         key = Ed25519PrivateKey.generate()
         text = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
@@ -103,14 +100,20 @@ def lay_out_many(machine: Machine) -> None:
 
 
 def status(machine: Machine) -> dict[str, Any]:
-    shown = machine.run("keycensus-agent", "status", "-o", "json", check=False).stdout
-    return json.loads(shown) if shown else {}
+    """Return what the agent last said of itself, as `status -o json` shows it, without a process."""
+    return read_status(machine.path(STATES[0])) or {}
 
 
-def swept(machine: Machine) -> bool:
-    """Whether a sweep has ended and the link has answered."""
+def last_word(machine: Machine) -> tuple[object, object]:
+    """Return which sweep and which conversation with a link were the last."""
     said = status(machine)
-    return bool(said.get("last_sweep")) and bool(said.get("connection", {}).get("reason"))
+    return said.get("last_sweep"), said.get("connection")
+
+
+def swept(machine: Machine, before: tuple[object, object] = (None, None)) -> bool:
+    """Whether a sweep has ended since, and the link has answered."""
+    now = last_word(machine)
+    return all(now) and all(one != other for one, other in zip(now, before, strict=True))
 
 
 def is_active(machine: Machine, unit: str = "keycensus-agent") -> bool:
@@ -164,7 +167,7 @@ def test_after_a_boot_it_runs_and_says_calmly_that_it_is_not_enrolled(machine: M
     assert is_active(machine)
     assert is_active(machine, "keycensus-agent-link.socket")
     assert machine.run("systemctl", "--failed", "--quiet", "--plain").stdout == ""
-    said = status(machine)
+    said = json.loads(machine.run("keycensus-agent", "status", "-o", "json", check=False).stdout)
     assert said["connection"]["reason"] == "not-enrolled"
     show = ("systemctl", "show", "--property=NRestarts", "--value", "keycensus-agent")
     assert machine.run(*show).stdout.strip() == "0"
@@ -191,24 +194,23 @@ class Observed:
 @pytest.fixture(scope="module")
 def observed(machine: Machine) -> Observed:
     """Let the agent start anew with something to read, and look at /proc until it has reported."""
-    before = status(machine)["last_sweep"]
     lay_out_many(machine)
+    before = last_word(machine)
     machine.run("systemctl", "restart", "keycensus-agent")
     seen = Observed({}, {}, set(), set(), {})
     deadline = time.monotonic() + SECONDS
-    while status(machine)["last_sweep"] == before or not swept(machine):
+    while not swept(machine, before):
         assert time.monotonic() < deadline, machine.journal()
-        for _ in range(50):
-            for facts in processes(machine):
-                note(machine, facts, seen)
-            time.sleep(0.005)
+        for facts in processes(machine):
+            note(machine, facts, seen)
+        time.sleep(0.005)
     seen.isolation.update(status(machine)["isolation"])
     return seen
 
 
 def note(machine: Machine, facts: dict[str, str], seen: Observed) -> None:
-    # Not systemd's own, which is about to become the service, and not this test's `status`.
-    if facts["Name"].startswith("(") or "status -o json" in facts["command"]:
+    # Not systemd's own, which is about to become the service.
+    if facts["Name"].startswith("("):
         return
     script, module = _PROGRAM.findall(facts["command"])[0]
     program = script or module
@@ -252,12 +254,12 @@ def test_what_only_root_can_read_is_found_by_the_packaged_user(machine: Machine)
 def test_nothing_is_written_outside_the_state(machine: Machine) -> None:
     """The agent runs from its start through a sweep and a failed report, and `scan` runs beside it."""
     machine.run("systemctl", "stop", "keycensus-agent", "keycensus-agent-link.socket")
-    before = status(machine)["last_sweep"]
+    before = last_word(machine)
     machine.run("touch", "/run/mark")
     time.sleep(0.02)
     machine.run("systemctl", "start", "keycensus-agent")
     machine.run(*AS_THE_READER, "keycensus-agent", "scan", "/srv", "-o", "ndjson")
-    until(lambda: swept(machine) and status(machine)["last_sweep"] != before, machine.journal)
+    until(lambda: swept(machine, before), machine.journal)
     places = ("/", "/tmp", "/run", "/dev")  # noqa: S108 - the machine's
     find = ("find", *places, "-xdev", "-cnewer", "/run/mark", "-not", "-path", "/run/mark")
     changed = set(machine.run(*find).stdout.splitlines())
