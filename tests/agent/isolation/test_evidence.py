@@ -46,6 +46,18 @@ def test_a_reader_that_root_started_keeps_one_capability_and_is_not_root() -> No
     assert evidence.facts_of(found)[:2] == ("reader.network=seccomp", "reader.user=own")
 
 
+def test_a_reader_that_may_see_open_files_keeps_that_and_hands_nothing_of_it_down() -> None:
+    found = seen_of(
+        "from keycensus_agent.isolation.profiles import *\nenter_reader(processes=True)\n"
+        "import subprocess\n"
+        "status = subprocess.run(['cat', '/proc/self/status'], capture_output=True, text=True)\n"
+        "(effective,) = [line for line in status.stdout.splitlines() if 'CapEff' in line]\n"
+        "assert not int(effective.split()[1], 16) >> 19 & 1"
+    )
+    expected = ["dac_read_search", "sys_ptrace"] if os.geteuid() == 0 else []
+    assert sorted(found["capabilities"]) == expected
+
+
 def test_a_link_and_a_parser_that_root_started_are_nobody_and_have_nothing() -> None:
     for code in ("profiles.enter_link(None)", "profiles.enter_parser()"):
         found = seen_of(f"from keycensus_agent.isolation import profiles\n{code}")

@@ -16,7 +16,7 @@ _STATUS_LIMIT = 64 * 1024
 _MODE_FILTER = "2"
 
 # Names of those that a process of ours may have; others are shown by number.
-_CAPABILITY_NAMES = {1: "dac_override", 2: "dac_read_search"}
+_CAPABILITY_NAMES = {1: "dac_override", 2: "dac_read_search", 19: "sys_ptrace"}
 _CAPABILITIES = 64
 
 
