@@ -30,12 +30,13 @@ TARGETS ?=
 AGENTS ?= 5000
 WINDOW ?= 120
 MINUTES ?= 32
+OPERATIONS ?= 1000
 PLOT ?=
 CERTIFICATES ?= 100000
 DATABASE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types proto proto-check unit coverage bench bench-query fuzz fleet evil soak faults-long packages clean
+.PHONY: help demo test lint types proto proto-check unit coverage bench bench-query fuzz fleet evil soak churn day faults-long packages clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -101,6 +102,15 @@ soak: $(DEVELOPMENT) ## half an hour of reconnects: slopes of memory, descriptor
 
 packages: $(DEVELOPMENT) ## the agent's Debian package, into dist/
 	@PYTHONPATH=packaging/deb $(BIN)/python -m keycensus_deb
+
+# An agent's watches against a disk that changes: what tests/end_to_end/test_churn.py does in short.
+churn: $(DEVELOPMENT) ## 1,000 random changes, with an overflow, with 50 watches; one file 1,000 times a second (OPERATIONS=)
+	@for way in plain overflow limit; do \
+		PYTHONPATH=tests $(BIN)/python -m benchmarks.churn --way $$way --operations $(OPERATIONS) || exit 1; done
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks.churn --way rewrite --minutes 1
+
+day: $(DEVELOPMENT) ## a day's changes and sweeps in minutes: slopes of an agent's memory, threads, descriptors (MINUTES=)
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks.churn --way day --minutes $(MINUTES)
 
 clean: ## remove environments, caches and the demo's files
 	rm -rf $(VENV) $(VENV_PROTO) demo-work dist build .coverage .coverage.* \

@@ -52,6 +52,8 @@ NO_LISTENING = "listen accept accept4"
 LOCKING_IN = "capset seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self"
 ONE_SERVICE = {
     "keycensus-agent.service": {
+        "Type": "notify",
+        "WatchdogSec": "10min",
         "User": "keycensus-agent",
         "CapabilityBoundingSet": "CAP_DAC_READ_SEARCH",
         "AmbientCapabilities": "CAP_DAC_READ_SEARCH",

@@ -175,6 +175,25 @@ def test_a_link_that_was_removed_elsewhere_is_left_to_its_own_directory(machine:
     assert set(machine.places()) == {"/srv/a.pem"}
 
 
+@pytest.mark.parametrize(
+    "before", [b"", b"no certificate, but a text as long as one would be\n" * 3]
+)
+def test_a_file_that_changed_is_looked_at_under_its_other_names(
+    machine: Machine, before: bytes
+) -> None:
+    file = machine.write("srv/a/one.pem", before)
+    for place in ("srv/b", "etc"):
+        (machine.root / place).mkdir()
+        (machine.root / place / "twin.pem").hardlink_to(file)
+    machine.settle()
+    leaf = Leaf("new.example")
+    file.write_bytes(leaf.pem)
+    changes = machine.look("/srv/a", watched=("/etc", "/srv/b")).changes
+    assert changes == 3
+    assert set(machine.places()) == {"/srv/a/one.pem", "/srv/b/twin.pem", "/etc/twin.pem"}
+    assert machine.service.sweep().changes == 0
+
+
 def test_gaps_come_and_go_with_what_shows_them_and_others_stay(machine: Machine) -> None:
     machine.write("srv/old.bak")
     machine.write("etc/old.bak")

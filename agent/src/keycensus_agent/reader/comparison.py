@@ -44,11 +44,13 @@ _NO_MARK = (0, 0, 0)
 class Trace:
     """What a comparison met, for who looks at parts of the disk only.
 
-    `changed`: directories whose listing differs; `arrived`: sub-directories that are new in one.
+    `changed`: directories whose listing differs; `arrived`: sub-directories that are new in one;
+    `shared`: inodes of changed files that have further names, which nobody is told of.
     """
 
     changed: set[bytes] = field(default_factory=set)
     arrived: list[bytes] = field(default_factory=list)
+    shared: set[int] = field(default_factory=set)
 
 
 MakeInspector = Callable[[Callable[[Inspected], None], Coverage], Inspector]
@@ -96,6 +98,7 @@ class Comparison:
         # What changes while it is read is taken as it is: nobody comes again in this sweep.
         self.final = False
         self.changed_listings = 0
+        self._submitted = False
 
     # --- one directory ------------------------------------------------------------------------
 
@@ -185,6 +188,8 @@ class Comparison:
                 self.torn and _join(directory.path, os.fsencode(name)) in self.torn
             ):
                 continue
+            if self._trace is not None and facts.st_nlink > 1:
+                self._trace.shared.add(facts.st_ino)
             stable_ns = stable_at_ns(facts.st_ctime_ns)
             if stable_ns > now_ns and directory.listed:
                 again.add(name)
@@ -194,6 +199,7 @@ class Comparison:
             holds = self._inspector.inspect(directory, name, facts)
             HERE.at = None
             if holds:
+                self._submitted = True
                 if self._inspector.refused > refused:
                     again.add(name)
                 continue
@@ -243,6 +249,11 @@ class Comparison:
     def wants_to_settle(self) -> bool:
         """Whether so many files were read that they should be stored."""
         return len(self._unsettled.results) >= RESULTS_PER_TRANSACTION
+
+    @property
+    def expects_changes(self) -> bool:
+        """Whether the parser was given something to read, or places are gone."""
+        return self._submitted or bool(self._unsettled.lost or self._unsettled.vanished)
 
     def settle(self) -> None:
         """Wait for what is being parsed and store everything seen so far."""

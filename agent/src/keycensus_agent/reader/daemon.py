@@ -31,7 +31,9 @@ from keycensus_agent.errors import (
     StateDamagedError,
     StorageError,
 )
+from keycensus_agent.reader.notify import Notifier
 from keycensus_agent.reader.partial import Parts
+from keycensus_agent.reader.priority import be_idle_at_the_disk
 from keycensus_agent.reader.schedule import RETRY_SECONDS, Schedule
 from keycensus_agent.reader.service import ReaderService, cpu_seconds
 from keycensus_agent.reader.status_file import StatusBoard
@@ -40,6 +42,8 @@ from keycensus_agent.reader.watch.watching import Watching
 
 log = structlog.get_logger()
 
+# From SIGTERM to the end, whatever is under way: an archive that is parsed, a link that hangs.
+LONGEST_GOODBYE_SECONDS = 8.0
 # Looks within a sweep's rests, but not within theirs.
 _DEEPEST = 2
 
@@ -57,6 +61,7 @@ class Daemon:
     _wake_writer: int = field(init=False)
     _board: StatusBoard = field(init=False)
     _watching: Watching = field(init=False)
+    _notifier: Notifier = field(init=False)
     _schedule: Schedule = field(init=False)
     # How many sweeps and looks there are at this moment, one within the other.
     _depth: int = 0
@@ -64,28 +69,41 @@ class Daemon:
     def __post_init__(self) -> None:
         self._wake_reader, self._wake_writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._watching = Watching(self._wake)
+        self._notifier = Notifier.of(os.environ, os.getpid())
         self._board = StatusBoard(self.service, self._watching)
 
     def run(self) -> int:
         """Watch, sweep and report until SIGTERM or SIGINT."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._on_signal)
-        self.service.should_stop = lambda: self._stopping
+        self.service.should_stop = self._should_stop
         self.service.patient = True
         now = time.monotonic()
         delay = random.uniform(0, self.service.config.sweep.start_delay_seconds)  # noqa: S311
         self._schedule = Schedule(sweep_at=now + delay, talk_at=now + delay)
         log.info("agent started", version=__version__, first_sweep_in_seconds=round(delay, 1))
         self._tell_isolation()
+        be_idle_at_the_disk()
         try:
             self._open_watches()
+            self._notifier.ready(self._what_it_does())
             while not self._stopping:
                 self._step()
         finally:
+            self._notifier.stopping()
             self._watching.close()
         log.info("agent stopped")
         self._board.write()
+        signal.setitimer(signal.ITIMER_REAL, 0)
         return 0
+
+    def _should_stop(self) -> bool:
+        """Asked at every directory and message: whoever asks is alive."""
+        self._notifier.alive(time.monotonic())
+        return self._stopping
+
+    def _what_it_does(self) -> str:
+        return f"watching {len(self._watching.watched)} directories"
 
     def _tell_isolation(self) -> None:
         """Say once if the kernel does not hold this process; `status` says it all the time."""
@@ -97,8 +115,10 @@ class Daemon:
         # Nothing that takes a lock: the signal may have come while the main thread held it.
         if number == signal.SIGHUP:
             self._hangup = True
-        else:
+        elif not self._stopping:
             self._stopping = True
+            signal.signal(signal.SIGALRM, _leave_at_once)
+            signal.setitimer(signal.ITIMER_REAL, LONGEST_GOODBYE_SECONDS)
         self._wake()
 
     def _wake(self) -> None:
@@ -145,6 +165,9 @@ class Daemon:
 
     def _wait(self, until: float) -> None:
         """Wait until then, or until a signal comes, something is heard, or mounts change."""
+        self._notifier.alive(time.monotonic())
+        if self._notifier.every:
+            until = min(until, time.monotonic() + self._notifier.every)
         poll = select.poll()
         poll.register(self._wake_reader, select.POLLIN)
         mounts = self._watching.mountinfo
@@ -177,6 +200,13 @@ class Daemon:
             self._board.write()
 
     def _reload(self) -> None:
+        self._notifier.reloading()
+        try:
+            self._read_again()
+        finally:
+            self._notifier.ready(self._what_it_does())
+
+    def _read_again(self) -> None:
         try:
             self.service.config = self.reload()
             if self.service.launcher is not None:
@@ -249,6 +279,7 @@ class Daemon:
             look = self.service.look(
                 parts,
                 entering=self._watching.enter,
+                expecting=self._prepare_to_talk,
                 pause=pacer if self._depth < _DEEPEST else lambda: None,
             )
         except (KeycensusError, OSError):
@@ -262,7 +293,14 @@ class Daemon:
         if look.changes:
             self._watching.choose(self.service.state)
             self._schedule.news(time.monotonic(), noise=look.changed <= noisy)
+        if self._schedule.talk_at > time.monotonic():
+            self.service.drop_link()
         self._board.write()
+
+    def _prepare_to_talk(self) -> None:
+        """Have a link started while the parser still reads, if its news will be told at once."""
+        if self._schedule.may_tell(time.monotonic()):
+            self.service.prepare_link()
 
     # --- talking ------------------------------------------------------------------------------
 
@@ -292,6 +330,12 @@ class Daemon:
                 refused=outcome.refused,
             )
         self._board.write()
+
+
+def _leave_at_once(_number: int, _frame: FrameType | None) -> None:
+    """End without goodbye: the step that we are at takes too long. The state stands a crash."""
+    os.write(2, b"keycensus-agent: asked to stop, and what is under way takes too long; left\n")
+    os._exit(0)
 
 
 class _Pacer:

@@ -181,6 +181,13 @@ class Findings:
         rows = self._connection.execute("SELECT DISTINCT directory FROM place ORDER BY directory")
         return [directory for (directory,) in rows]
 
+    def directories_of(self, inode: int) -> list[bytes]:
+        """Return the directories of places that are, or may be, names of one file."""
+        rows = self._connection.execute(
+            "SELECT DISTINCT directory FROM place WHERE inode = ?", (_signed(inode),)
+        )
+        return [directory for (directory,) in rows]
+
     def amend(self, place: Place) -> None:
         """Store what became known of a known place whose file is as it was."""
         path, row = place.path, encode_place(place)

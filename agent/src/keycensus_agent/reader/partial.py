@@ -2,7 +2,8 @@
 
 1. Compare each directory that is named; one that is new in it, with everything below it. Of one that
    is gone, the nearest directory above it that is there tells.
-2. Files that changed just before they were read are read once more (as in a sweep).
+2. Files that changed just before they were read are read once more (as in a sweep). Of a file with further
+   names (hard links) the kernel tells by one only: the directories of the others are looked at, too.
 3. Links that are places are resolved again, since what they lead to may be what changed. If a file
    became a place, so are the links of all watched directories: one may have led nowhere until now.
 4. Gaps that these directories would show, and that they do not show any more, are closed.
@@ -23,7 +24,7 @@ from keycensus_agent.reader.comparison import Comparison, MakeInspector, Trace
 from keycensus_agent.reader.discovery.mounts import parent_of
 from keycensus_agent.reader.findings import FORMER_ROOT, Findings
 from keycensus_agent.reader.link_places import LinkPlaces
-from keycensus_agent.reader.memory import DirectoryMemory
+from keycensus_agent.reader.memory import DirectoryMemory, Listing
 from keycensus_agent.reader.place_context import settle_context
 from keycensus_agent.reader.state import State
 from keycensus_agent.reader.surroundings import Surroundings
@@ -32,6 +33,8 @@ from keycensus_agent.reader.tree_places import settle_trees
 
 # Directories below a new one between two pauses.
 DIRECTORIES_AT_ONCE = 200
+# Changed files whose further names are looked for among the places, each by a look through all.
+MOST_SHARED = 64
 # Why a directory that was named can't be looked at: it is not there, or no directory any more.
 _NOT_THERE = frozenset({"ENOENT", "ENOTDIR", "ELOOP"})
 # Gaps that a look at a directory shows of the files in it.
@@ -51,7 +54,8 @@ class PartialSweep:
     """Use once: `run`.
 
     `inside` tells whether a path is within what is searched. `entering` is called with each new directory
-    before it is listed: what is put into it after that is heard.
+    before it is listed: what is put into it after that is heard. `expecting` is called when the parser has
+    something to read, or a place is gone.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class PartialSweep:
         *,
         inside: Callable[[bytes], bool],
         entering: Callable[[bytes], None] = lambda _: None,
+        expecting: Callable[[], None] = lambda: None,
     ) -> None:
         self._state = state
         self._findings = findings
@@ -71,6 +76,7 @@ class PartialSweep:
         self._around = around
         self._inside = inside
         self._entering = entering
+        self._expecting = expecting
         self._trace = Trace()
         self.coverage = Coverage()
         self._comparison = Comparison(
@@ -102,8 +108,14 @@ class PartialSweep:
                 yield
         yield from self._descend(parts.deep)
         yield from self._descend(self._trace.arrived)
+        if self._comparison.expects_changes:
+            self._expecting()
         self._comparison.settle()
         yield
+        if self._trace.shared:
+            self._look_at_twins(parts.watched)
+            self._comparison.settle()
+            yield
         if not self._around.should_stop():
             yield from settle_unstable(self._comparison, self._around, self.coverage)
             self._finish(parts.watched)
@@ -191,15 +203,32 @@ class PartialSweep:
             findings.settle_gaps(gaps, self._closes)
 
     def _meet_watched(self, watched: tuple[bytes, ...]) -> None:
-        memory = DirectoryMemory(self._state)
-        for path in watched:
-            known = memory.recall(path)
-            listing = memory.listing(path, known[1]) if known is not None else None
-            if known is None or listing is None:
-                continue
+        for path, mount, listing in self._remembered(watched):
             prefix = path.rstrip(b"/") + b"/"
             for name in listing[1]:
-                self._links.meet_path(prefix + os.fsencode(name), known[0])
+                self._links.meet_path(prefix + os.fsencode(name), mount)
+
+    def _look_at_twins(self, watched: tuple[bytes, ...]) -> None:
+        """Look where changed files have further names: the kernel tells of one name only."""
+        shared = self._trace.shared
+        twins = [
+            path
+            for path, _, listing in self._remembered(watched)
+            if any(inode in shared for _, inode, _, _ in listing[0])
+        ]
+        for inode in sorted(shared)[:MOST_SHARED]:
+            twins += self._findings.directories_of(inode)
+        for path in dict.fromkeys(twins):
+            self._look_at(path)
+
+    def _remembered(self, paths: tuple[bytes, ...]) -> Iterator[tuple[bytes, bytes, Listing]]:
+        """Yield (path, mount, listing) of directories as they were last seen."""
+        memory = DirectoryMemory(self._state)
+        for path in sorted(paths):
+            known = memory.recall(path)
+            listing = memory.listing(path, known[1]) if known is not None else None
+            if known is not None and listing is not None:
+                yield path, known[0], listing
 
     def _closes(self, gap: Gap) -> bool:
         """Whether this look would have shown the gap, were it still there."""

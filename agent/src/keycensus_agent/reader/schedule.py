@@ -42,6 +42,10 @@ class Schedule:
     _talked_at: float = float("-inf")
     _rest: float = NEWS_REST_SECONDS[0]
 
+    def may_tell(self, now: float) -> bool:
+        """Whether news of now would be reported at once."""
+        return not self.failures and now >= self._talked_at + self._rest
+
     def news(self, now: float, *, noise: bool) -> None:
         """Have news reported as soon as may be; `noise`: it comes from noisy directories only."""
         if self.failures:

@@ -11,6 +11,7 @@ import random
 import resource
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
@@ -94,6 +95,8 @@ class ReaderService:
     watchdog: Watchdog = field(default_factory=lambda: Watchdog(lambda _path, _seconds: None))
     # Whether a full sweep ended in this process: what the state says was seen, not brought back.
     _swept: bool = field(default=False, init=False)
+    # A link that was started ahead of what it is to be told.
+    _prepared: Connection | None = field(default=None, init=False)
     # How often parts of the disk were looked at, so that a sweep knows that it was not alone.
     looks: int = field(default=0, init=False)
     # How many such looks there are at this moment, one within the other.
@@ -183,11 +186,13 @@ class ReaderService:
         parts: Parts,
         *,
         entering: Callable[[bytes], None] = lambda _: None,
+        expecting: Callable[[], None] = lambda: None,
         pause: Callable[[], None] = lambda: None,
     ) -> Look:
         """Look at parts of the disk again, also between two steps of a sweep.
 
-        `entering` is called with each new directory before it is listed. Raises as `sweep` does.
+        `entering` is called with each new directory before it is listed, `expecting` when it becomes
+        likely that there will be changes. Raises as `sweep` does.
         """
         self.looks += 1
         cpu_before = cpu_seconds()
@@ -210,6 +215,7 @@ class ReaderService:
                     equipment.around,
                     inside=equipment.ground.inside,
                     entering=entering,
+                    expecting=expecting,
                 )
                 for _ in partial.run(parts):
                     self._enforce_cap()
@@ -318,8 +324,22 @@ class ReaderService:
                 return Outcome("unreachable", f"the link can't be started: {error}")
         return outcome
 
+    def prepare_link(self) -> None:
+        """Have a link started for the next conversation; without one it is started then."""
+        if self._prepared is None and self.enrolled:
+            # What keeps it from starting is told by the conversation.
+            with suppress(LinkError, OSError):
+                self._prepared = self._open_link()
+
+    def drop_link(self) -> None:
+        """End a link that was prepared, and that nothing is to be said to."""
+        prepared, self._prepared = self._prepared, None
+        if prepared is not None:
+            prepared.close()
+
     def _converse_once(self, circumstances: Circumstances) -> Outcome:
-        connection = self._open_link()
+        prepared, self._prepared = self._prepared, None
+        connection = prepared or self._open_link()
         try:
             conversation = Conversation(
                 self.state, self.outbox, connection, circumstances, self.should_stop, self._inquire
