@@ -90,6 +90,11 @@ def _lines(status: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(("coverage", _coverage(sweep)))
     else:
         lines.append(("last sweep", "none yet"))
+    under_way = status.get("sweep_under_way")
+    if under_way:
+        reached = f"{_ago(under_way['saved_ms'])} ago at {under_way['at']}"
+        seen = f"{under_way['directories']} directories, {under_way['files']} files seen"
+        lines.append(("under way", f"a sweep, {reached}, {seen}"))
     lines += _watches(status)
     outbox = status.get("outbox")
     if outbox:

@@ -97,6 +97,8 @@ class LinkPlaces:
         if isinstance(found, Resolved) and stat.S_ISREG(found.facts.st_mode):
             device, inode = signed_identity(found.facts.st_dev, found.facts.st_ino)
             self._buffer.append((path, device, inode, mount))
+        if len(self._buffer) >= _BUFFERED:
+            self._spill()
 
     def _resolved_targets(self, directory: Directory) -> LinkTargets:
         prefix = directory.path if directory.path == b"/" else directory.path + b"/"

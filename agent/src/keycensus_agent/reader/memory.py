@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import marshal
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from keycensus_agent.reader.discovery.directory import Directory
 from keycensus_agent.reader.state import State
@@ -94,6 +94,16 @@ class DirectoryMemory:
             return None
         files, links, children = marshal.loads(row[0])  # noqa: S302 - our own, by its digest
         return files, links, children
+
+    def up_to(self, path: bytes) -> Iterator[tuple[bytes, bytes, Listing]]:
+        """Yield (path, mount key, listing) of what comes up to `path` in the order of the walk."""
+        for key, mount, encoded in self._connection.execute(
+            "SELECT d.path, d.mount, l.listing FROM directory AS d JOIN listing AS l"
+            " ON l.path = d.path WHERE d.path <= ?",
+            (order_key(path),),
+        ):
+            files, links, children = marshal.loads(encoded)  # noqa: S302 - our own
+            yield b"/" + key.replace(b"\0", b"/"), mount, (files, links, children)
 
     def remember(self, rows: Iterable[tuple[bytes, bytes, bytes]]) -> None:
         """Store (path, mount key, encoded listing) rows; inside a transaction."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -30,6 +31,7 @@ from keycensus_agent.reader.launcher import Launcher
 from keycensus_agent.reader.link_client import Connection, LinkClient
 from keycensus_agent.reader.look_around import LookAround, look_around_of
 from keycensus_agent.reader.partial import PartialSweep, Parts
+from keycensus_agent.reader.progress import resumable
 from keycensus_agent.reader.report.blobs import collect_blobs
 from keycensus_agent.reader.report.outbox import Outbox
 from keycensus_agent.reader.report.reconcile import suspect
@@ -120,11 +122,16 @@ class ReaderService:
     # --- sweeping -----------------------------------------------------------------------------
 
     def sweep(
-        self, pause: Callable[[], None] = lambda: None, *, parallel: bool = False
+        self,
+        pause: Callable[[], None] = lambda: None,
+        *,
+        parallel: bool = False,
+        go_on: bool = False,
     ) -> SweepResult:
         """Sweep the configured roots once; `pause` is called where it may wait.
 
-        `parallel` lists on a second core, where the disk was seen whole before.
+        `parallel` lists on a second core, where the disk was seen whole before. `go_on`: one that was
+        broken off is gone on with, and this one can be.
 
         Raises StorageError for trouble of the state; trouble of the host is in the coverage.
         """
@@ -136,8 +143,8 @@ class ReaderService:
             equipped(config, state, self.outbox, self.should_stop) as equipment,
         ):
             findings = equipment.findings
-            sweep = self._new_sweep(equipment)
             scout = self._scout(equipment.ground) if parallel else None
+            sweep = self._new_sweep(equipment, go_on=go_on and scout is None)
             looks = self.looks
             try:
                 for _ in sweep.run(list(config.scan.roots), scout):
@@ -171,7 +178,8 @@ class ReaderService:
                 cpu_seconds=cpu_seconds() - cpu_before,
             )
 
-    def _new_sweep(self, equipment: Equipment) -> Sweep:
+    def _new_sweep(self, equipment: Equipment, *, go_on: bool = False) -> Sweep:
+        rules = self._rules() if go_on else ""
         return Sweep(
             self.state,
             equipment.findings,
@@ -179,7 +187,15 @@ class ReaderService:
             equipment.links,
             equipment.around,
             reread=self.state.get_number("parser_epoch") not in (0, PARSER_EPOCH),
+            rules=rules,
+            gone_on_with=resumable(self.state, rules, now_ms()) if rules else None,
         )
+
+    def _rules(self) -> str:
+        """Return what is searched and how, in a word: another one, and a sweep starts over."""
+        scan, epoch = self.config.scan, self.state.get_number("parser_epoch")
+        rules = (scan.root, scan.roots, scan.exclude, scan.network_file_systems, epoch)
+        return hashlib.sha256(repr((*rules, PARSER_EPOCH)).encode()).hexdigest()
 
     def look(
         self,

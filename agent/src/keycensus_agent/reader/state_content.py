@@ -178,6 +178,7 @@ _DOCUMENTS = frozenset(
         "roots",
         "scopes",
         "scout_roots",
+        "sweep_progress",
     }
 )
 _PATH_LISTS = frozenset({"roots", "scout_roots"})

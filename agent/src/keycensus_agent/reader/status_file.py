@@ -18,6 +18,7 @@ import structlog
 
 from keycensus_agent import __version__
 from keycensus_agent.reader.equipment import now_ms
+from keycensus_agent.reader.progress import Progress, recall
 from keycensus_agent.reader.report.reconcile import last_comparison
 from keycensus_agent.reader.report.sync import Outcome
 from keycensus_agent.reader.report.untaken import (
@@ -139,12 +140,25 @@ class StatusBoard:
                 "refused_rows": refused_rows(service.state),
                 "not_supplied": service.state.get_number("not_supplied"),
             }
+            self._status["sweep_under_way"] = _under_way(recall(service.state))
             self._status["too_long"] = recall_long_artifacts(service.state)
             self._status["reconciliation"] = last_comparison(service.state)
         if self.watching is not None:
             self._status["watches"] = watch_figures(self.watching)
         self._status["isolation"] = {**service.enforced}
         write_status(service.config.state.directory, self._status)
+
+
+def _under_way(progress: Progress | None) -> dict[str, Any] | None:
+    """Return how far a sweep has come that did not end yet; None if there is none."""
+    if progress is None:
+        return None
+    return {
+        "at": progress.path.decode("utf-8", "backslashreplace"),
+        "saved_ms": progress.saved_ms,
+        "directories": progress.directories,
+        "files": progress.files,
+    }
 
 
 def watch_figures(watching: Watching) -> dict[str, Any]:

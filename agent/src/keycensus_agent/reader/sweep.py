@@ -7,7 +7,9 @@
    trust stores that are told as one.
 5. Gaps: what could not be looked at, and mounts that are not there. What was known there stays.
 
-A sweep that is stopped has stored what it saw, and nothing is gone because it did not get there.
+A sweep that is stopped has stored what it saw, and nothing is gone because it did not get there. If asked to,
+it notes how far it came (`progress`), and another one goes on there; the links of what it does not see again
+are taken from memory.
 Runs in the reader.
 """
 
@@ -19,11 +21,13 @@ from collections.abc import Iterable, Iterator
 from keycensus_agent.model import Coverage, Gap
 from keycensus_agent.reader.absence import absent_mounts, former_roots
 from keycensus_agent.reader.comparison import COARSE_STAMP_NS, Comparison, MakeInspector
+from keycensus_agent.reader.discovery.directory import Directory
 from keycensus_agent.reader.division import remember_division
 from keycensus_agent.reader.findings import Findings
 from keycensus_agent.reader.link_places import LinkPlaces
-from keycensus_agent.reader.memory import DirectoryMemory
+from keycensus_agent.reader.memory import DirectoryMemory, order_key
 from keycensus_agent.reader.place_context import settle_context
+from keycensus_agent.reader.progress import Progress, forget, save
 from keycensus_agent.reader.scout import Scout, Scouted, ScoutError
 from keycensus_agent.reader.state import State
 from keycensus_agent.reader.surroundings import Surroundings
@@ -31,6 +35,7 @@ from keycensus_agent.reader.tree_places import settle_trees
 
 # What is stored in one transaction: few enough to lose little, many enough to sync rarely.
 DIRECTORIES_PER_TRANSACTION = 2000
+_COUNTED_AT_THE_END = ("directories", "files")
 # How often the scout's pipe is emptied.
 DIRECTORIES_PER_LOOK = 64
 
@@ -47,12 +52,20 @@ class Sweep:
         surroundings: Surroundings,
         *,
         reread: bool = False,
+        rules: str = "",
+        gone_on_with: Progress | None = None,
     ) -> None:
         self._state = state
         self._findings = findings
         self._links = links
         self._around = surroundings
         self._reread = reread
+        # What is searched and how, in a word; empty if nobody will go on with this sweep.
+        self._rules = rules
+        self._begun = gone_on_with
+        # Until the walk is where the sweep before this one stood.
+        self._skipping = gone_on_with
+        self._reached = b""
         # The scout is elsewhere on the disk: with one window each would fetch the other's away.
         self._scouted_memory = DirectoryMemory(state)
         self.coverage = Coverage()
@@ -77,15 +90,18 @@ class Sweep:
         With a `scout` its trees, which lie within the roots, are listed by it at the same time.
         """
         self._roots = roots
+        if self._begun is not None:
+            self._begun.restore(self.coverage)
+            self._files, self._directories = self._begun.files, self._begun.directories
         yield from self._pass(roots, scout)
         if scout is not None:
             yield from self._finish_scout(scout)
         self.coverage.count("directories", self._directories)
         self.coverage.count("files", self._files)
-        if self._around.should_stop():
-            self._comparison.settle()
-            return
         self._comparison.settle()
+        if self._around.should_stop():
+            self._save_progress()
+            return
         yield
         yield from settle_unstable(self._comparison, self._around, self.coverage)
         if self._around.should_stop():
@@ -110,18 +126,59 @@ class Sweep:
             if isinstance(item, Gap):
                 gaps.append(item)
                 continue
+            if self._was_seen(item):
+                continue
             self.coverage.pass_over(item.pruned)
             self._files += len(item.files)
             self._comparison.look_at(item)
+            self._reached = item.path
             if item.path in scouted:
                 item.children = [name for name in item.children if name not in scouted[item.path]]
             visited += 1
+            self._directories += 1
             if scout is not None and visited % DIRECTORIES_PER_LOOK == 0:
                 self._hear(scout.drain())
             if visited % DIRECTORIES_PER_TRANSACTION == 0 or self._comparison.wants_to_settle:
                 self._comparison.settle()
+                self._save_progress()
                 yield
-        self._directories += visited
+
+    def _was_seen(self, directory: Directory) -> bool:
+        """Whether the sweep that this one goes on with has seen it; what it has not is entered."""
+        begun = self._skipping
+        if begun is None:
+            return False
+        # Past it, or at what a walk visits last: file systems below pseudo ones.
+        backwards = order_key(directory.path) < order_key(self._reached)
+        if backwards or not begun.is_done(directory.path):
+            self._skipping = None
+            return False
+        self._reached = directory.path
+        prefix = directory.path.rstrip(b"/") + b"/"
+        directory.children = [
+            name for name in directory.children if begun.leads_on(prefix + os.fsencode(name))
+        ]
+        return True
+
+    def _save_progress(self) -> None:
+        """Note how far this sweep has come, now that what it saw is stored."""
+        if self._rules and self._reached and self._skipping is None:
+            save(
+                self._state,
+                Progress(
+                    rules=self._rules,
+                    path=self._reached,
+                    saved_ms=self._around.now_ns() // 1_000_000,
+                    directories=self._directories,
+                    files=self._files,
+                    counters={
+                        name: count
+                        for name, count in self.coverage.counters.items()
+                        if name not in _COUNTED_AT_THE_END
+                    },
+                    gaps=tuple(_distinct(self.coverage.gaps)),
+                ),
+            )
 
     # --- 1, on another core ---------------------------------------------------------------------
 
@@ -166,6 +223,8 @@ class Sweep:
         with self._state.transaction():
             gaps.extend(absent_mounts(self._state, self._around.reread_mounts()))
             gaps.extend(former_roots(self._state, self._findings, self._roots))
+            if self._begun is not None:
+                self._meet_remembered(self._begun.path)
             self._links.settle(gaps, self._findings)
             settle_context(
                 self._state,
@@ -180,6 +239,16 @@ class Sweep:
                 remember_division(self._state)
             if not self._state.complete:
                 self._state.put_number("complete", 1)
+            forget(self._state)
+
+    def _meet_remembered(self, path: bytes) -> None:
+        """Meet the links of what was seen before this sweep went on."""
+        mounts = self._around.reread_mounts()
+        self._links.meet_known(lambda link: mounts.at(link).key)
+        for directory, mount, (_, links, _) in self._scouted_memory.up_to(path):
+            prefix = directory.rstrip(b"/") + b"/"
+            for name in links:
+                self._links.meet_path(prefix + os.fsencode(name), mount)
 
 
 def settle_unstable(
