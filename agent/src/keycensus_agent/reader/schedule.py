@@ -61,7 +61,7 @@ class Schedule:
         if outcome.ok:
             soon = now - self._talked_at < self._rest + _CALM_SECONDS
             lowest, highest = NEWS_REST_SECONDS
-            self._rest = min(2 * self._rest, highest) if soon else lowest
+            self._rest = min(4 * self._rest, highest) if soon else lowest
             self._talked_at = now
             self.failures = 0
             delay = float(outcome.heartbeat_seconds or HEARTBEAT_SECONDS) * (0.8 + 0.2 * dice())

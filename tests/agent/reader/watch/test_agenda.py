@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from keycensus_agent.reader.watch.agenda import (
     LONGEST_PAUSE_SECONDS,
     LONGEST_SECONDS,
-    NOISY_SECONDS,
+    NOISY_TENTHS,
     POLL_SECONDS,
     QUIET_SECONDS,
     REST_SECONDS,
@@ -19,6 +19,8 @@ from keycensus_agent.reader.watch.agenda import (
 )
 
 A, B = b"/a", b"/b"
+# Seconds without a quiet tenth that are not yet noise.
+NEVER_QUIET = NOISY_TENTHS / 10
 
 
 def run(agenda: Agenda, start: float, end: float, step: float = 0.1) -> list[float]:
@@ -53,7 +55,7 @@ def test_one_that_is_never_quiet_is_looked_at_after_the_longest_wait() -> None:
 
 def test_looks_at_one_directory_get_rarer_and_others_do_not_wait_for_it() -> None:
     agenda = Agenda()
-    looks = run(agenda, 0.0, NOISY_SECONDS - 0.2)
+    looks = run(agenda, 0.0, NEVER_QUIET - 0.2)
     gaps = [after - before for before, after in itertools.pairwise(looks)]
     assert gaps == sorted(gaps)
     assert max(gaps) <= REST_SECONDS[1] + 0.2
@@ -78,9 +80,17 @@ def test_a_noisy_directory_is_polled_and_watched_again_when_nothing_changed() ->
 
 def test_a_pause_ends_noise() -> None:
     agenda = Agenda()
-    run(agenda, 0.0, NOISY_SECONDS - 0.5)
-    run(agenda, NOISY_SECONDS, NOISY_SECONDS + 1.0)
+    run(agenda, 0.0, NEVER_QUIET)
+    run(agenda, 6 * NEVER_QUIET, 7 * NEVER_QUIET)
     assert agenda.noisy == []
+
+
+def test_noise_is_heard_by_who_was_busy_meanwhile_and_a_few_changes_a_second_are_none() -> None:
+    agenda = Agenda()
+    for second in range(6):
+        agenda.note(A, 10.0 + second, tenths=10)
+        agenda.note(B, 10.0 + second, tenths=2)
+    assert agenda.noisy == [A]
 
 
 def test_all_looks_together_rest_by_their_cost_but_not_for_long() -> None:

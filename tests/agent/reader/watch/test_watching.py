@@ -19,7 +19,7 @@ from keycensus_agent.config import Config, ScanSettings, StateSettings
 from keycensus_agent.reader.service import ReaderService
 from keycensus_agent.reader.state import State
 from keycensus_agent.reader.watch import watching as module
-from keycensus_agent.reader.watch.agenda import NOISY_SECONDS, Due
+from keycensus_agent.reader.watch.agenda import NOISY_TENTHS, Due
 from keycensus_agent.reader.watch.inotify import Inotify, Kind, _Watched
 from keycensus_agent.reader.watch.watching import Watching
 
@@ -217,9 +217,7 @@ def test_a_directory_that_never_rests_is_polled_and_watched_again_when_it_does(
 ) -> None:
     machine.take()
     agenda = machine.watching.agenda
-    for tenth in range(round(NOISY_SECONDS * 10) + 2):
-        agenda.note(b"/srv", machine.now + tenth / 10)
-    machine.now += NOISY_SECONDS + 1
+    agenda.note(b"/srv", machine.now, tenths=round(NOISY_TENTHS))
     machine.watching.hear()
     assert b"/srv" not in machine.watching.watched
     due = machine.take()

@@ -20,10 +20,10 @@ QUIET_SECONDS = 0.1
 LONGEST_SECONDS = 0.5
 # After a look; doubled while the directory is due again soon after.
 REST_SECONDS = (0.4, 2.0)
-# Never quiet for so long, and a directory is noisy.
-NOISY_SECONDS = 5.0
-# A pause between events that ends a time of noise.
-_GAP_SECONDS = 0.35
+# Noise is counted in tenths of a second in which something was heard, less what is no noise: some of
+# them in a second. One that is never quiet is noisy after some five seconds.
+_CALM_TENTHS_A_SECOND = 2.5
+NOISY_TENTHS = 40.0
 # Between two polls of a noisy directory.
 POLL_SECONDS = (8.0, 24.0)
 # At most 10 % of a core: a pause of nine times the cost, but never so long that news gets old.
@@ -46,7 +46,7 @@ class _Manner:
 
     rest: float = REST_SECONDS[0]
     looked_at: float = float("-inf")
-    noise_since: float = float("-inf")
+    noise: float = 0.0
     heard_at: float = float("-inf")
     poll: float = 0.0  # seconds between polls; 0: it is not noisy
 
@@ -80,13 +80,16 @@ class Agenda:
         """Whether so much waits that one look at everything is cheaper."""
         return len(self._waiting) >= MOST_WAITING
 
-    def note(self, path: bytes, now: float, *, deep: bool = False) -> None:
-        """Note that something changed in (`deep`: in or below) a directory."""
+    def note(self, path: bytes, now: float, *, deep: bool = False, tenths: int = 1) -> None:
+        """Note that something changed in (`deep`: in or below) a directory.
+
+        `tenths`: in how many tenths of a second that was heard since it was noted last.
+        """
         manner = self._manners.setdefault(path, _Manner())
-        if now - manner.heard_at > _GAP_SECONDS:
-            manner.noise_since = now
+        calm = (now - manner.heard_at) * _CALM_TENTHS_A_SECOND
+        manner.noise = max(0.0, manner.noise - calm) + tenths
         manner.heard_at = now
-        if now - manner.noise_since >= NOISY_SECONDS and not manner.poll and not deep:
+        if manner.noise >= NOISY_TENTHS and not manner.poll and not deep:
             manner.poll = POLL_SECONDS[0]
         waiting = self._waiting.get(path)
         if waiting is None:

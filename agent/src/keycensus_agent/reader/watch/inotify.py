@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import fcntl
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -125,7 +126,8 @@ class Inotify:
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
         self._lock = threading.Lock()
-        self._hints: dict[Hint, None] = {}
+        # In which tenth of a second each was told last, and in how many of them.
+        self._hints: dict[Hint, tuple[int, int]] = {}
         self._watched: dict[bytes, _Watched] = {}
         self._last_id = 0
         self._inotify = _Batched()
@@ -188,11 +190,14 @@ class Inotify:
             if above in tops:
                 self.unwatch(path)
 
-    def take(self) -> list[Hint]:
-        """Return the hints since the last call, each once, in the order in which they came first."""
+    def take(self) -> dict[Hint, int]:
+        """Return the hints since the last call, in the order in which they came first.
+
+        With each, in how many tenths of a second it was told: the reader may have been busy for long.
+        """
         with self._lock:
             hints, self._hints = self._hints, {}
-        return list(hints)
+        return {hint: tenths for hint, (_, tenths) in hints.items()}
 
     def close(self) -> None:
         """End the thread and drop all watches."""
@@ -208,7 +213,9 @@ class Inotify:
                 self._hints = {}
                 kind, path = Kind.OVERFLOWED, b""
             first = not self._hints
-            self._hints[kind, path] = None
+            tenth = int(time.monotonic() * 10)
+            last, tenths = self._hints.get((kind, path), (0, 0))
+            self._hints[kind, path] = (tenth, tenths + (tenth != last))
         if first:
             self._wake()
 

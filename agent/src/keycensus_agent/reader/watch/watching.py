@@ -186,14 +186,14 @@ class Watching:
         left = [path for kind, path in hints if kind is Kind.LEFT]
         if left:
             inotify.unwatch_below(left)
-        for kind, path in hints:
-            self._heed(kind, path, now)
+        for (kind, path), tenths in hints.items():
+            self._heed(kind, path, now, tenths)
         for path in self.agenda.noisy:
             inotify.unwatch(path)
         if self.agenda.full:
             self._suspect_everything()
 
-    def _heed(self, kind: Kind, path: bytes, now: float) -> None:
+    def _heed(self, kind: Kind, path: bytes, now: float, tenths: int) -> None:
         if path == _CANARY:
             self._sung_at = 0.0
         elif kind is Kind.OVERFLOWED:
@@ -203,7 +203,7 @@ class Watching:
             self.enter(path)
             self.agenda.note(path, now, deep=True)
         elif kind is Kind.CHANGED:
-            self.agenda.note(path, now)
+            self.agenda.note(path, now, tenths=tenths)
         else:
             self._recent.pop(path, None)
             self.agenda.note(parent_of(path), now)
