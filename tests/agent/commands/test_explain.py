@@ -171,6 +171,7 @@ def test_who_uses_and_who_renews_a_place_is_said(agent: AgentCommand, tmp_path: 
             + "}",
             "/etc/letsencrypt/renewal/a.conf": "cert = /live/a.pem\n",
             "/live/a.pem": "-> ../archive/a1.pem",
+            "/etc/odd.conf": "x = 1\ncert = /archive/a1.pem\n",
             "/archive/a1.pem": Leaf("a.example").pem.decode(),
         },
     )
@@ -181,4 +182,5 @@ def test_who_uses_and_who_renews_a_place_is_said(agent: AgentCommand, tmp_path: 
     assert said.count(used) == 1
     assert said.count("  renewed by  certbot as a, last on 2") == 2
     assert "OVERDUE: nothing starts it\n" in said
+    assert "  used by     unknown as mention, by /etc/odd.conf line 2\n" in said
     assert "none.pem: no such file" in said

@@ -43,7 +43,9 @@ def run(arguments: argparse.Namespace) -> int:
     for problem in targets.problems:
         print(problem)
     roots = targets.request.roots
-    context = context_of(targets, frozenset(roots)) if roots else NOTHING
+    # An absolute argument comes with a second slash before it.
+    places = frozenset(b"/" + path.lstrip(b"/") for path in roots)
+    context = context_of(targets, places) if roots else NOTHING
     for number, path in enumerate(targets.request.roots):
         if number:
             print()
