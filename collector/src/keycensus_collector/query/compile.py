@@ -45,7 +45,7 @@ from keycensus_collector.query.bound import (
     own_levels,
 )
 from keycensus_collector.query.columns import Columns, in_range
-from keycensus_collector.query.conditions import Choice, Range, Text, expected
+from keycensus_collector.query.conditions import Choice, Known, Range, Text, expected
 from keycensus_collector.query.fields import LEVELS, Level
 from keycensus_collector.query.relations import (
     SEALED_KINDS,
@@ -148,6 +148,9 @@ class _Compiler:
         name, tables, test = literal.field.name, self.tables, literal.test
         if name == "found":
             somewhere = self._looked_up([])
+            if tables.as_of_ms is None:
+                columns = tables.certificate.c
+                somewhere = columns.live_places + columns.retained_places > 0
             return somewhere if expected(Choice, test).value == "now" else not_(somewhere)
         if name in {"private-key", "certificate"}:
             return self._counterpart(name, expected(Choice, test))
@@ -193,7 +196,12 @@ class _Compiler:
             artifact = self.tables.entry.c.artifact
             found = entries_of(self.tables, artifact, conditions, self._own())
             return self._identity().in_(union_all(*found))
-        return self._looked_up(flat)
+        return and_(*self._on_some_host(flat), self._looked_up(flat))
+
+    def _on_some_host(self, parts: Sequence[Bound]) -> list[ColumnElement[bool]]:
+        """Return what `holding` knows already: an authority of all trust stores has places by the million."""
+        outside = any(isinstance(part, Literal) and _is_outside(part) for part in parts)
+        return [self._held(_Held("", ()))] if outside else []
 
     def _looked_up(self, parts: Sequence[Bound]) -> ColumnElement[bool]:
         """Return the same, asked for each thing by itself."""
@@ -250,11 +258,15 @@ class _Compiler:
         conditions: list[ColumnElement[bool]] = [holding.c.kind.in_(self.tables.kinds)]
         if held.use:
             conditions.append(holding.c.live > 0 if held.use == "live" else holding.c.retained > 0)
+        on_hosts: list[Select[Any]] = []
         for literal in held.hosts:
             on_host = self.columns.condition(literal, Level.HOST)
-            conditions.append(holding.c.host_no.in_(self._hosts(on_host)))
-        if held.hosts and self._holds_few(conditions):
-            return self._identity().in_(select(holding.c.artifact).where(*conditions))
+            on_hosts.append(self._hosts(on_host))
+        few = [*conditions, *(holding.c.host_no.in_(hosts) for hosts in on_hosts)]
+        if held.hosts and self._holds_few(few):
+            return self._identity().in_(select(holding.c.artifact).where(*few))
+        # Plus nothing: so no index is used that tries every host of the list for each artifact.
+        conditions += [(holding.c.host_no + 0).in_(hosts) for hosts in on_hosts]
         return exists().where(holding.c.artifact == self._identity(), *conditions)
 
     def _in_a_file(self, parts: Sequence[Bound]) -> ColumnElement[bool]:
@@ -313,16 +325,23 @@ class _Held:
                 return None
             if part.field.levels == (Level.HOST,):
                 hosts.append(part)
-            elif part.field.name == "role" and part.negated and part.test == _TRUST_STORE:
+            elif _is_outside(part):
                 outside = True
+            elif part.field.name == "use" and not part.negated and isinstance(part.test, Known):
+                continue
             elif part.field.name == "use" and use is None and not part.negated:
-                use = part.test.value if isinstance(part.test, Choice) else ""
+                use = expected(Choice, part.test).value
             else:
                 return None
         return cls(use or "", tuple(hosts)) if outside else None
 
 
 _TRUST_STORE = Text("trust-store", "equal")
+
+
+def _is_outside(literal: Literal) -> bool:
+    """Whether a condition leaves trust stores out."""
+    return literal.field.name == "role" and literal.negated and literal.test == _TRUST_STORE
 
 
 def without_places(node: Bound, target: str) -> Bound:
