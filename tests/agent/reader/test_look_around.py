@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -326,9 +326,9 @@ def test_unchanged_configurations_are_not_read_again_by_a_sweep(
     read: list[bool] = []
     real = gather_module.gather
 
-    def noted(resolver: Resolver, now_ms: int) -> Context:
+    def noted(resolver: Resolver, now_ms: int, *places: Collection[bytes]) -> Context:
         read.append(True)
-        return real(resolver, now_ms)
+        return real(resolver, now_ms, *places)
 
     monkeypatch.setattr(gather_module, "gather", noted)
     assert (host.sweep(), read) == (0, [])

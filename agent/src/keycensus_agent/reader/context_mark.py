@@ -29,6 +29,8 @@ class ContextMark:
 
     state: State
     directories: tuple[bytes, ...]
+    # What else decides what is stored of them.
+    settings: str = ""
 
     def stands(self, now_ms: int) -> bool:
         """Whether nothing has changed since `keep`, and that was not long ago."""
@@ -43,7 +45,8 @@ class ContextMark:
 
     def _mark(self) -> str:
         """Return a digest over the digests; empty where the sweep does not see configurations."""
-        sha256, found = hashlib.sha256(f"{_EPOCH} {__version__}".encode()), False
+        sha256, found = hashlib.sha256(), False
+        sha256.update(f"{_EPOCH} {__version__} {self.settings}".encode())
         for path, digest in self._digests():
             found = found or path == order_key(_ALWAYS_THERE)
             sha256.update(path + b"/" + digest)

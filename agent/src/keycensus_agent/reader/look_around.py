@@ -258,7 +258,7 @@ def look_around_of(
     return LookAround(
         usages=Usages(state, outbox, now_ms),
         places=lambda: BoundPlaces(state),
-        mark=ContextMark(state, _CONFIGURATIONS),
+        mark=ContextMark(state, _CONFIGURATIONS, repr(settings)),
         chains=PresentedChains(lambda: ParserClient(details=True)),
         asked=asked,
         every=settings.probe_all,
