@@ -531,7 +531,7 @@ certificate = Table(
     Index(None, "key_id"),
     Index(None, "sha1"),
     Index(None, "serial"),
-    Index(None, "not_after_ms"),
+    Index(None, "not_after_ms", "sha256"),  # the order of lists
     Index(None, "subject_der_hash"),
     Index(None, "issuer_der_hash"),
     Index(None, "line_no"),
