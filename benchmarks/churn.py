@@ -170,23 +170,24 @@ def rewrite(bench: Bench, seconds: float) -> tuple[int, float, float]:
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """What the agent's processes hold at one moment."""
+    """What the reader holds at one moment: memory of its own, threads, descriptors."""
 
     seconds: float
-    pss_bytes: int
+    memory_bytes: int
     threads: int
     descriptors: int
 
     @classmethod
     def of(cls, bench: Bench) -> Footprint:
-        """Look at the reader and its launcher; a link or parser comes and goes."""
-        pss = threads = descriptors = 0
-        for process in bench.processes()[:2]:
-            with process.oneshot():
-                pss += process.memory_full_info().pss
-                threads += process.num_threads()
-                descriptors += process.num_fds()
-        return cls(time.monotonic() - bench.started, pss, threads, descriptors)
+        """Look at the reader; a link or parser beside it comes and goes, and shares its pages."""
+        reader = bench.processes()[0]
+        with reader.oneshot():
+            return cls(
+                time.monotonic() - bench.started,
+                reader.memory_full_info().uss,
+                reader.num_threads(),
+                reader.num_fds(),
+            )
 
 
 def day(bench: Bench, minutes: float, pace: float) -> list[Footprint]:
@@ -210,7 +211,7 @@ def slopes(looks: list[Footprint]) -> list[str]:
     hours = [each.seconds / 3600 for each in kept]
     third = max(1, len(kept) // 3)
     lines = ["| what | first third | last third | slope an hour |", "|---|---|---|---|"]
-    for name, unit in (("pss_bytes", 1 << 20), ("threads", 1), ("descriptors", 1)):
+    for name, unit in (("memory_bytes", 1 << 20), ("threads", 1), ("descriptors", 1)):
         values = [getattr(each, name) / unit for each in kept]
         slope = linear_regression(hours, values).slope
         first, last = median(values[:third]), median(values[-third:])

@@ -118,6 +118,28 @@ def test_new_directories_are_entered_before_they_are_listed(machine: Machine) ->
     assert set(machine.places()) == {"/srv/new/one.pem", "/srv/new/below/late.pem"}
 
 
+def test_a_directory_that_was_there_for_a_moment_leaves_no_ghost(machine: Machine) -> None:
+    machine.settle()
+    machine.write("srv/moment/one.pem")
+    # The directory itself has its turn before the one above it, in which it never was, then.
+    machine.look(deep=("/srv/moment",))
+    shutil.rmtree(machine.root / "srv/moment")
+    machine.look("/srv")
+    assert machine.places() == {}
+    (machine.root / "srv/again").mkdir()
+
+    def go(path: bytes) -> None:
+        # It goes while it is walked.
+        if path == b"/srv/again/below":
+            (machine.root / "srv/again").rename(machine.root / "srv/other")
+
+    machine.write("srv/again/below/two.pem")
+    machine.service.look(Parts(deep=(b"/srv/again",)), entering=go)
+    machine.look("/srv")
+    machine.service.sweep()
+    assert set(machine.places()) == {"/srv/other/below/two.pem"}
+
+
 @pytest.mark.parametrize("how", ["shallow", "deep"])
 def test_of_a_directory_that_is_gone_the_one_above_tells(machine: Machine, how: str) -> None:
     machine.write("srv/gone/below/one.pem")

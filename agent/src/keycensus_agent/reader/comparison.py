@@ -230,6 +230,10 @@ class Comparison:
             if name not in links or not known.is_link:
                 self._unsettled.lost.append((known, "removed"))
 
+    def miss(self, path: bytes, mount: bytes) -> None:
+        """Note that a directory is not there, which no remembered listing has."""
+        self._unsettled.vanished.append((path, mount))
+
     def disturbed(self) -> None:
         """Forget what was read ahead of the memory: somebody else wrote to it."""
         self._memory.drop_window()

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from keycensus_agent.model import Coverage, Gap
 from keycensus_agent.reader.absence import absent_mounts
 from keycensus_agent.reader.comparison import Comparison, MakeInspector, Trace
+from keycensus_agent.reader.discovery.directory import Directory
 from keycensus_agent.reader.discovery.mounts import parent_of
 from keycensus_agent.reader.findings import FORMER_ROOT, Findings
 from keycensus_agent.reader.link_places import LinkPlaces
@@ -107,6 +108,13 @@ class PartialSweep:
                 self._comparison.settle()
                 yield
         yield from self._descend(parts.deep)
+        if self._walked:
+            if self._comparison.expects_changes:
+                self._expecting()
+            # Stored before it may be missed again.
+            self._comparison.settle()
+            for top in list(self._walked):
+                self._confirm(top)
         yield from self._descend(self._trace.arrived)
         if self._comparison.expects_changes:
             self._expecting()
@@ -169,6 +177,23 @@ class PartialSweep:
                 if seen % DIRECTORIES_AT_ONCE == 0 or self._comparison.wants_to_settle:
                     self._comparison.settle()
                     yield
+
+    def _confirm(self, top: bytes) -> None:
+        """See to it that the directory above one that was walked is remembered with it.
+
+        Else nobody would miss it when it goes: it is missed where it stood in a listing.
+        """
+        above = parent_of(top)
+        if top == b"/" or not self._inside(above):
+            return
+        for item in self._around.walk_from([above]):
+            if isinstance(item, Directory) and item.path == above and item.listed:
+                self._looked.add(above)
+                self._comparison.look_at(item)
+                names = {*item.children, *(name for name, _ in item.pruned)}
+                if os.fsdecode(top.rpartition(b"/")[2]) not in names:
+                    self._comparison.miss(top, item.mount.key)
+            break
 
     def _miss_below(self, top: bytes, gap: Gap) -> None:
         if gap.prefix == top and gap.detail in _NOT_THERE:

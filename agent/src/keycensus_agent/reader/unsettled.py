@@ -29,7 +29,7 @@ class Unsettled:
     vanished: list[tuple[bytes, bytes]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.directories or self.results or self.lost)
+        return bool(self.directories or self.results or self.lost or self.vanished)
 
     def forget_unmounted(self, fresh: MountTable) -> None:
         """Drop what was seen in directories whose mount came or went since the sweep began.
