@@ -186,13 +186,7 @@ def packaged(bench: Bench) -> Iterator[Row]:
     from benchmarks.packaged import packaged as measure
     from benchmarks.watched import IDLE_MEMORY_MIB, IDLE_THREADS
 
-    yield from measure(
-        bench,
-        wall=FULL_SCAN_WALL,
-        cpu=FULL_SCAN_CPU,
-        memory_mib=IDLE_MEMORY_MIB,
-        threads=IDLE_THREADS,
-    )
+    yield from measure(bench, memory_mib=IDLE_MEMORY_MIB, threads=IDLE_THREADS)
 
 
 BENCHES: dict[str, Callable[[Bench], Iterator[Row]]] = {
