@@ -55,3 +55,11 @@ def test_a_renewers_records_are_usages_with_a_renewal() -> None:
     assert odd.renewal is not None
     assert odd.renewal.last_success_ms == 0
     assert len(renewals([RENEWER, replace(RENEWER, name="other")], keys)) == 2
+
+
+def test_of_several_records_under_one_name_the_late_one_counts() -> None:
+    late = replace(RENEWER, paths=(b"/late",), overdue=True)
+    for order in ([RENEWER, late], [late, RENEWER]):
+        (usage,) = renewals(order, keys)
+        assert usage.renewal is not None
+        assert usage.renewal.overdue

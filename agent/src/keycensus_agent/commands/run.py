@@ -1,4 +1,8 @@
-"""`keycensus-agent run`: as a daemon, `--once` for cron, `--once --dry-run` to see what would go out."""
+"""`keycensus-agent run`: as a daemon, `--once` for cron, `--once --dry-run` to see what would go out.
+
+What the reader needs is imported after the launcher was forked: memory that one of them writes to, be it
+to count references, both would have.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,17 @@ import json
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keycensus_agent.config import Config, load_config
 from keycensus_agent.errors import StateDamagedError, UsageError
 from keycensus_agent.isolation.evidence import enforced
 from keycensus_agent.link_start import LinkStart
 from keycensus_agent.reader.launcher import Launcher
-from keycensus_agent.reader.service import ReaderService
-from keycensus_agent.reader.state import State
-from keycensus_agent.reader.status_file import StatusBoard
+
+if TYPE_CHECKING:
+    from keycensus_agent.reader.service import ReaderService
+    from keycensus_agent.reader.state import State
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -38,6 +44,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace, config: Config, launcher: Launcher | None) -> int:
+    from keycensus_agent.reader.service import ReaderService
+    from keycensus_agent.reader.state import State
+
     state = State.open(config.state_database)
     try:
         _tell_quarantine(state)
@@ -107,6 +116,8 @@ def _tell_quarantine(state: State) -> None:
 
 
 def _once(service: ReaderService) -> int:
+    from keycensus_agent.reader.status_file import StatusBoard
+
     signals: list[int] = []
 
     def stop(number: int, _frame: object) -> None:
@@ -153,6 +164,8 @@ def _once(service: ReaderService) -> int:
 def _dry_run(config: Config) -> int:
     """Print what one sweep would send, and leave the state as it is."""
     from keycensus_agent.reader.report.dry_run import lines
+    from keycensus_agent.reader.service import ReaderService
+    from keycensus_agent.reader.state import State
 
     state = State.in_memory(config.state_database)
     try:

@@ -93,8 +93,10 @@ def renewals(renewers: Iterable[Renewer], keys: Keys) -> list[Usage]:
         )
         before = found.get(identity)
         if before is not None:
+            # Of several copies of one name (mod_md's two kinds of key) the one that is late counts.
             places = tuple(sorted({*before.places, *usage.places}))
-            usage = replace(before, places=places)
+            late = renewer.overdue or not (before.renewal and before.renewal.overdue)
+            usage = replace(usage if late else before, places=places)
         found[identity] = usage
         if len(found) >= USAGES:
             break
