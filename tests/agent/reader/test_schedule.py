@@ -7,7 +7,9 @@ import pytest
 from keycensus_agent.reader.report.sync import Outcome
 from keycensus_agent.reader.schedule import (
     BACK_OFF_SECONDS,
+    GUESS_REST_SECONDS,
     RECONNECT_SPREAD_SECONDS,
+    Schedule,
     back_off,
 )
 
@@ -33,3 +35,14 @@ def test_what_the_collector_asks_for_is_the_least() -> None:
 @pytest.mark.parametrize("reason", ["banned", "cloned", "unknown", "upgrade", "other-machine"])
 def test_what_needs_a_person_is_tried_rarely(reason: str) -> None:
     assert back_off(1, Outcome(reason), 0.0) == BACK_OFF_SECONDS[1]
+
+
+def test_a_hint_without_news_keeps_links_from_being_started_at_hints() -> None:
+    schedule = Schedule(sweep_at=0.0, talk_at=0.0)
+    assert schedule.may_guess(10.0)
+    schedule.guessed_wrong(10.0)
+    assert not schedule.may_guess(10.0 + GUESS_REST_SECONDS - 1)
+    assert schedule.may_tell(11.0)
+    assert schedule.may_guess(10.0 + GUESS_REST_SECONDS)
+    schedule.failures = 1
+    assert not schedule.may_guess(10.0 + GUESS_REST_SECONDS)

@@ -152,7 +152,10 @@ class Daemon:
             self._mounts_changed = False
             self._watching.mounts_changed()
             self._watching.choose(self.service.state)
-        self._watching.hear()
+        heard = self._watching.hear()
+        if heard and not self._depth and self._schedule.may_guess(time.monotonic()):
+            # It starts while the directory comes to rest and is looked at.
+            self.service.prepare_link()
         due = self._watching.agenda.due(time.monotonic())
         if due and not self._stopping:
             self._look(due)
@@ -293,8 +296,9 @@ class Daemon:
         if look.changes:
             self._watching.choose(self.service.state)
             self._schedule.news(time.monotonic(), noise=look.changed <= noisy)
-        if self._schedule.talk_at > time.monotonic():
-            self.service.drop_link()
+        now = time.monotonic()
+        if self._schedule.talk_at > now and self.service.drop_link():
+            self._schedule.guessed_wrong(now)
         self._board.write()
 
     def _prepare_to_talk(self) -> None:

@@ -27,6 +27,9 @@ NEWS_REST_SECONDS = (0.5, 4.0)
 _CALM_SECONDS = 10.0
 # News only of directories that are never quiet.
 NOISE_REST_SECONDS = 30.0
+# A link that was started at a hint, before anything was looked at, and had nothing to say, cost half a
+# second of a core: after that, links wait for so long until a look expects something.
+GUESS_REST_SECONDS = 1800.0
 # Reasons that trying again soon will not mend.
 _NEEDS_A_PERSON = frozenset({"banned", "cloned", "unknown", "upgrade", "other-machine"})
 
@@ -41,10 +44,19 @@ class Schedule:
     cheapest: float = FIRST_COST_SECONDS
     _talked_at: float = float("-inf")
     _rest: float = NEWS_REST_SECONDS[0]
+    _no_guess_until: float = float("-inf")
 
     def may_tell(self, now: float) -> bool:
         """Whether news of now would be reported at once."""
         return not self.failures and now >= self._talked_at + self._rest
+
+    def may_guess(self, now: float) -> bool:
+        """Whether a link may be started at a mere hint: news would be told at once, and likely comes."""
+        return now >= self._no_guess_until and self.may_tell(now)
+
+    def guessed_wrong(self, now: float) -> None:
+        """Note that a link was started at a hint, and there was no news."""
+        self._no_guess_until = now + GUESS_REST_SECONDS
 
     def news(self, now: float, *, noise: bool) -> None:
         """Have news reported as soon as may be; `noise`: it comes from noisy directories only."""

@@ -347,11 +347,12 @@ class ReaderService:
             with suppress(LinkError, OSError):
                 self._prepared = self._open_link()
 
-    def drop_link(self) -> None:
-        """End a link that was prepared, and that nothing is to be said to."""
+    def drop_link(self) -> bool:
+        """End a link that was prepared, and that nothing is to be said to; whether there was one."""
         prepared, self._prepared = self._prepared, None
         if prepared is not None:
             prepared.close()
+        return prepared is not None
 
     def _converse_once(self, circumstances: Circumstances) -> Outcome:
         prepared, self._prepared = self._prepared, None

@@ -260,3 +260,19 @@ def test_mounts_that_are_not_searched_are_none_of_our_business(machine: Machine)
         assert not machine.take()
     finally:
         subprocess.run(["umount", point], check=True)
+
+
+def test_a_hint_is_told_of_what_changed_but_not_of_what_is_noisy(machine: Machine) -> None:
+    machine.take()
+    assert not machine.watching.hear()
+    directory = machine.root / "etc/app/tls"
+
+    def changes() -> bool:
+        (directory / "a.pem").chmod(0o600)
+        machine.woken.wait(SECONDS)
+        machine.woken.clear()
+        return machine.watching.hear()
+
+    assert changes()
+    machine.watching.agenda.note(b"/etc/app/tls", machine.now, tenths=int(NOISY_TENTHS))
+    assert not changes()

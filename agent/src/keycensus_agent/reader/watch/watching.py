@@ -174,24 +174,27 @@ class Watching:
 
     # --- hearing ------------------------------------------------------------------------------
 
-    def hear(self) -> None:
-        """Put what was heard on the agenda."""
+    def hear(self) -> bool:
+        """Put what was heard on the agenda; whether a directory that is not noisy changed."""
         inotify, now = self._inotify, self.clock()
         if inotify is None:
-            return
+            return False
         if not inotify.alive or (self._sung_at and now - self._sung_at > CANARY_SECONDS):
             self._start_again()
-            return
+            return False
         hints = inotify.take()
         left = [path for kind, path in hints if kind is Kind.LEFT]
         if left:
             inotify.unwatch_below(left)
         for (kind, path), tenths in hints.items():
             self._heed(kind, path, now, tenths)
-        for path in self.agenda.noisy:
+        noisy = self.agenda.noisy
+        for path in noisy:
             inotify.unwatch(path)
         if self.agenda.full:
             self._suspect_everything()
+        unlikely = {b"", _CANARY, *noisy}
+        return any(path not in unlikely for _, path in hints)
 
     def _heed(self, kind: Kind, path: bytes, now: float, tenths: int) -> None:
         if path == _CANARY:
