@@ -8,12 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keycensus_agent.reader.watch.agenda import (
+    CALM_SECONDS,
     LONGEST_PAUSE_SECONDS,
     LONGEST_SECONDS,
     NOISY_TENTHS,
     POLL_SECONDS,
+    PROBE_SECONDS,
     QUIET_SECONDS,
     REST_SECONDS,
+    RESTLESS_SECONDS,
     Agenda,
     Due,
 )
@@ -28,7 +31,8 @@ def run(agenda: Agenda, start: float, end: float, step: float = 0.1) -> list[flo
     looks = []
     for number in range(round((end - start) / step)):
         now = start + number * step
-        if A not in agenda.noisy:
+        agenda.probe(now)
+        if A not in agenda.noisy or agenda.listens(A):
             agenda.note(A, now)
         due = agenda.due(now)
         if due:
@@ -58,7 +62,7 @@ def test_looks_at_one_directory_get_rarer_and_others_do_not_wait_for_it() -> Non
     looks = run(agenda, 0.0, NEVER_QUIET - 0.2)
     gaps = [after - before for before, after in itertools.pairwise(looks)]
     assert gaps == sorted(gaps)
-    assert max(gaps) <= REST_SECONDS[1] + 0.2
+    assert max(gaps) <= RESTLESS_SECONDS + 0.2
     agenda.note(B, 20.0)
     assert B in agenda.due(20.0 + QUIET_SECONDS).shallow
 
@@ -67,15 +71,35 @@ def test_a_noisy_directory_is_polled_and_watched_again_when_nothing_changed() ->
     agenda = Agenda()
     looks = run(agenda, 0.0, 60.0)
     assert agenda.noisy == [A]
-    assert len(looks) <= 9
-    last = agenda.next_at()
-    assert last is not None
-    assert last - looks[-1] <= POLL_SECONDS[1]
+    assert len(looks) <= 4
+    last = looks[-1] + POLL_SECONDS[1]
     due = agenda.due(last)
     assert due == Due(shallow=(A,))
     assert agenda.looked(due, [], last, cost=0.01) == [A]
     assert agenda.noisy == []
     assert agenda.next_at() is None
+
+
+def test_a_noisy_directory_is_listened_to_now_and_then_and_looked_at_when_it_is_quiet() -> None:
+    agenda = Agenda()
+    run(agenda, 0.0, 8.0)
+    assert agenda.noisy == [A]
+    begun = agenda.next_at()
+    assert begun is not None
+    assert begun <= 8.0 + PROBE_SECONDS
+    # Something is heard: it is not listened to for a while.
+    agenda.probe(begun)
+    assert agenda.listens(A)
+    agenda.note(A, begun + 0.1)
+    assert not agenda.listens(A)
+    assert agenda.probe(begun + 0.2) == []
+    again = begun + 0.1 + PROBE_SECONDS
+    assert agenda.probe(again) == [A]
+    assert not agenda.due(again)
+    assert agenda.next_at() == again + CALM_SECONDS
+    assert agenda.probe(again + CALM_SECONDS) == []
+    assert agenda.noisy == []
+    assert agenda.due(again + CALM_SECONDS) == Due(shallow=(A,))
 
 
 def test_a_pause_ends_noise() -> None:

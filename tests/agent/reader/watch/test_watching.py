@@ -19,7 +19,7 @@ from keycensus_agent.config import Config, ScanSettings, StateSettings
 from keycensus_agent.reader.service import ReaderService
 from keycensus_agent.reader.state import State
 from keycensus_agent.reader.watch import watching as module
-from keycensus_agent.reader.watch.agenda import NOISY_TENTHS, Due
+from keycensus_agent.reader.watch.agenda import CALM_SECONDS, NOISY_TENTHS, PROBE_SECONDS, Due
 from keycensus_agent.reader.watch.inotify import Inotify, Kind, _Watched
 from keycensus_agent.reader.watch.watching import Watching
 
@@ -276,3 +276,12 @@ def test_a_hint_is_told_of_what_changed_but_not_of_what_is_noisy(machine: Machin
     assert changes()
     machine.watching.agenda.note(b"/etc/app/tls", machine.now, tenths=int(NOISY_TENTHS))
     assert not changes()
+    assert b"/etc/app/tls" not in machine.watching.watched
+    # When it is quiet, a moment of listening tells.
+    machine.now += PROBE_SECONDS
+    machine.watching.hear()
+    assert b"/etc/app/tls" in machine.watching.watched
+    machine.now += CALM_SECONDS
+    machine.watching.hear()
+    assert b"/etc/app/tls" in machine.take().shallow
+    assert machine.watching.agenda.noisy == []

@@ -2,8 +2,9 @@
 
 1. A directory is looked at when it was quiet for a moment, and if it never is, after a longest wait.
 2. After a look the next one at the same directory waits: the longer, the more often it was due.
-3. One that is never quiet is noisy: it is polled, more and more rarely, and its watch is lifted
-   until a poll finds nothing changed. Nothing is lost by that: the last poll sees the last content.
+3. One that is never quiet is restless, and then noisy: it is polled, more and more rarely, and its
+   watch is lifted, but for a moment now and then. If nothing is heard in that moment, it is quiet again
+   and looked at. Nothing is lost by that: the last look sees the last content.
 4. All looks together take their share of a core: after each, a pause of so many times its cost.
 
 Deep means: with everything below it. Times are monotonic seconds.
@@ -24,8 +25,14 @@ REST_SECONDS = (0.4, 2.0)
 # them in a second. One that is never quiet is noisy after some five seconds.
 _CALM_TENTHS_A_SECOND = 2.5
 NOISY_TENTHS = 40.0
-# Between two polls of a noisy directory.
-POLL_SECONDS = (8.0, 24.0)
+# Restless, on the way there: a look sees what is over at once, and costs a parser.
+_RESTLESS_TENTHS = 10.0
+RESTLESS_SECONDS = 5.0
+# Between two polls of a noisy directory, and between two moments in which it is listened to.
+POLL_SECONDS = (20.0, 60.0)
+PROBE_SECONDS = 2.0
+# Such a directory is quiet after so long: some batches of events (`inotify`), also of a slow machine.
+CALM_SECONDS = 0.5
 # At most 10 % of a core: a pause of nine times the cost, but never so long that news gets old.
 _COST_FACTOR = 9.0
 LONGEST_PAUSE_SECONDS = 2.0
@@ -49,6 +56,9 @@ class _Manner:
     noise: float = 0.0
     heard_at: float = float("-inf")
     poll: float = 0.0  # seconds between polls; 0: it is not noisy
+    # Of a noisy one: when it is listened to again, or since when it is.
+    deaf_until: float = 0.0
+    listening_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +101,7 @@ class Agenda:
         manner.heard_at = now
         if manner.noise >= NOISY_TENTHS and not manner.poll and not deep:
             manner.poll = POLL_SECONDS[0]
+        manner.deaf_until, manner.listening_since = now + PROBE_SECONDS, None
         waiting = self._waiting.get(path)
         if waiting is None:
             self._waiting[path] = _Waiting(now, now, deep)
@@ -109,18 +120,52 @@ class Agenda:
             del self._waiting[path]
         return Due(shallow, deep)
 
+    def probe(self, now: float) -> list[bytes]:
+        """Return the noisy directories that are to be watched for a moment from now on.
+
+        Those of which nothing was heard in their moment are quiet again, and are looked at.
+        """
+        fresh = []
+        for path in self.noisy:
+            manner = self._manners[path]
+            if manner.listening_since is None:
+                if now >= manner.deaf_until:
+                    manner.listening_since = now
+                    fresh.append(path)
+            elif now - manner.listening_since >= CALM_SECONDS:
+                manner.poll, manner.rest = 0.0, REST_SECONDS[1]
+                # It is noisy again sooner than one that never was.
+                manner.noise = NOISY_TENTHS / 2
+                since = now - LONGEST_SECONDS
+                deep = path in self._waiting and self._waiting[path].deep
+                self._waiting[path] = _Waiting(since, since, deep)
+        return fresh
+
+    def listens(self, path: bytes) -> bool:
+        """Whether a noisy directory is listened to at this moment."""
+        manner = self._manners.get(path)
+        return manner is not None and manner.listening_since is not None
+
     def next_at(self) -> float | None:
-        """Return when something is due next; None if nothing waits."""
-        if not self._waiting:
-            return None
-        return max(self._pause_until, min(map(self._at, self._waiting)))
+        """Return when something is due next, or is to be listened to; None if nothing waits."""
+        times = [max(self._pause_until, self._at(path)) for path in self._waiting]
+        for manner in self._manners.values():
+            if manner.poll and manner.listening_since is None:
+                times.append(manner.deaf_until)
+            elif manner.poll and manner.listening_since is not None:
+                times.append(manner.listening_since + CALM_SECONDS)
+        return min(times, default=None)
 
     def _at(self, path: bytes) -> float:
         waiting, manner = self._waiting[path], self._manners.get(path)
         at = min(waiting.last + QUIET_SECONDS, waiting.first + LONGEST_SECONDS)
         if manner is None:
             return at
-        return max(at, manner.looked_at + (manner.poll or manner.rest))
+        rested = manner.looked_at + (manner.poll or manner.rest)
+        if manner.noise >= _RESTLESS_TENTHS and not manner.poll:
+            calm = max(rested, waiting.last + CALM_SECONDS)
+            return max(at, min(calm, manner.looked_at + RESTLESS_SECONDS))
+        return max(at, rested)
 
     def looked(self, due: Due, changed: Iterable[bytes], now: float, cost: float) -> list[bytes]:
         """Note that what was due was looked at, for `cost` seconds of processor time.

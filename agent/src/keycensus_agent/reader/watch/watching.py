@@ -178,6 +178,7 @@ class Watching:
         """Put what was heard on the agenda; whether a directory that is not noisy changed."""
         inotify, now = self._inotify, self.clock()
         if inotify is None:
+            self.agenda.probe(now)
             return False
         if not inotify.alive or (self._sung_at and now - self._sung_at > CANARY_SECONDS):
             self._start_again()
@@ -190,7 +191,10 @@ class Watching:
             self._heed(kind, path, now, tenths)
         noisy = self.agenda.noisy
         for path in noisy:
-            inotify.unwatch(path)
+            if not self.agenda.listens(path):
+                inotify.unwatch(path)
+        for path in self.agenda.probe(now):
+            self._watch(path)
         if self.agenda.full:
             self._suspect_everything()
         unlikely = {b"", _CANARY, *noisy}
