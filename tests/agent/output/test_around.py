@@ -51,6 +51,8 @@ def test_who_uses_a_place_is_one_line_of_harmless_text() -> None:
     )
     plain = Binding("systemd", "", b"/u", 0, "store", (b"/k",))
     assert binding_line(plain) == "systemd as store, by /u"
+    mention = Binding("unknown", "", b"/u\x1b", 3, "mention", (b"/k",))
+    assert binding_line(mention) == "a service that is not known, mentioned in /u\\x1b line 3"
 
 
 def test_who_renews_a_place_is_one_line() -> None:
@@ -82,6 +84,15 @@ def test_what_a_tool_is_late_with_bites_with_the_reason() -> None:
     assert [line for line in lines if "renewal by certbot overdue" in line]
     retained = replace(one, place=replace(one.place, use=Use.RETAINED))
     assert not [line for line in said([retained], LATE) if "overdue" in line]
+
+
+def test_a_tool_that_is_late_with_its_leaf_is_not_late_with_the_authority_beside_it() -> None:
+    lines = said([finding(b"/etc/a.pem", detail("authority", 1_000, is_ca=True))], LATE)
+    assert not [line for line in lines if "overdue" in line]
+    lines = said([finding(b"/etc/a.pem", detail("authority", 5, is_ca=True))], LATE)
+    assert [
+        line for line in lines if line.startswith("  renewal overdue       authority, in 5 days")
+    ]
 
 
 def test_what_has_expired_bites_whoever_renews_it() -> None:

@@ -24,8 +24,10 @@ def binding_line(binding: Binding) -> str:
     """Return who uses a place, where that is said and what for, escaped."""
     unit = f" ({safe_text(binding.unit)})" if binding.unit else ""
     line = f" line {binding.line}" if binding.line else ""
-    parts = [f"{safe_text(binding.service)}{unit} as {binding.directive}"]
-    parts.append(f"by {safe_path(binding.configuration)}{line}")
+    where = f"{safe_path(binding.configuration)}{line}"
+    if binding.directive == "mention":
+        return f"a service that is not known, mentioned in {where}"
+    parts = [f"{safe_text(binding.service)}{unit} as {binding.directive}", f"by {where}"]
     if binding.server_names:
         parts.append(f"for {_some(binding.server_names)}")
     if binding.listen:

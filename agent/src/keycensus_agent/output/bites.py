@@ -97,7 +97,7 @@ def _overdue(judged: Sequence[Judged]) -> list[_Bite]:
     found: dict[bytes, _Bite] = {}
     for one in judged:
         renewer, soonest = one.renewer, one.soonest
-        if not one.is_live or soonest is None or renewer is None or not renewer.overdue:
+        if not one.is_live or soonest is None or renewer is None or not one.is_overdue:
             continue
         if one.days is not None and one.days >= 0:
             why = OVERDUE_REASONS.get(renewer.reason, "overdue")

@@ -131,7 +131,18 @@ class Judged:
     @property
     def is_renewed(self) -> bool:
         """Whether a tool renews the certificate and is in time: then its end is nobody's worry."""
-        return self.renewer is not None and not self.renewer.overdue
+        return self.renewer is not None and not self.is_overdue
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether the tool should have renewed it by now.
+
+        A tool is late with its leaf; the authorities that it put beside it have years, and are
+        others' to renew, until they are about to end themselves.
+        """
+        if self.renewer is None or not self.renewer.overdue:
+            return False
+        return bool(self.leaves) or self.days is None or self.days < SOON_DAYS
 
     @property
     def folds_as(self) -> str:
@@ -193,7 +204,7 @@ class Judged:
             yield Oddity("expires soon", "warn" if worry else "", of_time=True)
         if self.renewer is not None and self.principal and self.is_live:
             tool = safe_text(self.renewer.tool)
-            if self.renewer.overdue:
+            if self.is_overdue:
                 yield Oddity(f"renewal by {tool} overdue", "warn")
             else:
                 yield Oddity(f"renewed by {tool}")
