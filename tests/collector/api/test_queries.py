@@ -166,6 +166,13 @@ async def test_as_of_is_said_once(client: httpx.AsyncClient) -> None:
     assert (response.status_code, response.json()["type"]) == (400, "#usage")
 
 
+async def test_a_mistake_in_as_of_is_pointed_at_in_itself(client: httpx.AsyncClient) -> None:
+    response = await client.get("/hosts", params={"q": "state:active", "as_of": "yesterday"})
+    problem = response.json()
+    assert (response.status_code, problem["type"]) == (400, "#query")
+    assert problem["pointer"] == ["yesterday", "^^^^^^^^^"]
+
+
 async def test_text_from_people_is_only_ever_text(client: httpx.AsyncClient) -> None:
     hostile = ["'; DROP TABLE place; --", "%", "_", "[a-z]", "\x00", "\ud800", "🦊" * 200, '""']
     fields = ["name", "subject", "eku", "path", "host", "label.x", "gap", "serial", "format"]

@@ -157,7 +157,9 @@ async def test_a_view_is_saved_changed_and_deleted_and_that_is_audited(
     views = (await client.get("/views", params={"counts": "true"})).json()
     assert [(view["name"], view["total"]) for view in views][-1] == ("mine", 0)
     assert (await client.delete("/views/mine")).status_code == 204
-    assert (await client.delete("/views/mine")).status_code == 404
+    gone = await client.delete("/views/mine")
+    assert (gone.status_code, gone.json()["type"]) == (404, "#not-found")
+    assert "there is no view 'mine'" in gone.json()["detail"]
     actions = [row.action for row in census.rows(schema.audit.select())]
     assert [action for action in actions if action.startswith("view.")] == [
         "view.save",

@@ -11,11 +11,12 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from keycensus_collector.errors import UsageError
+from keycensus_collector.errors import QueryError, UsageError
 from keycensus_collector.inventory.certificates import CertificateFilter
 from keycensus_collector.inventory.hosts import HostFilter
 from keycensus_collector.inventory.keys import KeyFilter
 from keycensus_collector.inventory.paging import BIGGEST_INTEGER, DEFAULT_LIMIT, PAGE_LIMIT
+from keycensus_collector.query.bind import AS_OF_TAKES, is_moment
 from keycensus_collector.query.model import EVERYTHING, Query
 from keycensus_collector.query.parse import parse
 
@@ -68,6 +69,9 @@ class QueryParameters(BaseModel):
             return query
         if query.as_of:
             raise UsageError("as_of stands beside a query that has as-of: itself; leave one out")
+        # The mistakes of this parameter are pointed at in itself, not in the query beside it.
+        if not is_moment(self.as_of):
+            raise QueryError(AS_OF_TAKES, self.as_of, 0, len(self.as_of))
         return replace(query, as_of=self.as_of)
 
 

@@ -53,6 +53,15 @@ def not_found(what: str) -> ProblemError:
     )
 
 
+def no_view(name: str) -> ProblemError:
+    """Return the problem for a view that nobody saved and that does not come with the program."""
+    return ProblemError(
+        HTTPStatus.NOT_FOUND,
+        "not-found",
+        f"there is no view {name!r}: GET /views, or keycensus views list, has all",
+    )
+
+
 def ambiguous(text: str, matches: Sequence[Match]) -> ProblemError:
     """Return the problem for an ID that fits several things, with all of them."""
     return ProblemError(

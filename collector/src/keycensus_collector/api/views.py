@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection, func, select
 
 from keycensus_collector.access.tokens import Principal
-from keycensus_collector.api.problems import ProblemError, not_found
+from keycensus_collector.api.problems import ProblemError, no_view
 from keycensus_collector.api.queries import List
 from keycensus_collector.api.security import AUTHENTICATED, ClockOf, CurrentPrincipal, StoreOf
 from keycensus_collector.inventory import export, results
@@ -62,7 +62,7 @@ async def view(name: str, store: StoreOf) -> results.View:
     """Ask the list that it names with its query for what it shows."""
     found = await store.run_read(partial(find_view, name=name))
     if found is None:
-        raise not_found(f"view {name!r}")
+        raise no_view(name)
     return _shown(found, None)
 
 
@@ -88,7 +88,7 @@ async def remove(
     _check_may_write(principal)
     actor, now_ms = f"user:{principal.user}", clock.now_ms()
     if not await store.run_write(partial(delete_view, name=name, actor=actor, now_ms=now_ms)):
-        raise not_found(f"view {name!r}")
+        raise no_view(name)
     return Response(status_code=HTTPStatus.NO_CONTENT)
 
 

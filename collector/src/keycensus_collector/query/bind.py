@@ -29,6 +29,7 @@ from keycensus_collector.query.fields import (
 )
 from keycensus_collector.query.model import And, Node, Not, Or, Places, Query, Span, Term, Word
 
+AS_OF_TAKES = "as-of takes a date or an age: as-of:2026-09-30, as-of:7d"
 _HASH_BYTES = {"sha1": 20}
 _LABEL = re.compile(r"label\.([a-z0-9][a-z0-9._-]{0,62})")
 _ARTIFACTS = {Level.CERTIFICATE, Level.KEY}
@@ -45,6 +46,11 @@ def bind(query: Query, target: str, now_ms: int) -> Bindings:
     return Bindings(target, binder.scoped(condition), moment, as_of_ms)
 
 
+def is_moment(text: str) -> bool:
+    """Tell whether `text` is a date or an age, as as-of takes."""
+    return values.duration_ms(text) is not None or values.period(text) is not None
+
+
 def _as_of(query: Query, now_ms: int) -> int | None:
     if not query.as_of:
         return None
@@ -54,11 +60,7 @@ def _as_of(query: Query, now_ms: int) -> int | None:
     elif found is not None:
         moment = found[1] - 1
     else:
-        raise QueryError(
-            "as-of takes a date or an age: as-of:2026-09-30, as-of:7d",
-            query.text,
-            *query.as_of_span,
-        )
+        raise QueryError(AS_OF_TAKES, query.text, *query.as_of_span)
     return moment if moment < now_ms else None
 
 

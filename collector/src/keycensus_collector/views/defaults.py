@@ -15,7 +15,7 @@ DEFAULTS = (
     _view(
         "overdue-renewals",
         "certificates",
-        "renewal:overdue",
+        "renewal:overdue (ca:no or expires<30d)",
         "Their renewal tool should have renewed them by now",
     ),
     _view(
