@@ -166,6 +166,7 @@ def _web(files: SampleFiles, authority: SampleAuthority, wildcard: Pair, now: da
         f"chain = {live}/chain.pem\nfullchain = {live}/fullchain.pem\n",
     )
     _wildcard_files(files, wildcard, authority.intermediate.certificate)
+    files.write("/etc/nginx/nginx.conf", "http {\n  include /etc/nginx/sites-enabled/*;\n}\n")
     for server, certificate, key in (
         (LINEAGE, f"{live}/fullchain.pem", f"{live}/privkey.pem"),
         ("intranet.example.com", "/etc/nginx/tls/wildcard.pem", "/etc/nginx/tls/wildcard.key"),
