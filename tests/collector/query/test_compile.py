@@ -203,6 +203,8 @@ def answer(store: Store, target: str, node: Node, as_of: str) -> set[object]:
             }[target]
             assert column is not None
             rows = connection.execute(select(column).where(asked.condition)).scalars().all()
+            counted = connection.execute(select(column).where(asked.counted)).scalars().all()
+        assert sorted(counted) == sorted(rows)
         assert len(rows) == len(set(rows))
         found |= set(rows)
     return found

@@ -15,6 +15,7 @@ from keycensus_collector.inventory.paging import (
     count_up_to,
     decode_cursor,
     encode_cursor,
+    first_page,
     hash_in,
 )
 from keycensus_collector.inventory.past import Counted, counted
@@ -89,10 +90,17 @@ def list_certificates(
     """
     asked = ask(connection, wanted.query, "certificates", now_ms)
     conditions = filter_conditions(connection, wanted, now_ms, asked)
-    statement = select(certificate.c.sha256).where(*conditions)
-    total, exact = count_up_to(connection, statement, exactly=exactly)
-    after = decode_cursor(cursor, 2) if cursor else None
-    rows = _rows(connection, conditions, after, limit + 1)
+    counted_ones = conditions if exactly or not _is_query(wanted) else [asked.counted]
+    statement = select(certificate.c.sha256, certificate.c.not_after_ms).where(*counted_ones)
+    rows: list[Row[Any]] | None = None
+    if cursor or exactly:
+        total, exact = count_up_to(connection, statement, exactly=exactly)
+    else:
+        total, exact, first = first_page(connection, statement, _ORDER, limit + 1)
+        rows = None if first is None else _rows_of(connection, [row.sha256 for row in first])
+    if rows is None:
+        after = decode_cursor(cursor, 2) if cursor else None
+        rows = _rows(connection, conditions, after, limit + 1)
     page = rows[:limit]
     identities = [row.sha256 for row in page]
     told = _told(connection, page) if asked.as_of_ms is None else {}
@@ -113,6 +121,7 @@ def list_certificates(
 
 
 _KINDS = ("certificate",)
+_ORDER = ("not_after_ms", "sha256")
 # An authority that every host has is used by nobody in particular; asking each of its places takes seconds.
 _MOST_PLACES_TOLD = 1_000
 
@@ -150,6 +159,18 @@ def _as_they_were(
         )
         for item, row in zip(items, rows, strict=True)
     ]
+
+
+def _is_query(wanted: CertificateFilter) -> bool:
+    """Whether a filter says nothing beside its query."""
+    return wanted == CertificateFilter(status="any", trust_stores=True, query=wanted.query)
+
+
+def _rows_of(connection: Connection, hashes: Sequence[bytes]) -> list[Row[Any]]:
+    """Return the rows of certificates in the order of their hashes here."""
+    rows = connection.execute(select_certificates().where(certificate.c.sha256.in_(hashes)))
+    by_hash = {row.sha256: row for row in rows}
+    return [by_hash[hash_] for hash_ in hashes]
 
 
 def _rows(

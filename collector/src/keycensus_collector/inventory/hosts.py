@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, case, func, or_, select
+from sqlalchemy import Connection, Row, Select, and_, case, func, or_, select
 
 from keycensus_collector.intake.convert import decode_description
 from keycensus_collector.inventory import results
@@ -17,6 +17,7 @@ from keycensus_collector.inventory.paging import (
     count_up_to,
     decode_cursor,
     encode_cursor,
+    first_page,
 )
 from keycensus_collector.inventory.patterns import contains
 from keycensus_collector.inventory.places import PRIVATE_KINDS, is_now, places_on
@@ -57,21 +58,30 @@ def list_hosts(
 
     For a past day: the hosts of that day; what is told of each is of today.
     """
-    statement = select(host)
+    statement: Select[Any] = select(host.c.host_no, host.c.name)
     if wanted.query != EVERYTHING:
         statement = statement.where(ask(connection, wanted.query, "hosts", now_ms).condition)
     if wanted.state:
         statement = statement.where(host.c.state == wanted.state)
     if wanted.name:
         statement = statement.where(contains(host.c.name, wanted.name))
-    total, exact = count_up_to(connection, statement, exactly=exactly)
+    first: Sequence[Row[Any]] | None = None
+    if cursor or exactly:
+        total, exact = count_up_to(connection, statement, exactly=exactly)
+    else:
+        total, exact, first = first_page(connection, statement, ("name", "host_no"), limit + 1)
     if cursor:
         name, number = decode_cursor(cursor, 2)
         statement = statement.where(
             or_(host.c.name > name, and_(host.c.name == name, host.c.host_no > number))
         )
-    ordered = statement.order_by(host.c.name, host.c.host_no).limit(limit + 1)
-    rows = list(connection.execute(ordered))
+    order = (host.c.name, host.c.host_no)
+    if first is None:
+        first = connection.execute(statement.order_by(*order).limit(limit + 1)).all()
+    numbers = [row.host_no for row in first]
+    rows = connection.execute(
+        select(host).where(host.c.host_no.in_(numbers)).order_by(*order)
+    ).all()
     page = rows[:limit]
     next_ = encode_cursor([page[-1].name, page[-1].host_no]) if len(rows) > limit else None
     return results.HostPage(next_, total, exact, _hosts(connection, page))

@@ -11,6 +11,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
+    Select,
     Subquery,
     exists,
     func,
@@ -26,6 +27,7 @@ from keycensus_collector.inventory.paging import (
     count_up_to,
     decode_cursor,
     encode_cursor,
+    first_page,
     hash_in,
 )
 from keycensus_collector.inventory.past import Counted, counted
@@ -39,7 +41,7 @@ from keycensus_collector.inventory.places import (
     world_readable,
 )
 from keycensus_collector.inventory.values import certificate_name
-from keycensus_collector.query.ask import ask
+from keycensus_collector.query.ask import Asked, ask
 from keycensus_collector.query.model import EVERYTHING, Query
 from keycensus_collector.query.relations import Tables
 from keycensus_collector.store.schema import (
@@ -87,13 +89,36 @@ def list_keys(
 ) -> results.KeyPage:
     """Return keys in the order of their identities. `exactly`: count all, however many there are."""
     keys, tables = _keys(), None
+    halves: list[Asked] = []
     if wanted.query != EVERYTHING:
-        keys, tables = _asked(connection, wanted.query, now_ms)
+        halves = [
+            ask(connection, wanted.query, "keys", now_ms, sealed=sealed) for sealed in (False, True)
+        ]
+        tables = halves[0].tables if halves[0].as_of_ms is not None else None
+        keys = union_all(*(half.key_columns() for half in halves)).subquery("keys")
+    is_query = bool(halves) and wanted == KeyFilter(status="any", query=wanted.query)
     statement = select(keys).where(*_conditions(connection, keys, wanted))
-    total, exact = count_up_to(connection, statement, exactly=exactly)
-    if cursor:
-        statement = statement.where(keys.c.id > hash_in(decode_cursor(cursor, 1)[0]))
-    rows = list(connection.execute(statement.order_by(keys.c.id, keys.c.kind).limit(limit + 1)))
+    to_count = statement
+    if is_query and not exactly:
+        to_count = select(
+            union_all(*(half.key_columns(half.counted) for half in halves)).subquery("keys")
+        )
+    rows: Sequence[Row[Any]] | None = None
+    if cursor or exactly:
+        total, exact = count_up_to(connection, to_count, exactly=exactly)
+    else:
+        total, exact, rows = first_page(connection, to_count, ("id", "kind"), limit + 1)
+    if rows is None:
+        after = hash_in(decode_cursor(cursor, 1)[0]) if cursor else b""
+        if is_query:
+            # Each half in the order of its index: together they would be sorted.
+            starts = (half.key_columns() for half in halves)
+            ordered = (_page(start, start.selected_columns.id, after, limit) for start in starts)
+            keys = union_all(*(select(page.subquery()) for page in ordered)).subquery("keys")
+            statement = select(keys)
+        rows = connection.execute(
+            _page(statement, keys.c.id, after, limit).order_by(keys.c.kind)
+        ).all()
     page = rows[:limit]
     next_ = encode_cursor([page[-1].id.hex()]) if len(rows) > limit else None
     return results.KeyPage(next_, total, exact, keys_of(connection, page, tables))
@@ -146,15 +171,11 @@ def _keys() -> Subquery:
     return union_all(paired, sealed).subquery("keys")
 
 
-def _asked(connection: Connection, query: Query, now_ms: int) -> tuple[Subquery, Tables | None]:
-    """Return the keys that a query lists, in the form of `_keys`; and the tables of a past day."""
-    halves = [
-        ask(connection, query, "keys", now_ms, sealed=sealed).key_columns()
-        for sealed in (False, True)
-    ]
-    first = ask(connection, query, "keys", now_ms)
-    keys = union_all(*halves).subquery("keys")
-    return keys, None if first.as_of_ms is None else first.tables
+def _page(
+    statement: Select[Any], identity: ColumnElement[bytes], after: bytes, limit: int
+) -> Select[Any]:
+    """Return the rows of one page, and one more if there is one."""
+    return statement.where(identity > after).order_by(identity).limit(limit + 1)
 
 
 def _conditions(

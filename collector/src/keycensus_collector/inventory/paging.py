@@ -5,14 +5,17 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Row, Select, func, select
 from sqlalchemy.sql.selectable import CompoundSelect
 
 from keycensus_collector.errors import UsageError
+from keycensus_collector.query.compile import COUNTED
 
 # Counted exactly up to here; beyond, "10,000+" and exactly on demand.
-EXACT_TOTAL = 10_000
+EXACT_TOTAL = COUNTED
 PAGE_LIMIT = 1_000
 DEFAULT_LIMIT = 100
 # Databases have integers of eight bytes; a longer one is an error of the driver, not an answer.
@@ -52,6 +55,22 @@ def hash_in(value: str | int | None) -> bytes:
         return bytes.fromhex(str(value))
     except ValueError:
         raise UsageError("the cursor is damaged; start without one") from None
+
+
+def first_page(
+    connection: Connection, found: Select[*tuple[Any, ...]], order: Sequence[str], limit: int
+) -> tuple[int, bool, Sequence[Row[Any]] | None]:
+    """Return how many rows a statement has, whether that is exact, and the first rows by `order`.
+
+    What is costly to find is found once for both. None instead of rows: there are too many to count,
+    so the first ones are soon found in the order of an index.
+    """
+    counted = found.order_by(None).limit(EXACT_TOTAL + 1).subquery()
+    total = func.count().over().label("counted_rows")
+    by = [counted.c[name].asc().nulls_last() for name in order]
+    rows = connection.execute(select(counted, total).order_by(*by).limit(limit)).all()
+    number = rows[0].counted_rows if rows else 0
+    return (number, True, rows) if number <= EXACT_TOTAL else (EXACT_TOTAL, False, None)
 
 
 def count_up_to(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, or_, select, union_all
+from sqlalchemy import Connection, Row, Select, and_, or_, select, union_all
 
 from keycensus_collector.inventory import results
 from keycensus_collector.inventory.paging import (
@@ -15,6 +15,7 @@ from keycensus_collector.inventory.paging import (
     count_up_to,
     decode_cursor,
     encode_cursor,
+    first_page,
 )
 from keycensus_collector.inventory.places import place_columns, place_of
 from keycensus_collector.query.ask import ask
@@ -23,6 +24,7 @@ from keycensus_collector.store.schema import host, manifest_entry, manifest_part
 
 # Kinds told of each place; a bundle has one kind and many certificates.
 _KINDS_EACH = 9
+_ORDER = ("host_no", "path", "place_no")
 
 
 def list_places(
@@ -37,19 +39,27 @@ def list_places(
     """Return places host by host, in the order in which hosts came, and by path."""
     asked = ask(connection, query, "places", now_ms)
     spot = asked.tables.place
-    statement = select(spot.c.place_no).where(asked.condition)
-    total, exact = count_up_to(connection, statement, exactly=exactly)
-    page = (
-        select(*place_columns(spot), spot.c.host_no, spot.c.manifest)
-        .join_from(spot, host, host.c.host_no == spot.c.host_no)
-        .where(asked.condition)
-    )
+    order = (spot.c.host_no, spot.c.path, spot.c.place_no)
+    statement: Select[Any] = select(*order).where(asked.condition)
+    first: Sequence[Row[Any]] | None = None
+    if cursor or exactly:
+        total, exact = count_up_to(connection, statement, exactly=exactly)
+    else:
+        total, exact, first = first_page(connection, statement, _ORDER, limit + 1)
     if cursor:
         host_no, path, number = decode_cursor(cursor, 3)
         further = or_(spot.c.path > path, and_(spot.c.path == path, spot.c.place_no > number))
-        page = page.where(spot.c.host_no >= host_no, or_(spot.c.host_no > host_no, further))
-    order = (spot.c.host_no, spot.c.path, spot.c.place_no)
-    rows: list[Row[Any]] = list(connection.execute(page.order_by(*order).limit(limit + 1)))
+        statement = statement.where(
+            spot.c.host_no >= host_no, or_(spot.c.host_no > host_no, further)
+        )
+    if first is None:
+        first = connection.execute(statement.order_by(*order).limit(limit + 1)).all()
+    page = (
+        select(*place_columns(spot), spot.c.host_no, spot.c.manifest)
+        .join_from(spot, host, host.c.host_no == spot.c.host_no)
+        .where(spot.c.place_no.in_([row.place_no for row in first]))
+    )
+    rows: list[Row[Any]] = list(connection.execute(page.order_by(*order)))
     shown = rows[:limit]
     next_ = None
     if len(rows) > limit:

@@ -24,18 +24,22 @@ from keycensus_collector.query.relations import (
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A query for one list: the tables that its rows come from, and which of them are meant."""
+    """A query for one list: the tables that its rows come from, and which of them are meant.
+
+    `counted` holds of the same rows, but of no more than a count up to `COUNTED` needs.
+    """
 
     bindings: Bindings
     tables: Tables
     condition: ColumnElement[bool]
+    counted: ColumnElement[bool]
 
     @property
     def as_of_ms(self) -> int | None:
         """The past moment that it is about; None: now."""
         return self.bindings.as_of_ms
 
-    def key_columns(self) -> Select[Any]:
+    def key_columns(self, condition: ColumnElement[bool] | None = None) -> Select[Any]:
         """Return the keys that are meant, with the columns of a list of keys."""
         key = self.tables.key.c
         sealed = self.tables.kinds == SEALED_KINDS
@@ -46,7 +50,7 @@ class Asked:
             key.live_places.label("live"),
             key.retained_places.label("retained"),
             key.hosts,
-        ).where(self.condition)
+        ).where(self.condition if condition is None else condition)
 
 
 # What can't be known of a sealed key is empty where it is shown.
@@ -64,8 +68,9 @@ def ask(
     """Return a query for the list `target`; of keys `sealed` is the other half. QueryError points."""
     bindings = bind(query, target, now_ms)
     tables = tables_for(target, bindings.as_of_ms, sealed=sealed)
-    condition = compiled(connection, bindings, tables)
-    return Asked(bindings, tables, and_(condition, *_known(target, tables)))
+    known = _known(target, tables)
+    condition, counted = compiled(connection, bindings, tables, known)
+    return Asked(bindings, tables, and_(condition, *known), and_(counted, *known))
 
 
 def _known(target: str, tables: Tables) -> list[ColumnElement[bool]]:

@@ -9,6 +9,9 @@ it says of the thing itself stands outside. So a query is cut into parts:
    few of them fit, else from the thing; where `holding` knows enough, there;
 4. an or with both kinds in it, beside a condition on the place, is multiplied out while that is
    small, else looked up place by place.
+
+A count ends at 10,000, so it has a condition of its own: where many places fit, they are gone through
+until they have shown enough things.
 """
 
 from __future__ import annotations
@@ -45,7 +48,7 @@ from keycensus_collector.query.bound import (
     own_levels,
 )
 from keycensus_collector.query.columns import Columns, in_range
-from keycensus_collector.query.conditions import Choice, Known, Range, Text, expected
+from keycensus_collector.query.conditions import Choice, Known, Range, expected
 from keycensus_collector.query.fields import LEVELS, Level
 from keycensus_collector.query.relations import (
     SEALED_KINDS,
@@ -54,18 +57,38 @@ from keycensus_collector.query.relations import (
     is_there,
     live,
 )
+from keycensus_collector.query.shapes import (
+    Held,
+    flattened,
+    is_about_the_file,
+    is_about_the_place,
+    is_outside,
+    needs_an_entry,
+    without_places,
+)
 from keycensus_collector.store.schema import certificate, holding
 
 # Up to so many places it is cheaper to start from them.
 _FEW = 10_000
+# Up to so many rows a list is counted; beyond, on demand.
+COUNTED = 10_000
 _EXPANSIONS = 16
 
 
-def compiled(connection: Connection, bindings: Bindings, tables: Tables) -> ColumnElement[bool]:
-    """Return the condition on the rows of `bindings.target` in `tables`."""
-    return _Compiler(bindings.target, tables, Columns(connection, tables, bindings.now_ms)).closed(
-        bindings.condition
-    )
+def compiled(
+    connection: Connection,
+    bindings: Bindings,
+    tables: Tables,
+    known: Sequence[ColumnElement[bool]],
+) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """Return the condition on the rows of `bindings.target` in `tables`, and that of a bounded count.
+
+    `known`: what holds of a row besides.
+    """
+    compiler = _Compiler(bindings.target, tables, Columns(connection, tables, bindings.now_ms))
+    condition = compiler.closed(bindings.condition)
+    counted = compiler.counted(bindings.condition, known)
+    return condition, condition if counted is None else counted
 
 
 @dataclass(slots=True)
@@ -84,7 +107,7 @@ class _Compiler:
             return self._at_a_place([node])
         if isinstance(node, Some):
             return or_(*map(self.closed, node.parts))
-        parts = _flat(node)
+        parts = flattened(node)
         own = [part for part in parts if is_own(part, self.target)]
         placed = [part for part in parts if is_of_place(part, self.target)]
         mixed = [part for part in parts if part not in own and part not in placed]
@@ -99,6 +122,35 @@ class _Compiler:
             return and_(*outside, or_(*(self.closed(All((part, *rest))) for part in first.parts)))
         alone = without_places(All((*placed, *mixed)), self.target)
         return and_(*outside, or_(self._looked_up([*placed, *mixed]), self._plain(alone)))
+
+    def counted(
+        self, node: Bound, known: Sequence[ColumnElement[bool]]
+    ) -> ColumnElement[bool] | None:
+        """Return that a row is among the first that places have, where many places fit; else None.
+
+        Of an authority that all hosts have, every place would be asked; this ends with the last
+        place, and mostly long before, when enough things are found.
+        """
+        of_now = self.tables.as_of_ms is None
+        if not of_now or self.target in {"places", "hosts"} or self.tables.kinds == SEALED_KINDS:
+            return None
+        parts = flattened(node)
+        own = [part for part in parts if is_own(part, self.target)]
+        placed = [part for part in parts if part not in own]
+        if not placed or not all(is_of_place(part, self.target) for part in placed):
+            return None
+        if Held.of(placed) is not None or self._use(placed) is not None or self._are_few(placed):
+            return None
+        outside = [self._plain(part) for part in own]
+        if outside and (self.target == "certificates" or self._fit_few(outside)):
+            return None
+        is_meant = exists().where(self._joins_here(), *outside, *known)
+        tables = replace(self.tables, places_first=True)
+        entry = tables.entry
+        conditions = [*(self._plain(part) for part in placed), is_meant.correlate(entry)]
+        found = union_all(*entries_of(tables, entry.c.artifact, conditions, self._own()))
+        first = select(found.subquery().c.artifact).distinct().limit(COUNTED + 1).subquery()
+        return self._identity().in_(select(first.c.artifact))
 
     def _plain(self, node: Bound) -> ColumnElement[bool]:
         """Return a condition in which every part is on columns at hand."""
@@ -185,12 +237,15 @@ class _Compiler:
 
     def _at_a_place(self, parts: Sequence[Bound]) -> ColumnElement[bool]:
         """Return that there is one place for which all parts hold."""
-        flat = _flat(All(tuple(parts)))
+        flat = flattened(All(tuple(parts)))
         if self.target in {"places", "hosts"}:
             return self._in_a_file(flat)
-        held = _Held.of(flat) if self.tables.as_of_ms is None else None
+        held = Held.of(flat) if self.tables.as_of_ms is None else None
         if held is not None:
             return self._held(held)
+        used = self._use(flat)
+        if used is not None:
+            return used
         if self.tables.as_of_ms is not None or self._are_few(flat):
             conditions = [self._plain(part) for part in flat]
             artifact = self.tables.entry.c.artifact
@@ -198,10 +253,23 @@ class _Compiler:
             return self._identity().in_(union_all(*found))
         return and_(*self._on_some_host(flat), self._looked_up(flat))
 
+    def _use(self, parts: Sequence[Bound]) -> ColumnElement[bool] | None:
+        """Return what the fold has counted already, if the use of places is all that is asked for."""
+        if self.tables.as_of_ms is not None or len(parts) != 1:
+            return None
+        part = parts[0]
+        if not isinstance(part, Literal) or part.field.name != "use" or part.negated:
+            return None
+        own = self._own().c
+        if isinstance(part.test, Known):
+            return own.live_places + own.retained_places > 0 if part.test.known else None
+        live = expected(Choice, part.test).value == "live"
+        return own.live_places > 0 if live else own.retained_places > 0
+
     def _on_some_host(self, parts: Sequence[Bound]) -> list[ColumnElement[bool]]:
         """Return what `holding` knows already: an authority of all trust stores has places by the million."""
-        outside = any(isinstance(part, Literal) and _is_outside(part) for part in parts)
-        return [self._held(_Held("", ()))] if outside else []
+        outside = any(isinstance(part, Literal) and is_outside(part) for part in parts)
+        return [self._held(Held("", ()))] if outside else []
 
     def _looked_up(self, parts: Sequence[Bound]) -> ColumnElement[bool]:
         """Return the same, asked for each thing by itself."""
@@ -233,7 +301,7 @@ class _Compiler:
     def _are_few(self, parts: Sequence[Bound]) -> bool:
         """Count the places that fit, as far as it matters."""
         spot = self.tables.place
-        about = [part for part in parts if _is_about_the_place(part)]
+        about = [part for part in parts if is_about_the_place(part)]
         if not about:
             return False
         key = All(tuple(about))
@@ -248,12 +316,17 @@ class _Compiler:
             self.probes[key] = self.columns.connection.execute(count).scalar_one() <= _FEW
         return self.probes[key]
 
+    def _fit_few(self, conditions: Sequence[ColumnElement[bool]]) -> bool:
+        some = select(self._identity()).where(*conditions).limit(_FEW + 1).subquery()
+        count = select(func.count()).select_from(some)
+        return self.columns.connection.execute(count).scalar_one() <= _FEW
+
     def _holds_few(self, conditions: Sequence[ColumnElement[bool]]) -> bool:
         some = select(holding.c.host_no).where(*conditions).limit(_FEW + 1).subquery()
         count = select(func.count()).select_from(some)
         return self.columns.connection.execute(count).scalar_one() <= _FEW
 
-    def _held(self, held: _Held) -> ColumnElement[bool]:
+    def _held(self, held: Held) -> ColumnElement[bool]:
         """Return that a host holds it, which needs no look at places."""
         conditions: list[ColumnElement[bool]] = [holding.c.kind.in_(self.tables.kinds)]
         if held.use:
@@ -272,22 +345,21 @@ class _Compiler:
     def _in_a_file(self, parts: Sequence[Bound]) -> ColumnElement[bool]:
         """Return that an entry of the place, or of one on the host, is so."""
         tables = self.tables
-        conditions = [self._plain(part) for part in parts]
+        conditions = [*(self._plain(part) for part in parts), *self._of_certificates(parts)]
         spot, entry, part = tables.place, tables.entry, tables.part
         if self.target == "places":
+            parted = entry.join(part, part.c.part == entry.c.manifest)
             whole = select(entry.c.manifest).select_from(self._with_artifacts(entry))
-            in_parts = select(part.c.manifest).select_from(
-                self._with_artifacts(entry.join(part, part.c.part == entry.c.manifest))
-            )
+            in_parts = select(part.c.manifest).select_from(self._with_artifacts(parted))
             found = [query.where(*conditions).correlate(spot) for query in (whole, in_parts)]
             return spot.c.manifest.in_(union_all(*found))
         conditions += is_there(tables)
         number = select(spot.c.host_no)
-        if not any(map(_is_about_the_file, parts)):
+        if not any(map(is_about_the_file, parts)):
             found = [number.select_from(spot)]
         else:
             # A place without entries has its part in an or; else what an entry is narrows most.
-            needed = any(map(_needs_an_entry, parts))
+            needed = any(map(needs_an_entry, parts))
             same = spot.c.manifest == entry.c.manifest
             joined = entry.join(spot, same) if needed else spot.outerjoin(entry, same)
             by_part = entry.join(part, part.c.part == entry.c.manifest).join(
@@ -297,6 +369,24 @@ class _Compiler:
         queries = [query.where(*conditions).correlate(tables.host) for query in found]
         return tables.host.c.host_no.in_(union_all(*queries) if len(queries) > 1 else queries[0])
 
+    def _of_certificates(self, parts: Sequence[Bound]) -> list[ColumnElement[bool]]:
+        """Return what the conditions on certificates say once more, so that those are looked for first."""
+        of = certificate.alias("looked_for")
+        columns = replace(self.columns, tables=replace(self.tables, certificate=of))
+        alone = [part for part in parts if isinstance(part, Literal)]
+        conditions = [
+            columns.condition(literal, Level.CERTIFICATE)
+            for literal in alone
+            if literal.field.levels == (Level.CERTIFICATE,) and not self._is_counted(literal)
+        ]
+        if not conditions:
+            return []
+        found = select(of.c.sha256).where(*conditions).correlate(None)
+        return [self.tables.entry.c.artifact.in_(found)]
+
+    def _is_counted(self, literal: Literal) -> bool:
+        return self.tables.as_of_ms is not None or literal.field.name == "found"
+
     def _with_artifacts(self, entries: FromClause) -> FromClause:
         """Return entries with the certificate or key that each is."""
         entry, certificates, keys = self.tables.entry, self.tables.certificate, self.tables.key
@@ -305,77 +395,3 @@ class _Compiler:
         )
         is_key = and_(entry.c.kind == "private-key", keys.c.key_id == entry.c.artifact)
         return entries.outerjoin(certificates, is_certificate).outerjoin(keys, is_key)
-
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """A condition on a place that `holding` answers: outside trust stores, by use and host."""
-
-    use: str
-    hosts: tuple[Literal, ...]
-
-    @classmethod
-    def of(cls, parts: Sequence[Bound]) -> _Held | None:
-        """Return it, or None if the parts ask for more."""
-        use: str | None = None
-        hosts: list[Literal] = []
-        outside = False
-        for part in parts:
-            if not isinstance(part, Literal):
-                return None
-            if part.field.levels == (Level.HOST,):
-                hosts.append(part)
-            elif _is_outside(part):
-                outside = True
-            elif part.field.name == "use" and not part.negated and isinstance(part.test, Known):
-                continue
-            elif part.field.name == "use" and use is None and not part.negated:
-                use = expected(Choice, part.test).value
-            else:
-                return None
-        return cls(use or "", tuple(hosts)) if outside else None
-
-
-_TRUST_STORE = Text("trust-store", "equal")
-
-
-def _is_outside(literal: Literal) -> bool:
-    """Whether a condition leaves trust stores out."""
-    return literal.field.name == "role" and literal.negated and literal.test == _TRUST_STORE
-
-
-def without_places(node: Bound, target: str) -> Bound:
-    """Return what is left of a condition where there is no place: nothing holds of it."""
-    if isinstance(node, Literal):
-        return node if is_own(node, target) else Some(())
-    if isinstance(node, Exists):
-        return node
-    return type(node)(tuple(without_places(part, target) for part in node.parts))
-
-
-def _flat(node: Bound) -> list[Bound]:
-    """Return the parts of an and, with those of an and in it."""
-    if not isinstance(node, All):
-        return [node]
-    return [inner for part in node.parts for inner in _flat(part)]
-
-
-def _is_about_the_place(node: Bound) -> bool:
-    """Whether a condition needs nothing of an entry."""
-    if isinstance(node, Literal):
-        return Level.ENTRY not in node.field.levels
-    return not isinstance(node, Exists) and all(map(_is_about_the_place, node.parts))
-
-
-def _needs_an_entry(node: Bound) -> bool:
-    """Whether a condition holds of entries only."""
-    if isinstance(node, All | Some):
-        return bool(node.parts) and all(map(_needs_an_entry, node.parts))
-    return _is_about_the_file(node)
-
-
-def _is_about_the_file(node: Bound) -> bool:
-    """Whether a condition needs an entry of the file, or an artifact."""
-    if isinstance(node, Literal):
-        return not {Level.ENTRY, Level.CERTIFICATE, Level.KEY}.isdisjoint(node.field.levels)
-    return not isinstance(node, Exists) and any(map(_is_about_the_file, node.parts))

@@ -22,10 +22,12 @@ from sqlalchemy import (
     null,
     or_,
     select,
+    text,
     union_all,
 )
 
 from keycensus_collector.store.schema import (
+    SEALED_HOLDING,
     certificate,
     holding,
     host,
@@ -42,7 +44,10 @@ SEALED_KINDS = ("sealed-key", "sealed-container")
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """What conditions take their columns from. `kinds`: of the entries that a place is asked for."""
+    """What conditions take their columns from. `kinds`: of the entries that a place is asked for.
+
+    `places_first`: entries are looked for at places, never places of entries.
+    """
 
     certificate: FromClause
     key: FromClause
@@ -52,6 +57,7 @@ class Tables:
     part: FromClause
     kinds: tuple[str, ...]
     as_of_ms: int | None
+    places_first: bool = False
 
 
 def tables_for(target: str, as_of_ms: int | None, *, sealed: bool = False) -> Tables:
@@ -93,16 +99,21 @@ def entries_of(
     other looks for places there, and must not be taken for theirs.
     """
     entry, spot, part = tables.entry, tables.place, tables.part
+    few_parts: list[ColumnElement[bool]] = []
+    if tables.places_first:
+        few_parts = [spot.c.manifest.in_(select(part.c.manifest).correlate(None))]
     if tables.kinds:
         conditions = [entry.c.kind.in_(tables.kinds), *conditions]
     conditions = [*is_there(tables), *conditions]
-    whole = entry.join(spot, spot.c.manifest == entry.c.manifest)
+    # No index is on what coalesce returns.
+    manifest = func.coalesce(spot.c.manifest, b"") if tables.places_first else spot.c.manifest
+    whole = entry.join(spot, manifest == entry.c.manifest)
     in_parts = entry.join(part, part.c.part == entry.c.manifest).join(
-        spot, spot.c.manifest == part.c.manifest
+        spot, manifest == part.c.manifest
     )
     return [
-        select(column).select_from(joined).where(*conditions).correlate(outside)
-        for joined in (whole, in_parts)
+        select(column).select_from(joined).where(*conditions, *further).correlate(outside)
+        for joined, further in ((whole, []), (in_parts, few_parts))
     ]
 
 
@@ -125,7 +136,7 @@ def _sealed_keys(as_of_ms: int | None) -> Subquery:
                 func.sum(holding.c.retained).label("retained_places"),
                 func.count().label("hosts"),
             )
-            .where(holding.c.kind.in_(SEALED_KINDS))
+            .where(text(SEALED_HOLDING))
             .group_by(holding.c.artifact, holding.c.kind)
             .subquery("sealed")
         )

@@ -470,6 +470,9 @@ refusal = Table(
 
 # Artifact on host: how many live and retained places hold it there. Not for trust stores. A key's
 # private and public halves share one identity, so the kind tells them apart.
+# As the index's condition has it: a query with the same words reads sealed keys only.
+SEALED_HOLDING = "kind IN ('sealed-key', 'sealed-container')"
+
 holding = Table(
     "holding",
     metadata,
@@ -480,6 +483,14 @@ holding = Table(
     Column("retained", Integer, nullable=False),
     Column("roles", Integer, nullable=False),  # bit mask: 1 server, 2 client, 4 ca, 8 unknown
     Index(None, "host_no"),
+    # Sealed keys have no table of their own; there are few.
+    Index(
+        "ix_holding_sealed",
+        "artifact",
+        "kind",
+        sqlite_where=text(SEALED_HOLDING),
+        postgresql_where=text(SEALED_HOLDING),
+    ),
 )
 
 # What the catalogue and fold workers still have to do. Taken by deleting; never a watermark.

@@ -1,0 +1,84 @@
+"""What can be told of a checked condition without asking the database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from keycensus_collector.query.bound import All, Bound, Exists, Literal, Some, is_own
+from keycensus_collector.query.conditions import Choice, Known, Text, expected
+from keycensus_collector.query.fields import Level
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A condition on a place that `holding` answers: outside trust stores, by use and host."""
+
+    use: str
+    hosts: tuple[Literal, ...]
+
+    @classmethod
+    def of(cls, parts: Sequence[Bound]) -> Held | None:
+        """Return it, or None if the parts ask for more."""
+        use: str | None = None
+        hosts: list[Literal] = []
+        outside = False
+        for part in parts:
+            if not isinstance(part, Literal):
+                return None
+            if part.field.levels == (Level.HOST,):
+                hosts.append(part)
+            elif is_outside(part):
+                outside = True
+            elif part.field.name == "use" and not part.negated and isinstance(part.test, Known):
+                continue
+            elif part.field.name == "use" and use is None and not part.negated:
+                use = expected(Choice, part.test).value
+            else:
+                return None
+        return cls(use or "", tuple(hosts)) if outside else None
+
+
+_TRUST_STORE = Text("trust-store", "equal")
+
+
+def is_outside(literal: Literal) -> bool:
+    """Whether a condition leaves trust stores out."""
+    return literal.field.name == "role" and literal.negated and literal.test == _TRUST_STORE
+
+
+def without_places(node: Bound, target: str) -> Bound:
+    """Return what is left of a condition where there is no place: nothing holds of it."""
+    if isinstance(node, Literal):
+        return node if is_own(node, target) else Some(())
+    if isinstance(node, Exists):
+        return node
+    return type(node)(tuple(without_places(part, target) for part in node.parts))
+
+
+def flattened(node: Bound) -> list[Bound]:
+    """Return the parts of an and, with those of an and in it."""
+    if not isinstance(node, All):
+        return [node]
+    return [inner for part in node.parts for inner in flattened(part)]
+
+
+def is_about_the_place(node: Bound) -> bool:
+    """Whether a condition needs nothing of an entry."""
+    if isinstance(node, Literal):
+        return Level.ENTRY not in node.field.levels
+    return not isinstance(node, Exists) and all(map(is_about_the_place, node.parts))
+
+
+def needs_an_entry(node: Bound) -> bool:
+    """Whether a condition holds of entries only."""
+    if isinstance(node, All | Some):
+        return bool(node.parts) and all(map(needs_an_entry, node.parts))
+    return is_about_the_file(node)
+
+
+def is_about_the_file(node: Bound) -> bool:
+    """Whether a condition needs an entry of the file, or an artifact."""
+    if isinstance(node, Literal):
+        return not {Level.ENTRY, Level.CERTIFICATE, Level.KEY}.isdisjoint(node.field.levels)
+    return not isinstance(node, Exists) and any(map(is_about_the_file, node.parts))
