@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from keycensus_agent.reader.access import Access
-from keycensus_agent.reader.inspect import file_facts
+from keycensus_agent.reader.facts import file_facts
 
 NAMES = {1000: "web", 1001: "ops", 1002: "with blank"}
 NOBODY = 0xFFFFFFFF

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from keycensus_agent.model import Entry, EntryKind, FileFacts, Parsed, Role, Status, Use
-from keycensus_agent.reader.inspect import file_facts
+from keycensus_agent.reader.facts import file_facts
 from keycensus_agent.reader.places import PlaceBuilder
 
 KEY = Parsed("pem", Status.READ, entries=(Entry(EntryKind.PRIVATE_KEY, b"k" * 32),), manifest=b"m")

@@ -30,6 +30,7 @@ from keycensus_agent.parser.triage import (
 from keycensus_agent.reader.archives import has_zip, open_again
 from keycensus_agent.reader.discovery.directory import Directory
 from keycensus_agent.reader.discovery.links import errno_name
+from keycensus_agent.reader.facts import file_facts
 from keycensus_agent.reader.key_names import is_key_like
 from keycensus_agent.reader.unopened import unopened_in
 
@@ -382,21 +383,6 @@ class Inspector:
         except OSError:
             return None
         return file_facts(facts) if stat.S_ISREG(facts.st_mode) else None
-
-
-def file_facts(facts: os.stat_result) -> FileFacts:
-    """Take over what is kept of a stat result."""
-    return FileFacts(
-        device=facts.st_dev,
-        inode=facts.st_ino,
-        mode=facts.st_mode,
-        uid=facts.st_uid,
-        gid=facts.st_gid,
-        size=facts.st_size,
-        mtime_ns=facts.st_mtime_ns,
-        ctime_ns=facts.st_ctime_ns,
-        link_count=facts.st_nlink,
-    )
 
 
 def _too_big() -> Parsed:
