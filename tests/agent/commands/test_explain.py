@@ -183,4 +183,5 @@ def test_who_uses_and_who_renews_a_place_is_said(agent: AgentCommand, tmp_path: 
     assert said.count("  renewed by  certbot as a, last on 2") == 2
     assert "OVERDUE: nothing starts it\n" in said
     assert "  used by     a service that is not known, mentioned in /etc/odd.conf line 2\n" in said
+    assert "mentioned in /etc/letsencrypt" not in said
     assert "none.pem: no such file" in said
