@@ -28,7 +28,7 @@ FIXED_VERSION = (3, 51, 3)
 _CHECKPOINT_PAGES = 2000
 _WAL_KEPT_BYTES = 64 * 1024 * 1024
 _WRITER_CACHE_KIB = 64 * 1024
-_READER_CACHE_KIB = 16 * 1024
+_READER_CACHE_KIB = 32 * 1024
 # Only a checkpoint or a reader that starts can hold a lock inside one process, for moments.
 _BUSY_MS = 10_000
 
