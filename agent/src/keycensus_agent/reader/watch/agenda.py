@@ -162,7 +162,8 @@ class Agenda:
         if manner is None:
             return at
         rested = manner.looked_at + (manner.poll or manner.rest)
-        if manner.noise >= _RESTLESS_TENTHS and not manner.poll:
+        # Where others wait too, a look at them costs the parser anyway, and news is told at once.
+        if manner.noise >= _RESTLESS_TENTHS and not manner.poll and len(self._waiting) == 1:
             calm = max(rested, waiting.last + CALM_SECONDS)
             return max(at, min(calm, manner.looked_at + RESTLESS_SECONDS))
         return max(at, rested)
