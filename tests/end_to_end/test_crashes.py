@@ -19,7 +19,7 @@ from faults.kit.disk import LEAVES, Disk
 from keycensus_proto.v1 import inventory_pb2
 
 # `make faults-long` kills a hundred times.
-KILLS = int(os.environ.get("KEYCENSUS_KILLS", "20"))
+KILLS = int(os.environ.get("KEYCENSUS_KILLS", "10"))
 AGENT_STEPS = [
     "before_offer",
     "after_offer",

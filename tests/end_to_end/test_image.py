@@ -27,7 +27,7 @@ from keycensus_proto.v1 import (
 )
 
 # `make faults-long` takes a thousand.
-COPIES = int(os.environ.get("KEYCENSUS_COPIES", "150"))
+COPIES = int(os.environ.get("KEYCENSUS_COPIES", "60"))
 
 
 def copies_of(identity: Path, directory: Path, count: int) -> list[Machine]:

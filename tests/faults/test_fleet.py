@@ -32,7 +32,7 @@ async def test_a_fleet_that_lost_its_collector_comes_back_spread_and_is_served(
 
 @pytest.mark.slow
 async def test_reconnects_leave_no_descriptor_and_no_thread_behind(tmp_path: Path) -> None:
-    soak = Soak(tmp_path, agents=8, seconds=40, every=2.0, resets_every=4.0)
+    soak = Soak(tmp_path, agents=8, seconds=24, every=2.0, resets_every=4.0)
     samples = await soak.run()
     assert soak.reports > 10
     later = samples[len(samples) // 4 :]
@@ -41,7 +41,7 @@ async def test_reconnects_leave_no_descriptor_and_no_thread_behind(tmp_path: Pat
         half = len(ways) // 2
         first, last = ways[:half], ways[half:]
         # The least of each half: what is open for the moment comes and goes. A pool may open one more
-        # connection to the database late; what is lost at each of the eighty reconnects would be more.
+        # connection to the database late; what is lost at each of the fifty reconnects would be more.
         assert (
             min(each.descriptors for each in last)
             <= min(each.descriptors for each in first) + POOLED_DESCRIPTORS

@@ -79,7 +79,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_short_run_finds_nothing(tmp_path: Path) -> None:
     """Where there is no atheris, that is what it says, with a status of its own."""
-    done = run("--seconds", "12", "--work", str(tmp_path), EVERY.name)
+    done = run("--seconds", "6", "--work", str(tmp_path), EVERY.name)
     if HAS_ATHERIS:
         assert done.returncode == 0, done.stdout + done.stderr
         assert "nothing found" in done.stdout
