@@ -10,10 +10,12 @@ import errno
 import posixpath
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from fnmatch import translate
 from functools import cache
+from itertools import islice
 from os import stat_result
+from typing import TypeVar
 
 from keycensus_agent.context.bindings import Problem
 from keycensus_agent.context.root_files import RootFiles
@@ -38,6 +40,8 @@ _PROBLEMS_LIMIT = 50
 _PATH_LIMIT = 4096
 _WILD = re.compile(r"[*?\[]")
 _NOTHING_THERE = frozenset({"ENOENT", "ENOTDIR", "no regular file"})
+
+_Found = TypeVar("_Found")
 
 
 class Sources:
@@ -230,3 +234,19 @@ def shown(text: str) -> str:
 def decimal(text: str, default: int = 0) -> int:
     """Return a number written in ASCII digits, of at most 18; else `default`."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else default
+
+
+def contained(
+    sources: Sources, read: Callable[[], Iterator[_Found]], limit: int, too_many: str
+) -> Iterator[_Found]:
+    """Yield what a reader finds, up to `limit`; beyond it, or if it fails, that is noted (`too_many`)."""
+    try:
+        found = read()
+        yield from islice(found, limit)
+        if next(found, None) is not None:
+            sources.note("/", 0, f"{too_many}: the rest is left out")
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the one border where a reader's failure is contained
+        # The type alone: a message could quote the file.
+        sources.note("/", 0, f"not read: {type(error).__name__}")

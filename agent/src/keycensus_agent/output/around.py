@@ -41,7 +41,7 @@ def renewal_line(renewer: Renewer) -> str:
     """Return who renews a place, when it last did, what starts it, and what is wrong, escaped."""
     parts = [f"{safe_text(renewer.tool)} as {safe_text(renewer.name)}"]
     if renewer.last_success_ms:
-        parts.append(f"last on {_moment(renewer.last_success_ms)[:10]}")
+        parts.append(f"last on {moment_text(renewer.last_success_ms // 1000)[:10]}")
     if renewer.schedule:
         parts.append(f"started by {safe_text(renewer.schedule)}")
     if renewer.overdue:
@@ -71,7 +71,9 @@ def renewal_record(renewer: Renewer) -> Record:
         "name": safe_text(renewer.name),
         "configuration": safe_path(renewer.configuration),
         "schedule": safe_text(renewer.schedule),
-        "last_success": _moment(renewer.last_success_ms) if renewer.last_success_ms else "",
+        "last_success": moment_text(renewer.last_success_ms // 1000)
+        if renewer.last_success_ms
+        else "",
         "overdue": renewer.overdue,
         "reason": renewer.reason,
     }
@@ -82,9 +84,10 @@ def _some(texts: tuple[str, ...]) -> str:
     return " ".join(map(safe_text, texts[:_SHOWN])) + more
 
 
-def _moment(milliseconds: int) -> str:
+def moment_text(seconds: int) -> str:
+    """Return a time, in seconds since the epoch, as RFC 3339 in UTC; "" for what no calendar holds."""
     try:
-        moment = dt.datetime.fromtimestamp(milliseconds // 1000, dt.UTC)
+        moment = dt.datetime.fromtimestamp(seconds, dt.UTC)
     except (ValueError, OverflowError, OSError):
-        return ""  # a time stamp that no calendar holds
+        return ""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -7,7 +7,6 @@ path is not the path itself, its bytes stand beside it as base64.
 from __future__ import annotations
 
 import base64
-import datetime as dt
 from collections.abc import Mapping, Sequence
 
 from keycensus_agent.context.bindings import NOTHING, Context
@@ -22,7 +21,7 @@ from keycensus_agent.model import (
     Place,
     Status,
 )
-from keycensus_agent.output.around import Record, binding_record, renewal_record
+from keycensus_agent.output.around import Record, binding_record, moment_text, renewal_record
 from keycensus_agent.output.completeness import is_complete
 from keycensus_agent.text import safe_path, safe_text
 
@@ -71,7 +70,7 @@ def place_fields(finding: Finding) -> Record:
         "uid": facts.uid,
         "gid": facts.gid,
         "size": facts.size,
-        "mtime": _moment(facts.mtime_ns),
+        "mtime": moment_text(facts.mtime_ns // 1_000_000_000),
     }
     if place.target:
         record |= _path_fields("target", place.target)
@@ -207,11 +206,3 @@ def _path_fields(name: str, path: bytes) -> Record:
     if text.encode() == path:
         return {name: text}
     return {name: text, f"{name}_b64": base64.b64encode(path).decode()}
-
-
-def _moment(nanoseconds: int) -> str:
-    try:
-        moment = dt.datetime.fromtimestamp(nanoseconds // 1_000_000_000, dt.UTC)
-    except (ValueError, OverflowError, OSError):
-        return ""  # a time stamp that no calendar holds
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from enum import IntEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 from keycensus_agent.parser.store_magic import STORE_STARTS
@@ -307,8 +308,12 @@ _AMONG_PROGRAMS = _by_suffix(source=_NOTHING_MORE, key=_EVERYTHING)
 _ELSEWHERE = _by_suffix(source=_BASE64, key=_EVERYTHING)
 
 
+@lru_cache(maxsize=4)
 def text_place(directory: bytes) -> TextPlace:
-    """Return how text is searched in `directory`, absolute within the root and ending in a slash."""
+    """Return how text is searched in `directory`, absolute within the root and ending in a slash.
+
+    Asked for each file of a directory in a row.
+    """
     if directory.startswith(PROGRAM_PLACES):
         return TextPlace(text_cap(directory), _AMONG_PROGRAMS, _START_FOR_BASE64)
     return TextPlace(text_cap(directory), _ELSEWHERE, _EVERYTHING)

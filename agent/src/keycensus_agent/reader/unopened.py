@@ -7,6 +7,7 @@ only where nobody keeps files of his own, or where an interpreter writes them.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from keycensus_agent.parser.archive.policy import COMPRESSED, is_searched
@@ -29,8 +30,12 @@ _PICTURES = Unopened(
 )
 
 
+@lru_cache(maxsize=4)
 def unopened_in(directory: bytes) -> tuple[Unopened, ...]:
-    """Return what is not opened in `directory` (absolute, within the root)."""
+    """Return what is not opened in `directory` (absolute, within the root).
+
+    Asked for each file of a directory in a row.
+    """
     if directory.endswith(b"/__pycache__"):
         return (_COMPILED,)
     if directory.endswith(b"/LC_MESSAGES"):

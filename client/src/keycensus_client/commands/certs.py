@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from keycensus_client.commands.session import (
+    collect,
     connect,
     effective_limit,
     limit_option,
@@ -83,17 +84,15 @@ def command(
     if filters["verdict"] and chosen is ParameterSource.DEFAULT:
         # What a listener presents may be live nowhere.
         filters["status"] = "any"
-    items: list[Certificate] = []
-    total, exact = 0, True
     with connect() as client:
-        for page in client.all_certificates(
-            effective_limit(limit, output),
-            include="trust-stores" if everything else None,
-            expired=expired or None,
-            **filters,
-        ):
-            items += page.items
-            total, exact = page.total, page.total_is_exact
+        items, total, exact = collect(
+            client.all_certificates(
+                effective_limit(limit, output),
+                include="trust-stores" if everything else None,
+                expired=expired or None,
+                **filters,
+            )
+        )
     if output == "json":
         print_json(items)
     elif output == "csv":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from keycensus_client.commands.session import (
+    collect,
     connect,
     effective_limit,
     limit_option,
@@ -42,12 +43,8 @@ _STYLES = {"silent": "yellow", "retired": "dim"}
 @limit_option
 def command(*, output: str, limit: int | None, **filters: str | None) -> None:
     """List hosts by name."""
-    items: list[Host] = []
-    total, exact = 0, True
     with connect() as client:
-        for page in client.all_hosts(effective_limit(limit, output), **filters):
-            items += page.items
-            total, exact = page.total, page.total_is_exact
+        items, total, exact = collect(client.all_hosts(effective_limit(limit, output), **filters))
     if output == "json":
         print_json(items)
     elif output == "csv":

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from keycensus_client.commands.session import (
+    collect,
     connect,
     effective_limit,
     limit_option,
@@ -62,16 +63,14 @@ def command(
     **filters: Any,  # noqa: ANN401 - options as click gives them
 ) -> None:
     """List private keys with their places."""
-    items: list[Key] = []
-    total, exact = 0, True
     with connect() as client:
-        for page in client.all_keys(
-            effective_limit(limit, output),
-            without_certificate=without_certificate or None,
-            **filters,
-        ):
-            items += page.items
-            total, exact = page.total, page.total_is_exact
+        items, total, exact = collect(
+            client.all_keys(
+                effective_limit(limit, output),
+                without_certificate=without_certificate or None,
+                **filters,
+            )
+        )
     if output == "json":
         print_json(items)
     elif output == "csv":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from keycensus_client.commands.session import (
+    collect,
     connect,
     effective_limit,
     limit_option,
@@ -23,12 +24,8 @@ from keycensus_client.output.files import field_titles, field_values, print_csv,
 @limit_option
 def command(*, output: str, limit: int | None, **filters: str | None) -> None:
     """List places by host and path, whatever they hold."""
-    items: list[Place] = []
-    total, exact = 0, True
     with connect() as client:
-        for page in client.all_places(effective_limit(limit, output), **filters):
-            items += page.items
-            total, exact = page.total, page.total_is_exact
+        items, total, exact = collect(client.all_places(effective_limit(limit, output), **filters))
     if output == "json":
         print_json(items)
     elif output == "csv":

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import click
 
@@ -13,6 +13,8 @@ from keycensus_client.credentials import load
 from keycensus_client.rest import Client
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+_Item = TypeVar("_Item")
+_Item_co = TypeVar("_Item_co", covariant=True)
 
 # Rows of a table when nothing else is said; scripts get everything.
 TABLE_LIMIT = 100
@@ -68,6 +70,29 @@ def effective_limit(limit: int | None, output: str) -> int | None:
     if limit is None:
         return TABLE_LIMIT if output == "table" else None
     return limit or None
+
+
+class _PageOf(Protocol[_Item_co]):
+    """One page of a list, as the model has it for each kind of item."""
+
+    @property
+    def items(self) -> Sequence[_Item_co]: ...
+
+    @property
+    def total(self) -> int: ...
+
+    @property
+    def total_is_exact(self) -> bool: ...
+
+
+def collect(pages: Iterable[_PageOf[_Item]]) -> tuple[list[_Item], int, bool]:
+    """Return the items of all pages, how many there are in all, and whether that is exact."""
+    items: list[_Item] = []
+    total, exact = 0, True
+    for page in pages:
+        items += page.items
+        total, exact = page.total, page.total_is_exact
+    return items, total, exact
 
 
 def say_rest(shown: int, total: int, *, exact: bool, what: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
 
 from keycensus_agent.context.bindings import Problem, Renewer
 from keycensus_agent.context.renewers import (
@@ -24,7 +24,7 @@ from keycensus_agent.context.renewers import (
 from keycensus_agent.context.renewers.ask import Asked
 from keycensus_agent.context.renewers.schedules import Schedules
 from keycensus_agent.context.root_files import RootFiles
-from keycensus_agent.context.sources import Sources
+from keycensus_agent.context.sources import Sources, contained
 from keycensus_agent.context.systemd import Units
 
 # Of one tool; a certificate each.
@@ -65,19 +65,8 @@ def read_renewers(
     problems: list[Problem] = []
     for tool in TOOLS:
         sources = Sources(files, tool.name)
-        renewers += _contained(tool, Asked(sources, units, schedules, now_ms))
+        read = partial(tool.read, Asked(sources, units, schedules, now_ms))
+        too_many = f"renews more than {RENEWERS_LIMIT:,}"
+        renewers += contained(sources, read, RENEWERS_LIMIT, too_many)
         problems += sources.problems
     return renewers, [*problems, *started.problems]
-
-
-def _contained(tool: Tool, asked: Asked) -> Iterator[Renewer]:
-    try:
-        found = tool.read(asked)
-        yield from islice(found, RENEWERS_LIMIT)
-        if next(found, None) is not None:
-            asked.sources.note("/", 0, f"renews more than {RENEWERS_LIMIT:,}: the rest is left out")
-    except MemoryError:
-        raise
-    except Exception as error:  # noqa: BLE001 - the one border where a reader's failure is contained
-        # The type alone: a message could quote the file.
-        asked.sources.note("/", 0, f"not read: {type(error).__name__}")

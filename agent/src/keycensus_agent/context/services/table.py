@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 
 from keycensus_agent.context.bindings import Binding, Problem
 from keycensus_agent.context.root_files import RootFiles
@@ -27,7 +26,7 @@ from keycensus_agent.context.services import (
     systemd_units,
     tomcat,
 )
-from keycensus_agent.context.sources import Sources
+from keycensus_agent.context.sources import Sources, contained
 from keycensus_agent.context.systemd import Units
 
 # Of one kind of service: a host that serves 10,000 names has certificate and key for each.
@@ -70,26 +69,16 @@ def read_bindings(
     opened: set[bytes] = set()
     for service in SERVICES:
         sources = Sources(files, service.name)
-        bindings += _contained(sources, partial(service.read, sources, units))
+        bindings += _named(sources, partial(service.read, sources, units))
         problems += sources.problems
         opened.update(map(sources.place, sources.opened))
     if places:
         sources = Sources(files, "unknown")
-        bindings += _contained(sources, partial(mentions.read, sources, places, opened))
+        bindings += _named(sources, partial(mentions.read, sources, places, opened))
         problems += sources.problems
     return bindings, problems
 
 
-def _contained(sources: Sources, read: Callable[[], Iterator[Binding]]) -> Iterator[Binding]:
-    try:
-        found = read()
-        yield from islice(found, BINDINGS_LIMIT)
-        if next(found, None) is not None:
-            sources.note(
-                "/", 0, f"names files more than {BINDINGS_LIMIT:,} times: the rest is left out"
-            )
-    except MemoryError:
-        raise
-    except Exception as error:  # noqa: BLE001 - the one border where a reader's failure is contained
-        # The type alone: a message could quote the file.
-        sources.note("/", 0, f"not read: {type(error).__name__}")
+def _named(sources: Sources, read: Callable[[], Iterator[Binding]]) -> Iterator[Binding]:
+    too_many = f"names files more than {BINDINGS_LIMIT:,} times"
+    return contained(sources, read, BINDINGS_LIMIT, too_many)
