@@ -100,10 +100,10 @@ def status(machine: Machine) -> dict[str, Any]:
     return json.loads(shown) if shown else {}
 
 
-def process_of(machine: Machine, user: str) -> dict[str, str]:
-    """Return /proc/PID/status of the one process of a user."""
-    [pid] = machine.run("pgrep", "--uid", user).stdout.split()
-    return facts_of(machine, pid)
+def main_process(machine: Machine, unit: str) -> dict[str, str]:
+    """Return /proc/PID/status of a service's main process; its children may be of the same user."""
+    show = ("systemctl", "show", "--property=MainPID", "--value", unit)
+    return facts_of(machine, machine.run(*show).stdout.strip())
 
 
 def facts_of(machine: Machine, pid: str) -> dict[str, str]:
@@ -156,7 +156,7 @@ def test_what_only_root_can_read_arrives_at_the_collector(machine: Machine) -> N
 
 
 def test_the_reader_runs_with_one_capability_and_no_way_to_more(machine: Machine) -> None:
-    facts = process_of(machine, READER)
+    facts = main_process(machine, READER)
     assert facts["NoNewPrivs"] == "1"
     assert facts["Seccomp"] == "2"
     for name in ("CapPrm", "CapEff", "CapBnd", "CapAmb"):
@@ -167,23 +167,32 @@ def test_the_reader_runs_with_one_capability_and_no_way_to_more(machine: Machine
 def test_the_link_runs_without_any_capability_while_there_is_a_connection(
     machine: Machine,
 ) -> None:
-    with machine.start("/opt/keycensus/bin/python", "-c", HOLD) as holding:
-        opened = json.loads(holding.readline())
-        assert opened["deployment"] == "test"
-        facts = process_of(machine, LINK)
+    def links() -> list[str]:
+        return machine.run("pgrep", "--uid", LINK, check=False).stdout.split()
+
+    # The agent, which starts a link of its own for each report, stands by.
+    machine.run("systemctl", "stop", READER)
+    try:
+        until(lambda: not links(), machine.journal)
+        with machine.start("/opt/keycensus/bin/python", "-c", HOLD) as holding:
+            opened = json.loads(holding.readline())
+            assert opened["deployment"] == "test"
+            [held] = links()
+            facts = facts_of(machine, held)
+        until(lambda: not links(), machine.journal)
+    finally:
+        machine.run("systemctl", "start", READER)
     assert facts["NoNewPrivs"] == "1"
     assert facts["Seccomp"] == "2"
     for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
         assert int(facts[name], 16) == 0
     assert "0" not in facts["Uid"].split()
-    until(lambda: machine.run("pgrep", "--uid", LINK, check=False).stdout == "", machine.journal)
 
 
 def test_the_collector_runs_without_any_capability_in_a_state_that_became_its_own(
     machine: Machine,
 ) -> None:
-    show = ("systemctl", "show", "--property=MainPID", "--value", "keycensus-collector")
-    facts = facts_of(machine, machine.run(*show).stdout.strip())
+    facts = main_process(machine, "keycensus-collector")
     assert (facts["NoNewPrivs"], facts["Seccomp"]) == ("1", "2")
     assert int(facts["CapPrm"], 16) == int(facts["CapBnd"], 16) == 0
     # Root ran `init`.
@@ -341,14 +350,14 @@ def test_a_link_that_can_not_be_asked_for_is_told_with_what_to_do(machine: Machi
 
 
 def test_the_reader_restarts_after_a_crash_and_reports_again(machine: Machine) -> None:
-    before, started = process_of(machine, READER)["Pid"], now_ms()
+    before, started = main_process(machine, READER)["Pid"], now_ms()
     drop_in = "/run/systemd/system/keycensus-agent.service.d/soon.conf"
     machine.write(drop_in, "[Service]\nRestartSec=0\n")
     machine.run("systemctl", "daemon-reload")
     machine.run("systemctl", "kill", "--signal=KILL", READER)
     until(lambda: status(machine)["connection"]["at_ms"] > started, machine.journal)
     assert status(machine)["connection"]["ok"]
-    assert process_of(machine, READER)["Pid"] != before
+    assert main_process(machine, READER)["Pid"] != before
 
 
 def test_an_ordinary_user_is_told_that_status_is_for_root(machine: Machine) -> None:
