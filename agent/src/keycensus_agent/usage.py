@@ -73,6 +73,8 @@ class Renewal:
     last_success_ms: int
     overdue: bool
     schedule: str
+    # Why it is overdue (`context.bindings.Renewer`); empty if it is not.
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,7 @@ class Usage:
     renewed: str | None
     renewal_overdue: bool
     renewal_schedule: str
+    renewal_reason: str
     since: str | None
 
 

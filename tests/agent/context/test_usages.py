@@ -58,8 +58,10 @@ def test_a_renewers_records_are_usages_with_a_renewal() -> None:
 
 
 def test_of_several_records_under_one_name_the_late_one_counts() -> None:
-    late = replace(RENEWER, paths=(b"/late",), overdue=True)
+    late = replace(RENEWER, paths=(b"/late",), overdue=True, reason="past-due")
     for order in ([RENEWER, late], [late, RENEWER]):
         (usage,) = renewals(order, keys)
         assert usage.renewal is not None
         assert usage.renewal.overdue
+        assert usage.renewal.reason == "past-due"
+        assert usage_of(encode_usage(usage)) == usage

@@ -31,6 +31,7 @@ USAGE: dict[str, Any] = {
     "renewed": None,
     "renewal_overdue": False,
     "renewal_schedule": "",
+    "renewal_reason": "",
     "since": None,
 }
 ANSWER = Handshake("127.0.0.1:443", "www.example.com", ["aa"], "TLSv1.3", "X", "", "served")
@@ -65,6 +66,21 @@ def usage(**changed: Any) -> Usage:  # noqa: ANN401 - any field
         (
             {"renewal_tool": "certbot", "renewal_overdue": True},
             "renewal overdue, last success -; nothing starts it",
+            "red",
+        ),
+        (
+            {"renewal_tool": "lego", "renewal_overdue": True, "renewal_reason": "not-scheduled"},
+            "renewal overdue: nothing starts it, last success -",
+            "red",
+        ),
+        (
+            {
+                "renewal_tool": "certbot",
+                "renewal_overdue": True,
+                "renewal_reason": "past-due",
+                "renewal_schedule": "certbot.timer",
+            },
+            "renewal overdue: it should have been renewed by now, last success -",
             "red",
         ),
         ({"processes": ["nginx (33)"]}, "open in nginx (33)", ""),

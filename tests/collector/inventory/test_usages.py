@@ -58,6 +58,8 @@ def census(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Census]:
         ),
         LIVE,
     )
+    mail = Renewal(tool="lego", overdue=True, overdue_reason="not-scheduled\x1b")
+    census.usage(web, Usage(binding=b"lego", service="renewer", renewal=mail), "/etc/ssl/mail.pem")
     key = Usage(binding=b"key", service="nginx", directive="key", line=5)
     census.usage(web, key, "/etc/ssl/www.key")
     gone = Usage(binding=b"gone", service="postfix", directive="certificate")
@@ -97,6 +99,13 @@ def test_a_certificate_says_who_uses_it_and_who_renews_it(census: Census) -> Non
     assert (found.certificate.verdict, found.certificate.renewed_by) == ("not-reloaded", "certbot")
 
 
+def test_it_says_why_a_renewal_is_overdue(census: Census) -> None:
+    found = shown(census, OTHER.sha256)
+    [usage] = found.usages
+    assert (usage.renewal_overdue, usage.renewal_reason) == (True, "not-scheduled\\x1b")
+    assert found.certificate.renewal_overdue
+
+
 def test_what_is_presented_and_on_no_disk_is_known_with_its_listener(census: Census) -> None:
     found = shown(census, OLD.sha256)
     assert (found.places, [usage.service for usage in found.usages]) == ([], ["nginx"])
@@ -113,7 +122,7 @@ def test_an_authority_is_not_blamed_for_what_it_issued(census: Census) -> None:
     notes = {item.name: (item.verdict, item.renewed_by) for item in page.items}
     # Self-signed: what it says is its own.
     assert notes["Example Root"] == ("not-reloaded", "certbot")
-    assert notes["mail.example.com"] == ("", "")
+    assert notes["mail.example.com"] == ("", "lego")
 
 
 def test_certificates_are_found_by_their_verdict(census: Census) -> None:
@@ -137,7 +146,7 @@ def test_a_key_its_places_and_its_host_say_who_uses_them(census: Census) -> None
         key = detail.show(connection, key_match, NOW_MS)
         at = detail.where(connection, key_match)
     assert host is not None
-    assert len(host.usages) == len(everything.usages) == 3
+    assert len(host.usages) == len(everything.usages) == 4
     said = (host.kind, host.architecture, host.addresses)
     assert said == ("vm", "x86_64\\x1b", ["192.0.2.7"])
     assert key is not None

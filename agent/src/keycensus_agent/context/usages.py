@@ -89,6 +89,7 @@ def renewals(renewers: Iterable[Renewer], keys: Keys) -> list[Usage]:
                 max(0, min(renewer.last_success_ms, 1 << 52)),
                 renewer.overdue,
                 word(renewer.schedule),
+                word(renewer.reason),
             ),
         )
         before = found.get(identity)

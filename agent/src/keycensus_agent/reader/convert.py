@@ -101,6 +101,7 @@ def encode_usage(usage: Usage) -> bytes:
         message.renewal.last_success_unix_ms = usage.renewal.last_success_ms
         message.renewal.overdue = usage.renewal.overdue
         message.renewal.schedule = usage.renewal.schedule
+        message.renewal.overdue_reason = usage.renewal.reason
     return message.SerializeToString(deterministic=True)
 
 
@@ -220,7 +221,13 @@ def usage_of(row: bytes) -> Usage:
         handshakes=tuple(map(_handshake_of, (*first, *message.more_handshakes))),
         manifest=message.manifest,
         renewal=(
-            Renewal(renewal.tool, renewal.last_success_unix_ms, renewal.overdue, renewal.schedule)
+            Renewal(
+                renewal.tool,
+                renewal.last_success_unix_ms,
+                renewal.overdue,
+                renewal.schedule,
+                renewal.overdue_reason,
+            )
             if message.HasField("renewal")
             else None
         ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import click
 
@@ -23,6 +23,12 @@ _VERDICTS = {
     "not-reloaded": ("not reloaded: an older certificate is served", "red"),
     "served-but-not-on-disk": ("what is served is on no disk", "red"),
     "served-another": ("another certificate is served", "yellow"),
+}
+_OVERDUE = {
+    "past-due": "it should have been renewed by now",
+    "not-scheduled": "nothing starts it",
+    "failing": "the tool says that it fails",
+    "switched-off": "the tool was told not to renew it",
 }
 # Of a row of a table: what people do about it first.
 _STYLES = ("", "yellow", "red")
@@ -68,16 +74,24 @@ def state_of(usage: Usage) -> Cell:
     if usage.uncovered:
         said.append((f"not for {_some(usage.uncovered)}", "yellow"))
     if usage.renewal_tool:
-        if usage.renewal_overdue:
-            said.append((f"renewal overdue, last success {day(usage.renewed)}", "red"))
-        else:
-            said.append((f"renewed {day(usage.renewed)}", ""))
-        if not usage.renewal_schedule:
-            said.append(("nothing starts it", "yellow"))
+        said.extend(_renewal_of(usage))
     if usage.processes:
         said.append((f"open in {_some(usage.processes)}", ""))
     style = max((style for _, style in said), key=_STYLES.index, default="")
     return Cell("; ".join(text for text, _ in said), style)
+
+
+def _renewal_of(usage: Usage) -> Iterator[tuple[str, str]]:
+    if usage.renewal_overdue:
+        why = _OVERDUE.get(usage.renewal_reason, usage.renewal_reason)
+        yield (
+            f"renewal overdue{': ' if why else ''}{why}, last success {day(usage.renewed)}",
+            "red",
+        )
+    else:
+        yield f"renewed {day(usage.renewed)}", ""
+    if not usage.renewal_schedule and usage.renewal_reason != "not-scheduled":
+        yield "nothing starts it", "yellow"
 
 
 def notes_of(certificate: Certificate) -> Cell:

@@ -200,6 +200,7 @@ def decode_usage(row: bytes) -> UsageFields:
         renewal_success_ms=usage.renewal.last_success_unix_ms,
         renewal_overdue=usage.renewal.overdue,
         renewal_schedule=usage.renewal.schedule,
+        renewal_reason=usage.renewal.overdue_reason,
     )
 
 

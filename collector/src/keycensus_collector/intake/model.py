@@ -251,6 +251,7 @@ class UsageFields:
     renewal_success_ms: int
     renewal_overdue: bool
     renewal_schedule: str
+    renewal_reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,7 @@ def usage_change(change: Change) -> UsageChange:
         "renewal_success_ms": usage.renewal_success_ms or None,
         "renewal_overdue": usage.renewal_overdue,
         "renewal_schedule": word(usage.renewal_schedule),
+        "renewal_reason": word(usage.renewal_reason),
     }
     return UsageChange(
         change.key,

@@ -74,6 +74,7 @@ class Usage:
     renewed: str | None  # its last success
     renewal_overdue: bool
     renewal_schedule: str  # timer, cron file or daemon; empty: nothing starts it
+    renewal_reason: str  # why it is overdue: "past-due", "not-scheduled", "failing", "switched-off"
     since: str | None
 
 

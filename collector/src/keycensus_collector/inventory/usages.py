@@ -149,6 +149,7 @@ def _usage(row: Row[Any], paths: list[str]) -> results.Usage:
         renewed=time_text(row.renewal_success_ms),
         renewal_overdue=row.renewal_overdue,
         renewal_schedule=row.renewal_schedule,
+        renewal_reason=row.renewal_reason,
         since=time_text(row.from_ms),
     )
 

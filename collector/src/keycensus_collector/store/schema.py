@@ -423,6 +423,7 @@ usage = Table(
     Column("renewal_success_ms", BigInteger),
     Column("renewal_overdue", Boolean, nullable=False),
     Column("renewal_schedule", Text, nullable=False),
+    Column("renewal_reason", Text, nullable=False, server_default=""),  # why it is overdue
     Column("from_ms", BigInteger, nullable=False),
     Column("to_ms", BigInteger),
     Index(None, "host_no", "key"),

@@ -400,6 +400,7 @@ class Renewal(_message.Message):
     LAST_SUCCESS_UNIX_MS_FIELD_NUMBER: _builtins.int
     OVERDUE_FIELD_NUMBER: _builtins.int
     SCHEDULE_FIELD_NUMBER: _builtins.int
+    OVERDUE_REASON_FIELD_NUMBER: _builtins.int
     tool: _builtins.str
     """"certbot", "acme.sh", "lego", "certmonger", ..."""
     last_success_unix_ms: _builtins.int
@@ -408,6 +409,10 @@ class Renewal(_message.Message):
     """The tool should have renewed by now and has not."""
     schedule: _builtins.str
     """What renews it: timer, cron file, daemon."""
+    overdue_reason: _builtins.str
+    """Why it is overdue: "past-due" (the window began, and nothing came), "not-scheduled" (nothing starts
+    the tool), "failing" (it says so itself), "switched-off"; empty: it is not overdue.
+    """
     def __init__(
         self,
         *,
@@ -415,10 +420,11 @@ class Renewal(_message.Message):
         last_success_unix_ms: _builtins.int = ...,
         overdue: _builtins.bool = ...,
         schedule: _builtins.str = ...,
+        overdue_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_success_unix_ms", b"last_success_unix_ms", "overdue", b"overdue", "schedule", b"schedule", "tool", b"tool"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_success_unix_ms", b"last_success_unix_ms", "overdue", b"overdue", "overdue_reason", b"overdue_reason", "schedule", b"schedule", "tool", b"tool"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
