@@ -21,6 +21,8 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection
 
+from keycensus_collector.access import rights
+from keycensus_collector.access.permissions import ROLES
 from keycensus_collector.authority.authority import from_ms
 from keycensus_collector.authority.keeper import AuthorityKeeper, registered
 from keycensus_collector.clock import Clock
@@ -197,7 +199,8 @@ class AdminServer:
             raise UsageError("a request is an object with an operation and its arguments")
         name, arguments = request.get("operation"), request.get("arguments", {})
         operation = OPERATIONS.get(str(name))
-        if operation is None:
+        # Who reaches this socket is root or the collector's user, and so an admin.
+        if operation is None or rights.OPERATIONS.get(str(name)) not in ROLES["admin"]:
             raise UsageError(f"the running server knows no operation {name!r}; restart it")
         around = Surroundings(self._authority, self._clock.now_ms())
 

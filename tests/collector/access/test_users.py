@@ -66,7 +66,7 @@ def test_a_name_of_other_characters_is_refused(connection: Connection, name: str
 
 
 def test_a_role_that_is_none_is_refused(connection: Connection) -> None:
-    with pytest.raises(UsageError, match="viewer, operator, admin"):
+    with pytest.raises(UsageError, match="viewer, owner, operator, admin"):
         add(connection, role="root")
 
 

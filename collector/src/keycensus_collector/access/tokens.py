@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select, update
 
 from keycensus_collector.access import audit
+from keycensus_collector.access.permissions import ROLES, Permission
 from keycensus_collector.access.users import user_no
 from keycensus_collector.errors import Refusal, UsageError
 from keycensus_collector.store.schema import api_token, user
@@ -30,12 +31,27 @@ _LAST_USED_STEP_MS = 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who makes a request. `stale_use` asks the caller to run `note_use` when it can."""
+    """Who makes a request, and what that one may do now.
+
+    `teams`: only what these teams own is seen; None: everything. `stale_use` asks the caller to run
+    `note_use` when it can.
+    """
 
     user: str
     role: str
     token_id: str = ""
     stale_use: bool = False
+    teams: frozenset[int] | None = None
+    permissions: frozenset[Permission] = frozenset()
+
+    @property
+    def actor(self) -> str:
+        """How the audit log names who asks."""
+        return f"user:{self.user}"
+
+    def may(self, permission: Permission) -> bool:
+        """Say whether who asks has a permission."""
+        return permission in self.permissions
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +123,8 @@ def authenticate(connection: Connection, header_value: str | None, now_ms: int) 
             "keycensus-collector user token NAME",
         )
     stale = row.last_used_ms is None or now_ms - row.last_used_ms >= _LAST_USED_STEP_MS
-    return Principal(row.user_name, row.role, match[1], stale)
+    granted = ROLES.get(row.role, frozenset())
+    return Principal(row.user_name, row.role, match[1], stale, permissions=granted)
 
 
 def note_use(connection: Connection, token_id: str, now_ms: int) -> None:

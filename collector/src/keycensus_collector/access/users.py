@@ -11,10 +11,9 @@ from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from keycensus_collector.access import audit
+from keycensus_collector.access.permissions import ROLES
 from keycensus_collector.errors import UsageError
 from keycensus_collector.store.schema import user
-
-ROLES = ("viewer", "operator", "admin")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}\Z")
 _PASSWORD_LEAST = 12

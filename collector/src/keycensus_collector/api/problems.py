@@ -53,6 +53,11 @@ def not_found(what: str) -> ProblemError:
     )
 
 
+def forbidden(detail: str) -> ProblemError:
+    """Return the problem for what somebody may not do."""
+    return ProblemError(HTTPStatus.FORBIDDEN, "forbidden", detail)
+
+
 def no_view(name: str) -> ProblemError:
     """Return the problem for a view that nobody saved and that does not come with the program."""
     return ProblemError(

@@ -13,7 +13,10 @@ from fastapi.security import HTTPBearer
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from keycensus_collector.access.permissions import roles_with
+from keycensus_collector.access.rights import needed
 from keycensus_collector.access.tokens import Principal, authenticate, note_use
+from keycensus_collector.api.problems import forbidden
 from keycensus_collector.clock import Clock
 from keycensus_collector.store.engine import Store
 
@@ -50,14 +53,28 @@ ClockOf = Annotated[Clock, Depends(clock_of)]
 async def current_principal(
     request: Request, store: StoreOf, clock: ClockOf, later: BackgroundTasks
 ) -> Principal:
-    """Return who sent the request; Refusal "unauthenticated" if nobody we know."""
+    """Return who sent the request, if that one may do it.
+
+    Raises Refusal "unauthenticated" for nobody we know, and a problem "forbidden" for who has not the
+    permission that `access/rights.py` names, or if nothing stands there.
+    """
     now_ms = clock.now_ms()
     header = request.headers.get("Authorization")
     principal = await store.run_read(partial(authenticate, header_value=header, now_ms=now_ms))
+    _check_allowed(request, principal)
     if principal.stale_use:
         note = partial(note_use, token_id=principal.token_id, now_ms=now_ms)
         later.add_task(store.run_write, note)
     return principal
+
+
+def _check_allowed(request: Request, principal: Principal) -> None:
+    permission = needed(request.method, request.scope["route"].path)
+    if permission is None:
+        raise forbidden("this can't be asked by anybody: its permission is not declared")
+    if not principal.may(permission):
+        roles = " and ".join(f"{role}s" for role in roles_with(permission))
+        raise forbidden(f"this needs the permission {permission}, which {roles} have")
 
 
 CurrentPrincipal = Annotated[Principal, Depends(current_principal)]

@@ -23,7 +23,7 @@ def user() -> None:
 @click.argument("name")
 @click.option(
     "--role",
-    type=click.Choice(["viewer", "operator", "admin"]),
+    type=click.Choice(["viewer", "owner", "operator", "admin"]),
     default="viewer",
     show_default=True,
 )

@@ -658,7 +658,7 @@ user = Table(
     Column("user_no", Number, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
     Column("password_hash", Text, nullable=False),  # argon2id; empty: can't sign in
-    Column("role", Text, nullable=False),  # "viewer", "operator", "admin"
+    Column("role", Text, nullable=False),  # one of access.permissions.ROLES
     Column("created_ms", BigInteger, nullable=False),
     Column("disabled_ms", BigInteger),
 )

@@ -1,0 +1,80 @@
+"""What people may do: permissions are words, and a role is a set of them. Pure.
+
+A right is always asked for by its permission, never by the name of a role.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Permission(StrEnum):
+    """One thing that somebody may do."""
+
+    ACCOUNT_USE = "account.use"  # oneself: who am I, own password, tokens and sessions
+    INVENTORY_READ = "inventory.read"
+    EXPORT_READ = "export.read"
+    VIEWS_READ = "views.read"
+    VIEWS_WRITE = "views.write"
+    VIEWS_SHARE = "views.share"
+    OWNERS_READ = "owners.read"  # teams, people, who owns what, and why
+    OWNERS_WRITE = "owners.write"  # of the things of own teams, unless one sees all
+    CONFIRM_WRITE = "confirm.write"  # recertification of what own teams hold
+    TEAMS_WRITE = "teams.write"
+    PEOPLE_WRITE = "people.write"
+    RULES_WRITE = "rules.write"
+    LABELS_WRITE = "labels.write"
+    MARKS_WRITE = "marks.write"
+    IMPORT_WRITE = "import.write"
+    HOSTS_WRITE = "hosts.write"
+    AGENTS_READ = "agents.read"
+    AGENTS_BAN = "agents.ban"
+    TOKENS_READ = "tokens.read"  # of hosts that enrol
+    TOKENS_CREATE = "tokens.create"
+    SYSTEM_READ = "system.read"
+    USERS_READ = "users.read"
+    USERS_WRITE = "users.write"
+    AUDIT_READ = "audit.read"
+    AUTHORITY_WRITE = "authority.write"
+
+
+_VIEWER = frozenset(
+    {
+        Permission.ACCOUNT_USE,
+        Permission.INVENTORY_READ,
+        Permission.EXPORT_READ,
+        Permission.VIEWS_READ,
+        Permission.OWNERS_READ,
+    }
+)
+_OWNER = _VIEWER | {Permission.OWNERS_WRITE, Permission.CONFIRM_WRITE}
+_OPERATOR = _OWNER | {
+    Permission.VIEWS_WRITE,
+    Permission.VIEWS_SHARE,
+    Permission.TEAMS_WRITE,
+    Permission.PEOPLE_WRITE,
+    Permission.RULES_WRITE,
+    Permission.LABELS_WRITE,
+    Permission.MARKS_WRITE,
+    Permission.IMPORT_WRITE,
+    Permission.HOSTS_WRITE,
+    Permission.AGENTS_READ,
+    Permission.AGENTS_BAN,
+    Permission.TOKENS_READ,
+    Permission.TOKENS_CREATE,
+    Permission.SYSTEM_READ,
+}
+ROLES: dict[str, frozenset[Permission]] = {
+    "viewer": _VIEWER,
+    "owner": _OWNER,
+    "operator": _OPERATOR,
+    "admin": frozenset(Permission),
+}
+
+# Who sees the things of some teams only can do no more than this, whatever the role.
+SCOPED = _OWNER
+
+
+def roles_with(permission: Permission) -> list[str]:
+    """Return the roles that have a permission, the least first."""
+    return [role for role, granted in ROLES.items() if permission in granted]

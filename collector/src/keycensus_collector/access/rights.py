@@ -1,0 +1,70 @@
+"""Which permission each endpoint and each operation asks for: the one place where that is said.
+
+To add an endpoint: give its router `dependencies=AUTHENTICATED` (api/security.py), add its line to
+ENDPOINTS, by method and path as the router has it, and its row to the table in docs/access.md. An
+endpoint that stands in neither table is refused to everybody, and a test fails. In the endpoint,
+`CurrentPrincipal` says who asks; `principal.may(Permission.X)` asks for more than the line says. An
+operation of the admin socket likewise gets its line in OPERATIONS.
+"""
+
+from __future__ import annotations
+
+from keycensus_collector.access.permissions import Permission as P  # noqa: N817 - a table of it
+
+_API = "/api/v1"
+
+# Answered without anybody's name.
+OPEN: frozenset[str] = frozenset({f"GET {_API}/health"})
+
+ENDPOINTS: dict[str, P] = {
+    f"GET {_API}/certificates": P.INVENTORY_READ,
+    f"GET {_API}/certificates/{{sha256}}": P.INVENTORY_READ,
+    f"GET {_API}/keys": P.INVENTORY_READ,
+    f"GET {_API}/keys/{{key_id}}": P.INVENTORY_READ,
+    f"GET {_API}/hosts": P.INVENTORY_READ,
+    f"GET {_API}/hosts/{{host_id}}": P.INVENTORY_READ,
+    f"GET {_API}/places": P.INVENTORY_READ,
+    f"GET {_API}/show": P.INVENTORY_READ,
+    f"GET {_API}/where": P.INVENTORY_READ,
+    f"GET {_API}/summary": P.INVENTORY_READ,
+    f"GET {_API}/groups/{{list_}}": P.INVENTORY_READ,
+    f"GET {_API}/completion/{{list_}}": P.INVENTORY_READ,
+    f"GET {_API}/export/{{list_}}": P.EXPORT_READ,
+    f"GET {_API}/views": P.VIEWS_READ,
+    f"GET {_API}/views/{{name}}": P.VIEWS_READ,
+    f"PUT {_API}/views/{{name}}": P.VIEWS_WRITE,
+    f"DELETE {_API}/views/{{name}}": P.VIEWS_WRITE,
+    f"GET {_API}/whoami": P.ACCOUNT_USE,
+    f"GET {_API}/openapi.json": P.ACCOUNT_USE,
+}
+
+OPERATIONS: dict[str, P] = {
+    "token.create": P.TOKENS_CREATE,
+    "token.list": P.TOKENS_READ,
+    "token.revoke": P.TOKENS_CREATE,
+    "agent.list": P.AGENTS_READ,
+    "agent.show": P.AGENTS_READ,
+    "agent.ban": P.AGENTS_BAN,
+    "agent.unban": P.AGENTS_BAN,
+    "agent.evict": P.AGENTS_BAN,
+    "agent.rekey": P.AGENTS_BAN,
+    "host.list": P.INVENTORY_READ,
+    "host.retire": P.HOSTS_WRITE,
+    "host.succeeds": P.HOSTS_WRITE,
+    "ca.status": P.SYSTEM_READ,
+    "ca.next": P.AUTHORITY_WRITE,
+    "ca.drop": P.AUTHORITY_WRITE,
+    "ca.activate": P.AUTHORITY_WRITE,
+    "ca.retire": P.AUTHORITY_WRITE,
+    "user.add": P.USERS_WRITE,
+    "user.list": P.USERS_READ,
+    "user.passwd": P.USERS_WRITE,
+    "user.token": P.USERS_WRITE,
+    "db.status": P.SYSTEM_READ,
+    "doctor": P.SYSTEM_READ,
+}
+
+
+def needed(method: str, path: str) -> P | None:
+    """Return the permission that an endpoint asks for; None if nobody said, which means: refuse."""
+    return ENDPOINTS.get(f"{'GET' if method == 'HEAD' else method} {path}")
