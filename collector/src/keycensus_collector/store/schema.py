@@ -5,6 +5,7 @@ Conventions. Times are integers, milliseconds since the epoch in UTC by the coll
 Text columns hold escaped text only (`text.safe_text`): PostgreSQL refuses NUL, and people see it.
 Raw bytes that must survive stand in binary columns. Hosts and agents are named by UUID text outside
 and by small numbers (`host_no`, `agent_no`) inside, because those stand in the largest tables.
+Small rows with a hash for a key are kept in its index by SQLite (`sqlite_with_rowid`): one look instead of two.
 
 Who writes what. Intake: blob, manifest*, place, place_version, place_past, gap, usage, holding, intake_batch,
 session, work, refusal, host (facts, last_seen). Catalogue: certificate*, public_key, csr, crl, issuer_edge.
@@ -286,7 +287,7 @@ manifest_entry = Table(
     Column("size", BigInteger, nullable=False),
     Column("reason", Text, nullable=False),
     Column("location", Text, nullable=False),
-    Index(None, "artifact"),
+    Index("ix_manifest_entry_artifact", "artifact", "kind", "manifest"),  # read alone
     # Artifacts that are named and never sent, for being too long; nearly always there are none.
     Index(
         "ix_manifest_entry_long",
@@ -294,6 +295,7 @@ manifest_entry = Table(
         sqlite_where=text(LONG_ENTRY),
         postgresql_where=text(LONG_ENTRY),
     ),
+    sqlite_with_rowid=False,
 )
 
 manifest_part = Table(
@@ -346,7 +348,10 @@ place = Table(
     Column("changed_ms", BigInteger, nullable=False),
     Column("gone_ms", BigInteger),
     UniqueConstraint("host_no", "path_hash"),
-    Index(None, "manifest"),
+    # What a look for a place of some content asks: it ends in the index.
+    Index(
+        "ix_place_manifest", "manifest", "gone_ms", "use", "role", "readable_by", "mode", "host_no"
+    ),
     # PostgreSQL's B-tree entries are too short for the longest paths.
     Index("ix_place_path", "path").ddl_if(dialect="sqlite"),
 )
@@ -492,6 +497,7 @@ holding = Table(
         sqlite_where=text(SEALED_HOLDING),
         postgresql_where=text(SEALED_HOLDING),
     ),
+    sqlite_with_rowid=False,
 )
 
 # What the catalogue and fold workers still have to do. Taken by deleting; never a watermark.
@@ -543,7 +549,12 @@ certificate = Table(
     Index(None, "key_id"),
     Index(None, "sha1"),
     Index(None, "serial"),
-    Index(None, "not_after_ms", "sha256"),  # the order of lists
+    # The order of lists, and what they ask of most certificates: counting reads no rows.
+    Index(
+        "ix_certificate_by_end",
+        *("not_after_ms", "sha256", "is_ca", "self_signed", "live_places", "retained_places"),
+        *("hosts", "key_id"),
+    ),
     Index(None, "subject_der_hash"),
     Index(None, "issuer_der_hash"),
     Index(None, "line_no"),
@@ -577,6 +588,7 @@ public_key = Table(
     Column("retained_places", Integer, nullable=False),
     Column("hosts", Integer, nullable=False),
     Column("folded_ms", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 request = Table(
@@ -611,6 +623,7 @@ issuer_edge = Table(
     Column("parent", LargeBinary(32), primary_key=True),
     Column("verified_ms", BigInteger, nullable=False),
     Index(None, "parent"),
+    sqlite_with_rowid=False,
 )
 
 # --- lines ------------------------------------------------------------------------------------
