@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 from fakes.agent_command import AgentCommand
+from fakes.certbot import TIMER, lineage
 from fakes.certificates import Leaf
+from fakes.configured_root import enable, write
 from fakes.unprivileged import as_nobody, open_directory
 
 
@@ -123,3 +126,40 @@ def test_what_packages_brought_pages_nobody_and_is_counted(
     assert agent("check", "--root", tmp_path, "--include-trust-stores").status == 2
     own.write_bytes(Leaf("own.example", days=-1).pem)
     assert agent("check", "--root", tmp_path).status == 2
+
+
+def test_what_a_tool_renews_in_time_does_not_warn(agent: AgentCommand, tmp_path: Path) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    write(tmp_path, TIMER)
+    enable(tmp_path, "certbot.timer")
+    lineage(tmp_path, left_days=29, now_ms=now_ms)
+    ran = agent("check", "--root", tmp_path)
+    assert ran.status == 0, ran.out
+    assert "1 within 30 days that a tool renews in time left out" in ran.out
+    assert "certificates=1 expired=0 expiring=0" in ran.out
+    # The same certificate where nobody renews it.
+    copy = tmp_path / "etc/app/tls.pem"
+    copy.parent.mkdir()
+    copy.write_bytes((tmp_path / "etc/letsencrypt/live/example.com/cert.pem").read_bytes())
+    ran = agent("check", "--root", tmp_path)
+    assert ran.status == 1
+    assert "1 expiring within 30 days" in ran.out
+    assert "/etc/app/tls.pem)" in ran.out
+
+
+def test_a_late_renewal_warns_and_an_expired_certificate_is_critical(
+    agent: AgentCommand, tmp_path: Path
+) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    write(tmp_path, TIMER)
+    lineage(tmp_path, left_days=80, now_ms=now_ms)
+    ran = agent("check", "--root", tmp_path)
+    assert ran.status == 1
+    assert "1 whose renewal is overdue: " in ran.out
+    assert "certbot: nothing starts it" in ran.out
+    enable(tmp_path, "certbot.timer")
+    assert agent("check", "--root", tmp_path).status == 0
+    lineage(tmp_path, left_days=-2, now_ms=now_ms, name="late.example")
+    ran = agent("check", "--root", tmp_path)
+    assert ran.status == 2
+    assert "1 expired: " in ran.out
