@@ -13,6 +13,7 @@ from pathlib import Path
 import cryptography_vectors
 import pytest
 from cryptography import x509
+from fakes.filtered_parser import behind_the_filter
 
 from keycensus_agent.model import EntryKind, Parsed, Status
 from keycensus_agent.parser.dispatch import parse
@@ -78,6 +79,13 @@ def test_every_certificate_in_der_is_reported(parsed: dict[Path, Parsed]) -> Non
                 missed.append(path)
     assert not missed
     assert seen > 400
+
+
+@pytest.mark.slow
+def test_the_corpus_is_read_the_same_behind_the_filter(parsed: dict[Path, Parsed]) -> None:
+    found = behind_the_filter(parsed)
+    assert len(parsed) > 500
+    assert [path for path in parsed if found[path] != parsed[path]] == []
 
 
 def test_every_refused_file_has_a_status_and_a_reason(parsed: dict[Path, Parsed]) -> None:

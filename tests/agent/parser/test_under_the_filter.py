@@ -1,4 +1,6 @@
-"""What is read in the open is read the same behind the filter: every fixture, and the odd corpus.
+"""What is read in the open is read the same behind the filter: every fixture.
+
+The odd corpus is asked the same in `test_cryptography_vectors`.
 
 The parser process has no file, no user and hardly a system call left. A library that asks for one
 later, at its first signature or its first old cipher, must have it already.
@@ -6,54 +8,18 @@ later, at its first signature or its first old cipher, must have it already.
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Iterable
 from pathlib import Path
 
-import cryptography_vectors
 import pytest
+from fakes.filtered_parser import behind_the_filter
 from fixtures.build_archives import ARCHIVES
 from fixtures.build_archives import FIXTURES as ARCHIVE_FIXTURES
 from fixtures.build_fixtures import FILES, FIXTURES
 
-from keycensus_agent.descriptors import OpenFile
 from keycensus_agent.model import Parsed
 from keycensus_agent.parser.archive.streams import BytesSource
 from keycensus_agent.parser.dispatch import parse, parse_archive
 from keycensus_agent.parser.findings import Hint
-from keycensus_agent.parser.triage import Triage, holds_marker, triage
-from keycensus_agent.reader.parser_client import ParserClient
-from keycensus_agent.reader.passwords import PasswordFile
-
-CORPUS = Path(cryptography_vectors.__file__).parent
-
-
-def behind_the_filter(
-    files: Iterable[Path], *passwords: str, archives: bool = False
-) -> dict[Path, Parsed]:
-    """Parse in the real child, and see that it was held while it did."""
-    everything = re.compile(".*", re.DOTALL)
-    rows = tuple((everything, password) for password in passwords)
-    found: dict[Path, Parsed] = {}
-    paths = list(files)
-    with ParserClient(passwords=PasswordFile(rows), details=True) as client:
-        for ticket, path in enumerate(paths):
-            if archives:
-                client.submit_archive(ticket, opened(path), path.name.encode())
-            else:
-                client.submit(ticket, path.read_bytes(), path.name.encode())
-            found.update({paths[done]: parsed for done, parsed in client.results(wait=False)})
-        while client.in_flight:
-            found.update({paths[done]: parsed for done, parsed in client.results(wait=True)})
-        assert client.enforced is not None
-        assert client.enforced["seccomp"]
-        assert client.enforced["capabilities"] == []
-    return found
-
-
-def opened(path: Path) -> OpenFile:
-    return OpenFile(os.open(path, os.O_RDONLY), path.stat().st_size)
 
 
 def in_the_open(path: Path, *passwords: str) -> Parsed:
@@ -89,19 +55,3 @@ def test_every_archive_is_read_the_same_by_its_descriptor() -> None:
         path: parse_archive(BytesSource(path.read_bytes()), Hint(path.name.encode()), details=True)
         for path in paths
     }
-
-
-@pytest.mark.slow
-def test_the_odd_corpus_is_read_the_same() -> None:
-    candidates = []
-    for path in sorted(CORPUS.rglob("*")):
-        if not path.is_file():
-            continue
-        data = path.read_bytes()
-        verdict = triage(data[:4096], len(data))
-        if verdict is Triage.CANDIDATE or (verdict is Triage.TEXT and holds_marker(data)):
-            candidates.append(path)
-    found = behind_the_filter(candidates)
-    assert len(candidates) > 500
-    differing = [path for path in candidates if found[path] != in_the_open(path)]
-    assert differing == []
