@@ -18,6 +18,7 @@ from keycensus_agent.errors import StateDamagedError, UsageError
 from keycensus_agent.isolation.evidence import enforced
 from keycensus_agent.link_start import LinkStart
 from keycensus_agent.reader.launcher import Launcher
+from keycensus_agent.reader.lean import import_structlog
 
 if TYPE_CHECKING:
     from keycensus_agent.reader.service import ReaderService
@@ -44,6 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace, config: Config, launcher: Launcher | None) -> int:
+    if _is_own_process(arguments):
+        import_structlog()
     from keycensus_agent.reader.service import ReaderService
     from keycensus_agent.reader.state import State
 
