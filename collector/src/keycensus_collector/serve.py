@@ -3,7 +3,7 @@
 Start, in this order, so that whatever is wrong is said before anything answers:
  1. the database (under its lock, upgraded if it is older), the authority, the server's certificate;
  2. the three ports and the operators' socket;
- 3. the workers: catalogue, silent hosts, renewal of the server's certificate.
+ 3. the workers: catalogue, owners, silent hosts, renewal of the server's certificate.
 An end on SIGTERM or SIGINT takes at most ten seconds: no new calls, those under way get a moment,
 then the database is closed. What was not acknowledged comes again.
 """
@@ -93,6 +93,7 @@ def standard_parts() -> Parts:
     from keycensus_collector.catalogue.worker import Worker as CatalogueWorker
     from keycensus_collector.intake.model import Limits
     from keycensus_collector.intake.reporter import Reporter as IntakeReporter
+    from keycensus_collector.ownership.worker import Worker as OwnershipWorker
 
     def reporter(store: Store, clock: Clock, configuration: Configuration) -> Reporter:
         limits = configuration.limits
@@ -112,7 +113,7 @@ def standard_parts() -> Parts:
             ),
         )
 
-    return Parts(reporter, create_app, (CatalogueWorker,))
+    return Parts(reporter, create_app, (CatalogueWorker, OwnershipWorker))
 
 
 class Server:

@@ -139,7 +139,7 @@ async def test_filters_hold_beside_a_query(client: httpx.AsyncClient) -> None:
 MISTAKES = [
     ("certificates", "expires<30d expirs<1d", 12, "did you mean expires"),
     ("certificates", "bits:many", 5, "takes a number"),
-    ("certificates", "owner:none", 0, "can't be asked yet"),
+    ("certificates", "policy:failed", 0, "can't be asked yet"),
     ("keys", "expires<30d", 0, "but of certificates, places, hosts"),
     ("hosts", "host:", 5, "a value is missing"),
     ("places", "role:(x)", 5, "a value is missing"),

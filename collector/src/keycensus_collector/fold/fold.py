@@ -7,6 +7,7 @@
 4. Lines: a successor continues the line of its predecessor with most live places; a certificate
    that is live somewhere and follows nothing starts one.
 5. Counts of all that is named, before and now.
+6. What owners may follow from it is asked for (`ownership.queue`).
 
 Everything is set-based: the number of statements does not grow with the number of places.
 """
@@ -25,6 +26,7 @@ from keycensus_collector.fold.convert import row_facts
 from keycensus_collector.fold.counts import fold_counts
 from keycensus_collector.fold.lineage import Step, find_steps, is_news
 from keycensus_collector.fold.lines import Known, assign_lines, load_known
+from keycensus_collector.ownership import queue
 from keycensus_collector.store.schema import place_version
 
 
@@ -50,6 +52,7 @@ def fold_batches(
     """
     versions = _versions_of(connection, batches)
     if not versions:
+        queue.note_batches(connection, batches, [])
         return set()
     before = _contents_before(connection, versions)
     manifests = {version.manifest for version in [*versions, *before.values()] if version.manifest}
@@ -61,6 +64,7 @@ def fold_batches(
     steps = _steps(versions, before, contents, known)
     assign_lines(connection, steps, _live(versions, contents), known, now_ms)
     fold_counts(connection, contents.certificates, contents.private_keys, now_ms)
+    queue.note_batches(connection, batches, manifests)
     return set()
 
 

@@ -17,7 +17,15 @@ from dataclasses import dataclass
 
 from keycensus_collector.errors import QueryError
 from keycensus_collector.query import values
-from keycensus_collector.query.bound import All, Bindings, Bound, Exists, Literal, Some
+from keycensus_collector.query.bound import (
+    All,
+    Bindings,
+    Bound,
+    Exists,
+    Literal,
+    Some,
+    own_levels,
+)
 from keycensus_collector.query.conditions import Choice, Known, Path, Test, Text
 from keycensus_collector.query.fields import (
     BY_NAME,
@@ -103,7 +111,8 @@ class _Binder:
     def _term(self, term: Term, *, negated: bool) -> Bound:
         found, label = self._field(term)
         self.named.add(found.name)
-        self.artifacts = self.artifacts or not _ARTIFACTS.isdisjoint(found.levels)
+        if not own_levels(found, self.target):
+            self.artifacts = self.artifacts or not _ARTIFACTS.isdisjoint(found.levels)
         if term.operator not in OPERATORS_OF[found.kind]:
             allowed = " ".join(OPERATORS_OF[found.kind])
             raise self._error(f"{term.field} takes {allowed}, not {term.operator}", term.span)

@@ -78,5 +78,6 @@ def is_of_place(node: Bound, target: str) -> bool:
 
 
 def own_levels(field: Field, target: str) -> frozenset[Level]:
-    """Return the levels of a field that the list itself is of."""
-    return OWN[target] & frozenset(field.levels)
+    """Return the levels of a field that the list itself is of; of place and host, the place."""
+    levels = OWN[target] & frozenset(field.levels)
+    return levels - {Level.HOST} if Level.PLACE in levels else levels

@@ -38,6 +38,7 @@ from keycensus_collector.query.conditions import (
 )
 from keycensus_collector.query.conditions import Text as TextTest
 from keycensus_collector.query.fields import Level
+from keycensus_collector.query.owners import Owners
 from keycensus_collector.query.patterns import (
     name_matches,
     path_matches,
@@ -155,6 +156,16 @@ _COLUMNS: dict[Level, dict[str, str]] = {
 }
 
 _Special = Callable[[Columns, Literal, Level], ColumnElement[bool]]
+
+
+def _owned(columns: Columns, literal: Literal, level: Level) -> ColumnElement[bool]:
+    """Look among what was worked out of owners; the fallback team owns what nobody else does."""
+    owners = Owners(columns.connection, columns.tables, by_place=literal.field.name == "team")
+    if isinstance(literal.test, Known):
+        owned = owners.has_any(level)
+        return owned if literal.test.known else not_(owned)
+    test = expected(TextTest, literal.test)
+    return owners.has(level, lambda name: text_matches(name, test))
 
 
 def _named(columns: Columns, literal: Literal, _: Level) -> ColumnElement[bool]:
@@ -333,6 +344,9 @@ def _is(condition: ColumnElement[bool], test: Test, positive: str) -> ColumnElem
 
 
 _SPECIAL: dict[str, _Special] = {
+    "owner": _owned,
+    "place-owner": _owned,
+    "team": _owned,
     "name": _named,
     "san": _named,
     "eku": _purpose,

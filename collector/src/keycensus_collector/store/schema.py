@@ -28,6 +28,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -513,6 +514,9 @@ work = Table(
 
 # --- catalogue: what the blobs say ------------------------------------------------------------
 
+# As the indices' conditions have it: few things are owned by nobody once there are owners.
+OWNERLESS, OWNERLESS_SQLITE = "owned IS false", "owned IS 0"
+
 certificate = Table(
     "certificate",
     metadata,
@@ -546,6 +550,17 @@ certificate = Table(
     Column("retained_places", Integer, nullable=False),
     Column("hosts", Integer, nullable=False),
     Column("folded_ms", BigInteger, nullable=False),
+    Column("owned", Boolean, nullable=False, server_default=false()),  # by a team or several
+    # Minus its importance: what matters most comes first, and of that what expires first.
+    Column("rank", Integer, nullable=False, server_default="0"),
+    Index(None, "rank", "not_after_ms", "sha256"),
+    Index(
+        "ix_certificate_ownerless",
+        "not_after_ms",
+        "sha256",
+        sqlite_where=text(OWNERLESS_SQLITE),
+        postgresql_where=text(OWNERLESS),
+    ),
     Index(None, "key_id"),
     Index(None, "sha1"),
     Index(None, "serial"),
@@ -588,6 +603,13 @@ public_key = Table(
     Column("retained_places", Integer, nullable=False),
     Column("hosts", Integer, nullable=False),
     Column("folded_ms", BigInteger, nullable=False),
+    Column("owned", Boolean, nullable=False, server_default=false()),
+    Index(
+        "ix_public_key_ownerless",
+        "key_id",
+        sqlite_where=text(OWNERLESS_SQLITE),
+        postgresql_where=text(OWNERLESS),
+    ),
     sqlite_with_rowid=False,
 )
 

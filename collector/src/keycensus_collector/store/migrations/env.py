@@ -5,6 +5,7 @@ from __future__ import annotations
 from alembic import context
 
 from keycensus_collector.store.schema import metadata
+from keycensus_collector.store.tables import ownership  # noqa: F401 - its tables join the metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -1,0 +1,229 @@
+"""Teams, and who belongs to them. A person who owns something by themselves is a team of one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from keycensus_collector.access import audit
+from keycensus_collector.errors import UsageError
+from keycensus_collector.ownership.people import check_name, person_no
+from keycensus_collector.ownership.rows import number_of
+from keycensus_collector.store.tables.ownership import membership, person, team
+from keycensus_collector.text import safe_text
+
+_MOST_TEXT = 500
+# A company has hundreds; a script gone wrong has more.
+MOST_TEAMS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """One team with its members now. `person`: it is this person alone, and has their name."""
+
+    number: int
+    name: str
+    description: str
+    contact: str
+    members: tuple[str, ...]
+    person: str
+    dissolved_ms: int | None
+
+
+def create_team(
+    connection: Connection,
+    name: str,
+    *,
+    actor: str,
+    now_ms: int,
+    description: str = "",
+    contact: str = "",
+) -> int:
+    """Make a team and return its number; UsageError if the name is taken or none."""
+    check_name(name)
+    _check_free(connection, name)
+    _check_text(description, contact)
+    if len(connection.execute(select(team.c.team_no).limit(MOST_TEAMS)).all()) == MOST_TEAMS:
+        raise UsageError(f"there are {MOST_TEAMS:,} teams; dissolve some first")
+    number = _insert(connection, name, now_ms, description=description, contact=contact)
+    _By(connection, actor, now_ms).record("team.create", name)
+    return number
+
+
+def describe_team(
+    connection: Connection,
+    name: str,
+    *,
+    actor: str,
+    now_ms: int,
+    description: str | None = None,
+    contact: str | None = None,
+) -> None:
+    """Change what is said of a team; None leaves it."""
+    number = team_no(connection, name)
+    _check_text(description or "", contact or "")
+    said = {"description": description, "contact": contact}
+    values = {key: safe_text(text) for key, text in said.items() if text is not None}
+    if values:
+        connection.execute(update(team).where(team.c.team_no == number).values(values))
+        _By(connection, actor, now_ms).record("team.change", name, values)
+
+
+def rename_team(connection: Connection, name: str, new: str, *, actor: str, now_ms: int) -> None:
+    """Give a team another name: what it owns stays its own. Not for a person's team of one."""
+    number = team_no(connection, name)
+    check_name(new)
+    _check_free(connection, new)
+    if connection.execute(select(team.c.person_no).where(team.c.team_no == number)).scalar_one():
+        raise UsageError(f"{name} is a person: a team of one has the person's name")
+    connection.execute(update(team).where(team.c.team_no == number).values(name=new))
+    _By(connection, actor, now_ms).record("team.rename", name, {"name": new})
+
+
+def add_member(connection: Connection, name: str, who: str, *, actor: str, now_ms: int) -> bool:
+    """Let a person belong to a team; False if so already, UsageError if they have left."""
+    number, member = team_no(connection, name), person_no(connection, who)
+    state = connection.execute(
+        select(person.c.state).where(person.c.person_no == member)
+    ).scalar_one()
+    if state != "active":
+        raise UsageError(f"{who} has left; add them again with: keycensus people add {who}")
+    same = membership.c.team_no == number, membership.c.person_no == member
+    if connection.execute(select(membership).where(*same, membership.c.to_ms.is_(None))).first():
+        return False
+    connection.execute(
+        insert(membership).values(team_no=number, person_no=member, from_ms=now_ms, to_ms=None)
+    )
+    _By(connection, actor, now_ms).record("team.member.add", name, {"person": who})
+    return True
+
+
+def remove_member(connection: Connection, name: str, who: str, *, actor: str, now_ms: int) -> bool:
+    """Take a person out of a team; False if they are not in it."""
+    number, member = team_no(connection, name), person_no(connection, who)
+    ended = connection.execute(
+        update(membership)
+        .where(
+            membership.c.team_no == number,
+            membership.c.person_no == member,
+            membership.c.to_ms.is_(None),
+        )
+        .values(to_ms=now_ms)
+    ).rowcount
+    if ended:
+        _By(connection, actor, now_ms).record("team.member.remove", name, {"person": who})
+    return bool(ended)
+
+
+def team_no(connection: Connection, name: str) -> int:
+    """Return the number of a team that is there; UsageError if there is none of that name."""
+    row = connection.execute(
+        select(team.c.team_no, team.c.dissolved_ms).where(team.c.name == name)
+    ).one_or_none()
+    if row is None:
+        raise UsageError(f"there is no team {name!r}; list them with: keycensus owners teams")
+    if row.dissolved_ms is not None:
+        raise UsageError(f"team {name} was dissolved; create one of another name")
+    return int(row.team_no)
+
+
+def owner_no(connection: Connection, name: str, *, actor: str, now_ms: int) -> int:
+    """Return the team that a name means as an owner: a team's, or a person's, who becomes one."""
+    if connection.execute(select(team.c.team_no).where(team.c.name == name)).first():
+        return team_no(connection, name)
+    row = connection.execute(
+        select(person.c.person_no, person.c.state).where(person.c.name == name)
+    ).one_or_none()
+    if row is None:
+        raise UsageError(
+            f"there is no team or person {name!r}; list them with: keycensus owners teams"
+        )
+    if row.state != "active":
+        raise UsageError(f"{name} has left and can own nothing")
+    number = _insert(connection, name, now_ms, person_number=row.person_no)
+    _By(connection, actor, now_ms).record("team.create", name, {"person": name})
+    return number
+
+
+def list_teams(connection: Connection) -> list[Team]:
+    """Return all teams, dissolved ones too, by name."""
+    members: dict[int, list[str]] = {}
+    for row in connection.execute(
+        select(membership.c.team_no, person.c.name)
+        .join(person, person.c.person_no == membership.c.person_no)
+        .where(membership.c.to_ms.is_(None))
+        .order_by(person.c.name)
+    ):
+        members.setdefault(row.team_no, []).append(row.name)
+    rows = connection.execute(
+        select(team, person.c.name.label("person_name"))
+        .outerjoin(person, person.c.person_no == team.c.person_no)
+        .order_by(team.c.name)
+    )
+    return [
+        Team(
+            number=row.team_no,
+            name=row.name,
+            description=row.description,
+            contact=row.contact,
+            members=tuple(members.get(row.team_no, [])),
+            person=row.person_name or "",
+            dissolved_ms=row.dissolved_ms,
+        )
+        for row in rows
+    ]
+
+
+def _insert(
+    connection: Connection,
+    name: str,
+    now_ms: int,
+    *,
+    description: str = "",
+    contact: str = "",
+    person_number: int | None = None,
+) -> int:
+    result = connection.execute(
+        insert(team).values(
+            name=name,
+            description=safe_text(description),
+            contact=safe_text(contact),
+            person_no=person_number,
+            created_ms=now_ms,
+            dissolved_ms=None,
+        )
+    )
+    return number_of(result)
+
+
+def _check_free(connection: Connection, name: str) -> None:
+    if connection.execute(select(team.c.team_no).where(team.c.name == name)).first():
+        raise UsageError(f"there is a team {name} already, or was one that is dissolved")
+    if connection.execute(select(person.c.person_no).where(person.c.name == name)).first():
+        raise UsageError(f"{name} is a person: owners are found by name, so take another")
+
+
+def _check_text(*texts: str) -> None:
+    if any(len(text) > _MOST_TEXT for text in texts):
+        raise UsageError(f"description and contact have at most {_MOST_TEXT} characters")
+
+
+@dataclass(frozen=True, slots=True)
+class _By:
+    """Who does it, and when."""
+
+    connection: Connection
+    actor: str
+    now_ms: int
+
+    def record(self, action: str, name: str, detail: dict[str, Any] | None = None) -> None:
+        audit.record(
+            self.connection,
+            at_ms=self.now_ms,
+            actor=self.actor,
+            action=action,
+            subject=name,
+            detail=detail,
+        )
