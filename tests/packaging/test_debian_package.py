@@ -81,6 +81,12 @@ def test_every_configuration_file_is_kept_on_an_upgrade(deb: Path) -> None:
     assert kept == ["/etc/keycensus/agent.d/10-systemd.toml", "/etc/keycensus/agent.toml"]
 
 
+def test_the_drop_in_for_processes_is_an_example_and_not_in_force(tree: Path) -> None:
+    name = "keycensus-agent-processes.conf"
+    found = [path.relative_to(tree).as_posix() for path in tree.rglob(name)]
+    assert found == [f"usr/share/doc/keycensus-agent/examples/{name}"]
+
+
 def test_every_bundled_library_is_in_the_copyright_file(tree: Path) -> None:
     text = (tree / "usr/share/doc/keycensus-agent/copyright").read_text()
     for name in re.findall(r"^(\S+)==(\S+) ", REQUIREMENTS.read_text(), re.MULTILINE):

@@ -24,6 +24,8 @@ DOCUMENTS = (
     "docs/reliability.md",
     "packaging/systemd/README.md",
 )
+# A drop-in that an administrator may put into place; off as it lies here.
+EXAMPLES = ("keycensus-agent-processes.conf",)
 CONFIGURATION = {
     "etc/keycensus/agent.toml": CHECKOUT / "packaging" / "agent.toml",
     "etc/keycensus/agent.d/10-systemd.toml": SYSTEMD / "10-systemd.toml",
@@ -86,6 +88,8 @@ def _lay_out_documents(root: Path, packages: Path, release: Release, epoch: int)
         folder, _, file = name.rpartition("/")
         # Links between them stay true: docs/ here as there, the units' README beside it.
         put(CHECKOUT / name, documents / (name if folder == "docs" else f"systemd/{file}"))
+    for name in EXAMPLES:
+        put(SYSTEMD / name, documents / "examples" / name)
     (documents / "copyright").write_text(texts.copyright_of(packages))
     for name, text in {
         f"usr/share/doc/{NAME}/changelog.Debian.gz": texts.debian_changelog(release, epoch),
