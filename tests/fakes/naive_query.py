@@ -7,7 +7,7 @@ down a second time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from fakes.small_inventory import (
@@ -221,17 +221,47 @@ def has_certificate(row: Row) -> bool | None:
 
 
 def is_below(parent: Callable[[Inventory], bytes]) -> Predicate:
+    """Whether a certificate is below one, or below one of the same key; see `below`."""
+
     def predicate(row: Row) -> bool | None:
         if row.certificate is None:
             return None
-        seen: set[bytes] = set()
-        level = list(row.certificate.parents)
-        while level:
-            seen.update(level)
-            level = [up for one in level for up in row.made.certificates[one].parents]
-        return parent(row.made) in seen
+        key_id = row.made.certificates[parent(row.made)].key_id
+        return row.certificate.sha256 in below(row.made, {key_id})
 
     return predicate
+
+
+def below(made: Inventory, keys: set[bytes], also: frozenset[bytes] = frozenset()) -> set[bytes]:
+    """Return what certificates of these keys issued, or the certificates `also`, and so on.
+
+    Each round looks at all: what is found and is an authority has its key added.
+    """
+    found: set[bytes] = set()
+    while True:
+        more = {
+            one.sha256
+            for one in made.certificates.values()
+            for up in one.parents
+            if up in also or made.certificates[up].key_id in keys
+        }
+        if more == found:
+            return found
+        found = more
+        keys = keys | {
+            made.certificates[each].key_id for each in found if made.certificates[each].is_ca
+        }
+
+
+def marked(made: Inventory, marks: Iterable[tuple[str, bytes]]) -> set[bytes]:
+    """Return the certificates that marks (kind, subject) reach."""
+    keys = {subject for kind, subject in marks if kind == "key"}
+    named = frozenset(subject for kind, subject in marks if kind == "certificate")
+    own = {c.sha256 for c in made.certificates.values() if c.sha256 in named or c.key_id in keys}
+    of_authorities = {
+        made.certificates[each].key_id for each in named if made.certificates[each].is_ca
+    }
+    return own | below(made, keys | of_authorities, named)
 
 
 def is_somewhere(row: Row) -> bool | None:

@@ -19,6 +19,8 @@ COMMANDS = {
     "hosts": "List hosts by name.",
     "places": "List places by host and path, whatever they hold.",
     "views": "List, run, save and delete views: queries with a name.",
+    "mark": "Mark a certificate, key or authority as compromised or distrusted; list marks.",
+    "unmark": "Lift marks.",
     "show": "Show everything about a certificate, key or host.",
     "where": "List every place of a certificate or key.",
     "summary": "Show the counts to look at first.",

@@ -256,6 +256,65 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True)
+class MarkedBy:
+    """A mark that reaches a thing: its own, its key's, or that of an authority above it."""
+
+    number: int
+    mark: str
+    on: str
+    name: str
+    reason: str
+    by: str
+    since: str | None
+    reappeared: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A mark on a certificate or key."""
+
+    number: int
+    mark: str
+    kind: str
+    id: str
+    name: str
+    authority: bool
+    reason: str
+    by: str
+    since: str | None
+    until: str | None
+    lifted_by: str
+    lifted_reason: str
+    reappeared: int
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reappearance:
+    """A place that began to hold what a mark reaches while the mark stood."""
+
+    kind: str
+    id: str
+    host: str
+    path: str
+    at: str | None
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class MarkDetail:
+    """A mark with all that it reaches."""
+
+    mark: Mark
+    certificates: int
+    keys: int
+    hosts: int
+    places_total: int
+    places: list[Place]
+    reappearances: list[Reappearance] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
 class CertificateDetail:
     """Everything about one certificate."""
 
@@ -269,6 +328,7 @@ class CertificateDetail:
     line_name: str
     history: list[Interval]
     usages: list[Usage] = field(default_factory=list)
+    marks: list[MarkedBy] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +340,7 @@ class KeyDetail:
     certificates: list[Link]
     history: list[Interval]
     usages: list[Usage] = field(default_factory=list)
+    marks: list[MarkedBy] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

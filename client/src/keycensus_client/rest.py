@@ -105,6 +105,25 @@ class Client:
         """Delete a saved view."""
         self._send("DELETE", f"/views/{quote(name, safe='')}")
 
+    def marks(self, *, lifted: bool = False) -> list[model.Mark]:
+        """Return the marks that stand, the newest first, and those that were lifted if asked for."""
+        return self._get(list[model.Mark], "/marks", {"lifted": lifted})
+
+    def mark(self, number: int) -> model.MarkDetail:
+        """Return one mark with all that it reaches; NotFoundError."""
+        return self._get(model.MarkDetail, f"/marks/{number}")
+
+    def set_mark(self, identity: str, kind: str, mark: str, reason: str) -> model.MarkDetail:
+        """Mark what an ID names; errors as `show`."""
+        body = {"id": identity, "kind": kind, "mark": mark, "reason": reason}
+        response = self._send("POST", "/marks", json=body)
+        return model.decode(model.MarkDetail, _json(response, self._url))
+
+    def lift_mark(self, number: int, reason: str) -> model.Mark:
+        """Lift a mark; NotFoundError if it does not stand."""
+        response = self._send("POST", f"/marks/{number}/lift", json={"reason": reason})
+        return model.decode(model.Mark, _json(response, self._url))
+
     def export(self, list_: str, **parameters: str | None) -> Iterator[str]:
         """Yield a whole list as text, line by line; parameters are those of GET /export."""
         sent = {name: value for name, value in parameters.items() if value is not None}

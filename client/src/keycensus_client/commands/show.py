@@ -17,6 +17,7 @@ from keycensus_client.model import (
     Interval,
     KeyDetail,
     Link,
+    MarkedBy,
     Place,
 )
 from keycensus_client.output.cells import (
@@ -97,6 +98,7 @@ def _certificate(detail: CertificateDetail, moment: datetime) -> None:
     for title, links in (("follows", detail.predecessors), ("followed by", detail.successors)):
         if links:
             facts.append((title, "\n".join(_link(link, moment) for link in links)))
+    facts += _marks(detail.marks)
     if (notes := notes_of(item)).text:
         facts.append(("notes", notes))
     if item.problem:
@@ -105,6 +107,16 @@ def _certificate(detail: CertificateDetail, moment: datetime) -> None:
     _places(detail.places, detail.places_total)
     print_usages(detail.usages)
     _history(detail.history)
+
+
+def _marks(marks: list[MarkedBy]) -> list[tuple[str, Cell | str]]:
+    lines = [
+        f"{each.mark} since {day(each.since)} by {each.by}: {each.reason} (mark {each.number}"
+        + ("" if each.on == "this" else f", on {each.on}, {each.name}")
+        + (f"; came back {each.reappeared} times)" if each.reappeared else ")")
+        for each in marks
+    ]
+    return [("marked", Cell("\n".join(lines), "red"))] if lines else []
 
 
 def _authority(detail: CertificateDetail) -> str:
@@ -159,6 +171,7 @@ def _key(detail: KeyDetail, moment: datetime) -> None:
         ("places", f"{key.live_places} live, {key.retained_places} retained"),
         ("certificates", certificates or "none known"),
     ]
+    facts += _marks(detail.marks)
     if key.known_key:
         facts.append(("published", Cell(f"{key.known_key}: a test key that everybody has", "red")))
     if key.problem:

@@ -34,6 +34,10 @@ ENDPOINTS: dict[str, P] = {
     f"GET {_API}/views/{{name}}": P.VIEWS_READ,
     f"PUT {_API}/views/{{name}}": P.VIEWS_WRITE,
     f"DELETE {_API}/views/{{name}}": P.VIEWS_WRITE,
+    f"GET {_API}/marks": P.INVENTORY_READ,
+    f"GET {_API}/marks/{{number}}": P.INVENTORY_READ,
+    f"POST {_API}/marks": P.MARKS_WRITE,
+    f"POST {_API}/marks/{{number}}/lift": P.MARKS_WRITE,
     f"GET {_API}/whoami": P.ACCOUNT_USE,
     f"GET {_API}/openapi.json": P.ACCOUNT_USE,
 }

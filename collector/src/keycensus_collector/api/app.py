@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from keycensus_collector import __version__
-from keycensus_collector.api import lists, problems, queries, questions, views
+from keycensus_collector.api import lists, marks, problems, queries, questions, views
 from keycensus_collector.api.security import SecurityHeaders
 from keycensus_collector.clock import Clock
 from keycensus_collector.store.engine import Store
@@ -44,6 +44,7 @@ def create_app(store: Store, clock: Clock) -> FastAPI:
     app.include_router(questions.router)
     app.include_router(queries.router)
     app.include_router(views.router)
+    app.include_router(marks.router)
     app.include_router(questions.open_router)
     app.add_middleware(SecurityHeaders)
     return app

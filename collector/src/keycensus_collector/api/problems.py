@@ -67,6 +67,15 @@ def no_view(name: str) -> ProblemError:
     )
 
 
+def no_mark(number: int) -> ProblemError:
+    """Return the problem for a mark that was never set, or does not stand any more."""
+    return ProblemError(
+        HTTPStatus.NOT_FOUND,
+        "not-found",
+        f"no mark {number} stands: GET /marks, or keycensus mark list, has those that do",
+    )
+
+
 def ambiguous(text: str, matches: Sequence[Match]) -> ProblemError:
     """Return the problem for an ID that fits several things, with all of them."""
     return ProblemError(

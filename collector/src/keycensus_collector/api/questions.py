@@ -10,11 +10,11 @@ from fastapi import APIRouter, Query, Request
 from sqlalchemy import Connection, select
 
 from keycensus_collector import __version__
+from keycensus_collector.api.identities import one_match
 from keycensus_collector.api.parameters import IdParameters
-from keycensus_collector.api.problems import ambiguous, not_found
+from keycensus_collector.api.problems import not_found
 from keycensus_collector.api.security import AUTHENTICATED, ClockOf, CurrentPrincipal, StoreOf
 from keycensus_collector.inventory import detail, results
-from keycensus_collector.inventory.identify import identify
 from keycensus_collector.inventory.summary import summarise
 
 router = APIRouter(prefix="/api/v1", dependencies=AUTHENTICATED)
@@ -38,18 +38,6 @@ class Health:
     version: str
 
 
-def _one(connection: Connection, parameters: IdParameters) -> results.Match:
-    """Return the one thing that an ID means; ProblemError if it is none, or several."""
-    matches = identify(connection, parameters.id)
-    if parameters.kind:
-        matches = [match for match in matches if match.kind == parameters.kind]
-    if not matches:
-        raise not_found(repr(parameters.id))
-    if len(matches) > 1:
-        raise ambiguous(parameters.id, matches)
-    return matches[0]
-
-
 @router.get("/show", tags=["questions"], summary="Everything about what an ID names")
 async def show(
     parameters: Annotated[IdParameters, Query()], store: StoreOf, clock: ClockOf
@@ -57,7 +45,9 @@ async def show(
     """`kind` says which of the other members is there. 409 lists the candidates of an unclear ID."""
 
     def work(connection: Connection) -> results.Shown:
-        shown = detail.show(connection, _one(connection, parameters), clock.now_ms())
+        shown = detail.show(
+            connection, one_match(connection, parameters.id, parameters.kind), clock.now_ms()
+        )
         if shown is None:
             raise not_found(repr(parameters.id))
         return shown
@@ -70,7 +60,7 @@ async def where(parameters: Annotated[IdParameters, Query()], store: StoreOf) ->
     """Live places first; at most 1,000 of them, with the exact total. True at once after a report."""
 
     def work(connection: Connection) -> results.Where:
-        return detail.where(connection, _one(connection, parameters))
+        return detail.where(connection, one_match(connection, parameters.id, parameters.kind))
 
     return await store.run_read(work)
 

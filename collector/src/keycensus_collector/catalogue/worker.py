@@ -31,6 +31,7 @@ from keycensus_collector.catalogue.parser import CatalogueParser
 from keycensus_collector.catalogue.rows import ReadBlob, read_blob_of, write_blobs
 from keycensus_collector.clock import Clock
 from keycensus_collector.fold.fold import fold_batches
+from keycensus_collector.fold.returned import note_issued
 from keycensus_collector.store.engine import Store
 from keycensus_collector.store.schema import blob, certificate, public_key, work
 
@@ -227,7 +228,9 @@ def _finish(connection: Connection, group: _Group, now_ms: int) -> int:
     )
     for number, _ in group.issuers:
         if number in ours:
-            write_edges(connection, group.edges.get(number, []), now_ms)
+            edges = group.edges.get(number, [])
+            write_edges(connection, edges, now_ms)
+            note_issued(connection, {child for child, _ in edges})
             if group.more.get(number):
                 queue(connection, [("issuers", group.more[number], 0)], now_ms)
     batches = [batch_no for number, batch_no in group.batches if number in ours]

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, func, select
 
 from keycensus_collector.catalogue.parse import CERTIFICATE, SPKI
 from keycensus_collector.fold.chunks import chunked
+from keycensus_collector.query.relations import PRIVATE_KINDS
 from keycensus_collector.store.schema import (
     blob,
     certificate,
@@ -32,11 +33,20 @@ class Contents:
     listed: dict[bytes, list[bytes]] = field(default_factory=dict)
     certificates: set[bytes] = field(default_factory=set)
     private_keys: set[bytes] = field(default_factory=set)
+    # The private and sealed keys that a manifest or part lists itself.
+    keys: dict[bytes, list[bytes]] = field(default_factory=dict)
 
     def of(self, *manifests: bytes) -> list[bytes]:
         """Return the certificates in manifests, each once, in the order of the files."""
+        return self._of(self.listed, manifests)
+
+    def keys_of(self, *manifests: bytes) -> list[bytes]:
+        """Return the private and sealed keys in manifests, each once, in the order of the files."""
+        return self._of(self.keys, manifests)
+
+    def _of(self, listed: dict[bytes, list[bytes]], manifests: Iterable[bytes]) -> list[bytes]:
         parts = dict.fromkeys(part for whole in manifests for part in self.parts.get(whole, ()))
-        return list(dict.fromkeys(item for part in parts for item in self.listed.get(part, ())))
+        return list(dict.fromkeys(item for part in parts for item in listed.get(part, ())))
 
 
 def load_contents(connection: Connection, manifests: Iterable[bytes]) -> Contents:
@@ -47,14 +57,16 @@ def load_contents(connection: Connection, manifests: Iterable[bytes]) -> Content
             select(manifest_entry.c.manifest, manifest_entry.c.kind, manifest_entry.c.artifact)
             .where(
                 manifest_entry.c.manifest.in_(chunk),
-                manifest_entry.c.kind.in_(("certificate", "private-key")),
+                manifest_entry.c.kind.in_(("certificate", *PRIVATE_KINDS)),
                 manifest_entry.c.artifact != b"",
             )
             .order_by(manifest_entry.c.manifest, manifest_entry.c.position)
         )
         for listed_in, kind, artifact in entries:
-            if kind == "private-key":
-                contents.private_keys.add(artifact)
+            if kind in PRIVATE_KINDS:
+                contents.keys.setdefault(listed_in, []).append(artifact)
+                if kind == "private-key":
+                    contents.private_keys.add(artifact)
                 continue
             contents.certificates.add(artifact)
             contents.listed.setdefault(listed_in, []).append(artifact)

@@ -8,6 +8,7 @@
    that is live somewhere and follows nothing starts one.
 5. Counts of all that is named, before and now.
 6. What owners may follow from it is asked for (`ownership.queue`).
+7. Where a place began to hold what a mark reaches.
 
 Everything is set-based: the number of statements does not grow with the number of places.
 """
@@ -15,32 +16,19 @@ Everything is set-based: the number of statements does not grow with the number 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, func, select
 
 from keycensus_collector.fold.chunks import chunked
 from keycensus_collector.fold.contents import Contents, load_contents, unread_blobs
-from keycensus_collector.fold.convert import row_facts
 from keycensus_collector.fold.counts import fold_counts
 from keycensus_collector.fold.lineage import Step, find_steps, is_news
 from keycensus_collector.fold.lines import Known, assign_lines, load_known
+from keycensus_collector.fold.returned import note_returned
+from keycensus_collector.fold.versions import Version, version_of
 from keycensus_collector.ownership import queue
 from keycensus_collector.store.schema import place_version
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """One content that a place had from some moment on."""
-
-    version_no: int
-    place_no: int
-    from_ms: int
-    manifest: bytes
-    use: str
-    role: str
-    cause: str
 
 
 def fold_batches(
@@ -65,6 +53,7 @@ def fold_batches(
     assign_lines(connection, steps, _live(versions, contents), known, now_ms)
     fold_counts(connection, contents.certificates, contents.private_keys, now_ms)
     queue.note_batches(connection, batches, manifests)
+    note_returned(connection, versions, contents)
     return set()
 
 
@@ -74,20 +63,7 @@ def _versions_of(connection: Connection, batches: Sequence[int]) -> list[Version
         .where(place_version.c.batch_no.in_(batches))
         .order_by(place_version.c.version_no)
     )
-    return [_version(row) for row in rows]
-
-
-def _version(row: Row[Any]) -> Version:
-    facts = row_facts(row.row)
-    return Version(
-        row.version_no,
-        row.place_no,
-        row.from_ms,
-        row.manifest,
-        facts.use,
-        facts.role,
-        row.cause,
-    )
+    return [version_of(row) for row in rows]
 
 
 def _contents_before(connection: Connection, versions: Sequence[Version]) -> dict[int, Version]:
@@ -109,7 +85,7 @@ def _contents_before(connection: Connection, versions: Sequence[Version]) -> dic
             .group_by(place_version.c.place_no)
         )
         rows = connection.execute(select(place_version).where(place_version.c.version_no.in_(last)))
-        found |= {row.place_no: _version(row) for row in rows}
+        found |= {row.place_no: version_of(row) for row in rows}
     return found
 
 

@@ -22,6 +22,7 @@ from keycensus_collector.inventory.places import (
 from keycensus_collector.inventory.untaken import is_over_cap
 from keycensus_collector.inventory.usages import told_of, usages_of, usages_on
 from keycensus_collector.inventory.values import certificate_name, lines_of, time_text
+from keycensus_collector.marks.reaching import marks_reaching_one
 from keycensus_collector.store.schema import (
     certificate,
     host,
@@ -100,6 +101,7 @@ def certificate_detail(connection: Connection, sha256: bytes) -> results.Certifi
         line_name=_line_name(connection, row.line_no),
         history=history_of(connection, sha256, kinds),
         usages=usages_of(connection, sha256, kinds, names=names),
+        marks=marks_reaching_one(connection, "certificate", sha256, row.key_id),
     )
 
 
@@ -120,6 +122,7 @@ def key_detail(connection: Connection, identity: bytes) -> results.KeyDetail | N
         certificates=[_link(row) for row in rows],
         history=history_of(connection, identity, _KEY_KINDS),
         usages=usages_of(connection, identity, _KEY_KINDS),
+        marks=marks_reaching_one(connection, "key", identity, identity),
     )
 
 

@@ -265,6 +265,20 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True)
+class MarkedBy:
+    """A mark that reaches a thing: its own, its key's, or that of an authority above it."""
+
+    number: int
+    mark: str  # "compromised", "distrusted"
+    on: str  # "this", "its key", "an authority above"
+    name: str  # of what is marked
+    reason: str
+    by: str
+    since: str | None
+    reappeared: int  # how often a place began to hold the thing since
+
+
+@dataclass(frozen=True, slots=True)
 class CertificateDetail:
     """Everything about one certificate."""
 
@@ -278,6 +292,7 @@ class CertificateDetail:
     line_name: str
     history: list[Interval]
     usages: list[Usage]
+    marks: list[MarkedBy]
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +304,7 @@ class KeyDetail:
     certificates: list[Link]
     history: list[Interval]
     usages: list[Usage]
+    marks: list[MarkedBy]
 
 
 @dataclass(frozen=True, slots=True)

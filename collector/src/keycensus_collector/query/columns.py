@@ -25,6 +25,7 @@ from sqlalchemy import (
     type_coerce,
 )
 
+from keycensus_collector.query.authorities import is_under
 from keycensus_collector.query.bound import Literal
 from keycensus_collector.query.conditions import (
     Choice,
@@ -38,6 +39,7 @@ from keycensus_collector.query.conditions import (
 )
 from keycensus_collector.query.conditions import Text as TextTest
 from keycensus_collector.query.fields import Level
+from keycensus_collector.query.marks import has_reappeared, is_marked
 from keycensus_collector.query.owners import Owners
 from keycensus_collector.query.patterns import (
     name_matches,
@@ -48,6 +50,7 @@ from keycensus_collector.query.patterns import (
 from keycensus_collector.query.relations import (
     SEALED_KINDS,
     Tables,
+    during,
     live,
     owner_only,
     world_readable,
@@ -185,12 +188,15 @@ def _purpose(columns: Columns, literal: Literal, _: Level) -> ColumnElement[bool
 
 
 def _under(columns: Columns, literal: Literal, _: Level) -> ColumnElement[bool]:
-    """Everything below: edges are verified signatures, and may form circles."""
-    test = expected(Hash, literal.test)
-    first = select(issuer_edge.c.child).where(issuer_edge.c.parent.between(test.low, test.high))
-    below = first.cte("below", recursive=True)
-    below = below.union(select(issuer_edge.c.child).where(issuer_edge.c.parent == below.c.child))
-    return columns.tables.certificate.c.sha256.in_(select(below.c.child))
+    return is_under(columns.tables, expected(Hash, literal.test))
+
+
+def _marked(columns: Columns, literal: Literal, level: Level) -> ColumnElement[bool]:
+    return is_marked(columns.tables, literal.test, level)
+
+
+def _reappeared(columns: Columns, literal: Literal, level: Level) -> ColumnElement[bool]:
+    return _is(has_reappeared(columns.tables, level), literal.test, "yes")
 
 
 def _issuer_found(columns: Columns, literal: Literal, _: Level) -> ColumnElement[bool]:
@@ -273,7 +279,7 @@ _USAGE = {"service": usage.c.service, "verdict": usage.c.verdict, "renewal": usa
 def _used(columns: Columns, literal: Literal, _: Level) -> ColumnElement[bool]:
     """Look for a usage that names the place: a list of names of places, made once."""
     as_of_ms, spot = columns.tables.as_of_ms, columns.tables.place.c
-    stands = usage.c.to_ms.is_(None) if as_of_ms is None else _during(usage, as_of_ms)
+    stands = during(usage, as_of_ms)
     column, test = _USAGE[literal.field.name], literal.test
     if isinstance(test, Known):
         condition: ColumnElement[bool] = column != ""
@@ -305,13 +311,13 @@ def _state(columns: Columns, literal: Literal, _: Level) -> ColumnElement[bool]:
     return exists().where(
         host_state.c.host_no == columns.tables.host.c.host_no,
         host_state.c.state == test.value,
-        _during(host_state, as_of_ms),
+        during(host_state, as_of_ms),
     )
 
 
 def _gap(columns: Columns, literal: Literal, _: Level) -> ColumnElement[bool]:
     as_of_ms = columns.tables.as_of_ms
-    there = gap.c.to_ms.is_(None) if as_of_ms is None else _during(gap, as_of_ms)
+    there = during(gap, as_of_ms)
     gaps = select(gap.c.host_no).where(there)
     number, test = columns.tables.host.c.host_no, literal.test
     if isinstance(test, Known):
@@ -321,10 +327,6 @@ def _gap(columns: Columns, literal: Literal, _: Level) -> ColumnElement[bool]:
     elif isinstance(test, TextTest):
         gaps = gaps.where(text_matches(gap.c.reason, test))
     return number.in_(gaps)
-
-
-def _during(table: Any, moment: int) -> ColumnElement[bool]:  # noqa: ANN401 - tables with intervals
-    return and_(table.c.from_ms <= moment, or_(table.c.to_ms.is_(None), table.c.to_ms > moment))
 
 
 def _label(columns: Columns, literal: Literal, _: Level) -> ColumnElement[bool]:
@@ -351,6 +353,8 @@ _SPECIAL: dict[str, _Special] = {
     "san": _named,
     "eku": _purpose,
     "under": _under,
+    "marked": _marked,
+    "reappeared": _reappeared,
     "issuer-found": _issuer_found,
     "private-key": _private_key,
     "certificate": _certified,

@@ -131,7 +131,7 @@ FIELDS = (
     Field("sha256", (_C,), Kind.HASH, "its fingerprint, or how it starts", (), ("fingerprint",)),
     Field("sha1", (_C,), Kind.HASH, "its SHA-1 fingerprint, or how it starts"),
     Field("line", (_C,), Kind.NUMBER, "number of its line", nullable=True),
-    Field("under", (_C,), Kind.HASH, "issued by this certificate or below it, by signature"),
+    Field("under", (_C,), Kind.HASH, "issued by this certificate or key, or below, by signature"),
     Field("issuer-found", (_C,), Kind.CHOICE, "its issuer's certificate is known", _YES),
     Field("private-key", (_C,), Kind.CHOICE, "its private key is somewhere", ("found", "none")),
     # of private keys
@@ -144,6 +144,16 @@ FIELDS = (
     Field("key-id", (_C, _K), Kind.HASH, "hash of the public key, or how it starts", (), ("id",)),
     Field("problem", (_C, _K), Kind.PART, "why it could not be read whole", (), (), True),
     Field("first-seen", (_C, _K), Kind.SINCE, "when it was seen first", ("7d",)),
+    Field(
+        "marked",
+        (_C, _K),
+        Kind.CHOICE,
+        "people know it, its key or an authority above it to be so",
+        ("compromised", "distrusted"),
+        ("mark",),
+        nullable=True,
+    ),
+    Field("reappeared", (_C, _K), Kind.CHOICE, "came to a place after it was marked", _YES),
     Field(
         "places",
         (_C, _K),
@@ -262,6 +272,5 @@ BY_NAME = {name: field for field in FIELDS for name in (field.name, *field.alias
 NOT_YET = {
     "policy": "policy is not judged by this version",
     "importance": "importance is not judged by this version",
-    "mark": "marks (compromised, distrusted) are not kept by this version",
     "revoked": "revocation is not judged by this version",
 }

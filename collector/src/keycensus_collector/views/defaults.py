@@ -41,6 +41,19 @@ DEFAULTS = (
         "issuer-found:no self-signed:no",
         "Issued by an authority whose certificate was found nowhere",
     ),
+    _view(
+        "marked",
+        "certificates",
+        "marked:any use:any role:any",
+        "Compromised or distrusted, or below an authority that is, and still somewhere",
+    ),
+    _view("marked-keys", "keys", "marked:any use:any", "Compromised or distrusted keys"),
+    _view(
+        "marked-and-back",
+        "certificates",
+        "reappeared:yes role:any",
+        "Came to a place after they, their key or an authority above were marked",
+    ),
     _view("locked-keystores", "places", "status:locked", "Files that only a password opens"),
     _view(
         "blind-spots",

@@ -1,0 +1,85 @@
+"""What a mark reaches now: certificates, keys, places and hosts, by the query that lists them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, select
+
+from keycensus_collector.inventory import results
+from keycensus_collector.inventory.certificates import CertificateFilter, list_certificates
+from keycensus_collector.inventory.hosts import HostFilter, list_hosts
+from keycensus_collector.inventory.keys import KeyFilter, list_keys
+from keycensus_collector.inventory.place_list import list_places
+from keycensus_collector.inventory.places import PLACES_LIMIT
+from keycensus_collector.inventory.values import time_text
+from keycensus_collector.marks.stored import Mark
+from keycensus_collector.query.parse import parse
+from keycensus_collector.store.schema import host, place
+from keycensus_collector.store.tables.marks import reappearance
+
+# Old copies and trust stores count, too.
+_EVERYWHERE = " use:any role:any"
+
+
+@dataclass(frozen=True, slots=True)
+class Reappearance:
+    """A place that began to hold what a mark reaches while the mark stood."""
+
+    kind: str  # "certificate", "key"
+    id: str
+    host: str
+    path: str
+    at: str | None
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class MarkDetail:
+    """A mark with all that it reaches. Totals are exact to 10,000."""
+
+    mark: Mark
+    certificates: int
+    keys: int
+    hosts: int
+    places_total: int
+    places: list[results.Place]  # live and retained ones, trust stores too, by host and path
+    reappearances: list[Reappearance] = field(default_factory=list)  # the newest first
+
+
+def reach_of(connection: Connection, mark: Mark, now_ms: int) -> MarkDetail:
+    """Return what a mark reaches now, with at most PLACES_LIMIT places."""
+    query = parse(mark.query + _EVERYWHERE)
+    certificates = CertificateFilter(status="any", trust_stores=True, query=query)
+    # Of a certificate's mark the key is not meant: nobody said that it got out.
+    keys = 0
+    if mark.kind == "key":
+        own = KeyFilter(status="any", query=parse(f"key-id:{mark.id} use:any role:any"))
+        keys = list_keys(connection, own, now_ms, limit=1).total
+    places = list_places(connection, query, now_ms, limit=PLACES_LIMIT)
+    return MarkDetail(
+        mark=mark,
+        certificates=list_certificates(connection, certificates, now_ms, limit=1).total,
+        keys=keys,
+        hosts=list_hosts(connection, HostFilter(query=query), now_ms, limit=1).total,
+        places_total=places.total,
+        places=sorted(places.items, key=lambda each: (each.use == "retained", each.host)),
+        reappearances=_reappearances(connection, mark.number),
+    )
+
+
+def _reappearances(connection: Connection, number: int) -> list[Reappearance]:
+    rows = connection.execute(
+        select(reappearance, host.c.name, place.c.path)
+        .join(place, place.c.place_no == reappearance.c.place_no)
+        .join(host, host.c.host_no == place.c.host_no)
+        .where(reappearance.c.mark_no == number)
+        .order_by(reappearance.c.at_ms.desc(), reappearance.c.reappearance_no.desc())
+        .limit(PLACES_LIMIT)
+    )
+    return [
+        Reappearance(
+            row.kind, row.artifact.hex(), row.name, row.path, time_text(row.at_ms), row.cause
+        )
+        for row in rows
+    ]
