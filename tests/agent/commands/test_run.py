@@ -146,7 +146,7 @@ def test_a_run_that_is_stopped_says_so(
         return sweep(service, parallel=parallel)
 
     monkeypatch.setattr(ReaderService, "sweep", interrupted)
-    assert run.run(arguments(agent, once=True)) == 0
+    assert run.run(arguments(agent, once=True)) == 130
     assert "stopped" in capsys.readouterr().err
 
 

@@ -20,6 +20,9 @@ from keycensus_agent.link_start import LinkStart
 from keycensus_agent.reader.launcher import Launcher
 from keycensus_agent.reader.lean import import_structlog
 
+# `--once` that a signal ended: cron must not take it for a report that arrived.
+_STOPPED = 130
+
 if TYPE_CHECKING:
     from keycensus_agent.reader.service import ReaderService
     from keycensus_agent.reader.state import State
@@ -141,7 +144,7 @@ def _once(service: ReaderService) -> int:
     if signals:
         print("stopped before the end; what was seen is stored", file=sys.stderr)
         board.write()
-        return 0
+        return _STOPPED
     outcome = service.converse()
     if outcome.reason == "rekeyed":
         outcome = service.converse()
@@ -149,7 +152,7 @@ def _once(service: ReaderService) -> int:
     board.write()
     if signals and outcome.reason == "stopped":
         print("stopped while reporting; what was not acknowledged waits", file=sys.stderr)
-        return 0
+        return _STOPPED
     if not outcome.ok:
         print(
             f"keycensus-agent: not reported ({outcome.reason}): {outcome.text}"
