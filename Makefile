@@ -26,6 +26,7 @@ ROUNDS ?= 5
 ONLY ?=
 IDLE ?= 600
 SECONDS ?= 300
+EXAMPLES ?= 200
 TARGETS ?=
 AGENTS ?= 5000
 WINDOW ?= 120
@@ -36,7 +37,7 @@ CERTIFICATES ?= 100000
 DATABASE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types proto proto-check unit coverage bench bench-query fuzz fleet evil soak churn day faults-long packages clean
+.PHONY: help demo test lint types proto proto-check unit coverage bench bench-query fuzz api-fuzz fleet evil soak churn day faults-long packages clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -89,6 +90,9 @@ bench-query: $(DEVELOPMENT) ## first pages of queries over 100,000 certificates 
 # What it finds stays in the directory that it names; put the input into tests/fuzz/corpus/TARGET with the fix.
 fuzz: $(DEVELOPMENT) ## fuzz each format of the parser with atheris (SECONDS=300 in all, TARGETS="pem zip")
 	@PYTHONPATH=tests $(BIN)/python -m fuzz --seconds '$(SECONDS)' $(TARGETS)
+
+api-fuzz: $(DEVELOPMENT) ## the REST interface against its own description, by schemathesis (EXAMPLES=200 of each operation)
+	@PYTHONPATH=tests $(BIN)/python -m fakes.api_fuzz --examples $(EXAMPLES)
 
 # Long forms of the fault tests; they print their figures and write plots (PLOT=file.svg).
 fleet: $(DEVELOPMENT) ## 5,000 simulated agents lose their collector and come back (AGENTS= WINDOW= PLOT=)

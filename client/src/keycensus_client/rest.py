@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
@@ -27,6 +28,9 @@ from keycensus_client.text import safe_again
 TIMEOUT = 60.0
 _CONNECT_TIMEOUT = 10.0
 PAGE_LIMIT = 1_000
+
+# The last line of an export, as NDJSON and as CSV.
+_END = re.compile(r'\{"end": true, "items": \d+\}|"# end","\d+"')
 
 _Type = TypeVar("_Type")
 Parameters = Mapping[str, str | int | bool | None]
@@ -125,15 +129,17 @@ class Client:
         return model.decode(model.Mark, _json(response, self._url))
 
     def export(self, list_: str, **parameters: str | None) -> Iterator[str]:
-        """Yield a whole list as text, line by line; parameters are those of GET /export."""
+        """Yield a whole list as text, line by line; parameters are those of GET /export.
+
+        AnswerError after the last line if the collector did not say that it was the last one.
+        """
         sent = {name: value for name, value in parameters.items() if value is not None}
         try:
             with self._http.stream("GET", f"/export/{list_}", params=sent) as response:
                 if response.status_code != httpx.codes.OK:
                     response.read()
                     raise _problem(response, self._url)
-                for line in response.iter_lines():
-                    yield safe_again(line) + "\n"
+                yield from whole(map(safe_again, response.iter_lines()))
         except httpx.HTTPError as error:
             raise self._failure(error) from None
 
@@ -220,6 +226,17 @@ def _trust(ca_file: str) -> ssl.SSLContext:
         raise UsageError(f"the authority's file {ca_file} can't be used: {error}") from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
+
+
+def whole(lines: Iterable[str]) -> Iterator[str]:
+    """Yield lines without the last one, which says that the rest is all of it; AnswerError if none does."""
+    before: str | None = None
+    for line in lines:
+        if before is not None:
+            yield before + "\n"
+        before = line
+    if before is None or not _END.fullmatch(before):
+        raise AnswerError("the collector's answer was cut short: what came is not all, ask again")
 
 
 _Cause = TypeVar("_Cause", bound=BaseException)

@@ -104,10 +104,13 @@ async def test_an_export_is_the_whole_list_in_its_order(
         listed = (await client.get(f"/{list_}", params={"q": query, "limit": 1000})).json()
         done = await client.get(f"/export/{list_}", params={"q": query})
         assert done.headers["Content-Type"] == "application/x-ndjson"
-        assert [json.loads(line) for line in done.text.splitlines()] == listed["items"]
+        *items, end = [json.loads(line) for line in done.text.splitlines()]
+        assert items == listed["items"]
+        assert end == {"end": True, "items": len(items)}
         table = await client.get(f"/export/{list_}", params={"q": query, "format": "csv"})
         rows = list(csv.DictReader(io.StringIO(table.text)))
-        assert len(rows) == listed["total"]
+        assert len(rows) == listed["total"] + 1
+        assert table.text.splitlines()[-1] == f'"# end","{listed["total"]}"'
 
 
 async def test_an_export_has_the_columns_that_are_asked_for_and_nothing_runs(
@@ -115,7 +118,7 @@ async def test_an_export_has_the_columns_that_are_asked_for_and_nothing_runs(
 ) -> None:
     parameters = {"q": "expires<1y subject:cmd", "format": "csv", "columns": "name,bits,is_ca"}
     done = await client.get("/export/certificates", params=parameters)
-    assert done.text == '"name","bits","is_ca"\n"\'=cmd|x\\x1b[31m","256","false"\n'
+    assert done.text == '"name","bits","is_ca"\n"\'=cmd|x\\x1b[31m","256","false"\n"# end","1"\n'
     keys = await client.get("/export/keys", params={"format": "csv", "columns": "places"})
     assert '"web1:/etc/0.key"' in keys.text
     for parameters in ({"columns": "name,nothing"}, {"q": "expirs<1d"}):

@@ -11,6 +11,8 @@ from fastapi.routing import APIRoute
 
 from keycensus_collector import __version__
 from keycensus_collector.api import lists, marks, problems, queries, questions, views
+from keycensus_collector.api.bodies import BodyLimit
+from keycensus_collector.api.conditional import Conditional
 from keycensus_collector.api.security import SecurityHeaders
 from keycensus_collector.clock import Clock
 from keycensus_collector.store.engine import Store
@@ -22,6 +24,8 @@ Send an API token as `Authorization: Bearer kcu_…`; `keycensus-collector user 
 Lists come in pages: send `next` of one as `cursor` for the following. Errors are
 `application/problem+json` (RFC 9457), whose `detail` says what to do. Times are RFC 3339 in UTC,
 hashes lower-case hexadecimal, text from certificates and file names is escaped (`\\x1b`, `\\u202e`).
+Answers of JSON have an `ETag`: send it as `If-None-Match` and get 304 while nothing changed, or as
+`If-Match` with a write and get 412 if somebody else was faster.
 """
 
 
@@ -46,6 +50,9 @@ def create_app(store: Store, clock: Clock) -> FastAPI:
     app.include_router(views.router)
     app.include_router(marks.router)
     app.include_router(questions.open_router)
+    # The last one stands outermost.
+    app.add_middleware(Conditional)
+    app.add_middleware(BodyLimit)
     app.add_middleware(SecurityHeaders)
     return app
 

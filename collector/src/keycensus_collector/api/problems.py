@@ -5,7 +5,7 @@ Nothing of the inside gets out: an unexpected error is logged here and named onl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from keycensus_collector.errors import (
     KeycensusError,
@@ -23,8 +24,11 @@ from keycensus_collector.errors import (
     UsageError,
 )
 from keycensus_collector.inventory.results import Match
+from keycensus_collector.text import safe_text
 
 _log = structlog.get_logger(__name__)
+
+_JSON = "application/json"
 
 
 class ProblemError(Exception):
@@ -87,10 +91,15 @@ def ambiguous(text: str, matches: Sequence[Match]) -> ProblemError:
 
 
 def problem_response(
-    status: HTTPStatus, type_: str, detail: str, members: dict[str, Any] | None = None
+    status: HTTPStatus,
+    type_: str,
+    detail: str,
+    members: dict[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
     """Return a problem as a response. `type` is a relative reference below docs/api.md#."""
-    headers = {"WWW-Authenticate": "Bearer"} if status is HTTPStatus.UNAUTHORIZED else None
+    if status is HTTPStatus.UNAUTHORIZED:
+        headers = {"WWW-Authenticate": "Bearer"}
     content = {
         "type": f"#{type_}",
         "title": status.phrase,
@@ -138,9 +147,17 @@ async def _keycensus(request: Request, error: Exception) -> JSONResponse:
     return await _unexpected(request, error)
 
 
-async def _validation(_: Request, error: Exception) -> JSONResponse:
+async def _validation(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, RequestValidationError):
         raise error
+    sent = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if sent != _JSON and any(mistake["loc"] == ("body",) for mistake in error.errors()):
+        return problem_response(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "media-type",
+            f"send the body as {_JSON}, not as {safe_text(sent) or 'anything without a type'}",
+            headers={f"Accept-{request.method.title()}": _JSON},
+        )
     mistakes = [
         {"parameter": str(mistake["loc"][-1]), "message": _message(mistake)}
         for mistake in error.errors()
@@ -161,10 +178,22 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     status = HTTPStatus(error.status_code)
     details = {
         HTTPStatus.NOT_FOUND: f"there is nothing at {request.url.path}; see /api/v1/openapi.json",
-        HTTPStatus.METHOD_NOT_ALLOWED: f"{request.method} can't be used here; this is read with GET",
+        HTTPStatus.METHOD_NOT_ALLOWED: f"{safe_text(request.method)} can't be used here, but "
+        + _allowed(request),
     }
     type_ = status.phrase.lower().replace(" ", "-")
-    return problem_response(status, type_, details.get(status, str(error.detail)))
+    headers = {"Allow": _allowed(request)} if status is HTTPStatus.METHOD_NOT_ALLOWED else None
+    detail = details.get(status, str(error.detail))
+    return problem_response(status, type_, detail, headers=headers)
+
+
+def _allowed(request: Request) -> str:
+    """Return the methods of all routes at the path, of which each knows only its own."""
+    methods: set[str] = set()
+    for path, item in request.app.openapi()["paths"].items():
+        if compile_path(path)[0].match(request.url.path):
+            methods |= {method.upper() for method in item}
+    return ", ".join(sorted(methods))
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:

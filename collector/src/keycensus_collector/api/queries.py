@@ -78,14 +78,38 @@ async def grouped(
     )
 
 
-@router.get("/export/{list_}", tags=["queries"], summary="A whole list as NDJSON or CSV")
+@router.get(
+    "/export/{list_}",
+    tags=["queries"],
+    summary="A whole list as NDJSON or CSV",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "The list, and a last line that says how many items it has.",
+            "content": {
+                "application/x-ndjson": {
+                    "schema": {"type": "string"},
+                    "example": '{"name":"web1","state":"active"}\n{"end":true,"items":1}\n',
+                },
+                "text/csv": {
+                    "schema": {"type": "string"},
+                    "example": '"name","state"\n"web1","active"\n"# end","1"\n',
+                },
+            },
+        }
+    },
+)
 async def exported(
     list_: List,
     parameters: Annotated[ExportParameters, Query()],
     store: StoreOf,
     clock: ClockOf,
 ) -> StreamingResponse:
-    """All that the list of this name shows for the query, in its order, as it is read."""
+    """All that the list of this name shows for the query, in its order, as it is read.
+
+    The last line says that this is all, and how many items there are: NDJSON `{"end":true,"items":N}`,
+    CSV `"# end","N"`. A file without it was cut short.
+    """
     columns = export.columns_of(list_, parameters.columns, parameters.format)
     query, now_ms = parameters.as_query(), clock.now_ms()
 
@@ -98,10 +122,13 @@ async def exported(
 
     async def content() -> AsyncIterator[str]:
         yield export.head(columns, parameters.format)
-        current = first
+        current, items = first, 0
         while True:
-            yield export.lines(getattr(current, "items", ()), columns, parameters.format)
+            page_items = getattr(current, "items", ())
+            items += len(page_items)
+            yield export.lines(page_items, columns, parameters.format)
             if current.next is None:
+                yield export.end(items, parameters.format)
                 return
             current = await page(current.next)
 

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request
 from sqlalchemy import Connection, select
 
 from keycensus_collector import __version__
+from keycensus_collector.api.description import describe
 from keycensus_collector.api.identities import one_match
 from keycensus_collector.api.parameters import IdParameters
 from keycensus_collector.api.problems import not_found
@@ -80,7 +81,10 @@ async def whoami(principal: CurrentPrincipal) -> WhoAmI:
 @router.get("/openapi.json", include_in_schema=False)
 async def openapi(request: Request) -> dict[str, Any]:
     """Return the OpenAPI 3.1 description of this interface."""
-    description: dict[str, Any] = request.app.openapi()
+    state = request.app.state
+    if not hasattr(state, "description"):
+        state.description = describe(request.app)
+    description: dict[str, Any] = state.description
     return description
 
 

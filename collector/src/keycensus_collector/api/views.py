@@ -10,6 +10,12 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection, func, select
 
+from keycensus_collector.api.conditional import (
+    IfMatch,
+    IfNoneMatch,
+    check_preconditions,
+    tag_of,
+)
 from keycensus_collector.api.problems import no_view
 from keycensus_collector.api.queries import List
 from keycensus_collector.api.security import AUTHENTICATED, ClockOf, CurrentPrincipal, StoreOf
@@ -55,36 +61,67 @@ async def views(
 
 
 @router.get("/views/{name}", tags=["views"], summary="One view")
-async def view(name: str, store: StoreOf) -> results.View:
+async def view(name: str, store: StoreOf, response: Response) -> results.View:
     """Ask the list that it names with its query for what it shows."""
     found = await store.run_read(partial(find_view, name=name))
     if found is None:
         raise no_view(name)
-    return _shown(found, None)
+    shown = _shown(found, None)
+    response.headers["ETag"] = tag_of(shown)
+    return shown
 
 
 @router.put("/views/{name}", tags=["views"], summary="Save a view")
-async def save(
-    name: str, body: ViewBody, store: StoreOf, clock: ClockOf, principal: CurrentPrincipal
+async def save(  # noqa: PLR0917 - each is a part of the request
+    name: str,
+    body: ViewBody,
+    store: StoreOf,
+    clock: ClockOf,
+    principal: CurrentPrincipal,
+    response: Response,
+    if_match: IfMatch = "",
+    if_none_match: IfNoneMatch = "",
 ) -> results.View:
     """Save a query under a name, over the view that has it. For operators and admins."""
     export.columns_of(body.what, ",".join(body.columns), "csv")
     wanted = View(name, body.description, body.what, body.query, tuple(body.columns))
     actor, now_ms = principal.actor, clock.now_ms()
-    return _shown(
-        await store.run_write(partial(save_view, view=wanted, actor=actor, now_ms=now_ms)), None
-    )
+
+    def work(connection: Connection) -> View:
+        _check_unchanged(connection, name, if_match, if_none_match)
+        return save_view(connection, view=wanted, actor=actor, now_ms=now_ms)
+
+    shown = _shown(await store.run_write(work), None)
+    response.headers["ETag"] = tag_of(shown)
+    return shown
 
 
 @router.delete("/views/{name}", tags=["views"], summary="Delete a view", status_code=204)
 async def remove(
-    name: str, store: StoreOf, clock: ClockOf, principal: CurrentPrincipal
+    name: str,
+    store: StoreOf,
+    clock: ClockOf,
+    principal: CurrentPrincipal,
+    if_match: IfMatch = "",
 ) -> Response:
     """Delete a saved view. For operators and admins."""
     actor, now_ms = principal.actor, clock.now_ms()
-    if not await store.run_write(partial(delete_view, name=name, actor=actor, now_ms=now_ms)):
+
+    def work(connection: Connection) -> bool:
+        _check_unchanged(connection, name, if_match, "")
+        return delete_view(connection, name, actor=actor, now_ms=now_ms)
+
+    if not await store.run_write(work):
         raise no_view(name)
     return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
+def _check_unchanged(connection: Connection, name: str, if_match: str, if_none_match: str) -> None:
+    """Hold what a request says of the view that it writes over against what is there."""
+    if if_match or if_none_match:
+        found = find_view(connection, name)
+        current = None if found is None else tag_of(_shown(found, None))
+        check_preconditions(current, if_match=if_match, if_none_match=if_none_match)
 
 
 def _count(connection: Connection, view: View, now_ms: int) -> int:

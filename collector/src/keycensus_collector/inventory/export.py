@@ -42,6 +42,13 @@ def head(columns: Sequence[str], format_: str) -> str:
     return _row(columns) if format_ == "csv" else ""
 
 
+def end(items: int, format_: str) -> str:
+    """Return the last line: that this is all, and how many items it is. A file without it was cut short."""
+    if format_ == "csv":
+        return _row(["# end", str(items)])
+    return json.dumps({"end": True, "items": items}) + "\n"
+
+
 def lines(items: Sequence[Any], columns: Sequence[str], format_: str) -> str:
     """Return items as text, a line each."""
     if format_ == "csv":
