@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from fakes.databases import DATABASES, PRODUCTS
 
 
 @pytest.fixture(autouse=True)
@@ -17,6 +18,20 @@ def _logging_of_its_own() -> Iterator[None]:
     """Take back what a command set up: it writes to the stream that pytest caught it with."""
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(scope="module", params=PRODUCTS)
+def each_database(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Let what makes a store make it on the one database product, then on the other."""
+    DATABASES.product = request.param
+    yield request.param
+    DATABASES.product = "sqlite"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _databases() -> Iterator[None]:
+    yield
+    DATABASES.close()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -52,7 +52,7 @@ def test_every_mistake_is_told_at_once_with_key_and_what_would_be_right() -> Non
     [log]
     level = "loud"
     [database]
-    url = "postgresql://x"
+    url = "mysql://x"
     [state]
     directory = "relative"
     """
@@ -70,7 +70,7 @@ def test_every_mistake_is_told_at_once_with_key_and_what_would_be_right() -> Non
         "limits.batch_credit: write a whole number",
         "names.public: 'bad name' is neither",
         "log.level: write one of: debug, info",
-        'database.url: write "sqlite:////',
+        'database.url: write "sqlite:////absolute/path" or "postgresql://USER@HOST/DATABASE"',
         "state.directory: write an absolute path",
         "nonsense: there is no such key; known here: database",
     ):

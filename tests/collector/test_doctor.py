@@ -15,11 +15,11 @@ import pytest
 from fakes.ports import configuration_in, join, running_server
 from sqlalchemy import insert, update
 
-from keycensus_collector import doctor
 from keycensus_collector.clock import FixedClock, SystemClock
 from keycensus_collector.config import Address, Configuration
 from keycensus_collector.deployment import set_up
-from keycensus_collector.doctor import Check, examine
+from keycensus_collector.doctor import examine
+from keycensus_collector.doctor_database import Check, product_checks
 from keycensus_collector.store.engine import Store
 from keycensus_collector.store.schema import host, work
 
@@ -137,7 +137,9 @@ def test_a_log_that_somebody_keeps_from_being_cut_is_told(configuration: Configu
     for mebibytes, state in ((10, "ok"), (300, "warn")):
         with log.open("wb") as file:
             file.truncate(mebibytes * 1024 * 1024)
-        (check,) = doctor._log_size(configuration)
+        check = {each.name: each for each in product_checks(configuration.database_url)}[
+            "database log"
+        ]
         assert (check.state, f"{mebibytes} MiB" in check.text) == (state, True)
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from fakes.databases import new_store
 from sqlalchemy import insert, select
 
 from keycensus_agent.model import Gap, Scope, gap_key, place_key
@@ -399,7 +400,7 @@ class Desk:
 
     @classmethod
     def create(cls, directory: Path, limits: Limits | None = None) -> Desk:
-        return cls(Store.create(f"sqlite:///{directory}/collector.db"), limits)
+        return cls(new_store(directory), limits)
 
     def restart(self) -> None:
         """Forget everything that is not in the store."""

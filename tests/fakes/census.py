@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from fakes.databases import new_store
 from fakes.pki import NOW_MS, Issued, spki_of
 from fakes.pki import Key as PrivateKey
 from sqlalchemy import Connection, Executable, Row, delete, insert, literal, select, update
@@ -88,7 +89,7 @@ class Census:
 
     @classmethod
     def create(cls, directory: Path) -> Self:
-        return cls(Store.create(f"sqlite:///{directory}/collector.db"))
+        return cls(new_store(directory))
 
     def host(self, name: str, **columns: str | int | bool | bytes) -> int:
         """Add a host; return its number."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fakes.databases import new_store
 from sqlalchemy import Connection, Table, insert
 
 from keycensus_collector.store import schema
@@ -227,7 +228,7 @@ def _states(made: Inventory, rng: random.Random, manifests: list[bytes]) -> tupl
 
 def write(made: Inventory, directory: Path) -> Store:
     """Return a new store that holds the inventory."""
-    store = Store.create(f"sqlite:///{directory}/small.db")
+    store = new_store(directory, "small.db")
     with store.write() as connection:
         _write_content(made, connection)
         _write_hosts(made, connection)

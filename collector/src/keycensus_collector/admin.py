@@ -168,7 +168,10 @@ class AdminServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             if self._is_allowed(writer.get_extra_info("socket")):
-                answer = await self._answer(await reader.readline())
+                line = await reader.readline()
+                if not line:
+                    return  # somebody looked whether a server runs
+                answer = await self._answer(line)
                 writer.write(json.dumps(answer).encode() + b"\n")
                 await writer.drain()
         except (ConnectionError, ValueError, asyncio.LimitOverrunError):

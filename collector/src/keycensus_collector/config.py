@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from keycensus_collector.errors import ConfigurationError
+from keycensus_collector.store.address import is_postgresql
 from keycensus_collector.text import safe_text
 
 DEFAULT_FILE = Path("/etc/keycensus/collector.toml")
@@ -119,7 +120,7 @@ def parse(text: str, source: str) -> Configuration:
     configuration = Configuration(
         state_directory=state,
         database_url=reader.take(
-            "database", "url", _database_url, f"sqlite:///{state / DATABASE_FILE}"
+            "database", "url", check_database_url, f"sqlite:///{state / DATABASE_FILE}"
         ),
         listen=Listen(
             enrol=reader.take("listen", "enrol", _address, listen.enrol),
@@ -253,9 +254,15 @@ def _absolute_path(value: object) -> Path:
     return Path(value)
 
 
-def _database_url(value: object) -> str:
-    if not isinstance(value, str) or not value.startswith("sqlite:////"):
-        raise ValueError('write "sqlite:////absolute/path"; this version knows SQLite only')
+def check_database_url(value: object) -> str:
+    """Return the address of a database; ValueError says what would be right."""
+    if isinstance(value, str) and is_postgresql(value):
+        # Here, because its driver takes as long to load as a command does to run.
+        from keycensus_collector.store.postgresql import check_address
+
+        check_address(value)
+    elif not isinstance(value, str) or not value.startswith("sqlite:////"):
+        raise ValueError('write "sqlite:////absolute/path" or "postgresql://USER@HOST/DATABASE"')
     return value
 
 

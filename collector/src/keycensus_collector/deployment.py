@@ -1,7 +1,7 @@
 """A deployment: one authority, one database, one name. Made once by `init`, read by all else.
 
-What `set_up` makes becomes real by one rename at its end, of the database: before that, an `init`
-that was killed can simply be run again.
+What `set_up` makes becomes real by one step at its end, the rename of a file or the commit of the
+deployment's row: before that, an `init` that was killed can simply be run again.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ import os
 import re
 import secrets
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy import Connection, insert, select
-from sqlalchemy.engine import make_url
 
 from keycensus_collector.access.tokens import create_api_token
 from keycensus_collector.access.users import add_user
@@ -26,6 +27,7 @@ from keycensus_collector.clock import Clock
 from keycensus_collector.config import Configuration
 from keycensus_collector.errors import AuthorityError, StoreError, UsageError
 from keycensus_collector.files import make_private_directory
+from keycensus_collector.store.address import is_postgresql
 from keycensus_collector.store.engine import Store
 from keycensus_collector.store.schema import deployment
 from keycensus_collector.store.sqlite import database_path
@@ -91,8 +93,14 @@ def read_deployment(connection: Connection) -> Deployment:
 
 
 def is_set_up(configuration: Configuration) -> bool:
-    """Say whether `init` has been here."""
-    return database_path(make_url(configuration.database_url)).exists()
+    """Say whether `init` has been here; StoreError if a PostgreSQL database can't be asked."""
+    url = configuration.database_url
+    if not is_postgresql(url):
+        return database_path(url).exists()
+    if not Store.revision_of(url).current:
+        return False
+    with Store.open(url, upgrade=True) as store, store.read() as connection:
+        return connection.execute(select(deployment)).first() is not None
 
 
 def set_up(
@@ -107,9 +115,8 @@ def set_up(
         raise UsageError(
             f"{name!r} is no deployment name; use 1 to 63 of a-z, 0-9 and hyphens inside"
         )
-    target = database_path(make_url(configuration.database_url))
-    if target.exists():
-        raise StoreError(f"{target} is there already; nothing was changed")
+    if is_set_up(configuration):
+        raise StoreError(f"{configuration.database_url} is in use already; nothing was changed")
     now_ms = clock.now_ms()
     try:
         make_private_directory(configuration.state_directory)
@@ -119,11 +126,8 @@ def set_up(
             "or name another directory with --state-dir"
         ) from error
     authority = _authority(configuration, name, company, now_ms)
-    unfinished = target.with_name(target.name + ".init")
-    for leftover in ("", "-wal", "-shm", ".lock"):
-        unfinished.with_name(unfinished.name + leftover).unlink(missing_ok=True)
-    with Store.create(f"sqlite:///{unfinished}") as store, store.write() as connection:
-        made = Deployment(name, secrets.token_bytes(16))
+    made = Deployment(name, secrets.token_bytes(16))
+    with _new_store(configuration.database_url) as store, store.write() as connection:
         connection.execute(
             insert(deployment).values(
                 deployment_no=1, name=name, database_id=made.database_id, created_ms=now_ms
@@ -134,10 +138,29 @@ def set_up(
         token = create_api_token(
             connection, user_name=FIRST_ADMIN, name="init", now_ms=now_ms, actor=OPERATOR
         )
+    return SetUp(made, anchor(authority).subject.rfc4514_string(), token.text)
+
+
+@contextmanager
+def _new_store(url: str) -> Iterator[Store]:
+    """Give a database with all tables; a file gets its name when the block ends without an error.
+
+    In PostgreSQL, tables without a deployment are what an `init` that was killed left.
+    """
+    if is_postgresql(url):
+        found = Store.revision_of(url).current
+        with Store.open(url, upgrade=True) if found else Store.create(url) as store:
+            yield store
+        return
+    target = database_path(url)
+    unfinished = target.with_name(target.name + ".init")
+    for leftover in ("", "-wal", "-shm", ".lock"):
+        unfinished.with_name(unfinished.name + leftover).unlink(missing_ok=True)
+    with Store.create(f"sqlite:///{unfinished}") as store:
+        yield store
     unfinished.with_name(unfinished.name + ".lock").unlink(missing_ok=True)
     os.link(unfinished, target)  # unlike a rename, never over a database
     unfinished.unlink()
-    return SetUp(made, anchor(authority).subject.rfc4514_string(), token.text)
 
 
 def _authority(

@@ -6,18 +6,14 @@ Works beside the running server (through its socket) and without it. Changes not
 from __future__ import annotations
 
 import os
-import shutil
 import socket
-import sqlite3
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from sqlalchemy.engine import make_url
 
 from keycensus_collector import admin
 from keycensus_collector.authority import local, server_identity
@@ -25,16 +21,12 @@ from keycensus_collector.authority.authority import anchor, from_ms
 from keycensus_collector.clock import Clock
 from keycensus_collector.config import Address, Configuration
 from keycensus_collector.deployment import authority_directory, server_directory
+from keycensus_collector.doctor_database import FAIL, OK, WARN, Check, product_checks
 from keycensus_collector.errors import AddressError, AuthorityError, KeycensusError
 from keycensus_collector.listening import bind_tcp
-from keycensus_collector.store.sqlite import FIXED_VERSION, database_path
+from keycensus_collector.store.address import is_postgresql
+from keycensus_collector.store.sqlite import database_path
 
-OK, WARN, FAIL = "ok", "warn", "fail"
-
-_DISK_FAIL_BYTES = 64 * 1024 * 1024
-_DISK_WARN_BYTES = 1024 * 1024 * 1024
-# The log is cut to 64 MiB when nobody reads from before it; four times that is somebody who does.
-_LOG_WARN_BYTES = 256 * 1024 * 1024
 _AUTHORITY_WARN = timedelta(days=180)
 _SERVER_WARN = timedelta(days=15)
 _QUEUE_WARN_MS = 60_000
@@ -42,44 +34,19 @@ _NAMED = 5
 _CONNECT_SECONDS = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One finding: "ok", "warn" or "fail", and a text that says what to do."""
-
-    name: str
-    state: str
-    text: str
-
-
 def examine(configuration: Configuration, clock: Clock) -> list[Check]:
     """Run every check."""
     now = from_ms(clock.now_ms())
     running = admin.server_runs(configuration)
     checks: tuple[Callable[[], Iterator[Check]], ...] = (
-        _sqlite_version,
+        lambda: product_checks(configuration.database_url),
         lambda: _database(configuration, clock),
-        lambda: _disk(configuration),
-        lambda: _log_size(configuration),
         lambda: _permissions(configuration),
         lambda: _authority(configuration, now),
         lambda: _server_certificate(configuration, now),
         lambda: _ports(configuration, running=running),
     )
     return [check for run in checks for check in run()]
-
-
-def _sqlite_version() -> Iterator[Check]:
-    version = sqlite3.sqlite_version
-    if sqlite3.sqlite_version_info < FIXED_VERSION:
-        fixed = ".".join(map(str, FIXED_VERSION))
-        yield Check(
-            "sqlite",
-            WARN,
-            f"version {version}; before {fixed} two connections that write at once could damage a "
-            "database. This program writes with one, so: let no other program open the file",
-        )
-    else:
-        yield Check("sqlite", OK, f"version {version}")
 
 
 def _database(configuration: Configuration, clock: Clock) -> Iterator[Check]:
@@ -162,35 +129,10 @@ def _queue(numbers: dict[str, Any], now_ms: int) -> Check:
     return Check("queue", OK, f"{waiting} waiting")
 
 
-def _disk(configuration: Configuration) -> Iterator[Check]:
-    directory = database_path(make_url(configuration.database_url)).parent
-    try:
-        free = shutil.disk_usage(directory).free
-    except OSError as error:
-        yield Check("disk", FAIL, f"{directory}: {error.strerror}")
-        return
-    state = FAIL if free < _DISK_FAIL_BYTES else WARN if free < _DISK_WARN_BYTES else OK
-    yield Check("disk", state, f"{free // (1024 * 1024)} MiB free in {directory}")
-
-
-def _log_size(configuration: Configuration) -> Iterator[Check]:
-    path = database_path(make_url(configuration.database_url))
-    log = path.with_name(path.name + "-wal")
-    size = log.stat().st_size if log.exists() else 0
-    if size > _LOG_WARN_BYTES:
-        yield Check(
-            "database log",
-            WARN,
-            f"{log} has {size // (1024 * 1024)} MiB: another program has been reading the database "
-            f"for long, so the log can't be cut. Find it and end it: fuser -v {path}",
-        )
-    else:
-        yield Check("database log", OK, f"{size // (1024 * 1024)} MiB")
-
-
 def _permissions(configuration: Configuration) -> Iterator[Check]:
+    url = configuration.database_url
     secret = (
-        database_path(make_url(configuration.database_url)),
+        *(() if is_postgresql(url) else (database_path(url),)),
         authority_directory(configuration) / local.KEY_FILE,
         server_directory(configuration) / server_identity.KEY_FILE,
     )

@@ -7,7 +7,8 @@
     ├── StoreError                        collector.store             3
     │   ├── StoreNewerError               collector.store.newer       3
     │   ├── StoreBusyError                collector.store.busy        3
-    │   └── StoreFullError                collector.store.full        3
+    │   ├── StoreFullError                collector.store.full        3
+    │   └── StoreAgainError               collector.store.again       3
     ├── AuthorityError                    collector.authority         3
     ├── AddressError                      collector.address           3
     └── Refusal                           collector.refusal           3   said to an agent or a person
@@ -87,6 +88,12 @@ class StoreFullError(StoreError):
     """The file system under the database is full."""
 
     error_id = "collector.store.full"
+
+
+class StoreAgainError(StoreError):
+    """PostgreSQL gave up on a transaction that may go through at another try."""
+
+    error_id = "collector.store.again"
 
 
 class AuthorityError(KeycensusError):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, select
@@ -58,7 +59,7 @@ def test_the_secret_is_neither_in_the_database_nor_shown(store: Store, clock: Fi
         made = make(connection, clock)
     secret = made.text.split(".")[2]
     store.close()
-    assert secret.encode() not in store.path.read_bytes()
+    assert secret.encode() not in Path(store.name).read_bytes()
     assert secret not in repr(made)
 
 

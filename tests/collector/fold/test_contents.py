@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from fakes.databases import new_store
 from sqlalchemy import insert
 
 from keycensus_collector.fold import contents as contents_module
@@ -13,10 +14,12 @@ from keycensus_collector.fold.contents import Contents, load_contents
 from keycensus_collector.store.engine import Store
 from keycensus_collector.store.schema import manifest, manifest_entry, manifest_part
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    with Store.create(f"sqlite:///{tmp_path}/db") as store:
+    with new_store(tmp_path) as store:
         yield store
 
 

@@ -15,6 +15,8 @@ from keycensus_collector.fold import fold as fold_module
 from keycensus_collector.fold.lineage import Leaf, Step, find_steps
 from keycensus_collector.store import schema
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 ROOT = issue("Example Root", is_ca=True, days=3650)
 FIRST = issue("www.example.com", issuer=ROOT, sans=("www.example.com",), days=5)
 SECOND = issue("www.example.com", issuer=ROOT, sans=("www.example.com",), days=95)

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 
+import pytest
 from fakes.agent_stream import (
     START_MS,
     Desk,
@@ -35,6 +36,8 @@ from keycensus_collector.store.schema import (
     work,
 )
 from keycensus_proto.v1 import inventory_pb2, report_pb2
+
+pytestmark = pytest.mark.usefixtures("each_database")
 
 NGINX = b"/etc/nginx/tls.pem"
 LEAF, OTHER, ROOT = b"leaf der", b"other leaf der", b"root der"

@@ -1,25 +1,25 @@
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fakes.databases import new_store
 from sqlalchemy import Connection, Insert, bindparam, func, insert, select
 
 from keycensus_collector.intake.bulk import ROWS, BulkInsert, insert_into
-from keycensus_collector.store.engine import Store, upsert
+from keycensus_collector.store.engine import upsert
 from keycensus_collector.store.schema import work
+
+pytestmark = pytest.mark.usefixtures("each_database")
 
 QUEUE = insert_into(work, leave_out=("work_no",))
 
 
 @pytest.fixture
-def connection(empty_database: Path, tmp_path: Path) -> Iterator[Connection]:
+def connection(tmp_path: Path) -> Iterator[Connection]:
     """Return a connection that writes into an empty database."""
-    path = tmp_path / "collector.db"
-    shutil.copy(empty_database, path)
-    with Store.open(f"sqlite:///{path}") as store, store.write() as writing:
+    with new_store(tmp_path) as store, store.write() as writing:
         yield writing
 
 

@@ -24,6 +24,8 @@ from keycensus_collector.store.schema import (
     public_key,
 )
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 DAY = 86_400
 NAMED, UNNAMED = file_of(b"named", b"both"), file_of(b"unnamed", b"both")
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import tempfile
 from pathlib import Path
 
-import pytest
 from fakes.agent_stream import (
     Desk,
     File,
@@ -18,24 +16,18 @@ from fakes.agent_stream import (
     place_row,
     sha256,
 )
+from fakes.databases import new_store
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from sqlalchemy import select
 
 from keycensus_collector.intake.model import Limits
-from keycensus_collector.store.engine import Store
 from keycensus_collector.store.schema import holding, place, place_version
 from keycensus_proto.v1 import report_pb2
 
 _PATHS = [b"/a.pem", b"/b.pem", b"/c.pem"]
 _FILES = [file_of(b"leaf 1", b"root"), file_of(b"leaf 2", b"root"), file_of(b"leaf 3")]
-_EMPTY: list[Path] = []
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _database(empty_database: Path) -> None:
-    _EMPTY.append(empty_database)
 
 
 class Collector(RuleBasedStateMachine):
@@ -45,9 +37,7 @@ class Collector(RuleBasedStateMachine):
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.directory = tempfile.TemporaryDirectory()
-        path = Path(self.directory.name) / "collector.db"
-        shutil.copy(_EMPTY[0], path)
-        self.desk = Desk(Store.open(f"sqlite:///{path}"), Limits())
+        self.desk = Desk(new_store(Path(self.directory.name)), Limits())
         self.agent = self.desk.enrol()
         self.line: MemoryLine | None = None
         self.sent: list[report_pb2.ReportRequest] = []

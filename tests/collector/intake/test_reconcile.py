@@ -31,6 +31,8 @@ from keycensus_collector.intake.reconcile import is_covered
 from keycensus_collector.store.schema import gap, holding, intake_batch, place, place_version, work
 from keycensus_proto.v1 import inventory_pb2, report_pb2
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 
 def key_of(path: bytes) -> bytes:
     return place_key(Scope(), path)

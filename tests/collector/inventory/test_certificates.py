@@ -16,6 +16,8 @@ from keycensus_collector.inventory import paging
 from keycensus_collector.inventory.certificates import CertificateFilter, list_certificates
 from keycensus_collector.store import schema
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 DAY = 86_400_000
 ROOT = issue("Example Root", is_ca=True, days=3650)
 ISSUER = issue("R11, Let's Encrypt", issuer=ROOT, is_ca=True, days=1800)

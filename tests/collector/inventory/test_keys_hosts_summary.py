@@ -16,6 +16,8 @@ from keycensus_collector.inventory.results import Key
 from keycensus_collector.inventory.summary import summarise
 from keycensus_collector.store import schema
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 WWW = issue("www.example.com", days=20)
 WILD = issue("*.example.com", days=90)
 OLD = issue("old.example.com", days=-5)

@@ -15,6 +15,8 @@ from keycensus_collector.inventory.certificates import CertificateFilter, list_c
 from keycensus_collector.inventory.identify import identify
 from keycensus_collector.store import schema
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 ROOTS = [issue(f"Root {number}", is_ca=True, days=3650) for number in range(4)]
 DIRECTORY = "/etc/ssl/certs"
 # Debian's links: one by name, one by a hash of the subject; two names lead to one file.

@@ -15,6 +15,8 @@ from keycensus_collector.inventory.hosts import HostFilter, host_detail, list_ho
 from keycensus_collector.inventory.identify import identify
 from keycensus_collector.store.schema import host, manifest_entry, place, refusal
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 LONG = b"a revocation list of two megabytes"
 SHA256 = hashlib.sha256(LONG).digest()
 

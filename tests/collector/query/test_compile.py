@@ -29,6 +29,8 @@ from keycensus_collector.query.parse import parse
 from keycensus_collector.query.render import render
 from keycensus_collector.store.engine import Store
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 SEEDS = range(3)
 _ALL = ("certificates", "keys", "places", "hosts")
 _WITH = {"certificate": ("certificates", "places", "hosts"), "key": ("keys", "places", "hosts")}

@@ -1,23 +1,19 @@
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
 from sqlalchemy import Connection, func, insert, select, text
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import OperationalError
 
 from keycensus_collector.errors import StoreBusyError, StoreError, StoreFullError, StoreNewerError
-from keycensus_collector.store.engine import Store, upsert
+from keycensus_collector.store.engine import Store
 from keycensus_collector.store.revisions import MIGRATIONS
-from keycensus_collector.store.schema import line, metadata, work
+from keycensus_collector.store.schema import line, work
 
 
 def url_of(path: Path) -> str:
@@ -30,72 +26,13 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-def add_line(connection: Connection, name: str) -> None:
-    connection.execute(insert(line).values(created_ms=1, name=name))
-
-
-def line_count(connection: Connection) -> int:
-    return connection.execute(select(func.count()).select_from(line)).scalar_one()
-
-
-def test_migrating_an_empty_database_gives_exactly_the_metadata(store: Store) -> None:
-    with store.read() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, metadata) == []
-
-
 def test_the_database_and_its_directory_are_its_owners_alone(store: Store) -> None:
     with store.write() as connection:
-        add_line(connection, "a")
-    assert store.path.parent.stat().st_mode & 0o777 == 0o700
-    files = list(store.path.parent.iterdir())
+        connection.execute(insert(line).values(created_ms=1, name="a"))
+    assert Path(store.name).parent.stat().st_mode & 0o777 == 0o700
+    files = list(Path(store.name).parent.iterdir())
     assert {file.name for file in files} == {"db", "db-wal", "db-shm", "db.lock"}
     assert all(file.stat().st_mode & 0o777 == 0o600 for file in files)
-
-
-def test_what_stands_in_rows_reaches_no_error(store: Store) -> None:
-    with store.write() as connection:
-        connection.execute(insert(line).values(line_no=1, created_ms=1, name="a"))
-    with pytest.raises(IntegrityError) as written, store.write() as connection:
-        connection.execute(insert(line).values(line_no=1, created_ms=1, name="hunter2"))
-    with pytest.raises(OperationalError) as read, store.read() as connection:
-        connection.execute(text("SELECT nothing FROM line WHERE name = :name"), {"name": "hunter2"})
-    for error in (written.value, read.value):
-        assert "hunter2" not in str(error)
-        assert "SQL parameters hidden" in str(error)
-
-
-def test_a_write_is_seen_after_it_and_not_before(store: Store) -> None:
-    with store.write() as connection:
-        add_line(connection, "a")
-        with store.read() as reader:
-            assert line_count(reader) == 0
-    with store.read() as reader:
-        assert line_count(reader) == 1
-
-
-def test_a_write_that_raises_leaves_nothing(store: Store) -> None:
-    def add_and_fail() -> None:
-        with store.write() as connection:
-            add_line(connection, "a")
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        add_and_fail()
-    with store.read() as reader:
-        assert line_count(reader) == 0
-
-
-def test_a_reader_can_not_write(store: Store) -> None:
-    with pytest.raises(StoreError), store.read() as connection:
-        add_line(connection, "a")
-
-
-def test_foreign_keys_are_enforced(store: Store) -> None:
-    with pytest.raises(IntegrityError), store.write() as connection:
-        connection.execute(
-            text("INSERT INTO host_state VALUES (99, 1, NULL, 'active', 'test')"),
-        )
 
 
 def test_commits_are_synchronous_and_the_log_is_a_wal(store: Store) -> None:
@@ -103,49 +40,6 @@ def test_commits_are_synchronous_and_the_log_is_a_wal(store: Store) -> None:
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
         assert connection.exec_driver_sql("PRAGMA mmap_size").scalar_one() == 0
-
-
-def test_an_error_in_a_statement_stays_what_it_is(store: Store) -> None:
-    with pytest.raises(OperationalError), store.read() as connection:
-        connection.execute(text("SELECT * FROM nothing_of_this_name"))
-
-
-def test_upsert_does_nothing_or_updates(store: Store) -> None:
-    with store.write() as connection:
-        row = {"line_no": 1, "created_ms": 1, "name": "a"}
-        connection.execute(upsert(connection, line).values(row))
-        connection.execute(upsert(connection, line).values(row).on_conflict_do_nothing())
-        statement = upsert(connection, line).values({**row, "name": "b"})
-        connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=["line_no"], set_={"name": statement.excluded.name}
-            )
-        )
-        assert connection.execute(select(line.c.name)).scalars().all() == ["b"]
-
-
-async def test_work_in_threads_does_not_block_the_event_loop(store: Store) -> None:
-    release = threading.Event()
-
-    def slow(connection: Connection) -> int:
-        release.wait(10)
-        add_line(connection, "a")
-        return line_count(connection)
-
-    writing = asyncio.create_task(store.run_write(slow))
-    assert await asyncio.gather(*(store.run_read(line_count) for _ in range(20))) == [0] * 20
-    release.set()
-    assert await writing == 1
-
-
-async def test_writes_of_many_tasks_happen_one_after_another(store: Store) -> None:
-    def add_one(connection: Connection) -> int:
-        count = line_count(connection)
-        add_line(connection, str(count))
-        return count
-
-    counts = await asyncio.gather(*(store.run_write(add_one) for _ in range(50)))
-    assert sorted(counts) == list(range(50))
 
 
 def test_a_second_process_is_told_who_holds_the_database(store: Store) -> None:
@@ -156,19 +50,19 @@ def test_a_second_process_is_told_who_holds_the_database(store: Store) -> None:
         "except StoreBusyError as error: print(error)"
     )
     result = subprocess.run(
-        [sys.executable, "-c", code, url_of(store.path)],
+        [sys.executable, "-c", code, url_of(Path(store.name))],
         capture_output=True,
         text=True,
         check=True,
     )
     assert f"in use by process {os.getpid()}" in result.stdout
-    assert str(store.path) in result.stdout
+    assert str(Path(store.name)) in result.stdout
 
 
 def test_the_database_is_free_again_after_close(tmp_path: Path) -> None:
     Store.create(url_of(tmp_path / "db")).close()
     with Store.open(url_of(tmp_path / "db")) as store, pytest.raises(StoreBusyError):
-        Store.open(url_of(store.path))
+        Store.open(url_of(Path(store.name)))
     Store.open(url_of(tmp_path / "db")).close()
 
 
@@ -184,7 +78,7 @@ def test_a_missing_database_names_init(tmp_path: Path) -> None:
         Store.open(url_of(tmp_path / "db"))
 
 
-@pytest.mark.parametrize("url", ["nonsense", "sqlite://", "postgresql://host/db", "mysql://h/d"])
+@pytest.mark.parametrize("url", ["nonsense", "sqlite://", "mysql://h/d"])
 def test_an_address_that_can_not_be_used_says_what_would(url: str) -> None:
     with pytest.raises(StoreError, match="sqlite:///"):
         Store.open(url)

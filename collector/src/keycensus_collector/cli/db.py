@@ -48,9 +48,10 @@ def status(*, config_file: Path, output: str) -> None:
 @db.command()
 @config_option
 def upgrade(*, config_file: Path) -> None:
-    """Bring the database to this program's revision, after copying it; the server must be down."""
+    """Bring the database to this program's revision, after copying a file; no server may run."""
     from keycensus_collector.config import load
     from keycensus_collector.store.engine import Store
 
     with Store.open(load(config_file).database_url, upgrade=True) as store:
-        click.echo(f"{store.path} is at revision {store.revision().current}, the newest")
+        store.complete()
+        click.echo(f"{store.name} is at revision {store.revision().current}, the newest")

@@ -17,7 +17,8 @@ def doctor(*, config_file: Path, output: str) -> int:
     """Check database, certificates, disk, ports and queue; exit status 1 if something is wrong."""
     from keycensus_collector.clock import SystemClock
     from keycensus_collector.config import load
-    from keycensus_collector.doctor import FAIL, examine
+    from keycensus_collector.doctor import examine
+    from keycensus_collector.doctor_database import FAIL
 
     checks = examine(load(config_file), SystemClock())
     if output == "json":

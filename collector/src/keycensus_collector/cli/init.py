@@ -17,11 +17,13 @@ from keycensus_collector.config import (
     Address,
     Configuration,
     Listen,
+    check_database_url,
     check_name,
     load,
     parse_address,
 )
 from keycensus_collector.errors import UsageError
+from keycensus_collector.store.address import is_postgresql
 
 
 class _AddressType(click.ParamType[Address]):
@@ -59,6 +61,11 @@ class _NameType(click.ParamType[str]):
     help="Name by which agents and people reach this collector; may be repeated.",
 )
 @click.option("--state-dir", type=click.Path(path_type=Path), metavar="DIR")
+@click.option(
+    "--database",
+    metavar="URL",
+    help="PostgreSQL database, as in postgresql://USER@HOST/DATABASE [SQLite in the state directory].",
+)
 @click.option("--listen-enrol", type=_AddressType(), metavar="HOST:PORT", help="[:8441]")
 @click.option("--listen-report", type=_AddressType(), metavar="HOST:PORT", help="[:8440]")
 @click.option("--listen-web", type=_AddressType(), metavar="HOST:PORT", help="[:8443]")
@@ -87,6 +94,7 @@ def init(
     deployment: str | None,
     names: tuple[str, ...],
     state_dir: Path | None,
+    database: str | None,
     listen_enrol: Address | None,
     listen_report: Address | None,
     listen_web: Address | None,
@@ -105,12 +113,14 @@ def init(
     listen = replace(Listen(), **{key: value for key, value in asked.items() if value})
     fresh = not config_file.exists()
     configuration = (
-        _configuration(state_dir, names, listen)
+        _configuration(state_dir, names, listen, database)
         if fresh
-        else _existing(config_file, state_dir, names, asked)
+        else _existing(config_file, state_dir, names, asked, database)
     )
     if deployments.is_set_up(configuration):
-        click.echo(f"{configuration.state_directory} is set up already; nothing was changed")
+        if fresh:
+            _write_configuration(config_file, configuration)
+        click.echo(_is_there(configuration, deployments.authority_directory(configuration)))
         return
     if fresh:
         _write_configuration(config_file, configuration)
@@ -132,7 +142,20 @@ def init(
         click.echo(made.admin_token)
 
 
-def _configuration(state_dir: Path | None, names: tuple[str, ...], listen: Listen) -> Configuration:
+def _is_there(configuration: Configuration, authority: Path) -> str:
+    """Say that there is a deployment; on a further collector's machine, what it needs yet."""
+    if authority.exists():
+        return f"{configuration.state_directory} is set up already; nothing was changed"
+    return (
+        "the database holds a deployment already; to serve it from here too, copy the directory "
+        f"{authority} from a machine that does, with its owner and modes, then: "
+        "keycensus-collector serve"
+    )
+
+
+def _configuration(
+    state_dir: Path | None, names: tuple[str, ...], listen: Listen, database: str | None
+) -> Configuration:
     import socket
 
     state = (state_dir or DEFAULT_STATE).absolute()
@@ -146,7 +169,7 @@ def _configuration(state_dir: Path | None, names: tuple[str, ...], listen: Liste
             ) from None
     return Configuration(
         state_directory=state,
-        database_url=f"sqlite:///{state / DATABASE_FILE}",
+        database_url=_database_url(database) or f"sqlite:///{state / DATABASE_FILE}",
         listen=listen,
         names=names,
     )
@@ -157,11 +180,13 @@ def _existing(
     state_dir: Path | None,
     names: tuple[str, ...],
     asked: dict[str, Address | None],
+    database: str | None,
 ) -> Configuration:
     """Load the file that is there; options that contradict it are a mistake."""
     configuration = load(config_file)
     differing = [
         *(["--state-dir"] if state_dir not in (None, configuration.state_directory) else []),
+        *(["--database"] if database not in (None, configuration.database_url) else []),
         *(["--name"] if names and names != configuration.names else []),
         *(
             f"--listen-{key}"
@@ -177,6 +202,15 @@ def _existing(
     return configuration
 
 
+def _database_url(database: str | None) -> str:
+    if database is None:
+        return ""
+    try:
+        return check_database_url(database)
+    except ValueError as error:
+        raise UsageError(f"--database: {error}") from None
+
+
 def _write_configuration(file: Path, configuration: Configuration) -> None:
     text = "\n".join(
         (
@@ -185,6 +219,11 @@ def _write_configuration(file: Path, configuration: Configuration) -> None:
             "[state]",
             f"directory = {_quoted(str(configuration.state_directory))}",
             "",
+            *(
+                ("[database]", f"url = {_quoted(configuration.database_url)}", "")
+                if is_postgresql(configuration.database_url)
+                else ()
+            ),
             "[listen]",
             f"enrol = {_quoted(str(configuration.listen.enrol))}",
             f"report = {_quoted(str(configuration.listen.report))}",

@@ -8,6 +8,7 @@ integers and booleans are what drivers take and give.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from itertools import chain, islice
@@ -38,6 +39,9 @@ _SIZES = (1, 16, CHUNK)
 ROWS = 200
 _NARROW = 10
 _KEYS = "keys"
+# The marks of one row ("?", or "%s::TYPE" each), and the one that stands for all keys.
+_VALUES = re.compile(r"VALUES \(([^()]*)\)")
+_KEYS_MARK = re.compile(rf"__\[POSTCOMPILE_{_KEYS}[^\]]*\]")
 KEYS: BindParameter[Any] = bindparam(_KEYS, expanding=True)
 
 _Item = TypeVar("_Item")
@@ -118,12 +122,12 @@ class BulkInsert:
     def _compile(self, connection: Connection) -> str:
         """Write the values of a single INSERT as often as a statement has rows."""
         single = self._single.text(connection)
-        mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
-        one = f"VALUES ({', '.join([mark] * self._width)})"
-        if single.count(one) != 1:
-            msg = f"{single!r} does not take its rows as {one!r}"
+        found = _VALUES.findall(single)
+        if len(found) != 1 or found[0].count(",") != self._width - 1:
+            msg = f"{single!r} does not take its rows as {self._width} values"
             raise TypeError(msg)
-        text = single.replace(one, one + f", ({one.partition('(')[2]}" * (ROWS - 1))
+        one = f"({found[0]})"
+        text = single.replace(f"VALUES {one}", "VALUES " + ", ".join([one] * ROWS))
         self._texts[connection.dialect.name] = text
         return text
 
@@ -171,7 +175,7 @@ class Keyed:
         """Compile the statement, and put `size` marks where SQLAlchemy says that the keys go."""
         compiled = self._statement.compile(dialect=connection.dialect)
         mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
-        text = str(compiled).replace(f"__[POSTCOMPILE_{_KEYS}]", ", ".join([mark] * size))
+        text = _KEYS_MARK.sub(", ".join([mark] * size), str(compiled))
         names = compiled.positiontup or []
         constants = [(name, compiled.params.get(name)) for name in names]
         at = names.index(_KEYS)
@@ -183,8 +187,8 @@ class Keyed:
 def numbers_from(connection: Connection, column: Column[int]) -> int:
     """Return the first free number of a table's key; those above it are free too.
 
-    True while this transaction lasts, because the store writes one transaction at a time. Numbers
-    that are known before the insert save reading each back.
+    True while this transaction lasts, because one transaction writes at a time, whichever collector's
+    it is. Numbers that are known before the insert save reading each back.
     """
     highest = connection.execute(_highest(column)).scalar()
     return (highest or 0) + 1

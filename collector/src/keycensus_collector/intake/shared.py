@@ -108,13 +108,15 @@ class Intake:
         """Run `function` in a transaction of its own; it is on disk when this returns.
 
         Each asker (an agent, by its number) gets the same share of the time, here and in `compute`.
+        Once: a batch is taken apart while it is written. If the database gives up on it, the agent,
+        which is told to come back, sends it again.
         """
 
         def work(connection: Connection) -> _Result:
             with self._turn:
                 return function(connection)
 
-        return await self.store.run_write(work, asker=asker)
+        return await self.store.run_write(work, asker=asker, once=True)
 
     async def compute(self, function: Callable[[], _Result], *, asker: Hashable) -> _Result:
         """Run something that takes milliseconds of processor outside of the event loop."""

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Text,
     and_,
     cast,
+    collate,
     exists,
     false,
     func,
@@ -338,7 +339,8 @@ def _label(columns: Columns, literal: Literal, _: Level) -> ColumnElement[bool]:
     if isinstance(literal.test, Known):
         return value.is_not(None) if literal.test.known else value.is_(None)
     test = expected(TextTest, literal.test)
-    return text_matches(value, test)
+    # What comes out of a document has the order and the letters of PostgreSQL's own language.
+    return text_matches(value if is_sqlite else collate(value, "C"), test)
 
 
 def _is(condition: ColumnElement[bool], test: Test, positive: str) -> ColumnElement[bool]:

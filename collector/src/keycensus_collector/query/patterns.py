@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import re
+from string import ascii_uppercase
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, literal, literal_column, or_
+from sqlalchemy import ColumnElement, Connection, and_, func, literal_column, or_
 
 from keycensus_collector.query.conditions import Path, Text
+from keycensus_collector.store.schema import PATH_START
 
 _ESCAPE = "!"
 _LAST = "\U0010ffff"
+# What `lower` of both databases knows of text in the order of its characters, and no more.
+_LOWER = {ord(letter): letter.lower() for letter in ascii_uppercase}
 
 Column = ColumnElement[Any]
 
 
 def text_matches(column: Column, test: Text) -> ColumnElement[bool]:
     """Match a text column in any case."""
-    lowered, pattern = func.lower(column), test.pattern
+    lowered, pattern = func.lower(column), _lowered(test.pattern)
     if test.how == "equal" or (test.how == "glob" and "*" not in pattern):
-        return lowered == func.lower(literal(pattern))
+        return lowered == pattern
     like = _like(pattern) if test.how == "glob" else f"%{_like(pattern)}%"
-    return lowered.like(func.lower(literal(like)), escape=_ESCAPE)
+    return lowered.like(like, escape=_ESCAPE)
 
 
 def name_matches(column: Column, test: Text) -> ColumnElement[bool]:
@@ -36,8 +40,9 @@ def name_matches(column: Column, test: Text) -> ColumnElement[bool]:
 def word_matches(column: Column, test: Text) -> ColumnElement[bool]:
     """Match one of the words of a column that holds several with blanks between."""
     spaced = func.lower(literal_column("' '").concat(column).concat(literal_column("' '")))
-    like = f"% {_like(test.pattern) if test.how == 'glob' else _literally(test.pattern)} %"
-    return spaced.like(func.lower(literal(like)), escape=_ESCAPE)
+    pattern = _lowered(test.pattern)
+    like = f"% {_like(pattern) if test.how == 'glob' else _literally(pattern)} %"
+    return spaced.like(like, escape=_ESCAPE)
 
 
 def path_matches(
@@ -45,16 +50,16 @@ def path_matches(
 ) -> ColumnElement[bool]:
     """Match a path in its case. `indexed`: the column has the index of places' paths."""
     pattern = test.pattern
+    start = _indexed_start(connection, column) if indexed else None
     if test.how == "part":
         return text_matches(column, Text(pattern, "part"))
     if test.how == "equal":
-        return column == pattern
+        return _equal(column, start, pattern)
     if test.how == "below":
         below = pattern.rstrip("/") + "/"
         # They stand apart in the index: "/etc/x-y" is between "/etc/x" and "/etc/x/y".
-        exact = column == pattern
         under = _glob(connection, column, below + "*")
-        return or_(exact, _near(connection, column, below, below + _LAST, under, indexed=indexed))
+        return or_(_equal(column, start, pattern), _near(start, below, under))
     condition = _glob(connection, column, re.sub(r"\*+", "*", pattern))
     stars = re.findall(r"\*+", pattern)
     if all(len(star) == 1 for star in stars):
@@ -63,24 +68,26 @@ def path_matches(
         condition = and_(condition, slashes == pattern.count("/"))
     elif any(len(star) == 1 for star in stars):
         condition = and_(condition, column.regexp_match(_expression(pattern)))
-    start = pattern.partition("*")[0]
-    return _near(connection, column, start, start + _LAST, condition, indexed=indexed)
+    return _near(start, pattern.partition("*")[0], condition)
 
 
-def _near(
-    connection: Connection,
-    column: Column,
-    low: str,
-    high: str,
-    condition: ColumnElement[bool],
-    *,
-    indexed: bool,
-) -> ColumnElement[bool]:
-    """Add to a condition the stretch of the index in which it can hold."""
-    # Other products compare text by the rules of a language; there LIKE has an index of its own.
-    if not indexed or low in {"", "/"} or connection.dialect.name != "sqlite":
+def _indexed_start(connection: Connection, column: Column) -> Column:
+    """Return the part of a path that is in its index: PostgreSQL's entries end at 2,700 bytes."""
+    return column if connection.dialect.name == "sqlite" else func.left(column, PATH_START)
+
+
+def _equal(column: Column, start: Column | None, pattern: str) -> ColumnElement[bool]:
+    if start is None or start is column:
+        return column == pattern
+    return and_(start == pattern[:PATH_START], column == pattern)
+
+
+def _near(start: Column | None, low: str, condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Add to a condition the stretch of the index in which it can hold: what begins with `low`."""
+    if start is None or low in {"", "/"}:
         return condition
-    return and_(condition, column >= low, column <= high)
+    low = low[:PATH_START]
+    return and_(condition, start >= low, start <= low + _LAST)
 
 
 def _expression(pattern: str) -> str:
@@ -101,6 +108,10 @@ def _glob(connection: Connection, column: Column, pattern: str) -> ColumnElement
     # SQLite's LIKE ignores case, which paths do not.
     escaped = pattern.replace("[", "[[]").replace("?", "[?]")
     return column.op("GLOB", is_comparison=True)(escaped)
+
+
+def _lowered(pattern: str) -> str:
+    return pattern.translate(_LOWER)
 
 
 def _like(pattern: str) -> str:

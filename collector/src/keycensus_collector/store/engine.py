@@ -3,13 +3,14 @@
 Everything that the collector keeps is reached through a `Store`. Readers see a snapshot and never
 wait; writes happen one after another, each a transaction that is on disk when `write()` returns.
 Work for the event loop goes through `run_read` and `run_write`, which use threads of the store's
-own. What is particular to one database product stands in `sqlite`.
+own. What is particular to one database product stands in `sqlite` and `postgresql`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,22 +20,25 @@ from typing import Self, TypeVar, cast
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects import sqlite as sqlite_dialect
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
 
-from keycensus_collector.errors import StoreError, StoreNewerError
-from keycensus_collector.store import sqlite
+from keycensus_collector.errors import StoreAgainError, StoreError, StoreNewerError
+from keycensus_collector.store.address import is_postgresql
+from keycensus_collector.store.product import Product
 from keycensus_collector.store.revisions import (
     MIGRATIONS,
     RevisionStatus,
     revision_status,
     upgrade,
 )
+from keycensus_collector.store.sqlite import Sqlite, create_file, database_path
 from keycensus_collector.store.writing import WriteThread
 
 _Result = TypeVar("_Result")
 
 _READERS = 4
+# How often a transaction is tried that the database gave up before its end, and seconds between.
+_TRIES = 4
+_TRY_AGAIN_SECONDS = 0.2
 
 
 def upsert(connection: Connection, table: Table) -> sqlite_dialect.Insert:
@@ -50,12 +54,10 @@ def upsert(connection: Connection, table: Table) -> sqlite_dialect.Insert:
 class Store:
     """One open database. Use `create` or `open`; close it, or use it as a context manager."""
 
-    def __init__(self, url: URL) -> None:
-        self.path = sqlite.database_path(url)
-        self._lock = sqlite.Lock(self.path)
-        self._lock.take()
-        self._writer = sqlite.writer_engine(url)
-        self._reader = sqlite.reader_engine(url, _READERS)
+    def __init__(self, product: Product) -> None:
+        self._product = product
+        # What messages call the database: a file, or an address without secrets.
+        self.name = product.name
         # Whether the last write that was tried is on disk: what `health` tells who watches us.
         self.can_write = True
         self._write_lock = threading.Lock()
@@ -64,11 +66,15 @@ class Store:
 
     @classmethod
     def create(cls, url: str, *, migrations: Path = MIGRATIONS) -> Store:
-        """Make a new database at `url`, with all tables; StoreError if there is one already."""
-        address = _parsed(url)
-        sqlite.create_file(sqlite.database_path(address))
-        store = cls(address)
+        """Make all tables in a new database at `url`; StoreError if there are any already.
+
+        SQLite's file is made, PostgreSQL's database is there and empty.
+        """
+        if not is_postgresql(url):
+            create_file(database_path(url))
+        store = cls(_product(url))
         try:
+            store._check_unused(migrations)
             store._migrate(migrations)
         except BaseException:
             store.close()
@@ -80,14 +86,10 @@ class Store:
         """Open the database at `url`.
 
         An older database is an error that names `db upgrade`, or with `upgrade` is copied beside
-        itself and brought up to date. Raises StoreNewerError for one of a newer program,
-        StoreBusyError if another process holds it, StoreError if it is missing or damaged.
+        itself (SQLite) and brought up to date. Raises StoreNewerError for one of a newer program,
+        StoreBusyError if another process holds it (SQLite), StoreError if it is missing or damaged.
         """
-        address = _parsed(url)
-        path = sqlite.database_path(address)
-        if not path.exists():
-            raise StoreError(f"there is no database at {path}; run: keycensus-collector init")
-        store = cls(address)
+        store = cls(_existing(url))
         try:
             store._bring_up_to_date(migrations, may_upgrade=upgrade)
         except BaseException:
@@ -97,12 +99,8 @@ class Store:
 
     @classmethod
     def revision_of(cls, url: str) -> RevisionStatus:
-        """Return the revision of a database that nobody uses, whatever it is; see `open`."""
-        address = _parsed(url)
-        path = sqlite.database_path(address)
-        if not path.exists():
-            raise StoreError(f"there is no database at {path}; run: keycensus-collector init")
-        with cls(address) as store:
+        """Return the revision of a database, whatever it is; see `open`."""
+        with cls(_existing(url)) as store:
             return store.revision()
 
     def revision(self, migrations: Path = MIGRATIONS) -> RevisionStatus:
@@ -110,39 +108,47 @@ class Store:
         with self.read() as connection:
             return revision_status(connection, migrations)
 
+    def _check_unused(self, migrations: Path) -> None:
+        if self.revision(migrations).current:
+            raise StoreError(f"{self.name} is in use already; nothing was changed")
+
     def _bring_up_to_date(self, migrations: Path, *, may_upgrade: bool) -> None:
         status = self.revision(migrations)
         if not status.known:
             raise StoreNewerError(
-                f"{self.path} was made by a newer keycensus-collector (revision {status.current}, "
+                f"{self.name} was made by a newer keycensus-collector (revision {status.current}, "
                 f"this program knows up to {status.newest}); nothing was changed. Install that "
                 "version again, or restore the backup from before its upgrade"
             )
         if not status.current:
             raise StoreError(
-                f"{self.path} is no keycensus database, or its creation did not finish; move it "
+                f"{self.name} is no keycensus database, or its creation did not finish; move it "
                 "away and run: keycensus-collector init"
             )
         if status.is_newest:
             return
         if not may_upgrade:
             raise StoreError(
-                f"{self.path} is at revision {status.current}, this program needs {status.newest}; "
+                f"{self.name} is at revision {status.current}, this program needs {status.newest}; "
                 "run: keycensus-collector db upgrade"
             )
-        copy = self.path.with_name(f"{self.path.name}.before-{status.newest}")
-        if not copy.exists():
-            sqlite.back_up(self.path, copy)
+        self._product.keep_copy(status.newest)
         self._migrate(migrations)
 
     def _migrate(self, migrations: Path) -> None:
         with self.write() as connection:
             upgrade(connection, migrations)
+            self._product.after_upgrade(connection)
+
+    def complete(self) -> None:
+        """Make what an upgrade could not make then: indexes that need an extension, for instance."""
+        with self.write() as connection:
+            self._product.after_upgrade(connection)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Give a connection that can only read, in a transaction that sees one snapshot."""
-        with sqlite.mapped_errors(self.path), self._reader.begin() as connection:
+        with self._product.mapped_errors(), self._product.reader.begin() as connection:
             yield connection
 
     @contextmanager
@@ -153,7 +159,7 @@ class Store:
         """
         with self._write_lock:
             try:
-                with sqlite.mapped_errors(self.path), self._writer.begin() as connection:
+                with self._product.mapped_errors(), self._product.writer.begin() as connection:
                     yield connection
             except StoreError:
                 self.can_write = False
@@ -175,30 +181,50 @@ class Store:
         *,
         urgent: bool = False,
         asker: Hashable = None,
+        once: bool = False,
     ) -> _Result:
         """Run `function` with the writing connection in the store's writing thread.
 
         When this returns, the transaction is on disk. `urgent` goes before what only waits; of that,
         each `asker` gets the same share of the time. A
         caller that is cancelled stops nothing that has begun: it is committed or rolled back as if
-        nobody had asked for the result.
+        nobody had asked for the result. `function` is called again if the database gave up on its
+        transaction (PostgreSQL: a fail-over, a deadlock), so it changes nothing but the database;
+        not if `once`.
         """
 
         def work() -> _Result:
-            with self.write() as connection:
-                return function(connection)
+            return self._write_again(function, 1 if once else _TRIES)
 
         return await asyncio.wrap_future(
             self._write_thread.submit(work, urgent=urgent, asker=asker)
         )
 
+    def _write_again(self, function: Callable[[Connection], _Result], tries: int) -> _Result:
+        """Run `function` in a transaction, and anew if that ended before all of it was done.
+
+        Once all was done the commit may have reached the disk, whatever became of its answer: that
+        is for the caller to find out.
+        """
+        for left in reversed(range(tries)):
+            is_done = False
+            try:
+                with self.write() as connection:
+                    result = function(connection)
+                    is_done = True
+            except StoreAgainError:
+                if is_done or not left:
+                    raise
+                time.sleep(_TRY_AGAIN_SECONDS)
+            else:
+                return result
+        raise AssertionError  # the last try returned or raised
+
     def close(self) -> None:
         """Finish what is running, close every connection, and let others have the database."""
         self._write_thread.close()
         self._read_threads.shutdown(wait=True)
-        self._reader.dispose()
-        self._writer.dispose()
-        self._lock.release()
+        self._product.close()
 
     def __enter__(self) -> Self:
         return self
@@ -207,16 +233,19 @@ class Store:
         self.close()
 
 
-def _parsed(url: str) -> URL:
-    try:
-        address = make_url(url)
-    except ArgumentError:
-        raise StoreError(
-            "the database address can't be read; write it as sqlite:////absolute/path"
-        ) from None
-    if address.get_backend_name() != "sqlite":
-        raise StoreError(
-            f"{address.get_backend_name()} databases are not supported by this version; "
-            "use sqlite:////absolute/path"
-        )
-    return address
+def _existing(url: str) -> Product:
+    """Open a database that is there; StoreError names `init` if there is none."""
+    if not is_postgresql(url):
+        path = database_path(url)
+        if not path.exists():
+            raise StoreError(f"there is no database at {path}; run: keycensus-collector init")
+    return _product(url)
+
+
+def _product(url: str) -> Product:
+    if not is_postgresql(url):
+        return Sqlite(url, _READERS)
+    # Here, because its driver takes as long to load as a command does to run.
+    from keycensus_collector.store.postgresql import PostgreSql
+
+    return PostgreSql(url, _READERS)

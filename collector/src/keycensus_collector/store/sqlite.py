@@ -12,12 +12,12 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from keycensus_collector.errors import StoreBusyError, StoreError, StoreFullError
 
@@ -47,11 +47,60 @@ _READER = (
 )
 
 
-def database_path(url: URL) -> Path:
+def database_path(url: str) -> Path:
     """Return the file of a `sqlite:////path` address; StoreError if it names none."""
-    if not url.database or url.database == ":memory:":
+    database = _parsed(url).database
+    if not database or database == ":memory:":
         raise StoreError(f"{url}: name a file, as in sqlite:////var/lib/keycensus-collector/db")
-    return Path(url.database).absolute()
+    return Path(database).absolute()
+
+
+def _parsed(url: str) -> URL:
+    try:
+        address = make_url(url)
+    except ArgumentError:
+        raise StoreError(
+            "the database address can't be read; write it as sqlite:////absolute/path or "
+            "postgresql://USER@HOST/DATABASE"
+        ) from None
+    if address.get_backend_name() != "sqlite":
+        raise StoreError(
+            f"{address.get_backend_name()} databases are not supported; "
+            "use sqlite:////absolute/path or postgresql://USER@HOST/DATABASE"
+        )
+    return address
+
+
+class Sqlite:
+    """A database file, which this process alone holds."""
+
+    def __init__(self, url: str, readers: int) -> None:
+        self._path = database_path(url)
+        self.name = str(self._path)
+        self._lock = Lock(self._path)
+        self._lock.take()
+        self.writer = writer_engine(_parsed(url))
+        self.reader = reader_engine(_parsed(url), readers)
+
+    def mapped_errors(self) -> AbstractContextManager[None]:
+        """Turn the driver's errors into the collector's, each with what to do."""
+        return mapped_errors(self._path)
+
+    def keep_copy(self, newest: str) -> None:
+        """Copy the file beside itself, unless that was done for the same upgrade."""
+        copy = self._path.with_name(f"{self._path.name}.before-{newest}")
+        if not copy.exists():
+            back_up(self._path, copy)
+
+    def after_upgrade(self, connection: Connection) -> None:
+        """Nothing: SQLite's text is in the order of its bytes as it is."""
+        del connection
+
+    def close(self) -> None:
+        """Close every connection and release the lock."""
+        self.reader.dispose()
+        self.writer.dispose()
+        self._lock.release()
 
 
 # `hide_parameters`, for both: an error's text may reach a log, what stands in rows must not.
