@@ -34,6 +34,8 @@ _GRAMMARS = (
     "can't name a view",
     "as_of stands beside",
     "is no duration",
+    "this is no bundle",
+    "send the file as the body",
 )
 
 

@@ -12,10 +12,10 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 
 from keycensus_agent import __version__
-from keycensus_agent.errors import KeycensusError
+from keycensus_agent.errors import KeycensusError, UsageError
 
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141
@@ -54,6 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = build_parser().parse_args(arguments)
         command = importlib.import_module(f"keycensus_agent.commands.{options.module}")
         options.own_process = arguments is None
+        if getattr(options, "bundle", None) is not None:
+            # While this is still the user who asked for it: the reader may write no file of theirs.
+            options.bundle_file = _new_file(options.bundle)
         if options.own_process:
             _give_up(options.module)
         status: int = command.run(options)
@@ -88,6 +91,18 @@ def _give_up(command: str) -> None:
         from keycensus_agent.isolation.profiles import enter_enrolment
 
         enter_enrolment()
+
+
+def _new_file(path: str) -> BinaryIO:
+    """Make a file that only its owner can read; UsageError if it is there or can't be made."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        raise UsageError(f"--bundle {path!r}: is there already, and is not written over") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError(f"--bundle {path!r}: {reason}") from None
+    return os.fdopen(fd, "wb")
 
 
 def _say(text: str) -> None:
@@ -189,6 +204,11 @@ def _add_scan(commands: _Commands[_Parser]) -> None:
     )
     command.add_argument(
         "--strict", action="store_true", help="exit with 1 if anything could not be looked at whole"
+    )
+    command.add_argument(
+        "--bundle",
+        metavar="FILE",
+        help="print nothing: write what `run` would send to FILE, for `keycensus import`",
     )
     _add_search(command)
 

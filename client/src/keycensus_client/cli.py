@@ -19,6 +19,8 @@ COMMANDS = {
     "hosts": "List hosts by name.",
     "places": "List places by host and path, whatever they hold.",
     "views": "List, run, save and delete views: queries with a name.",
+    "import": "Bring a file: a bundle of a host that can't enrol.",
+    "imports": "List what was imported, by whom and when.",
     "mark": "Mark a certificate, key or authority as compromised or distrusted; list marks.",
     "unmark": "Lift marks.",
     "show": "Show everything about a certificate, key or host.",
@@ -38,7 +40,9 @@ class _Commands(click.Group):
         """Import a command."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"keycensus_client.commands.{cmd_name}")
+        # "import" is a word of the language.
+        name = "import_" if cmd_name == "import" else cmd_name
+        module = importlib.import_module(f"keycensus_client.commands.{name}")
         command: click.Command = module.command
         return command
 

@@ -191,6 +191,41 @@ class Host:
     gaps: int
     labels: dict[str, dict[str, str]]
     refused: int = 0
+    imported: str | None = None
+    imported_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """A file that somebody brought."""
+
+    number: int
+    kind: str
+    source: str
+    host_id: str
+    items: int
+    sha256: str
+    size: int
+    by: str
+    taken: str | None
+    since: str | None
+    until: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class BundleTaken:
+    """What an import of a host's bundle came to."""
+
+    number: int
+    host_id: str
+    host: str
+    new_host: bool
+    rows: int
+    blobs: int
+    removed: int
+    gaps: int
+    complete: bool
+    taken: int
 
 
 @dataclass(frozen=True, slots=True)

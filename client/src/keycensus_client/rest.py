@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Self, TypeVar
+from functools import partial
+from typing import Any, BinaryIO, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -27,6 +28,9 @@ from keycensus_client.text import safe_again
 # Seconds; the slowest honest answer is an exact count over millions.
 TIMEOUT = 60.0
 _CONNECT_TIMEOUT = 10.0
+# Until a large file was checked and written.
+UPLOAD_TIMEOUT = 600.0
+_UPLOAD_BYTES = 1 << 16
 PAGE_LIMIT = 1_000
 
 # The last line of an export, as NDJSON and as CSV.
@@ -127,6 +131,22 @@ class Client:
         """Lift a mark; NotFoundError if it does not stand."""
         response = self._send("POST", f"/marks/{number}/lift", json={"reason": reason})
         return model.decode(model.Mark, _json(response, self._url))
+
+    def imports(self, *, replaced: bool = False) -> list[model.Import]:
+        """Return what was imported, the newest first, and what others replaced if asked for."""
+        return self._get(list[model.Import], "/imports", {"replaced": replaced})
+
+    def import_bundle(self, file: BinaryIO, *, rename: bool = False) -> model.BundleTaken:
+        """Bring a bundle of a host that can't enrol; UsageError says what is wrong with it."""
+        response = self._send(
+            "POST",
+            "/imports/bundle",
+            content=iter(partial(file.read, _UPLOAD_BYTES), b""),
+            params={"rename": str(rename).lower()},
+            headers={"Content-Type": "application/octet-stream"},
+            timeout=UPLOAD_TIMEOUT,
+        )
+        return model.decode(model.BundleTaken, _json(response, self._url))
 
     def export(self, list_: str, **parameters: str | None) -> Iterator[str]:
         """Yield a whole list as text, line by line; parameters are those of GET /export.

@@ -30,6 +30,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"keycensus-agent: {problem}", file=sys.stderr)
     if not targets.request.roots:
         return _NOT_THERE
+    if arguments.bundle is not None:
+        return _bundle(arguments, targets)
     result = run_scan(targets)
     places = frozenset(finding.place.path for finding in result.findings)
     context = context_of(targets, places) if places else NOTHING
@@ -37,6 +39,18 @@ def run(arguments: argparse.Namespace) -> int:
     if targets.problems:
         return _NOT_THERE
     complete = is_complete(result.findings, result.coverage)
+    return 1 if arguments.strict and not complete else 0
+
+
+def _bundle(arguments: argparse.Namespace, targets: Targets) -> int:
+    """Write what `run` would send of these targets, and say what that is."""
+    # Only now: the printing scan needs none of it.
+    from keycensus_agent.commands.bundle import write
+
+    with arguments.bundle_file as file:
+        complete = write(arguments, targets, file)
+    if targets.problems:
+        return _NOT_THERE
     return 1 if arguments.strict and not complete else 0
 
 

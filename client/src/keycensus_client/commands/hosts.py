@@ -36,7 +36,9 @@ _STYLES = {"silent": "yellow", "retired": "dim"}
 
 
 @click.command("hosts")
-@click.option("--state", type=click.Choice(["active", "silent", "retired"]), help="In this state.")
+@click.option(
+    "--state", type=click.Choice(["active", "silent", "retired", "imported"]), help="In this state."
+)
 @click.option("--name", metavar="TEXT", help="A part of the name; * stands for anything.")
 @query_options
 @output_option
@@ -58,7 +60,7 @@ def command(*, output: str, limit: int | None, **filters: str | None) -> None:
             (
                 item.name,
                 Cell(item.state, _STYLES.get(item.state, "")),
-                ago(item.last_seen, moment),
+                ("of " if item.imported else "") + ago(item.last_seen, moment),
                 str(item.certificates),
                 str(item.keys),
                 str(item.live_places + item.retained_places),

@@ -13,6 +13,7 @@ from keycensus_client.identity import resolve
 from keycensus_client.model import (
     CertificateDetail,
     DocumentDetail,
+    Host,
     HostDetail,
     Interval,
     KeyDetail,
@@ -193,6 +194,7 @@ def _host(detail: HostDetail, moment: datetime) -> None:
         ("id", host.id),
         ("state", host.state),
         ("last seen", f"{host.last_seen or '-'} ({ago(host.last_seen, moment)})"),
+        *_imported(host),
         ("system", f"{host.operating_system}, kernel {host.kernel}"),
         ("machine", f"{detail.kind or 'unknown'} {detail.architecture}".strip()),
         ("addresses", "\n".join(detail.addresses) or "none said"),
@@ -217,6 +219,13 @@ def _host(detail: HostDetail, moment: datetime) -> None:
     if detail.expiring:
         click.echo("")
         print_certificates(detail.expiring, moment, with_places=False)
+
+
+def _imported(host: Host) -> list[tuple[str, Cell | str]]:
+    if host.imported is None:
+        return []
+    text = f"{host.imported} by {host.imported_by}: true as of then, it reports nothing by itself"
+    return [("imported", Cell(text, "yellow"))]
 
 
 def _refused(detail: HostDetail) -> list[str]:

@@ -34,6 +34,8 @@ ENDPOINTS: dict[str, P] = {
     f"GET {_API}/views/{{name}}": P.VIEWS_READ,
     f"PUT {_API}/views/{{name}}": P.VIEWS_WRITE,
     f"DELETE {_API}/views/{{name}}": P.VIEWS_WRITE,
+    f"GET {_API}/imports": P.INVENTORY_READ,
+    f"POST {_API}/imports/bundle": P.IMPORT_WRITE,
     f"GET {_API}/marks": P.INVENTORY_READ,
     f"GET {_API}/marks/{{number}}": P.INVENTORY_READ,
     f"POST {_API}/marks": P.MARKS_WRITE,

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from keycensus_collector import __version__
-from keycensus_collector.api import lists, marks, problems, queries, questions, views
+from keycensus_collector.api import imports, lists, marks, problems, queries, questions, views
 from keycensus_collector.api.bodies import BodyLimit
 from keycensus_collector.api.conditional import Conditional
 from keycensus_collector.api.security import SecurityHeaders
@@ -49,10 +49,11 @@ def create_app(store: Store, clock: Clock) -> FastAPI:
     app.include_router(queries.router)
     app.include_router(views.router)
     app.include_router(marks.router)
+    app.include_router(imports.router)
     app.include_router(questions.open_router)
     # The last one stands outermost.
     app.add_middleware(Conditional)
-    app.add_middleware(BodyLimit)
+    app.add_middleware(BodyLimit, larger=imports.LARGER)
     app.add_middleware(SecurityHeaders)
     return app
 

@@ -132,6 +132,35 @@ def commit_batch(
             "out-of-sequence",
             f"batch {prepared.sequence} came after {state['last_sequence']}; begin with hello",
         )
+    return write_batch(
+        connection,
+        stream,
+        prepared,
+        complete=state["complete"],
+        host_state=state["host_state"],
+        cache=cache,
+        unfit=unfit,
+        allowance=allowance,
+        now_ms=now_ms,
+    )
+
+
+def write_batch(
+    connection: Connection,
+    stream: StreamIdentity,
+    prepared: Prepared,
+    *,
+    complete: bool,
+    host_state: str,
+    cache: ManifestCache,
+    unfit: Mapping[bytes, str],
+    allowance: Allowance,
+    now_ms: int,
+) -> Committed:
+    """Write the next batch of a stream that was checked: steps 3 to 6.
+
+    `complete`: an earlier batch of the session ended a full sweep already.
+    """
     host_no = stream.peer.host_no
     beyond = put_aside_beyond(
         connection, host_no, prepared, allowance.quota, allowance.rows_per_host
@@ -159,10 +188,10 @@ def commit_batch(
     )
     settle_refusals(connection, host_no, taken=taken, refused=refused, now_ms=now_ms)
     # A state that could not be written yet is missing from what the sweep found.
-    complete = prepared.complete and not retried
-    columns = _host_columns(connection, host_no, prepared, complete=complete)
-    touch(connection, host_no, state["host_state"], now_ms, columns)
-    is_complete = complete or state["complete"]
+    now_complete = prepared.complete and not retried
+    columns = _host_columns(connection, host_no, prepared, complete=now_complete)
+    touch(connection, host_no, host_state, now_ms, columns)
+    is_complete = now_complete or complete
     _UPDATE_SESSION.run(connection, [(prepared.sequence, is_complete, stream.peer.agent_no)])
     queue_batch(connection, batch_no, now_ms)
     return Committed(ack, duplicate=False, results=results)

@@ -8,7 +8,7 @@ list removes anything, and never what a gap of the host covers or what changed s
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -162,6 +162,21 @@ def _here(
     if last is not None:
         statement = statement.where(key <= last)
     return {row[0]: row[1] for row in connection.execute(statement)}
+
+
+def remove_rows(
+    connection: Connection,
+    stream: StreamIdentity,
+    row_class: RowClass,
+    kept: Collection[bytes],
+    *,
+    cache: ManifestCache,
+    now_ms: int,
+) -> int:
+    """Remove what stands on the stream's host and is not among `kept`, unless under a gap; how many."""
+    extra = [key for key, _ in _rows(connection, row_class, stream.peer.host_no) if key not in kept]
+    # What this transaction wrote itself is kept; all else is older, at the latest of this moment.
+    return _Removing(connection, stream, cache, now_ms).remove(row_class, extra, now_ms + 1)
 
 
 @dataclass(slots=True)

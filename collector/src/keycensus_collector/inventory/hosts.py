@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, and_, case, func, or_, select
 
+from keycensus_collector.imports.stored import imported_hosts
 from keycensus_collector.intake.convert import decode_description
 from keycensus_collector.inventory import results
 from keycensus_collector.inventory.certificates import CertificateFilter, list_certificates
@@ -29,7 +30,7 @@ from keycensus_collector.query.model import EVERYTHING, Query
 from keycensus_collector.store.schema import gap, holding, host, place
 from keycensus_collector.text import safe_text
 
-STATES = ("active", "silent", "retired")
+STATES = ("active", "silent", "retired", "imported")
 _ADDRESSES = 64
 _GAPS = 1_000
 _UNREAD = 200
@@ -126,6 +127,7 @@ def _hosts(connection: Connection, rows: Sequence[Row[Any]]) -> list[results.Hos
     held = _held_counts(connection, numbers)
     gaps = _gap_counts(connection, numbers)
     refused = refused_counts(connection, numbers)
+    imports = imported_hosts(connection, numbers)
     return [
         results.Host(
             id=row.host_id,
@@ -144,6 +146,8 @@ def _hosts(connection: Connection, rows: Sequence[Row[Any]]) -> list[results.Hos
             gaps=gaps.get(row.host_no, 0),
             labels=_labels(row.labels),
             refused=refused.get(row.host_no, 0),
+            imported=imports.get(row.host_no, (None, ""))[0],
+            imported_by=imports.get(row.host_no, (None, ""))[1],
         )
         for row in rows
     ]

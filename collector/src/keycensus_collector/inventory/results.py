@@ -183,6 +183,8 @@ class Host:
     gaps: int
     labels: dict[str, dict[str, str]]
     refused: int  # rows whose newest state was not taken
+    imported: str | None  # when a file told of it; null: it reports by itself
+    imported_by: str
 
 
 @dataclass(frozen=True, slots=True)

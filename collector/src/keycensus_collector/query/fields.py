@@ -254,7 +254,13 @@ FIELDS = (
     ),
     # of a host
     Field("host", (_H,), Kind.NAME, "name of the host, or its UUID", ("web*",)),
-    Field("state", (_H,), Kind.CHOICE, "of the host", ("active", "silent", "retired")),
+    Field(
+        "state",
+        (_H,),
+        Kind.CHOICE,
+        "of the host; imported: known from a file, and reports nothing by itself",
+        ("active", "silent", "retired", "imported"),
+    ),
     Field("os", (_H,), Kind.PART, "operating system", ("Debian", "Red Hat"), nullable=True),
     Field("kernel", (_H,), Kind.NAME, "version of the kernel", ("5.*",)),
     Field("agent", (_H,), Kind.NAME, "version of the agent", ("0.1.0",)),

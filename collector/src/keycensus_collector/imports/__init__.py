@@ -1,0 +1,1 @@
+"""What people bring in files: bundles of hosts that can't enrol."""
