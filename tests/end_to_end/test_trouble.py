@@ -133,7 +133,7 @@ def test_an_unreadable_directory_is_a_gap_and_nothing_below_it_is_gone(
     (agent.root / "srv/secret").chmod(0o000)
     done = agent.command("run", "--once")
     assert done.returncode == 0, done.stderr
-    assert "1 gaps" in done.stdout
+    assert ", 1 gap" in done.stdout
     assert set(places(collector.database)) == {"/srv/secret/a.pem"}
     status = agent.command("status")
     assert "/srv/secret (unlisted EACCES)" in status.stdout

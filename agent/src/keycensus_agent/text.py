@@ -20,6 +20,11 @@ def safe_text(value: str) -> str:
     return "".join(map(_safe_character, value))
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return "1 file", "1,200 files": a number with its noun; `plural` where an s is not enough."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
 def _safe_character(character: str) -> str:
     if character == "\\":
         return "\\\\"

@@ -88,7 +88,7 @@ def test_directories_say_what_of_them_is_walked(agent: AgentCommand, tmp_path: P
     (tmp_path / "cache").mkdir()
     (tmp_path / "f").touch()
     ran = agent("explain", "--exclude", "cache", tmp_path)
-    assert "  directory   1 files, 0 links, 0 directories to enter, 1 passed over\n" in ran.out
+    assert "  directory   1 file, 0 links, 0 directories to enter, 1 passed over\n" in ran.out
     assert "  passed over cache: excluded pattern\n" in ran.out
     assert ran.out.endswith("  so          walked\n")
 

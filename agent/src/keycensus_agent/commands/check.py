@@ -23,7 +23,7 @@ from keycensus_agent.output.around import OVERDUE_REASONS
 from keycensus_agent.output.completeness import is_complete
 from keycensus_agent.output.judgement import Judged, days_left, judge, title_of
 from keycensus_agent.reader.scan import ScanResult
-from keycensus_agent.text import safe_path, safe_text
+from keycensus_agent.text import counted, safe_path, safe_text
 
 OK, WARNING, CRITICAL, UNKNOWN = range(4)
 _WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
@@ -146,7 +146,7 @@ def _fine(dated: Sequence[_Dated]) -> str:
     if not dated:
         return "no live certificates found"
     first = dated[0]
-    return f"{len(dated)} certificates, the first expires in {first.days} days: {_named(dated[:1])}"
+    return f"{counted(len(dated), 'certificate')}, the first expires in {counted(first.days, 'day')}: {_named(dated[:1])}"
 
 
 def _named(dated: Sequence[_Dated]) -> str:

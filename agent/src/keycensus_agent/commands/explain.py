@@ -30,7 +30,7 @@ from keycensus_agent.reader.inspect import SMALLEST_BYTES, Inspected, Inspector
 from keycensus_agent.reader.parser_client import ParserClient
 from keycensus_agent.reader.places import PlaceBuilder
 from keycensus_agent.reader.unopened import unopened_in
-from keycensus_agent.text import safe_path, safe_text
+from keycensus_agent.text import counted, safe_path, safe_text
 
 _NOT_THERE = 2
 _ENTRIES_SHOWN = 20
@@ -165,8 +165,10 @@ class _Explanation:
                 yield "  so          not seen"
                 return
             yield (
-                f"  directory   {len(item.files)} files, {len(item.links)} links, "
-                f"{len(item.children)} directories to enter, {len(item.pruned)} passed over"
+                f"  directory   {counted(len(item.files), 'file')}, "
+                f"{counted(len(item.links), 'link')}, "
+                f"{counted(len(item.children), 'directory', 'directories')} to enter, "
+                f"{len(item.pruned):,} passed over"
             )
             for name, gap in item.pruned:
                 reason = f"{gap.reason} {safe_text(gap.detail)}".rstrip() if gap else "by policy"

@@ -19,6 +19,7 @@ from keycensus_agent.isolation.evidence import enforced
 from keycensus_agent.link_start import LinkStart
 from keycensus_agent.reader.launcher import Launcher
 from keycensus_agent.reader.lean import import_structlog
+from keycensus_agent.text import counted
 
 # `--once` that a signal ended: cron must not take it for a report that arrived.
 _STOPPED = 130
@@ -137,9 +138,9 @@ def _once(service: ReaderService) -> int:
     board.swept(result)
     counters = result.coverage.counters
     print(
-        f"swept in {result.seconds:.1f} s: {counters.get('files', 0)} files,"
-        f" {counters.get('files-opened', 0)} opened, {result.changes} changes,"
-        f" {len(result.coverage.gaps)} gaps"
+        f"swept in {result.seconds:.1f} s: {counted(counters.get('files', 0), 'file')},"
+        f" {counters.get('files-opened', 0):,} opened, {counted(result.changes, 'change')},"
+        f" {counted(len(result.coverage.gaps), 'gap')}"
     )
     if signals:
         print("stopped before the end; what was seen is stored", file=sys.stderr)
@@ -156,13 +157,14 @@ def _once(service: ReaderService) -> int:
     if not outcome.ok:
         print(
             f"keycensus-agent: not reported ({outcome.reason}): {outcome.text}"
-            f" {service.outbox.count()} changes wait in the outbox.",
+            f" Waiting in the outbox: {counted(service.outbox.count(), 'change')}.",
             file=sys.stderr,
         )
         return 3
     print(
-        f"reported {outcome.changes} changes in {outcome.batches} batches,"
-        f" {outcome.blobs} blobs, {outcome.refused} refused"
+        f"reported {counted(outcome.changes, 'change')} in"
+        f" {counted(outcome.batches, 'batch', 'batches')},"
+        f" {counted(outcome.blobs, 'blob')}, {outcome.refused:,} refused"
     )
     return 0
 

@@ -11,7 +11,7 @@ from keycensus_agent.output.around import OVERDUE_REASONS
 from keycensus_agent.output.completeness import not_read_whole
 from keycensus_agent.output.grid import paint, shorten, shown_width
 from keycensus_agent.output.judgement import SOON_DAYS, Judged, key_title, title_of
-from keycensus_agent.text import safe_path, safe_text
+from keycensus_agent.text import counted, safe_path, safe_text
 
 # Lines under one heading; the rest is counted.
 _LINES = 8
@@ -167,12 +167,15 @@ def common_ancestor(paths: Sequence[bytes]) -> bytes:
 def _coverage_line(judged: Sequence[Judged], coverage: Coverage) -> str:
     counters = coverage.counters
     parts = [
-        f"{len(judged):,} places",
-        f"{counters.get('files', 0):,} files in {counters.get('directories', 0):,} directories",
+        counted(len(judged), "place"),
+        (
+            f"{counted(counters.get('files', 0), 'file')} in"
+            f" {counted(counters.get('directories', 0), 'directory', 'directories')}"
+        ),
         f"{counters.get('files-opened', 0):,} opened",
     ]
     if coverage.gaps:
-        parts.append(f"{len(coverage.gaps):,} gaps")
+        parts.append(counted(len(coverage.gaps), "gap"))
     partly = sum(not_read_whole(one.place) for one in judged)
     if partly:
         parts.append(f"{partly:,} not read whole")
