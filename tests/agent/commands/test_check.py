@@ -122,7 +122,7 @@ def test_what_packages_brought_pages_nobody_and_is_counted(
     (lists / "tests.list").write_text("/usr/share/tests/old.pem\n/etc/app/own.pem\n")
     ran = agent("check", "--root", tmp_path)
     assert ran.status == 0
-    assert "1 certificates, the first expires in 79 days" in ran.out
+    assert "1 certificate, the first expires in 79 days" in ran.out
     assert "; 1 more in trust stores or of packages left out |" in ran.out
     assert agent("check", "--root", tmp_path, "--include-trust-stores").status == 2
     own.write_bytes(Leaf("own.example", days=-1).pem)

@@ -61,7 +61,7 @@ def test_one_run_without_an_identity_sweeps_and_says_what_to_do(
 ) -> None:
     assert run.run(arguments(agent, once=True)) == 3
     printed = capsys.readouterr()
-    assert "1 changes" in printed.out
+    assert ", 1 change," in printed.out
     assert "keycensus-agent enrol" in printed.err
 
 
@@ -263,7 +263,7 @@ def test_status_before_and_after_a_run(
     assert status.run(arguments(agent)) == 1
     second = capsys.readouterr().out
     assert "complete" in second
-    assert "1 changes" in second
+    assert ", 1 change," in second
     assert "not-enrolled" in second
     status.run(arguments(agent, output="json"))
     assert json.loads(capsys.readouterr().out)["last_sweep"]["changes"] == 1
