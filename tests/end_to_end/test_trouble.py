@@ -200,7 +200,7 @@ def test_a_collector_that_is_not_there_is_named(agent: SampleAgent, collector: C
     assert done.returncode == 3
     assert is_plain(done)
     assert collector.report in done.stderr
-    assert "1 changes wait" in done.stderr
+    assert "Waiting in the outbox: 1 change." in done.stderr
     collector.start()
 
 
