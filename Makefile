@@ -74,17 +74,17 @@ coverage: $(DEVELOPMENT) ## pytest with coverage, at least 85 %
 # What `make test` samples: 500 damaged states, an outage with a sweep an hour, the model for minutes, a
 # hundred kills, a thousand of one image.
 faults-long: $(DEVELOPMENT) ## the fault tests of state and report in full (an hour)
-	KEYCENSUS_SEEDS=500 KEYCENSUS_SWEEPS_A_DAY=24 KEYCENSUS_EXAMPLES=500 KEYCENSUS_KILLS=100 KEYCENSUS_COPIES=1000 \
+	KEYCENSUS_SEEDS=500 KEYCENSUS_SWEEPS_A_DAY=24 KEYCENSUS_EXAMPLES=500 KEYCENSUS_KILLS=100 KEYCENSUS_COPIES=1000 KEYCENSUS_HOSTS=1000 \
 		$(BIN)/python -m pytest -q tests/faults/test_state_faults.py \
 		tests/faults/test_long_outage.py tests/faults/test_two_sides.py \
 		tests/end_to_end/test_crashes.py tests/end_to_end/test_image.py \
-		tests/collector/intake/test_clones.py $(PYTEST)
+		tests/collector/intake/test_clones.py tests/faults/test_several_collectors.py $(PYTEST)
 
 bench: $(DEVELOPMENT) ## the budgets as ratios (ROOT=/ ROUNDS=5 IDLE=600 ONLY="scan idle" PLOT=)
 	@PYTHONPATH=tests:packaging/deb $(BIN)/python -m benchmarks.run --root '$(ROOT)' --rounds $(ROUNDS) \
 		--idle $(IDLE) $(ONLY:%=--only %) $(if $(PLOT),--plot '$(PLOT)')
 
-bench-query: $(DEVELOPMENT) ## first pages of queries over 100,000 certificates (CERTIFICATES= DATABASE=file)
+bench-query: $(DEVELOPMENT) ## first pages of queries over 100,000 certificates (CERTIFICATES= DATABASE=file or postgresql://…)
 	@$(BIN)/python -m benchmarks.inventory --certificates $(CERTIFICATES) $(if $(DATABASE),--database '$(DATABASE)')
 
 # What it finds stays in the directory that it names; put the input into tests/fuzz/corpus/TARGET with the fix.

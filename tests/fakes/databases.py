@@ -23,7 +23,7 @@ _EMPTY = """
 DO $$ DECLARE name text; BEGIN
     SET session_replication_role = replica;
     FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
-        IF name <> 'alembic_version' THEN EXECUTE format('DELETE FROM %I', name); END IF;
+        IF name NOT IN ('alembic_version', 'removal') THEN EXECUTE format('DELETE FROM %I', name); END IF;
     END LOOP;
     PERFORM setval(oid::regclass, 1, false) FROM pg_class WHERE relkind = 'S';
 END $$

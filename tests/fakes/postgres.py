@@ -120,6 +120,14 @@ class PostgresServer:
         with psycopg.connect(self.conninfo("postgres", database), autocommit=True) as connection:
             connection.execute(text)
 
+    def wait_for(self, counted: str) -> None:
+        """Wait until a query counts something."""
+        end = time.monotonic() + 20
+        with psycopg.connect(self.conninfo("postgres", "postgres"), autocommit=True) as connection:
+            while connection.execute(counted.encode()).fetchone() == (0,):
+                assert time.monotonic() < end, counted
+                time.sleep(0.05)
+
     def run(self, program: str, *arguments: str) -> None:
         """Run one of PostgreSQL's programs as the server's user."""
         done = subprocess.run(
@@ -188,3 +196,21 @@ def running_server(
             yield server
         finally:
             server.stop()
+
+
+@contextmanager
+def standby_of(primary: PostgresServer, port: int) -> Iterator[PostgresServer]:
+    """Give a running server that follows `primary` by streaming replication."""
+    with server_directory() as directory:
+        standby = PostgresServer(directory, port=port, durable=True)
+        standby.run(
+            "pg_basebackup",
+            *("-D", str(standby.data), "-h", str(primary.directory), "-p", str(primary.port)),
+            *("-U", "postgres", "--write-recovery-conf", "--checkpoint=fast", "--no-sync"),
+        )
+        standby.start()
+        try:
+            primary.wait_for("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'")
+            yield standby
+        finally:
+            standby.stop()

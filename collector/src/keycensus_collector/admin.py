@@ -41,7 +41,14 @@ _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid (unix(7), SO_PEERCRED)
 _log = structlog.get_logger()
 
 
-def call(configuration: Configuration, clock: Clock, name: str, arguments: Arguments) -> Json:
+def call(
+    configuration: Configuration,
+    clock: Clock,
+    name: str,
+    arguments: Arguments,
+    *,
+    patience_seconds: float = _PATIENCE_SECONDS,
+) -> Json:
     """Run an operation where the database is open, and return its result.
 
     Raises what the operation raises; of the server's errors, text and exit status arrive.
@@ -55,6 +62,7 @@ def call(configuration: Configuration, clock: Clock, name: str, arguments: Argum
             f"{admin_socket(configuration)} can't be used: {error.strerror}; run this as root or "
             "as the collector's user"
         ) from error
+    connection.settimeout(patience_seconds)
     with connection:
         return _ask(connection, name, arguments)
 

@@ -6,12 +6,9 @@ deployment's row: before that, an `init` that was killed can simply be run again
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +26,7 @@ from keycensus_collector.errors import AuthorityError, StoreError, UsageError
 from keycensus_collector.files import make_private_directory
 from keycensus_collector.store.address import is_postgresql
 from keycensus_collector.store.engine import Store
+from keycensus_collector.store.making import new_database
 from keycensus_collector.store.schema import deployment
 from keycensus_collector.store.sqlite import database_path
 
@@ -127,7 +125,7 @@ def set_up(
         ) from error
     authority = _authority(configuration, name, company, now_ms)
     made = Deployment(name, secrets.token_bytes(16))
-    with _new_store(configuration.database_url) as store, store.write() as connection:
+    with new_database(configuration.database_url) as store, store.write() as connection:
         connection.execute(
             insert(deployment).values(
                 deployment_no=1, name=name, database_id=made.database_id, created_ms=now_ms
@@ -139,28 +137,6 @@ def set_up(
             connection, user_name=FIRST_ADMIN, name="init", now_ms=now_ms, actor=OPERATOR
         )
     return SetUp(made, anchor(authority).subject.rfc4514_string(), token.text)
-
-
-@contextmanager
-def _new_store(url: str) -> Iterator[Store]:
-    """Give a database with all tables; a file gets its name when the block ends without an error.
-
-    In PostgreSQL, tables without a deployment are what an `init` that was killed left.
-    """
-    if is_postgresql(url):
-        found = Store.revision_of(url).current
-        with Store.open(url, upgrade=True) if found else Store.create(url) as store:
-            yield store
-        return
-    target = database_path(url)
-    unfinished = target.with_name(target.name + ".init")
-    for leftover in ("", "-wal", "-shm", ".lock"):
-        unfinished.with_name(unfinished.name + leftover).unlink(missing_ok=True)
-    with Store.create(f"sqlite:///{unfinished}") as store:
-        yield store
-    unfinished.with_name(unfinished.name + ".lock").unlink(missing_ok=True)
-    os.link(unfinished, target)  # unlike a rename, never over a database
-    unfinished.unlink()
 
 
 def _authority(

@@ -6,6 +6,8 @@ Arguments and results are JSON values. Nothing here is reachable from the networ
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from sqlalchemy import Connection, func, select
 
 from keycensus_collector.access import users
@@ -32,6 +34,7 @@ from keycensus_collector.operation import (
 )
 from keycensus_collector.store.revisions import revision_status
 from keycensus_collector.store.schema import agent, agent_contact, host, work
+from keycensus_collector.store.sqlite import copy_open_database
 
 
 def _token_create(connection: Connection, around: Surroundings, arguments: Arguments) -> Json:
@@ -103,6 +106,12 @@ def _db_status(connection: Connection, _around: Surroundings, _arguments: Argume
     return {"current": status.current, "newest": status.newest, "up_to_date": status.is_newest}
 
 
+def _db_backup(connection: Connection, _around: Surroundings, arguments: Arguments) -> Json:
+    """Copy the server's own file, as this transaction sees it, into a new one."""
+    copy_open_database(connection, Path(text_of(arguments, "file")))
+    return {}
+
+
 def _doctor(connection: Connection, around: Surroundings, _arguments: Arguments) -> Json:
     """Return the numbers that `doctor` judges."""
     queue = connection.execute(select(func.count(), func.min(work.c.queued_ms))).one()
@@ -151,5 +160,6 @@ OPERATIONS: dict[str, Operation] = {
     "user.passwd": Operation(_user_passwd, writes=True),
     "user.token": Operation(_user_token, writes=True),
     "db.status": Operation(_db_status, writes=False),
+    "db.backup": Operation(_db_backup, writes=False),
     "doctor": Operation(_doctor, writes=False),
 }

@@ -39,10 +39,11 @@ from keycensus_collector.deployment import (
     admin_socket,
     read_deployment,
 )
-from keycensus_collector.errors import KeycensusError
+from keycensus_collector.errors import AuthorityError, KeycensusError
 from keycensus_collector.listening import bind_grpc, bind_tcp, enrol_options, report_options
 from keycensus_collector.memory import Memory
 from keycensus_collector.silence import mark_silent
+from keycensus_collector.store.duties import Duties
 from keycensus_collector.store.engine import Store
 from keycensus_collector.tls import ServerTls
 from keycensus_proto.v1 import enrolment_pb2_grpc, report_pb2_grpc
@@ -53,6 +54,11 @@ _WORKER_SECONDS = 2.0
 _SILENCE_CHECK_SECONDS = 60.0
 _CERTIFICATE_CHECK_SECONDS = 3600.0
 _AUTHORITY_CHECK_SECONDS = 5.0
+
+_OTHER_AUTHORITY = (
+    "another authority signs by the database than the one in {where}/authority; copy the directory "
+    "authority from the machine where it was activated, with its owner and modes"
+)
 
 _log = structlog.get_logger()
 
@@ -186,6 +192,8 @@ class Server:
             rows = registered(connection)
         now_ms = self._clock.now_ms()
         keeper = AuthorityKeeper(self._configuration.state_directory, rows, from_ms(now_ms))
+        if not keeper.is_known and store.is_shared:
+            raise AuthorityError(_OTHER_AUTHORITY.format(where=self._configuration.state_directory))
         if not keeper.is_known:
             _log.warning("authority.database_is_older")
             with store.write() as connection:
@@ -207,6 +215,10 @@ class Server:
             if await asyncio.to_thread(authority.refresh, rows, now):
                 await tls.renew_if_due()
                 _log.info("authority.changed")
+            if store.is_shared and not authority.is_known:
+                # Another collector has activated one whose key is not here: sign nothing any more.
+                where = self._configuration.state_directory
+                self._fail(AuthorityError(_OTHER_AUTHORITY.format(where=where)))
 
         return follow
 
@@ -271,8 +283,11 @@ class Server:
     ) -> None:
         started_ms = self._clock.now_ms()
         heartbeat_seconds = self._configuration.limits.heartbeat_seconds
+        duties = Duties(store)
 
         async def watch_silence() -> None:
+            if not await duties.is_ours("silence"):
+                return
             silent = await store.run_write(
                 lambda connection: mark_silent(
                     connection,
@@ -300,9 +315,13 @@ class Server:
         return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and task.exception() is not None:
-            self._failure = task.exception()
-            self._failed.set()
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure = error
+        self._failed.set()
 
 
 class _WebServer(uvicorn.Server):

@@ -67,6 +67,7 @@ OPERATIONS: dict[str, P] = {
     "user.passwd": P.USERS_WRITE,
     "user.token": P.USERS_WRITE,
     "db.status": P.SYSTEM_READ,
+    "db.backup": P.AUTHORITY_WRITE,  # everything, hashes of secrets too
     "doctor": P.SYSTEM_READ,
 }
 

@@ -32,6 +32,7 @@ from keycensus_collector.catalogue.rows import ReadBlob, read_blob_of, write_blo
 from keycensus_collector.clock import Clock
 from keycensus_collector.fold.fold import fold_batches
 from keycensus_collector.fold.returned import note_issued
+from keycensus_collector.store.duties import Duties
 from keycensus_collector.store.engine import Store
 from keycensus_collector.store.schema import blob, certificate, public_key, work
 
@@ -78,6 +79,7 @@ class Worker:
         self._clock = clock
         self._parser = parser or CatalogueParser()
         self._wake = asyncio.Event()
+        self._duties = Duties(store)
         # From where on to look for blobs to be read again; None: all were looked at.
         self._unread: Unread | None = Unread()
 
@@ -94,6 +96,7 @@ class Worker:
                     await self._pause()
         finally:
             self.close()
+            await self._duties.release()
 
     def close(self) -> None:
         """End the parsing child, which `run` does by itself."""
@@ -101,6 +104,8 @@ class Worker:
 
     async def _run_logged(self) -> int:
         try:
+            if not await self._duties.is_ours("catalogue"):
+                return 0
             return await self.run_once() or await self._requeue()
         except Exception:  # noqa: BLE001 - logged whole, and the queue must not stop for one row
             # Whatever it was, the transaction is gone as a whole and the work still queued.

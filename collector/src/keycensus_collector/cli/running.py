@@ -12,13 +12,25 @@ if TYPE_CHECKING:
     from keycensus_collector.deployment import CompanyAuthority
 
 
-def call(config_file: Path, operation: str, arguments: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
+def call(
+    config_file: Path,
+    operation: str,
+    arguments: Mapping[str, Any],
+    *,
+    patience_seconds: float = 60.0,
+) -> Any:  # noqa: ANN401 - JSON
     """Run an operation through the running server, or here if none runs; return its JSON value."""
     from keycensus_collector import admin
     from keycensus_collector.clock import SystemClock
     from keycensus_collector.config import load
 
-    return admin.call(load(config_file), SystemClock(), operation, arguments)
+    return admin.call(
+        load(config_file),
+        SystemClock(),
+        operation,
+        arguments,
+        patience_seconds=patience_seconds,
+    )
 
 
 def put_next_authority(config_file: Path, company: CompanyAuthority) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import structlog
-from sqlalchemy import ColumnElement, Connection, delete, exists, select
+from sqlalchemy import ColumnElement, Connection, delete, exists, select, update
 
 from keycensus_collector.intake.bulk import chunks
 from keycensus_collector.intake.model import BlobKind
@@ -32,6 +32,7 @@ from keycensus_collector.store.schema import (
     revocation_list,
     usage,
 )
+from keycensus_collector.store.tables.sharing import removal
 
 # Longer than any conversation takes, and than a line is usually down.
 AGE_MS = 86_400_000
@@ -100,6 +101,8 @@ class Collecting:
                 _delete(connection, kind, unnamed)
                 removed += len(unnamed)
                 manifests += unnamed if kind == _MANIFEST else []
+        if manifests:
+            connection.execute(update(removal).values(times=removal.c.times + 1))
         self.intake.cache.forget(manifests)
         return removed
 

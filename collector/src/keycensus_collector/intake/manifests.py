@@ -15,6 +15,7 @@ from sqlalchemy import Connection, and_, bindparam, case, or_, select
 from keycensus_collector.intake.bulk import KEYS, Keyed, chunks
 from keycensus_collector.intake.model import ARTIFACT_BLOBS, BLOB_CAPS, BlobKey, BlobKind
 from keycensus_collector.store.schema import blob, manifest, manifest_entry, manifest_part
+from keycensus_collector.store.tables.sharing import removal
 
 Artifact = tuple[bytes, str]  # identity and EntryKind
 
@@ -62,14 +63,16 @@ _MISSING = Keyed(
 _INCOMPLETE = Keyed(
     select(manifest_entry.c.manifest).select_from(_WITH_BLOBS).where(_LACKS_BLOB).distinct()
 )
+_REMOVALS = select(removal.c.times)
 
 
 class ManifestCache:
     """What is known of stored manifests, for all streams. Forgets everything when it is full.
 
     Used from the event loop and from the store's threads: each method is one operation on a
-    dictionary or set. Only this process writes the database, so what was complete once stays so
-    until this process deletes it: whoever collects blobs calls `forget` in the same transaction.
+    dictionary or set. What was complete once stays so until somebody collects blobs: this process
+    calls `forget` in the same transaction, and of another collector `follow` hears, which is called
+    in each transaction that relies on this.
     """
 
     def __init__(self) -> None:
@@ -77,6 +80,7 @@ class ManifestCache:
         self._artifacts = 0
         self._complete: set[bytes] = set()
         self._forgotten = 0
+        self._removals: int | None = None
 
     def contents(self) -> Mapping[bytes, tuple[Artifact, ...]]:
         """Return manifests with the artifacts that they and their parts list, each once.
@@ -113,6 +117,13 @@ class ManifestCache:
         if len(self._complete) > _CACHED_COMPLETE:
             self._complete.clear()
         self._complete.update(hashes)
+
+    def follow(self, removals: int) -> None:
+        """Forget what was complete if blobs were removed since: `removals` says how often ever."""
+        if removals != self._removals:
+            self._removals = removals
+            self._forgotten += 1
+            self._complete.clear()
 
     def forget(self, hashes: Iterable[bytes]) -> None:
         """Keep no longer that these manifests are complete."""
@@ -173,6 +184,7 @@ def _parts_of(
 
 def find_incomplete(connection: Connection, hashes: set[bytes], cache: ManifestCache) -> set[bytes]:
     """Return those of `hashes` that are not stored or not complete, by what is stored now."""
+    cache.follow(connection.execute(_REMOVALS).scalar_one())
     unsure = cache.not_known_complete(hashes)
     incomplete: set[bytes] = set()
     level = {root: {root} for root in unsure}

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Row, delete, select, update
 from keycensus_collector.clock import Clock
 from keycensus_collector.ownership import artifacts, hosts, queue
 from keycensus_collector.ownership.rules import matches, rules_in_force, winners
+from keycensus_collector.store.duties import Duties
 from keycensus_collector.store.engine import Store
 from keycensus_collector.store.schema import certificate, holding, host
 from keycensus_collector.store.tables.ownership import (
@@ -58,12 +59,19 @@ class Worker:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
+        self._duties = Duties(store)
 
     async def run(self) -> None:
         """Work until cancelled; trouble is logged and tried again."""
+        try:
+            await self._run()
+        finally:
+            await self._duties.release()
+
+    async def _run(self) -> None:
         while True:
             try:
-                worked = await self.run_once()
+                worked = await self._duties.is_ours("owners") and await self.run_once()
             except Exception:  # noqa: BLE001 - logged whole; what was asked for is still there
                 _log.exception("ownership.round-failed")
                 await asyncio.sleep(RETRY_SECONDS)

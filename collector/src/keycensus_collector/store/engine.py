@@ -58,6 +58,8 @@ class Store:
         self._product = product
         # What messages call the database: a file, or an address without secrets.
         self.name = product.name
+        # Whether other collectors may have it, too.
+        self.is_shared = product.is_shared
         # Whether the last write that was tried is on disk: what `health` tells who watches us.
         self.can_write = True
         self._write_lock = threading.Lock()

@@ -154,6 +154,8 @@ def shown(parts: dict[str, Any]) -> str:
 class PostgreSql:
     """A database that several collectors may hold at once."""
 
+    is_shared = True
+
     def __init__(self, url: str, readers: int) -> None:
         self._parts = connection_parts(url)
         self.name = shown(self._parts)

@@ -17,6 +17,7 @@ class Product(Protocol):
     """
 
     name: str
+    is_shared: bool  # other processes may have it at the same time
     writer: Engine
     reader: Engine
 

@@ -74,6 +74,8 @@ def _parsed(url: str) -> URL:
 class Sqlite:
     """A database file, which this process alone holds."""
 
+    is_shared = False
+
     def __init__(self, url: str, readers: int) -> None:
         self._path = database_path(url)
         self.name = str(self._path)
@@ -197,6 +199,30 @@ def back_up(source: Path, target: Path) -> None:
     except sqlite3.Error as error:
         target.unlink(missing_ok=True)
         raise StoreError(f"{source} can't be copied to {target}: {error}") from error
+
+
+def copy_open_database(connection: Connection, target: Path) -> None:
+    """Copy the database of an open connection into the new file `target`, as that sees it.
+
+    Others go on to read and write meanwhile.
+    """
+    create_file(target)
+    source = connection.connection.driver_connection
+    if not isinstance(source, sqlite3.Connection):
+        raise StoreError("only an SQLite database is one file")
+    try:
+        with closing(sqlite3.connect(target)) as new:
+            source.backup(new)
+    except sqlite3.Error as error:
+        target.unlink(missing_ok=True)
+        raise StoreError(f"the database can't be copied to {target}: {error}") from error
+
+
+def check_file(connection: Connection) -> None:
+    """Look at every page of a database; StoreError says what is damaged."""
+    found = connection.exec_driver_sql("PRAGMA integrity_check").scalar()
+    if found != "ok":
+        raise StoreError(str(found))
 
 
 @contextmanager

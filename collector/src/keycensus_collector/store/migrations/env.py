@@ -5,7 +5,10 @@ from __future__ import annotations
 from alembic import context
 
 from keycensus_collector.store.schema import metadata
-from keycensus_collector.store.tables import ownership  # noqa: F401 - its tables join the metadata
+from keycensus_collector.store.tables import (  # noqa: F401 - their tables join the metadata
+    ownership,
+    sharing,
+)
 
 context.configure(
     connection=context.config.attributes["connection"],
