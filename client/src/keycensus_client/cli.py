@@ -23,6 +23,8 @@ COMMANDS = {
     "imports": "List what was imported, by whom and when.",
     "mark": "Mark a certificate, key or authority as compromised or distrusted; list marks.",
     "unmark": "Lift marks.",
+    "export": "Write saved views into files, for git.",
+    "apply": "Make saved views what files say, after showing how.",
     "show": "Show everything about a certificate, key or host.",
     "where": "List every place of a certificate or key.",
     "summary": "Show the counts to look at first.",

@@ -8,6 +8,7 @@
     ├── UnauthorisedError                 client.unauthorised        3   token missing, expired, revoked
     ├── NotFoundError                     client.not-found           1
     ├── AmbiguousError                    client.ambiguous           2
+    ├── ChangedError                      client.changed             3   by somebody else, meanwhile
     └── AnswerError                       client.answer              3   an answer that makes no sense
 
 The last column is the exit status.
@@ -68,6 +69,12 @@ class AmbiguousError(KeycensusError):
 
     error_id = "client.ambiguous"
     exit_status = 2
+
+
+class ChangedError(KeycensusError):
+    """What was to be written over is not what was read."""
+
+    error_id = "client.changed"
 
 
 class AnswerError(KeycensusError):

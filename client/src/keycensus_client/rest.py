@@ -16,6 +16,7 @@ from keycensus_client.credentials import Credentials
 from keycensus_client.errors import (
     AmbiguousError,
     AnswerError,
+    ChangedError,
     KeycensusError,
     NotFoundError,
     UnauthorisedError,
@@ -101,12 +102,36 @@ class Client:
         """Return one view; NotFoundError if there is none of this name."""
         return self._get(model.View, f"/views/{quote(name, safe='')}")
 
+    def view_and_tag(self, name: str) -> tuple[model.View, str]:
+        """Return one view, and the tag by which `save_view` knows that it is still the same."""
+        response = self._send("GET", f"/views/{quote(name, safe='')}")
+        view = model.decode(model.View, _json(response, self._url))
+        return view, response.headers.get("ETag", "")
+
     def save_view(
-        self, name: str, list_: str, query: str, description: str, columns: list[str]
+        self,
+        name: str,
+        list_: str,
+        query: str,
+        description: str,
+        columns: list[str],
+        *,
+        check: bool = False,
+        over: str | None = None,
     ) -> model.View:
-        """Save a view, over one of the same name."""
+        """Save a view, over one of the same name; with `check`, only return what it would be.
+
+        `over`: the tag of the view that it may go over, or empty for none; ChangedError if another is there.
+        """
         body = {"what": list_, "query": query, "description": description, "columns": columns}
-        response = self._send("PUT", f"/views/{quote(name, safe='')}", json=body)
+        headers = {} if over is None else _condition(over)
+        response = self._send(
+            "PUT",
+            f"/views/{quote(name, safe='')}",
+            json=body,
+            params={"check": "true"} if check else None,
+            headers=headers,
+        )
         return model.decode(model.View, _json(response, self._url))
 
     def delete_view(self, name: str) -> None:
@@ -248,6 +273,10 @@ def _trust(ca_file: str) -> ssl.SSLContext:
     return context
 
 
+def _condition(over: str) -> dict[str, str]:
+    return {"If-Match": over} if over else {"If-None-Match": "*"}
+
+
 def whole(lines: Iterable[str]) -> Iterator[str]:
     """Yield lines without the last one, which says that the rest is all of it; AnswerError if none does."""
     before: str | None = None
@@ -277,6 +306,12 @@ def _json(response: httpx.Response, url: str) -> Any:  # noqa: ANN401 - JSON is 
         raise AnswerError(f"{url} answers, but not like a collector: check the address") from None
 
 
+_ERRORS: dict[int, type[KeycensusError]] = {
+    httpx.codes.NOT_FOUND: NotFoundError,
+    httpx.codes.PRECONDITION_FAILED: ChangedError,
+}
+
+
 def _problem(response: httpx.Response, url: str) -> KeycensusError:
     """Return the error for an answer that is none (RFC 9457)."""
     content = _json(response, url)
@@ -286,8 +321,8 @@ def _problem(response: httpx.Response, url: str) -> KeycensusError:
     status = response.status_code
     if status == httpx.codes.UNAUTHORIZED:
         return UnauthorisedError(f"{url} refused the token: {detail}")
-    if status == httpx.codes.NOT_FOUND:
-        return NotFoundError(detail)
+    if status in _ERRORS:
+        return _ERRORS[status](detail)
     if status == httpx.codes.CONFLICT:
         matches = [model.decode(model.Match, match) for match in content.get("candidates", [])]
         lines = [f"  {match.kind:<12} {match.id}  {match.name}" for match in matches]

@@ -25,7 +25,13 @@ from keycensus_collector.inventory.values import time_text
 from keycensus_collector.query.ask import ask
 from keycensus_collector.query.parse import parse
 from keycensus_collector.views.model import View
-from keycensus_collector.views.stored import delete_view, find_view, list_views, save_view
+from keycensus_collector.views.stored import (
+    check_view,
+    delete_view,
+    find_view,
+    list_views,
+    save_view,
+)
 
 router = APIRouter(prefix="/api/v1", dependencies=AUTHENTICATED)
 
@@ -81,11 +87,17 @@ async def save(  # noqa: PLR0917 - each is a part of the request
     response: Response,
     if_match: IfMatch = "",
     if_none_match: IfNoneMatch = "",
+    *,
+    check: Annotated[
+        bool, Query(description="Only answer what it would be: nothing is saved.")
+    ] = False,
 ) -> results.View:
     """Save a query under a name, over the view that has it. For operators and admins."""
     export.columns_of(body.what, ",".join(body.columns), "csv")
     wanted = View(name, body.description, body.what, body.query, tuple(body.columns))
     actor, now_ms = principal.actor, clock.now_ms()
+    if check:
+        return _shown(check_view(wanted, now_ms), None)
 
     def work(connection: Connection) -> View:
         _check_unchanged(connection, name, if_match, if_none_match)

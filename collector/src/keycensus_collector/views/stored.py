@@ -7,6 +7,7 @@ any more is said to be so, and does not keep the other views from being listed.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
@@ -14,6 +15,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from keycensus_collector.access import audit
 from keycensus_collector.errors import UsageError
 from keycensus_collector.query.bind import bind
+from keycensus_collector.query.model import Query
 from keycensus_collector.query.parse import parse
 from keycensus_collector.query.render import render
 from keycensus_collector.query.stored import dump, load
@@ -42,10 +44,7 @@ def find_view(connection: Connection, name: str) -> View | None:
 
 def save_view(connection: Connection, view: View, *, actor: str, now_ms: int) -> View:
     """Save a view, over one of the same name; QueryError or UsageError for what can't be one."""
-    if check_name(view.name) in BY_NAME:
-        raise UsageError(f"{view.name} comes with the program; save yours under another name")
-    query = parse(view.query)
-    bind(query, view.what, now_ms)
+    query = _checked(view, now_ms)
     values = {
         "description": safe_text(view.description),
         "what": view.what,
@@ -71,6 +70,21 @@ def save_view(connection: Connection, view: View, *, actor: str, now_ms: int) ->
     )
     saved = find_view(connection, view.name)
     return view if saved is None else saved
+
+
+def check_view(view: View, now_ms: int) -> View:
+    """Return a view as it would be saved; errors as `save_view`."""
+    return replace(
+        view, description=safe_text(view.description), query=render(_checked(view, now_ms))
+    )
+
+
+def _checked(view: View, now_ms: int) -> Query:
+    if check_name(view.name) in BY_NAME:
+        raise UsageError(f"{view.name} comes with the program; save yours under another name")
+    query = parse(view.query)
+    bind(query, view.what, now_ms)
+    return query
 
 
 def delete_view(connection: Connection, name: str, *, actor: str, now_ms: int) -> bool:
