@@ -8,6 +8,7 @@
     │   ├── StoreNewerError               collector.store.newer       3
     │   ├── StoreBusyError                collector.store.busy        3
     │   ├── StoreFullError                collector.store.full        3
+    │   ├── StoreSlowError                collector.store.slow        3   a read took longer than it may
     │   └── StoreAgainError               collector.store.again       3
     ├── AuthorityError                    collector.authority         3
     ├── AddressError                      collector.address           3
@@ -70,6 +71,12 @@ class StoreError(KeycensusError):
     """The database can't be used."""
 
     error_id = "collector.store"
+
+
+class StoreSlowError(StoreError):
+    """A read was ended because it took longer than it may; the database is fine."""
+
+    error_id = "collector.store.slow"
 
 
 class StoreNewerError(StoreError):

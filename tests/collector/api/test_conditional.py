@@ -8,8 +8,10 @@ import httpx
 import pytest
 from fakes.census import Census
 from fakes.served import api_token
+from sqlalchemy import Connection, text
 
 from keycensus_collector.api.app import create_app
+from keycensus_collector.api.limits import TimeLimit
 
 VIEW = {"what": "certificates", "query": "expires<9d"}
 
@@ -112,6 +114,30 @@ async def test_a_body_of_another_type_is_refused_by_name(client: httpx.AsyncClie
         "/views/odd", content=b"{", headers={"Content-Type": "application/json"}
     )
     assert (broken.status_code, broken.json()["type"]) == (400, "#usage")
+
+
+async def test_what_takes_too_long_is_ended_with_a_problem(
+    census: Census, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def endless(connection: Connection, now_ms: int) -> None:
+        del now_ms
+        connection.execute(
+            text(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT sum(i) FROM n"
+            )
+        ).scalar_one()
+
+    monkeypatch.setattr("keycensus_collector.api.questions.summarise", endless)
+    monkeypatch.setattr(TimeLimit.__init__, "__defaults__", (0.1,))
+    transport = httpx.ASGITransport(create_app(census.store, census.clock))
+    headers = {"Authorization": f"Bearer {token}"}
+    async with httpx.AsyncClient(
+        transport=transport, base_url="https://census/api/v1", headers=headers
+    ) as client:
+        slow = await client.get("/summary")
+        assert (slow.status_code, slow.json()["type"]) == (503, "#too-slow")
+        assert slow.headers["Retry-After"] == "60"
+        assert (await client.get("/whoami")).status_code == 200
 
 
 async def test_a_method_that_is_not_there_is_answered_with_those_that_are(

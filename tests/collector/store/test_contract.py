@@ -16,9 +16,9 @@ from fakes.databases import new_store
 from sqlalchemy import Connection, func, insert, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from keycensus_collector.errors import StoreAgainError, StoreError
+from keycensus_collector.errors import StoreAgainError, StoreError, StoreSlowError
 from keycensus_collector.store import tables
-from keycensus_collector.store.engine import Store, upsert
+from keycensus_collector.store.engine import Store, read_seconds, upsert
 from keycensus_collector.store.postgresql import OWN_INDEXES
 from keycensus_collector.store.schema import line, metadata
 
@@ -48,6 +48,23 @@ def test_migrating_an_empty_database_gives_exactly_the_metadata(store: Store) ->
     # What stands in one product only: the comparison does not ask which.
     apart = {*OWN_INDEXES, "ix_place_path", "ix_certificate_name_reversed_labels"}
     assert [each for each in differences if getattr(each[1], "name", "") not in apart] == []
+
+
+ENDLESS = text(
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+)
+
+
+async def test_a_read_that_takes_too_long_is_ended_and_the_next_one_is_not(store: Store) -> None:
+    def endless(connection: Connection) -> int:
+        return int(connection.execute(ENDLESS).scalar_one())
+
+    for _ in range(2):
+        token = read_seconds.set(0.2)
+        with pytest.raises(StoreSlowError):
+            await store.run_read(endless)
+        read_seconds.reset(token)
+        assert await store.run_read(line_count) == 0
 
 
 def test_what_stands_in_rows_reaches_no_error(store: Store) -> None:

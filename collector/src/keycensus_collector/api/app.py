@@ -13,6 +13,7 @@ from keycensus_collector import __version__
 from keycensus_collector.api import imports, lists, marks, problems, queries, questions, views
 from keycensus_collector.api.bodies import BodyLimit
 from keycensus_collector.api.conditional import Conditional
+from keycensus_collector.api.limits import TimeLimit
 from keycensus_collector.api.security import SecurityHeaders
 from keycensus_collector.clock import Clock
 from keycensus_collector.store.engine import Store
@@ -52,6 +53,7 @@ def create_app(store: Store, clock: Clock) -> FastAPI:
     app.include_router(imports.router)
     app.include_router(questions.open_router)
     # The last one stands outermost.
+    app.add_middleware(TimeLimit)
     app.add_middleware(Conditional)
     app.add_middleware(BodyLimit, larger=imports.LARGER)
     app.add_middleware(SecurityHeaders)

@@ -180,6 +180,9 @@ def _error(status: int) -> dict[str, Any]:
     examples = {type_: {"value": problem}}
     if status == HTTPStatus.BAD_REQUEST:
         examples["query"] = {"value": _QUERY_EXAMPLE}
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        slow = {"type": "#too-slow", "detail": "finding the answer took too long, and was ended"}
+        examples["too-slow"] = {"value": problem | slow}
     return {
         "description": phrase,
         "content": {

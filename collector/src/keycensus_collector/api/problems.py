@@ -21,6 +21,7 @@ from keycensus_collector.errors import (
     QueryError,
     Refusal,
     StoreError,
+    StoreSlowError,
     UsageError,
 )
 from keycensus_collector.inventory.results import Match
@@ -137,6 +138,14 @@ async def _keycensus(request: Request, error: Exception) -> JSONResponse:
         return problem_response(HTTPStatus.BAD_REQUEST, "query", str(error), members)
     if isinstance(error, UsageError):
         return problem_response(HTTPStatus.BAD_REQUEST, "usage", str(error))
+    if isinstance(error, StoreSlowError):
+        _log.warning("api.too-slow", path=request.url.path)
+        return problem_response(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "too-slow",
+            "finding the answer took too long, and was ended: ask for less, or leave total=exact out",
+            headers={"Retry-After": "60"},
+        )
     if isinstance(error, StoreError):
         _log.error("api.store-failed", path=request.url.path, error=str(error))
         return problem_response(

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Self, TypeVar, cast
 
@@ -39,6 +40,11 @@ _READERS = 4
 # How often a transaction is tried that the database gave up before its end, and seconds between.
 _TRIES = 4
 _TRY_AGAIN_SECONDS = 0.2
+
+
+# How long a read for what runs in this context may take; None: as long as it does. People's port sets
+# it, since any query can be asked there, and each read holds one of a few threads.
+read_seconds: ContextVar[float | None] = ContextVar("read_seconds", default=None)
 
 
 def upsert(connection: Connection, table: Table) -> sqlite_dialect.Insert:
@@ -169,11 +175,18 @@ class Store:
             self.can_write = True
 
     async def run_read(self, function: Callable[[Connection], _Result]) -> _Result:
-        """Run `function` with a reading connection in a thread of the store's."""
+        """Run `function` with a reading connection in a thread of the store's.
+
+        StoreSlowError if it takes longer than `read_seconds`, where that is set.
+        """
+        seconds = read_seconds.get()
 
         def work() -> _Result:
             with self.read() as connection:
-                return function(connection)
+                if seconds is None:
+                    return function(connection)
+                with self._product.limited(connection, seconds):
+                    return function(connection)
 
         return await asyncio.get_running_loop().run_in_executor(self._read_threads, work)
 

@@ -28,6 +28,7 @@ from keycensus_collector.errors import (
     StoreBusyError,
     StoreError,
     StoreFullError,
+    StoreSlowError,
 )
 from keycensus_collector.store.schema import PATH_START
 from keycensus_collector.text import safe_text
@@ -83,6 +84,7 @@ _TROUBLE: dict[tuple[str, ...], tuple[type[StoreError], str]] = {
         "{name} refuses us ({said}); check user, password file and pg_hba.conf",
     ),
     ("42501",): (StoreError, "{name}: the role lacks a right ({said}); it must own its tables"),
+    ("57014",): (StoreSlowError, "a read took longer than it may, and was ended"),
     ("55P03",): (StoreBusyError, "{name}: another collector has been writing for a minute"),
     ("40001", "40P01"): (StoreAgainError, "{name} gave up on a transaction ({said}); try it again"),
     ("08", "57P01", "57P02", "57P03", "25006", "25P03"): (StoreAgainError, _LOST),
@@ -232,6 +234,13 @@ class PostgreSql:
                 said = safe_text(" ".join(str(orig).split()))
                 return kind(text_.format(name=self.name, said=said))
         return None
+
+    @contextmanager
+    def limited(self, connection: Connection, seconds: float) -> Iterator[None]:
+        """End a statement of a reading connection after a time, with StoreSlowError."""
+        limit = text("SELECT set_config('statement_timeout', :limit, true)")
+        connection.execute(limit, {"limit": f"{max(1, round(seconds * 1000))}ms"})
+        yield  # the setting ends with the transaction
 
     def keep_copy(self, newest: str) -> None:
         """Leave the copy to `db backup` and the server's own: one like it would be a second server."""

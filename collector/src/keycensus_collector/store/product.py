@@ -25,6 +25,10 @@ class Product(Protocol):
         """Turn the driver's errors into the collector's, each with what to do."""
         ...
 
+    def limited(self, connection: Connection, seconds: float) -> AbstractContextManager[None]:
+        """End what a reading connection does after a time, with StoreSlowError."""
+        ...
+
     def keep_copy(self, newest: str) -> None:
         """Keep a copy from before an upgrade to the revision `newest`, where that is ours to do."""
         ...

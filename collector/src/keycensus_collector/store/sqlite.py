@@ -11,6 +11,7 @@ import errno
 import fcntl
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
@@ -19,7 +20,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from keycensus_collector.errors import StoreBusyError, StoreError, StoreFullError
+from keycensus_collector.errors import StoreBusyError, StoreError, StoreFullError, StoreSlowError
 
 # The first version without the WAL-reset bug; `doctor` warns below it.
 FIXED_VERSION = (3, 51, 3)
@@ -29,6 +30,8 @@ _CHECKPOINT_PAGES = 2000
 _WAL_KEPT_BYTES = 64 * 1024 * 1024
 _WRITER_CACHE_KIB = 64 * 1024
 _READER_CACHE_KIB = 32 * 1024
+# Of the virtual machine, between looks at the time: some hundred looks a second, which cost nothing.
+_STEPS = 100_000
 # Only a checkpoint or a reader that starts can hold a lock inside one process, for moments.
 _BUSY_MS = 10_000
 
@@ -87,6 +90,19 @@ class Sqlite:
     def mapped_errors(self) -> AbstractContextManager[None]:
         """Turn the driver's errors into the collector's, each with what to do."""
         return mapped_errors(self._path)
+
+    @contextmanager
+    def limited(self, connection: Connection, seconds: float) -> Iterator[None]:
+        """End what a reading connection does after a time, with StoreSlowError."""
+        driver = connection.connection.driver_connection
+        if not isinstance(driver, sqlite3.Connection):
+            raise TypeError(type(driver))
+        until = time.monotonic() + seconds
+        driver.set_progress_handler(lambda: time.monotonic() > until, _STEPS)
+        try:
+            yield
+        finally:
+            driver.set_progress_handler(None, 0)
 
     def keep_copy(self, newest: str) -> None:
         """Copy the file beside itself, unless that was done for the same upgrade."""
@@ -253,16 +269,28 @@ def _mapped(error: sqlite3.Error, path: Path) -> StoreError | None:
             f"{path} is damaged or no database ({error}); keep the file, put a backup in its "
             "place, and start again: agents notice and report anew what the backup lacks"
         )
-    if code == sqlite3.SQLITE_BUSY:
-        return StoreBusyError(f"{path} is locked by another program; find it with: fuser -v {path}")
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
         return StoreError(
             f"{path} can't be opened for writing ({error}); check its owner and mode, and those "
             f"of {path.parent}"
         )
-    if code == sqlite3.SQLITE_IOERR:
-        return StoreError(f"reading or writing {path} failed ({error}); check the disk: dmesg")
-    return None
+    if code not in _TROUBLE:
+        return None
+    kind, text = _TROUBLE[code]
+    return kind(text.format(path=path, error=error))
+
+
+_TROUBLE: dict[int, tuple[type[StoreError], str]] = {
+    sqlite3.SQLITE_BUSY: (
+        StoreBusyError,
+        "{path} is locked by another program; find it with: fuser -v {path}",
+    ),
+    sqlite3.SQLITE_INTERRUPT: (StoreSlowError, "a read took longer than it may, and was ended"),
+    sqlite3.SQLITE_IOERR: (
+        StoreError,
+        "reading or writing {path} failed ({error}); check the disk: dmesg",
+    ),
+}
 
 
 def _is_full(directory: Path) -> bool:
