@@ -36,6 +36,21 @@ _GRAMMARS = (
     "is no duration",
     "this is no bundle",
     "send the file as the body",
+    "can't name a person or team",
+    "is a person",
+    "is a team's name",
+    "there is no team",
+    "there is a team",
+    "has left",
+    "was dissolved",
+    "is no e-mail address",
+    "either id, or what and q",
+    "say which ",
+    "say why in",
+    "has no owner",
+    "the rules were not taken",
+    "this is no YAML",
+    "aliases are not taken",
 )
 
 

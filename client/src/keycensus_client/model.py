@@ -43,6 +43,7 @@ class Place:
     readable_by: str = ""
     package: str = ""
     package_version: str = ""
+    place_owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,20 @@ class Certificate:
     verdict: str = ""
     renewed_by: str = ""
     renewal_overdue: bool = False
+    owners: list[str] = field(default_factory=list)
+    owned_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """One owner of a thing, and why."""
+
+    owner: str
+    how: str
+    why: str
+    since: str | None
+    contact: str
+    people: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +153,8 @@ class Key:
     problem: str
     places: list[Place]
     known_key: str = ""
+    owners: list[str] = field(default_factory=list)
+    owned_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +208,7 @@ class Host:
     gaps: int
     labels: dict[str, dict[str, str]]
     refused: int = 0
+    place_owner: str = ""
     imported: str | None = None
     imported_by: str = ""
 
@@ -364,6 +382,7 @@ class CertificateDetail:
     history: list[Interval]
     usages: list[Usage] = field(default_factory=list)
     marks: list[MarkedBy] = field(default_factory=list)
+    ownership: list[Ownership] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,6 +395,7 @@ class KeyDetail:
     history: list[Interval]
     usages: list[Usage] = field(default_factory=list)
     marks: list[MarkedBy] = field(default_factory=list)
+    ownership: list[Ownership] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,6 +413,7 @@ class HostDetail:
     kind: str = ""
     architecture: str = ""
     addresses: list[str] = field(default_factory=list)
+    ownership: list[Ownership] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

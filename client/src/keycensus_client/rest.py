@@ -173,6 +173,18 @@ class Client:
         )
         return model.decode(model.BundleTaken, _json(response, self._url))
 
+    def ask(self, type_: type[_Type], path: str, parameters: Parameters | None = None) -> _Type:
+        """Return what GET answers, as `type_`."""
+        return self._get(type_, path, parameters)
+
+    def tell(self, type_: type[_Type], method: str, path: str, body: Mapping[str, Any]) -> _Type:
+        """Send a body by a method that changes something, and return the answer as `type_`."""
+        return model.decode(type_, _json(self._send(method, path, json=dict(body)), self._url))
+
+    def delete(self, path: str) -> None:
+        """Delete what is at a path."""
+        self._send("DELETE", path)
+
     def export(self, list_: str, **parameters: str | None) -> Iterator[str]:
         """Yield a whole list as text, line by line; parameters are those of GET /export.
 

@@ -21,6 +21,7 @@ from keycensus_client.commands.session import (
 from keycensus_client.model import Certificate, Place
 from keycensus_client.output.cells import SHORT, certificate_key, expires_in, urgency
 from keycensus_client.output.files import field_titles, field_values, print_csv, print_json
+from keycensus_client.output.owners import owner_cell
 from keycensus_client.output.table import Cell, Column, Row, print_table
 from keycensus_client.output.usages import notes_of
 
@@ -33,6 +34,7 @@ _COLUMNS = (
     Column("KEY"),
     Column("FINGERPRINT"),
 )
+_RENEWS = Column("RENEWS", fold=True)
 _NOTES = Column("NOTES", fold=True)
 _PLACE_COLUMNS = (
     Column("NAME", fold=True, merge=True),
@@ -113,12 +115,17 @@ def print_certificates(
         rows = [row for item in items for row in _place_rows(item, moment)]
         print_table(_PLACE_COLUMNS, rows, title)
     else:
-        notes = [notes_of(item) for item in items]
-        if any(note.text for note in notes):
-            rows = [(*_row(item, moment), note) for item, note in zip(items, notes, strict=True)]
-            print_table((*_COLUMNS, _NOTES), rows, title)
-        else:
-            print_table(_COLUMNS, [_row(item, moment) for item in items], title)
+        columns = [*_COLUMNS]
+        lines: list[list[Cell | str]] = [[*_row(item, moment)] for item in items]
+        for column, cells in (
+            (_RENEWS, [Cell(owner_cell(item)) for item in items]),
+            (_NOTES, [notes_of(item) for item in items]),
+        ):
+            if any(cell.text for cell in cells):
+                columns.append(column)
+                for line, cell in zip(lines, cells, strict=True):
+                    line.append(cell)
+        print_table(columns, lines, title)
 
 
 def _row(item: Certificate, moment: datetime) -> Row:

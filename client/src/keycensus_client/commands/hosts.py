@@ -72,5 +72,10 @@ def command(*, output: str, limit: int | None, **filters: str | None) -> None:
             )
             for item in items
         ]
-        print_table(_COLUMNS, rows)
+        if any(item.place_owner for item in items):
+            owned = zip(rows, items, strict=True)
+            columns = (*_COLUMNS, Column("INSTALLS"))
+            print_table(columns, [(*row, item.place_owner) for row, item in owned])
+        else:
+            print_table(_COLUMNS, rows)
         say_rest(len(items), total, exact=exact, what="hosts")

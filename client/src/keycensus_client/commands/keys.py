@@ -18,6 +18,7 @@ from keycensus_client.commands.session import (
 from keycensus_client.model import Key, Place
 from keycensus_client.output.cells import SHORT, private_key
 from keycensus_client.output.files import field_titles, field_values, print_csv, print_json
+from keycensus_client.output.owners import owner_cell
 from keycensus_client.output.table import Cell, Column, Row, print_table
 
 _COLUMNS = (
@@ -31,6 +32,7 @@ _COLUMNS = (
     Column("ENCRYPTED"),
     Column("ID", merge=True),
 )
+_RENEWS = Column("RENEWS", fold=True, merge=True)
 _WORLD = 0o004
 
 
@@ -83,7 +85,13 @@ def command(
     elif not items:
         click.echo("no keys")
     else:
-        print_table(_COLUMNS, [row for item in items for row in _rows(item)])
+        rows_of = [row for item in items for row in _rows(item)]
+        if any(item.owners for item in items):
+            owners = [owner_cell(item) for item in items for _ in item.places]
+            paired = zip(rows_of, owners, strict=True)
+            print_table((*_COLUMNS, _RENEWS), [(*row, owner) for row, owner in paired])
+        else:
+            print_table(_COLUMNS, rows_of)
         say_rest(len(items), total, exact=exact, what="keys")
 
 

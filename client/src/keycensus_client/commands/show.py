@@ -31,6 +31,7 @@ from keycensus_client.output.cells import (
     urgency,
 )
 from keycensus_client.output.files import print_json
+from keycensus_client.output.owners import owners_text
 from keycensus_client.output.table import Cell, Column, print_facts, print_table
 from keycensus_client.output.usages import notes_of, print_usages
 
@@ -94,6 +95,7 @@ def _certificate(detail: CertificateDetail, moment: datetime) -> None:
         ("private key", _private_key(detail)),
         ("chain", "\n".join(_link(link, moment) for link in detail.chain) or "no issuer known"),
     ]
+    facts.insert(3, ("owner", owners_text(detail.ownership)))
     if detail.line_name:
         facts.append(("line", f"{detail.line_name} ({item.line})"))
     for title, links in (("follows", detail.predecessors), ("followed by", detail.successors)):
@@ -173,6 +175,7 @@ def _key(detail: KeyDetail, moment: datetime) -> None:
         ("certificates", certificates or "none known"),
     ]
     facts += _marks(detail.marks)
+    facts.append(("owner", owners_text(detail.ownership)))
     if key.known_key:
         facts.append(("published", Cell(f"{key.known_key}: a test key that everybody has", "red")))
     if key.problem:
@@ -205,6 +208,7 @@ def _host(detail: HostDetail, moment: datetime) -> None:
         ("labels", "\n".join(labels) or "none"),
         ("gaps", "\n".join(f"{g.prefix}  {g.reason} {g.detail}" for g in detail.gaps) or "none"),
     ]
+    facts.insert(3, ("owner", owners_text(detail.ownership)))
     if detail.unread:
         lines = [f"{p.path}  {p.status} {p.reason}".rstrip() for p in detail.unread]
         facts.append(("not read", "\n".join(lines)))

@@ -53,9 +53,14 @@ def command(*, id: str, output: str) -> None:  # noqa: A002 - the argument's nam
 
 
 def print_places(places: list[Place]) -> None:
-    """Print places as a table; whose package they are only if one is."""
-    owned = any(place.package for place in places)
-    columns = (*_COLUMNS, Column("PACKAGE", fold=True)) if owned else _COLUMNS
+    """Print places as a table; whose package they are, and who installs there, only if one is known."""
+    packaged = any(place.package for place in places)
+    owned = any(place.place_owner for place in places)
+    columns = [
+        *_COLUMNS,
+        *([Column("PACKAGE", fold=True)] if packaged else []),
+        *([Column("INSTALLS")] if owned else []),
+    ]
     print_table(
         columns,
         [
@@ -68,7 +73,8 @@ def print_places(places: list[Place]) -> None:
                 place.owner,
                 _holds(place),
                 day(place.first_seen),
-                *([f"{place.package} {place.package_version}".rstrip()] if owned else []),
+                *([f"{place.package} {place.package_version}".rstrip()] if packaged else []),
+                *([place.place_owner] if owned else []),
             )
             for place in places
         ],

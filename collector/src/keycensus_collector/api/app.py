@@ -10,7 +10,17 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from keycensus_collector import __version__
-from keycensus_collector.api import imports, lists, marks, problems, queries, questions, views
+from keycensus_collector.api import (
+    imports,
+    lists,
+    marks,
+    owners,
+    problems,
+    queries,
+    questions,
+    teams,
+    views,
+)
 from keycensus_collector.api.bodies import BodyLimit
 from keycensus_collector.api.conditional import Conditional
 from keycensus_collector.api.limits import TimeLimit
@@ -51,6 +61,8 @@ def create_app(store: Store, clock: Clock) -> FastAPI:
     app.include_router(views.router)
     app.include_router(marks.router)
     app.include_router(imports.router)
+    app.include_router(teams.router)
+    app.include_router(owners.router)
     app.include_router(questions.open_router)
     # The last one stands outermost.
     app.add_middleware(TimeLimit)

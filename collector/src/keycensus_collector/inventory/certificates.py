@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, or_, select
 
 from keycensus_collector.inventory import results
+from keycensus_collector.inventory.owners import with_owners
 from keycensus_collector.inventory.paging import (
     DEFAULT_LIMIT,
     Key,
@@ -107,9 +108,17 @@ def list_certificates(
     items = [certificate_of(row, told) for row in page]
     if asked.as_of_ms is not None:
         items = _as_they_were(connection, asked, items, page)
+    items = with_owners(connection, items, asked.as_of_ms)
     if with_places:
         spot = asked.tables.place
-        found = places_of(connection, identities, _KINDS, each=_PLACES_EACH, spot=spot)
+        found = places_of(
+            connection,
+            identities,
+            _KINDS,
+            each=_PLACES_EACH,
+            spot=spot,
+            as_of_ms=asked.as_of_ms,
+        )
         items = [
             replace(item, places=found.get(row.sha256, []))
             for item, row in zip(items, page, strict=True)

@@ -12,6 +12,7 @@ from keycensus_collector.inventory.history import history_of
 from keycensus_collector.inventory.hosts import host_detail
 from keycensus_collector.inventory.keys import find_key
 from keycensus_collector.inventory.known_keys import known_key
+from keycensus_collector.inventory.owners import ownership_of, with_owners
 from keycensus_collector.inventory.places import (
     PLACES_LIMIT,
     PRIVATE_KINDS,
@@ -23,6 +24,7 @@ from keycensus_collector.inventory.untaken import is_over_cap
 from keycensus_collector.inventory.usages import told_of, usages_of, usages_on
 from keycensus_collector.inventory.values import certificate_name, lines_of, time_text
 from keycensus_collector.marks.reaching import marks_reaching_one
+from keycensus_collector.ownership.why import why_artifact
 from keycensus_collector.store.schema import (
     certificate,
     host,
@@ -34,6 +36,7 @@ from keycensus_collector.store.schema import (
     request,
     revocation_list,
 )
+from keycensus_collector.store.tables.ownership import CERTIFICATE, KEY
 
 # Longer chains of authorities are made by mistake, or to make others loop.
 _CHAIN = 10
@@ -89,6 +92,7 @@ def certificate_detail(connection: Connection, sha256: bytes) -> results.Certifi
         return None
     kinds = ("certificate",)
     item = certificate_of(row, told_of(connection, [sha256]))
+    item = with_owners(connection, [item])[0]
     names = [] if item.is_ca and not item.self_signed else item.names or [item.name]
     return results.CertificateDetail(
         certificate=item,
@@ -102,6 +106,7 @@ def certificate_detail(connection: Connection, sha256: bytes) -> results.Certifi
         history=history_of(connection, sha256, kinds),
         usages=usages_of(connection, sha256, kinds, names=names),
         marks=marks_reaching_one(connection, "certificate", sha256, row.key_id),
+        ownership=ownership_of(why_artifact(connection, CERTIFICATE, sha256)),
     )
 
 
@@ -123,6 +128,7 @@ def key_detail(connection: Connection, identity: bytes) -> results.KeyDetail | N
         history=history_of(connection, identity, _KEY_KINDS),
         usages=usages_of(connection, identity, _KEY_KINDS),
         marks=marks_reaching_one(connection, "key", identity, identity),
+        ownership=ownership_of(why_artifact(connection, KEY, identity)),
     )
 
 

@@ -13,6 +13,7 @@ from keycensus_collector.imports.stored import imported_hosts
 from keycensus_collector.intake.convert import decode_description
 from keycensus_collector.inventory import results
 from keycensus_collector.inventory.certificates import CertificateFilter, list_certificates
+from keycensus_collector.inventory.owners import owner_of_host, ownership_of
 from keycensus_collector.inventory.paging import (
     DEFAULT_LIMIT,
     count_up_to,
@@ -25,6 +26,7 @@ from keycensus_collector.inventory.places import PRIVATE_KINDS, is_now, places_o
 from keycensus_collector.inventory.untaken import long_on, refused_counts, refused_on
 from keycensus_collector.inventory.usages import usages_on
 from keycensus_collector.inventory.values import time_text
+from keycensus_collector.ownership.why import why_host
 from keycensus_collector.query.ask import ask
 from keycensus_collector.query.model import EVERYTHING, Query
 from keycensus_collector.store.schema import gap, holding, host, place
@@ -81,7 +83,9 @@ def list_hosts(
         first = connection.execute(statement.order_by(*order).limit(limit + 1)).all()
     numbers = [row.host_no for row in first]
     rows = connection.execute(
-        select(host).where(host.c.host_no.in_(numbers)).order_by(*order)
+        select(host, owner_of_host(host).label("place_owner"))
+        .where(host.c.host_no.in_(numbers))
+        .order_by(*order)
     ).all()
     page = rows[:limit]
     next_ = encode_cursor([page[-1].name, page[-1].host_no]) if len(rows) > limit else None
@@ -90,7 +94,9 @@ def list_hosts(
 
 def host_detail(connection: Connection, host_id: str, now_ms: int) -> results.HostDetail | None:
     """Return everything about the host with this UUID; None if there is none."""
-    row = connection.execute(select(host).where(host.c.host_id == host_id)).one_or_none()
+    row = connection.execute(
+        select(host, owner_of_host(host).label("place_owner")).where(host.c.host_id == host_id)
+    ).one_or_none()
     if row is None:
         return None
     gaps = connection.execute(
@@ -118,6 +124,7 @@ def host_detail(connection: Connection, host_id: str, now_ms: int) -> results.Ho
         kind=safe_text(said.kind),
         architecture=safe_text(said.architecture),
         addresses=[safe_text(address) for address in said.addresses[:_ADDRESSES]],
+        ownership=ownership_of(why_host(connection, row.host_no)),
     )
 
 
@@ -148,6 +155,7 @@ def _hosts(connection: Connection, rows: Sequence[Row[Any]]) -> list[results.Hos
             refused=refused.get(row.host_no, 0),
             imported=imports.get(row.host_no, (None, ""))[0],
             imported_by=imports.get(row.host_no, (None, ""))[1],
+            place_owner=row.place_owner,
         )
         for row in rows
     ]

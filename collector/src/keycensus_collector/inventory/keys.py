@@ -22,6 +22,7 @@ from sqlalchemy import (
 
 from keycensus_collector.inventory import results
 from keycensus_collector.inventory.known_keys import known_key
+from keycensus_collector.inventory.owners import with_owners
 from keycensus_collector.inventory.paging import (
     DEFAULT_LIMIT,
     count_up_to,
@@ -222,13 +223,16 @@ def keys_of(
     """
     identities = [row.id for row in rows]
     spot = place if tables is None else tables.place
-    places = places_of(connection, identities, PRIVATE_KINDS, each=_PLACES_EACH, spot=spot)
+    as_of_ms = None if tables is None else tables.as_of_ms
+    places = places_of(
+        connection, identities, PRIVATE_KINDS, each=_PLACES_EACH, spot=spot, as_of_ms=as_of_ms
+    )
     names = _certificate_names(connection, identities)
     then = {} if tables is None else counted(connection, tables, identities, PRIVATE_KINDS)
     counts = {row.id: then.get(row.id, Counted()) for row in rows}
     if tables is None:
         counts = {row.id: Counted(row.live, row.retained, row.hosts) for row in rows}
-    return [
+    keys = [
         results.Key(
             id=row.id.hex(),
             kind=row.kind,
@@ -245,6 +249,7 @@ def keys_of(
         )
         for row in rows
     ]
+    return with_owners(connection, keys, as_of_ms)
 
 
 def _certificate_names(

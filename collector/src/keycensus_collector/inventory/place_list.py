@@ -55,7 +55,7 @@ def list_places(
     if first is None:
         first = connection.execute(statement.order_by(*order).limit(limit + 1)).all()
     page = (
-        select(*place_columns(spot), spot.c.host_no, spot.c.manifest)
+        select(*place_columns(spot, asked.as_of_ms), spot.c.host_no, spot.c.manifest)
         .join_from(spot, host, host.c.host_no == spot.c.host_no)
         .where(spot.c.place_no.in_([row.place_no for row in first]))
     )

@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 
 from keycensus_collector.inventory import results
+from keycensus_collector.inventory.owners import owner_of_place
 from keycensus_collector.inventory.patterns import matches_name, matches_path
 from keycensus_collector.inventory.values import mode_text, time_text
 from keycensus_collector.store.schema import (
@@ -151,7 +152,7 @@ _REFUSED = (
 )
 
 
-def place_columns(spot: FromClause) -> list[ColumnElement[Any]]:
+def place_columns(spot: FromClause, as_of_ms: int | None = None) -> list[ColumnElement[Any]]:
     """Return the columns that `place_of` takes, of places now or as they were."""
     names = (
         *("place_no", "path", "scope_kind", "scope_name", "use", "role", "readable_by"),
@@ -164,6 +165,7 @@ def place_columns(spot: FromClause) -> list[ColumnElement[Any]]:
         host.c.name.label("host_name"),
         *(spot.c[name] for name in names),
         refused.label("refused"),
+        owner_of_place(spot, as_of_ms).label("place_owner"),
     ]
 
 
@@ -174,10 +176,11 @@ def places_of(
     *,
     each: int = PLACES_LIMIT,
     spot: FromClause = place,
+    as_of_ms: int | None = None,
 ) -> dict[bytes, list[results.Place]]:
     """Return the places of each artifact: live ones first, then by host and path, at most `each`.
 
-    `spot`: places as they were at a past moment, instead of as they are.
+    `spot`: places as they were at a past moment, `as_of_ms`, instead of as they are.
     """
     found = entries(
         manifest_entry.c.artifact.in_(list(artifacts)), manifest_entry.c.kind.in_(kinds)
@@ -191,7 +194,7 @@ def places_of(
         select(
             *(found.c.artifact, found.c.kind, found.c.member, found.c.encrypted),
             found.c.name.label("tree_name"),
-            *place_columns(spot),
+            *place_columns(spot, as_of_ms),
         )
         .add_columns(rank.label("rank"))
         .join(spot, spot.c.manifest == found.c.manifest)
@@ -270,6 +273,7 @@ def place_of(rows: Sequence[Any]) -> results.Place:
         readable_by=row.readable_by,
         package=row.package,
         package_version=row.package_version,
+        place_owner=row.place_owner,
     )
 
 

@@ -35,6 +35,7 @@ class Place:
     readable_by: str  # "world", "owner", or "group", "user:NAME", "group:NAME"; empty: not said
     package: str  # that owns the name; empty: none
     package_version: str
+    place_owner: str = ""  # team or person that installs there; empty: nobody is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,20 @@ class Certificate:
     verdict: str = ""  # the worst of its listeners: "served", "not-reloaded", …; empty: none asked
     renewed_by: str = ""  # the tool that renews a place of it; empty: none is known
     renewal_overdue: bool = False
+    owners: list[str] = field(default_factory=list)  # teams and people that renew it
+    owned_by: str = ""  # "explicit", "rule", "places", "shared", "fallback"; empty: nobody owns it
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """One owner of a thing, and why."""
+
+    owner: str
+    how: str  # "explicit", "rule", "places", "shared", "fallback"
+    why: str
+    since: str | None
+    contact: str
+    people: list[str]  # who can be asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +145,8 @@ class Key:
     problem: str
     places: list[Place]
     known_key: str  # where it is published, "openssl 3.0.20, test/certs/ca-key.pem"; empty: nowhere
+    owners: list[str] = field(default_factory=list)  # teams and people that renew it
+    owned_by: str = ""  # "explicit", "rule", "places", "shared", "fallback"; empty: nobody owns it
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +202,7 @@ class Host:
     refused: int  # rows whose newest state was not taken
     imported: str | None  # when a file told of it; null: it reports by itself
     imported_by: str
+    place_owner: str = ""  # team or person that installs there
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +313,7 @@ class CertificateDetail:
     history: list[Interval]
     usages: list[Usage]
     marks: list[MarkedBy]
+    ownership: list[Ownership] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +326,7 @@ class KeyDetail:
     history: list[Interval]
     usages: list[Usage]
     marks: list[MarkedBy]
+    ownership: list[Ownership] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,6 +344,7 @@ class HostDetail:
     kind: str  # "physical", "vm", "container", "cloud:<provider>"; empty: its agent does not say
     architecture: str
     addresses: list[str]
+    ownership: list[Ownership] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

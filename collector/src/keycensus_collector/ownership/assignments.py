@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, insert, select, update
 
 from keycensus_collector.access import audit
 from keycensus_collector.errors import UsageError
+from keycensus_collector.fold.chunks import chunked
 from keycensus_collector.ownership import queue
 from keycensus_collector.ownership.teams import owner_no
 from keycensus_collector.store.schema import certificate, place
@@ -21,6 +22,7 @@ from keycensus_collector.store.tables.ownership import (
 from keycensus_collector.text import safe_text
 
 _MOST_REASON = 1_000
+_MOST_NAMED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,93 +48,121 @@ def assign(
     actor: str,
     now_ms: int,
 ) -> int:
-    """Give things to a team or person and return how many were another's or nobody's before.
+    """Give things to a team or person and return how many were another's or nobody's by hand before.
 
     A certificate is given with its line, so that its renewals are the same owner's.
     """
     if not reason.strip() or len(reason) > _MOST_REASON:
         raise UsageError(f"say why in 1 to {_MOST_REASON:,} characters: --reason TEXT")
     number = owner_no(connection, owner, actor=actor, now_ms=now_ms)
-    changed = 0
-    for thing in things:
-        scope = _scope(connection, thing)
-        now = connection.execute(
-            select(owner_assignment.c.assignment_no, owner_assignment.c.team_no).where(
-                *_same(scope)
-            )
-        ).one_or_none()
-        if now is not None and now.team_no == number:
-            continue
-        _end(connection, scope, now_ms)
+    scopes = scopes_of(connection, things)
+    given = given_now(connection, scopes)
+    changed = [scope for scope in scopes if given.get(scope, (0, 0))[1] != number]
+    _end(connection, [given[scope][0] for scope in changed if scope in given], now_ms)
+    for chunk in chunked(changed):
         connection.execute(
-            insert(owner_assignment).values(
-                scope=scope.kind,
-                number=scope.number,
-                artifact=scope.artifact,
-                team_no=number,
-                reason=safe_text(reason),
-                actor=safe_text(actor),
-                from_ms=now_ms,
-                to_ms=None,
-            )
+            insert(owner_assignment),
+            [
+                {
+                    "scope": scope.kind,
+                    "number": scope.number,
+                    "artifact": scope.artifact,
+                    "team_no": number,
+                    "reason": safe_text(reason),
+                    "actor": safe_text(actor),
+                    "from_ms": now_ms,
+                    "to_ms": None,
+                }
+                for scope in chunk
+            ],
         )
-        _follow(connection, scope)
-        audit.record(
-            connection,
-            at_ms=now_ms,
-            actor=actor,
-            action="owner.set",
-            subject=thing.name,
-            detail={"owner": owner, "reason": reason},
-        )
-        changed += 1
-    return changed
+    follow(connection, changed)
+    if changed:
+        detail = {"owner": owner, "reason": reason}
+        _record(connection, "owner.set", changed, actor, now_ms, **detail)
+    return len(changed)
 
 
 def release(connection: Connection, things: Iterable[Thing], *, actor: str, now_ms: int) -> int:
     """Take things back, so that rules and places say again whose they are; return how many."""
-    changed = 0
-    for thing in things:
-        scope = _scope(connection, thing)
-        if _end(connection, scope, now_ms):
-            _follow(connection, scope)
-            audit.record(
-                connection, at_ms=now_ms, actor=actor, action="owner.unset", subject=thing.name
+    given = given_now(connection, scopes_of(connection, things))
+    _end(connection, [number for number, _ in given.values()], now_ms)
+    follow(connection, given)
+    if given:
+        _record(connection, "owner.unset", list(given), actor, now_ms)
+    return len(given)
+
+
+def scopes_of(connection: Connection, things: Iterable[Thing]) -> list[Thing]:
+    """Return what decisions hang on, each once: of a certificate, its line if it has one."""
+    listed = list(things)
+    hashes = [thing.artifact for thing in listed if thing.kind == "certificate"]
+    lines: dict[bytes, int] = {}
+    for chunk in chunked(hashes):
+        rows = connection.execute(
+            select(certificate.c.sha256, certificate.c.line_no).where(
+                certificate.c.sha256.in_(chunk), certificate.c.line_no.is_not(None)
             )
-            changed += 1
-    return changed
+        )
+        lines.update((row.sha256, row.line_no) for row in rows)
+    return list(
+        dict.fromkeys(
+            Thing("line", number=lines[thing.artifact]) if thing.artifact in lines else thing
+            for thing in listed
+        )
+    )
 
 
-def _scope(connection: Connection, thing: Thing) -> Thing:
-    """Return what a decision hangs on: of a certificate, its line if it has one."""
-    if thing.kind != "certificate":
-        return thing
-    line = connection.execute(
-        select(certificate.c.line_no).where(certificate.c.sha256 == thing.artifact)
-    ).scalar_one_or_none()
-    return thing if line is None else Thing("line", number=line)
+def given_now(connection: Connection, scopes: Iterable[Thing]) -> dict[Thing, tuple[int, int]]:
+    """Return of those that were given by hand: the assignment, and the team."""
+    given, found = owner_assignment.c, {}
+    by_kind: dict[str, list[Thing]] = {}
+    for scope in scopes:
+        by_kind.setdefault(scope.kind, []).append(scope)
+    for kind, same in by_kind.items():
+        for chunk in chunked(same):
+            numbers, artifacts = [s.number for s in chunk], [s.artifact for s in chunk]
+            rows = connection.execute(
+                select(owner_assignment).where(
+                    given.scope == kind,
+                    given.number.in_(numbers),
+                    given.artifact.in_(artifacts),
+                    given.to_ms.is_(None),
+                )
+            )
+            for row in rows:
+                key = Thing(row.scope, row.number, row.artifact)
+                found[key] = (row.assignment_no, row.team_no)
+    return found
 
 
-def _same(scope: Thing) -> list[ColumnElement[bool]]:
-    given = owner_assignment.c
-    return [
-        given.scope == scope.kind,
-        given.number == scope.number,
-        given.artifact == scope.artifact,
-        given.to_ms.is_(None),
-    ]
+def _end(connection: Connection, numbers: Sequence[int], now_ms: int) -> None:
+    for chunk in chunked(numbers):
+        connection.execute(
+            update(owner_assignment)
+            .where(owner_assignment.c.assignment_no.in_(chunk))
+            .values(to_ms=now_ms)
+        )
 
 
-def _end(connection: Connection, scope: Thing, now_ms: int) -> bool:
-    ended = connection.execute(
-        update(owner_assignment).where(*_same(scope)).values(to_ms=now_ms)
-    ).rowcount
-    return bool(ended)
-
-
-def _follow(connection: Connection, scope: Thing) -> None:
-    """Ask for what follows from a decision."""
-    follow(connection, [scope])
+def _record(
+    connection: Connection,
+    action: str,
+    scopes: Sequence[Thing],
+    actor: str,
+    now_ms: int,
+    **detail: object,
+) -> None:
+    """Write one line for all of them; of very many, the first are named."""
+    names = [scope.name for scope in scopes]
+    audit.record(
+        connection,
+        at_ms=now_ms,
+        actor=actor,
+        action=action,
+        subject=names[0] if len(names) == 1 else f"{len(names):,} things",
+        detail={**detail, "things": names[:_MOST_NAMED], "count": len(names)},
+    )
 
 
 def follow(connection: Connection, scopes: Iterable[Thing]) -> None:

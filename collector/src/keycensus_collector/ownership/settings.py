@@ -47,6 +47,15 @@ def change_setting(
     )
 
 
+def fallback_name(connection: Connection, as_of_ms: int | None = None) -> str:
+    """Return the name of the fallback team; empty if there is none."""
+    number = fallback_no(connection, as_of_ms)
+    if number is None:
+        return ""
+    name = connection.execute(select(team.c.name).where(team.c.team_no == number)).scalar_one()
+    return str(name)
+
+
 def fallback_no(connection: Connection, as_of_ms: int | None = None) -> int | None:
     """Return the number of the fallback team; None if there is none."""
     number = setting(connection, FALLBACK, as_of_ms)

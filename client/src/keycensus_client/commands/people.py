@@ -1,0 +1,84 @@
+"""`keycensus people`: who there is, who belongs where, who leaves."""
+
+from __future__ import annotations
+
+import click
+
+from keycensus_client.commands.session import connect, output_option
+from keycensus_client.output.cells import day
+from keycensus_client.output.files import field_titles, field_values, print_csv, print_json
+from keycensus_client.output.table import Column, print_table
+from keycensus_client.owners import Left, Person, path
+
+_PEOPLE = (
+    Column("NAME"),
+    Column("FULL NAME", fold=True),
+    Column("E-MAIL", fold=True),
+    Column("TEAMS", fold=True),
+    Column("STATE"),
+)
+
+
+@click.group("people")
+def command() -> None:
+    """Say who there is: people, their teams, and what they held when they leave."""
+
+
+@command.command("list")
+@output_option
+def list_(*, output: str) -> None:
+    """List people with their teams."""
+    with connect() as client:
+        found = client.ask(list[Person], path("people"))
+    if output == "json":
+        print_json(found)
+    elif output == "csv":
+        titles = field_titles(Person)
+        print_csv(titles, (field_values(person, titles) for person in found))
+    else:
+        rows = [(p.name, p.full_name, p.email, ", ".join(p.teams), _state(p)) for p in found]
+        print_table(_PEOPLE, rows)
+
+
+@command.command("add")
+@click.argument("name")
+@click.option("--full-name", metavar="TEXT", default="", help="As people know them.")
+@click.option("--email", metavar="ADDRESS", default="", help="Also finds who signs in elsewhere.")
+@click.option("--contact", metavar="TEXT", default="", help="Telephone, chat.")
+@click.option("--user", metavar="USER", default="", help="Their local user, if of another name.")
+@click.option("--subject", metavar="TEXT", default="", help="Their subject in OpenID Connect.")
+def add(**values: str) -> None:
+    """Add a person, change what is known of one, or let one who left come back."""
+    name = values.pop("name")
+    with connect() as client:
+        person = client.tell(Person, "PUT", path("people", name), values)
+    click.echo(f"{person.name} is {_state(person)}")
+
+
+@command.command("leave")
+@click.argument("name")
+@click.option(
+    "--to",
+    metavar="TEAM",
+    default="",
+    help="Who takes what they hold. [default: the fallback team]",
+)
+@click.option("--preview", is_flag=True, help="Say what would move, and change nothing.")
+def leave(*, name: str, to: str, preview: bool) -> None:
+    """Let somebody leave: what they held moves, their user and tokens end."""
+    with connect() as client:
+        body = {"to": to, "preview": preview}
+        left = client.tell(Left, "POST", path("people", name, "leave"), body)
+    click.echo(f"{left.name} {'has left' if left.done else 'would leave'}")
+    click.echo(f"  teams: {', '.join(left.teams) or 'none'}")
+    click.echo(f"  held alone: {left.alone.text if left.alone else 'nothing'}")
+    for team, held in left.last.items():
+        click.echo(f"  team {team} has nobody else; it held: {held.text}")
+    if left.moves_to:
+        click.echo(f"  what was held {'went' if left.done else 'would go'} to {left.moves_to}")
+    if left.user:
+        click.echo(f"  user {left.user} disabled, {left.tokens} API token(s) revoked")
+
+
+def _state(person: Person) -> str:
+    return f"left {day(person.left)}" if person.state == "left" else person.state

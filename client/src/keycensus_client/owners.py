@@ -1,0 +1,110 @@
+"""What the collector answers about owners, teams and people; fields are explained in its description."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from keycensus_client.model import Ownership
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a team holds: given by hand (by kind), by rules, and owned for whatever reason."""
+
+    given: dict[str, int]
+    rules: list[str]
+    certificates: int
+    keys: int
+    hosts: int
+    places: int
+
+    @property
+    def text(self) -> str:
+        """Return it in a line."""
+        parts = [f"{count:,} {kind}(s) by hand" for kind, count in self.given.items()]
+        parts += [f"rules {', '.join(self.rules)}"] if self.rules else []
+        counts = {
+            "certificates": self.certificates,
+            "keys": self.keys,
+            "hosts": self.hosts,
+            "places": self.places,
+        }
+        owned = [f"{count:,} {what}" for what, count in counts.items() if count]
+        parts += [f"owns {', '.join(owned)}"] if owned else []
+        return "; ".join(parts) or "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """A team, or a person who owns something alone."""
+
+    name: str
+    description: str
+    contact: str
+    members: list[str]
+    person: str
+    dissolved: str | None
+    held: Held | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A person."""
+
+    name: str
+    full_name: str
+    email: str
+    contact: str
+    user: str
+    subject: str
+    state: str
+    teams: list[str]
+    left: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What goes with a person."""
+
+    name: str
+    done: bool
+    alone: Held | None
+    teams: list[str]
+    last: dict[str, Held]
+    moves_to: str
+    user: str
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class OwnersOf:
+    """What an ID names, and whose it is."""
+
+    kind: str
+    id: str
+    name: str
+    owners: list[Ownership]
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """What giving or taking back changed, or would change."""
+
+    done: bool
+    things: int
+    changed: int
+    taken_from: dict[str, int]
+    samples: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """The team that answers for what nobody owns; empty: none."""
+
+    team: str
+
+
+def path(*parts: str) -> str:
+    """Return a path of the interface from its parts."""
+    return "/" + "/".join(quote(part, safe="") for part in parts)

@@ -1,0 +1,344 @@
+"""Teams and people: who belongs where, who leaves, and what they held."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Connection
+
+from keycensus_collector.api.problems import ProblemError
+from keycensus_collector.api.security import AUTHENTICATED, ClockOf, CurrentPrincipal, StoreOf
+from keycensus_collector.inventory.values import time_text
+from keycensus_collector.ownership import leaving, moving, people, teams
+
+router = APIRouter(prefix="/api/v1", dependencies=AUTHENTICATED)
+
+_Text = Annotated[str, Field(max_length=500)]
+_Name = Annotated[str, Field(max_length=64)]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a team holds: given by hand (by kind), by rules, and owned for whatever reason."""
+
+    given: dict[str, int]
+    rules: list[str]
+    certificates: int
+    keys: int
+    hosts: int
+    places: int
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """A team, or a person who owns something alone (`person`)."""
+
+    name: str
+    description: str
+    contact: str
+    members: list[str]
+    person: str
+    dissolved: str | None
+    held: Held | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A person. `user`: the local user that is theirs, if it has another name."""
+
+    name: str
+    full_name: str
+    email: str
+    contact: str
+    user: str
+    subject: str
+    state: str
+    teams: list[str]
+    left: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What goes with a person: `alone` is theirs, of `last` they are the last member."""
+
+    name: str
+    done: bool
+    alone: Held | None
+    teams: list[str]
+    last: dict[str, Held]
+    moves_to: str
+    user: str
+    tokens: int
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class TeamBody(_Body):
+    """What is said of a team; what is left out stays."""
+
+    description: _Text | None = None
+    contact: _Text | None = None
+
+
+class RenameBody(_Body):
+    """The new name."""
+
+    name: _Name
+
+
+class DissolveBody(_Body):
+    """Who takes what the team held; empty: the fallback team."""
+
+    into: _Name = ""
+
+
+class PersonBody(_Body):
+    """A person. All that is left out is empty."""
+
+    full_name: _Text = ""
+    email: _Text = ""
+    contact: _Text = ""
+    user: _Name = ""
+    subject: _Text = ""
+
+
+class LeaveBody(_Body):
+    """Which team takes what they hold; empty: the fallback team. `preview` changes nothing."""
+
+    to: _Name = ""
+    preview: bool = False
+
+
+@router.get("/teams", tags=["ownership"], summary="Teams with their members")
+async def list_teams(
+    store: StoreOf,
+    *,
+    all: Annotated[bool, Query(description="Also those that are dissolved.")] = False,  # noqa: A002 - the parameter's name
+) -> list[Team]:
+    """List teams by name, and people who own something alone."""
+    found = await store.run_read(teams.list_teams)
+    return [_team(each) for each in found if all or each.dissolved_ms is None]
+
+
+@router.get("/teams/{name}", tags=["ownership"], summary="One team and what it holds")
+async def team(name: str, store: StoreOf) -> Team:
+    """Members, contact, and what would be without an owner if the team went."""
+    return await store.run_read(partial(_one_team, name=name))
+
+
+@router.put("/teams/{name}", tags=["ownership"], summary="Create or change a team")
+async def save_team(
+    name: str, body: TeamBody, store: StoreOf, clock: ClockOf, principal: CurrentPrincipal
+) -> Team:
+    """Make a team of this name, or change what is said of it."""
+
+    def work(connection: Connection) -> Team:
+        if _find_team(connection, name) is None:
+            teams.create_team(
+                connection,
+                name,
+                description=body.description or "",
+                contact=body.contact or "",
+                actor=principal.actor,
+                now_ms=clock.now_ms(),
+            )
+        else:
+            teams.describe_team(
+                connection,
+                name,
+                description=body.description,
+                contact=body.contact,
+                actor=principal.actor,
+                now_ms=clock.now_ms(),
+            )
+        return _one_team(connection, name)
+
+    return await store.run_write(work)
+
+
+@router.post("/teams/{name}/rename", tags=["ownership"], summary="Rename a team")
+async def rename(
+    name: str, body: RenameBody, store: StoreOf, clock: ClockOf, principal: CurrentPrincipal
+) -> Team:
+    """Give a team another name; what it owns stays its own."""
+
+    def work(connection: Connection) -> Team:
+        _one_team(connection, name)
+        teams.rename_team(connection, name, body.name, actor=principal.actor, now_ms=clock.now_ms())
+        return _one_team(connection, body.name)
+
+    return await store.run_write(work)
+
+
+@router.post("/teams/{name}/dissolve", tags=["ownership"], summary="Dissolve a team")
+async def dissolve(
+    name: str, body: DissolveBody, store: StoreOf, clock: ClockOf, principal: CurrentPrincipal
+) -> Held:
+    """End a team; what it held moves, and is the answer."""
+
+    def work(connection: Connection) -> moving.Held:
+        _one_team(connection, name)
+        return moving.dissolve_team(
+            connection, name, into=body.into, actor=principal.actor, now_ms=clock.now_ms()
+        )
+
+    return _held(await store.run_write(work))
+
+
+@router.put("/teams/{name}/members/{person}", tags=["ownership"], summary="Let somebody join")
+async def join(
+    name: str, person: str, store: StoreOf, clock: ClockOf, principal: CurrentPrincipal
+) -> Team:
+    """Let a person belong to a team."""
+
+    def work(connection: Connection) -> Team:
+        _one_team(connection, name)
+        _one_person(connection, person)
+        teams.add_member(connection, name, person, actor=principal.actor, now_ms=clock.now_ms())
+        return _one_team(connection, name)
+
+    return await store.run_write(work)
+
+
+@router.delete("/teams/{name}/members/{person}", tags=["ownership"], status_code=204)
+async def part(
+    name: str, person: str, store: StoreOf, clock: ClockOf, principal: CurrentPrincipal
+) -> Response:
+    """Take a person out of a team."""
+
+    def work(connection: Connection) -> bool:
+        _one_team(connection, name)
+        _one_person(connection, person)
+        return teams.remove_member(
+            connection, name, person, actor=principal.actor, now_ms=clock.now_ms()
+        )
+
+    ended = await store.run_write(work)
+    if not ended:
+        raise ProblemError(
+            HTTPStatus.NOT_FOUND, "not-found", f"{person} is not in team {name}: nothing to do"
+        )
+    return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
+@router.get("/people", tags=["ownership"], summary="People with their teams")
+async def list_people(store: StoreOf) -> list[Person]:
+    """List everybody by name, those who left too."""
+    return [_person(each) for each in await store.run_read(people.list_people)]
+
+
+@router.put("/people/{name}", tags=["ownership"], summary="Add or change a person")
+async def save_person(
+    name: str, body: PersonBody, store: StoreOf, clock: ClockOf, principal: CurrentPrincipal
+) -> Person:
+    """Add a person, change what is known of them, or let one who left come back."""
+    wanted = people.Person(name=name, **body.model_dump())
+
+    def work(connection: Connection) -> Person:
+        known = _find_person(connection, name) is not None
+        save = people.change_person if known else people.add_person
+        save(connection, wanted, actor=principal.actor, now_ms=clock.now_ms())
+        return _one_person(connection, name)
+
+    return await store.run_write(work)
+
+
+@router.post("/people/{name}/leave", tags=["ownership"], summary="Let somebody leave")
+async def leave(
+    name: str, body: LeaveBody, store: StoreOf, clock: ClockOf, principal: CurrentPrincipal
+) -> Left:
+    """Move what they held, disable their user and revoke its tokens; `preview` tells it first."""
+
+    def work(connection: Connection) -> leaving.Leaving:
+        _one_person(connection, name)
+        if body.preview:
+            return leaving.preview_leaving(connection, name, to=body.to)
+        return leaving.leave(
+            connection, name, to=body.to, actor=principal.actor, now_ms=clock.now_ms()
+        )
+
+    found = await (store.run_read(work) if body.preview else store.run_write(work))
+    return Left(
+        name=found.name,
+        done=not body.preview,
+        alone=None if found.alone is None else _held(found.alone),
+        teams=list(found.teams),
+        last={each: _held(held) for each, held in found.last.items()},
+        moves_to=found.moves_to,
+        user=found.user,
+        tokens=found.tokens,
+    )
+
+
+def _find_team(connection: Connection, name: str) -> teams.Team | None:
+    return next((each for each in teams.list_teams(connection) if each.name == name), None)
+
+
+def _one_team(connection: Connection, name: str) -> Team:
+    found = _find_team(connection, name)
+    if found is None:
+        raise ProblemError(
+            HTTPStatus.NOT_FOUND,
+            "not-found",
+            f"there is no team {name!r}: GET /teams, or keycensus owners teams, has all",
+        )
+    return _team(found, moving.held_by(connection, found.number))
+
+
+def _find_person(connection: Connection, name: str) -> people.Person | None:
+    return next((each for each in people.list_people(connection) if each.name == name), None)
+
+
+def _one_person(connection: Connection, name: str) -> Person:
+    found = _find_person(connection, name)
+    if found is None:
+        raise ProblemError(
+            HTTPStatus.NOT_FOUND,
+            "not-found",
+            f"there is no person {name!r}: GET /people, or keycensus people list, has all",
+        )
+    return _person(found)
+
+
+def _team(found: teams.Team, held: moving.Held | None = None) -> Team:
+    return Team(
+        name=found.name,
+        description=found.description,
+        contact=found.contact,
+        members=list(found.members),
+        person=found.person,
+        dissolved=time_text(found.dissolved_ms),
+        held=None if held is None else _held(held),
+    )
+
+
+def _held(held: moving.Held) -> Held:
+    return Held(
+        given=held.given,
+        rules=list(held.rules),
+        certificates=held.certificates,
+        keys=held.keys,
+        hosts=held.hosts,
+        places=held.places,
+    )
+
+
+def _person(found: people.Person) -> Person:
+    return Person(
+        name=found.name,
+        full_name=found.full_name,
+        email=found.email,
+        contact=found.contact,
+        user=found.user,
+        subject=found.subject,
+        state=found.state,
+        teams=list(found.teams),
+        left=time_text(found.left_ms),
+    )
