@@ -105,6 +105,40 @@ class Fallback:
     team: str
 
 
+@dataclass(frozen=True, slots=True)
+class RuleFile:
+    """The file of rules in force, line by line."""
+
+    version: int
+    applied_by: str
+    applied: str | None
+    lines: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What was put in force."""
+
+    version: int
+    begun: int
+    ended: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What rules would do."""
+
+    rules: int
+    assigned: int
+    changed: int
+    ended: int
+    conflicts: int
+    kept_by_hand: int
+    complete: bool
+    samples: list[str]
+    conflict_samples: list[str]
+
+
 def path(*parts: str) -> str:
     """Return a path of the interface from its parts."""
     return "/" + "/".join(quote(part, safe="") for part in parts)

@@ -18,6 +18,7 @@ from keycensus_collector.api import (
     problems,
     queries,
     questions,
+    rules,
     teams,
     views,
 )
@@ -63,6 +64,7 @@ def create_app(store: Store, clock: Clock) -> FastAPI:
     app.include_router(imports.router)
     app.include_router(teams.router)
     app.include_router(owners.router)
+    app.include_router(rules.router)
     app.include_router(questions.open_router)
     # The last one stands outermost.
     app.add_middleware(TimeLimit)

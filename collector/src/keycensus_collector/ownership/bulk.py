@@ -11,12 +11,12 @@ from sqlalchemy import Connection, and_, func, select
 
 from keycensus_collector.errors import UsageError
 from keycensus_collector.fold.chunks import chunked
-from keycensus_collector.inventory.values import certificate_name
 from keycensus_collector.ownership import scope
 from keycensus_collector.ownership.assignments import Thing, given_now, scopes_of
+from keycensus_collector.ownership.telling import told
 from keycensus_collector.query.ask import ask
 from keycensus_collector.query.parse import parse
-from keycensus_collector.store.schema import certificate, host, place
+from keycensus_collector.store.schema import host, place
 from keycensus_collector.store.tables.ownership import CERTIFICATE, KEY, artifact_owner, team
 
 # By hand, so many at once; more is what rules are for.
@@ -81,7 +81,9 @@ def preview(connection: Connection, things: Sequence[Thing], owner: str | None) 
         len(scopes),
         len(changed),
         dict(sorted(taken.items())),
-        tuple(_told(connection, each) for each in changed[:_SAMPLES]),
+        tuple(
+            told(connection, each.kind, each.artifact or each.number) for each in changed[:_SAMPLES]
+        ),
     )
 
 
@@ -123,26 +125,3 @@ def _names(connection: Connection, numbers: Collection[int]) -> dict[int, str]:
         select(team.c.team_no, team.c.name).where(team.c.team_no.in_(sorted(numbers)))
     )
     return {row.team_no: row.name for row in rows}
-
-
-def _told(connection: Connection, each: Thing) -> str:
-    """Return what a thing is called."""
-    if each.kind == "host":
-        found = select(host.c.name).where(host.c.host_no == each.number)
-        return f"host {connection.execute(found).scalar_one()}"
-    if each.kind == "place":
-        row = connection.execute(
-            select(host.c.name, place.c.path)
-            .join(host, host.c.host_no == place.c.host_no)
-            .where(place.c.place_no == each.number)
-        ).one()
-        return f"{row.name}:{row.path}"
-    if each.kind == "key":
-        return f"key {each.artifact.hex()}"
-    of = certificate.c.line_no == each.number
-    if each.kind == "certificate":
-        of = certificate.c.sha256 == each.artifact
-    row = connection.execute(
-        select(certificate).where(of).order_by(certificate.c.not_before_ms.desc()).limit(1)
-    ).one()
-    return certificate_name(row.common_name, row.names_text, row.subject, row.sha256)

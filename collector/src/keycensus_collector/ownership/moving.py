@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, Table, func, insert, literal, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Table,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
 
 from keycensus_collector.access import audit
 from keycensus_collector.errors import UsageError
@@ -96,10 +106,10 @@ def move_all(
         given.scope,
         given.number,
         given.artifact,
-        literal(target),
+        literal(target, BigInteger()),
         literal(safe_text(reason)),
         literal(safe_text(actor)),
-        literal(now_ms),
+        literal(now_ms, BigInteger()),
     ).where(*open_)
     connection.execute(insert(owner_assignment).from_select(names, moved))
     connection.execute(update(owner_assignment).where(*open_).values(to_ms=now_ms))
@@ -110,7 +120,9 @@ def move_all(
     connection.execute(
         insert(owner_rule).from_select(
             [column.name for column in columns] + ["team_no", "from_ms"],
-            select(*columns, literal(target), literal(now_ms)).where(*mine),
+            select(*columns, literal(target, BigInteger()), literal(now_ms, BigInteger())).where(
+                *mine
+            ),
         )
     )
     connection.execute(update(owner_rule).where(*mine).values(to_ms=now_ms))

@@ -19,9 +19,9 @@ from sqlalchemy import Connection, Row, delete, select, update
 from keycensus_collector.clock import Clock
 from keycensus_collector.ownership import artifacts, hosts, queue
 from keycensus_collector.ownership.rules import matches, rules_in_force, winners
+from keycensus_collector.ownership.sweeps import next_of
 from keycensus_collector.store.duties import Duties
 from keycensus_collector.store.engine import Store
-from keycensus_collector.store.schema import certificate, holding, host
 from keycensus_collector.store.tables.ownership import (
     CERTIFICATE,
     owner_rule,
@@ -37,7 +37,6 @@ POLL_SECONDS = 0.25
 RETRY_SECONDS = 5.0
 # What rules match may change with time alone (`expires<30d`): all is looked at once a day.
 SWEEP_MS = 86_400_000
-_PRIVATE = ("private-key", "sealed-key", "sealed-container")
 
 _log = structlog.get_logger(__name__)
 
@@ -122,19 +121,10 @@ def _next(connection: Connection) -> _Chunk | None:
 
 def _swept(connection: Connection, kind: str, row: Row[Any]) -> _Chunk:
     if kind == "host":
-        numbers = connection.execute(
-            select(host.c.host_no)
-            .where(host.c.host_no > row.number)
-            .order_by(host.c.host_no)
-            .limit(HOSTS_AT_ONCE)
-        ).scalars()
-        return _Chunk(kind, hosts=list(numbers), sweep=row.stamp)
-    column = certificate.c.sha256 if kind == "certificate" else holding.c.artifact
-    statement = select(column).where(column > row.artifact)
-    if kind == "key":
-        statement = statement.where(holding.c.kind.in_(_PRIVATE)).distinct()
-    hashes = connection.execute(statement.order_by(column).limit(_SWEPT_AT_ONCE)).scalars()
-    return _Chunk(kind, hashes=list(hashes), sweep=row.stamp)
+        numbers = next_of(connection, kind, row.number, HOSTS_AT_ONCE)
+        return _Chunk(kind, hosts=numbers, sweep=row.stamp)
+    hashes = next_of(connection, kind, row.artifact, _SWEPT_AT_ONCE)
+    return _Chunk(kind, hashes=hashes, sweep=row.stamp)
 
 
 def _plan(connection: Connection, chunk: _Chunk, now_ms: int) -> _Plan:

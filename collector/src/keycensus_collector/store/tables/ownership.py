@@ -183,3 +183,13 @@ owner_sweep = Table(
     Column("asked_ms", BigInteger, nullable=False),
     Column("stamp", BigInteger, nullable=False),
 )
+
+# The files of rules as they were applied; the last one is in force.
+rule_file = Table(
+    "rule_file",
+    metadata,
+    Column("version", Number, primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("applied_by", Text, nullable=False),
+    Column("applied_ms", BigInteger, nullable=False),
+)

@@ -1,0 +1,103 @@
+"""Rules: the file in force, a trial of another one, and putting it in force."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from keycensus_collector.api.problems import ProblemError
+from keycensus_collector.api.security import AUTHENTICATED, ClockOf, CurrentPrincipal, StoreOf
+from keycensus_collector.inventory.values import time_text
+from keycensus_collector.ownership.applying import apply_rules, rules_text, try_rules
+from keycensus_collector.ownership.rule_text import MOST_CHARACTERS
+
+router = APIRouter(prefix="/api/v1", dependencies=AUTHENTICATED, tags=["ownership"])
+
+
+@dataclass(frozen=True, slots=True)
+class RuleFile:
+    """The file of rules in force, line by line."""
+
+    version: int
+    applied_by: str
+    applied: str | None
+    lines: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What was put in force. Owners follow within seconds, of very many things within minutes."""
+
+    version: int
+    begun: int
+    ended: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What rules would do. `complete`: everything was looked at before the time was up."""
+
+    rules: int
+    assigned: int
+    changed: int
+    ended: int
+    conflicts: int
+    kept_by_hand: int
+    complete: bool
+    samples: list[str]
+    conflict_samples: list[str]
+
+
+class RulesBody(BaseModel):
+    """A whole file of rules, as YAML."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: Annotated[str, Field(max_length=MOST_CHARACTERS)]
+
+
+@router.get("/rules", summary="The rules in force")
+async def rules(store: StoreOf) -> RuleFile:
+    """Return the file of rules that was applied last, with its version."""
+    found = await store.run_read(rules_text)
+    if found is None:
+        raise ProblemError(
+            HTTPStatus.NOT_FOUND,
+            "not-found",
+            "no rules were ever applied: PUT /rules, or keycensus rules apply FILE",
+        )
+    version, text, applied_by, applied_ms = found
+    return RuleFile(version, applied_by, time_text(applied_ms), text.splitlines())
+
+
+@router.post("/rules/trial", summary="Say what rules would do")
+async def trial(body: RulesBody, store: StoreOf, clock: ClockOf) -> Tried:
+    """Try rules on everything there is, for at most 20 seconds, and change nothing."""
+    tried = await store.run_read(partial(try_rules, text=body.text, now_ms=clock.now_ms()))
+    return Tried(
+        rules=tried.rules,
+        assigned=tried.assigned,
+        changed=tried.changed,
+        ended=tried.ended,
+        conflicts=tried.conflicts,
+        kept_by_hand=tried.kept_by_hand,
+        complete=tried.complete,
+        samples=tried.samples,
+        conflict_samples=tried.conflict_samples,
+    )
+
+
+@router.put("/rules", summary="Put rules in force")
+async def apply(
+    body: RulesBody, store: StoreOf, clock: ClockOf, principal: CurrentPrincipal
+) -> Applied:
+    """Put these rules in force instead of those before; all mistakes are told together."""
+    version, begun, ended = await store.run_write(
+        partial(apply_rules, text=body.text, actor=principal.actor, now_ms=clock.now_ms())
+    )
+    return Applied(version, begun, ended)
