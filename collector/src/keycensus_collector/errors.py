@@ -2,7 +2,9 @@
 
     KeycensusError                        collector.error             3
     ├── UsageError                        collector.usage             2
-    │   └── QueryError                    collector.query             2   with the place in the query
+    │   ├── QueryError                    collector.query             2   with the place in the query
+    │   ├── MissingError                  collector.missing           2
+    │   └── ConflictError                 collector.conflict          2
     ├── ConfigurationError                collector.configuration     2
     ├── StoreError                        collector.store             3
     │   ├── StoreNewerError               collector.store.newer       3
@@ -39,6 +41,18 @@ class UsageError(KeycensusError):
 
     error_id = "collector.usage"
     exit_status = 2
+
+
+class MissingError(UsageError):
+    """What is named is not there."""
+
+    error_id = "collector.missing"
+
+
+class ConflictError(UsageError):
+    """What is asked for does not go with what is there already."""
+
+    error_id = "collector.conflict"
 
 
 class QueryError(UsageError):

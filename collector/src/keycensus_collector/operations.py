@@ -10,8 +10,6 @@ from pathlib import Path
 
 from sqlalchemy import Connection, func, select
 
-from keycensus_collector.access import users
-from keycensus_collector.access.tokens import DEFAULT_DAYS, create_api_token
 from keycensus_collector.agent_operations import AGENT_OPERATIONS
 from keycensus_collector.authority import tokens
 from keycensus_collector.authority.authority import anchor, spki
@@ -35,6 +33,7 @@ from keycensus_collector.operation import (
 from keycensus_collector.store.revisions import revision_status
 from keycensus_collector.store.schema import agent, agent_contact, host, work
 from keycensus_collector.store.sqlite import copy_open_database
+from keycensus_collector.user_operations import USER_OPERATIONS
 
 
 def _token_create(connection: Connection, around: Surroundings, arguments: Arguments) -> Json:
@@ -65,40 +64,6 @@ def _token_revoke(connection: Connection, around: Surroundings, arguments: Argum
     token_id = text_of(arguments, "id")
     tokens.revoke(connection, token_id, now_ms=around.now_ms, actor=OPERATOR)
     return {"id": token_id, "state": "revoked"}
-
-
-def _user_add(connection: Connection, around: Surroundings, arguments: Arguments) -> Json:
-    name, role = text_of(arguments, "name"), text_of(arguments, "role")
-    users.add_user(connection, name=name, role=role, now_ms=around.now_ms, actor=OPERATOR)
-    return {"name": name, "role": role}
-
-
-def _user_list(connection: Connection, _around: Surroundings, _arguments: Arguments) -> Json:
-    return users.list_users(connection)
-
-
-def _user_passwd(connection: Connection, around: Surroundings, arguments: Arguments) -> Json:
-    name = text_of(arguments, "name")
-    users.set_password(
-        connection,
-        name=name,
-        password=text_of(arguments, "password"),
-        now_ms=around.now_ms,
-        actor=OPERATOR,
-    )
-    return {"name": name}
-
-
-def _user_token(connection: Connection, around: Surroundings, arguments: Arguments) -> Json:
-    made = create_api_token(
-        connection,
-        user_name=text_of(arguments, "name"),
-        name=str(arguments.get("token_name", "")),
-        now_ms=around.now_ms,
-        actor=OPERATOR,
-        days=number_of(arguments, "days", DEFAULT_DAYS),
-    )
-    return {"id": made.token_id, "token": made.text, "expires_ms": made.expires_ms}
 
 
 def _db_status(connection: Connection, _around: Surroundings, _arguments: Arguments) -> Json:
@@ -155,10 +120,7 @@ OPERATIONS: dict[str, Operation] = {
     **AGENT_OPERATIONS,
     **HOST_OPERATIONS,
     **AUTHORITY_OPERATIONS,
-    "user.add": Operation(_user_add, writes=True),
-    "user.list": Operation(_user_list, writes=False),
-    "user.passwd": Operation(_user_passwd, writes=True),
-    "user.token": Operation(_user_token, writes=True),
+    **USER_OPERATIONS,
     "db.status": Operation(_db_status, writes=False),
     "db.backup": Operation(_db_backup, writes=False),
     "doctor": Operation(_doctor, writes=False),

@@ -104,3 +104,56 @@ def test_a_life_out_of_range_is_refused(connection: Connection, days: int) -> No
 def test_a_token_for_nobody_is_refused(connection: Connection) -> None:
     with pytest.raises(UsageError, match="there is no user"):
         tokens.create_api_token(connection, user_name="bob", name="", now_ms=NOW, actor="operator")
+
+
+def test_a_limited_token_may_no_more_than_its_user_may_then(connection: Connection) -> None:
+    made = tokens.create_api_token(
+        connection,
+        user_name="ann",
+        name="",
+        now_ms=NOW,
+        actor="operator",
+        permissions=["inventory.read", "agents.ban", "users.write"],
+    )
+    header = f"Bearer {made.text}"
+
+    def may() -> set[str]:
+        return {str(each) for each in tokens.authenticate(connection, header, NOW).permissions}
+
+    assert may() == {"account.read", "inventory.read", "agents.ban"}
+    connection.execute(user.update().values(role="viewer"))
+    assert may() == {"account.read", "inventory.read"}
+    connection.execute(user.update().values(role="admin"))
+    assert may() == {"account.read", "inventory.read", "agents.ban", "users.write"}
+
+
+def test_a_permission_that_there_is_not_is_named(connection: Connection) -> None:
+    with pytest.raises(UsageError, match="'root' is no permission"):
+        tokens.create_api_token(
+            connection,
+            user_name="ann",
+            name="",
+            now_ms=NOW,
+            actor="operator",
+            permissions=["root"],
+        )
+
+
+def test_tokens_are_listed_with_their_state_and_revoked_once(connection: Connection) -> None:
+    made = make(connection, days=1)
+    add_user(connection, name="bob", role="viewer", now_ms=NOW, actor="operator")
+
+    def revoke(user_no: int | None = None) -> bool:
+        return tokens.revoke_api_token(
+            connection, made.token_id, actor="user:x", now_ms=NOW, user_no=user_no
+        )
+
+    assert not revoke(user_no=2)
+    (row,) = tokens.list_api_tokens(connection, NOW)
+    assert (row["state"], row["user"], row["last_used_ms"]) == ("good", "ann", None)
+    assert made.text.split("_")[2] not in str(row)
+    assert tokens.list_api_tokens(connection, NOW + DAY)[0]["state"] == "expired"
+    assert revoke(user_no=1)
+    assert not revoke()
+    assert tokens.list_api_tokens(connection, NOW, 1)[0]["state"] == "revoked"
+    assert tokens.list_api_tokens(connection, NOW, 2) == []

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, select
 
-from keycensus_collector.access import users
+from keycensus_collector.access import logins, users
 from keycensus_collector.errors import UsageError
 from keycensus_collector.store.engine import Store
 from keycensus_collector.store.schema import audit, user
@@ -25,7 +26,13 @@ def add(connection: Connection, name: str = "ann", role: str = "viewer") -> int:
 
 
 def set_password(connection: Connection, password: str) -> None:
-    users.set_password(connection, name="ann", password=password, now_ms=2, actor="operator")
+    hashed = users.hash_of(password)
+    users.set_password(connection, name="ann", password_hash=hashed, now_ms=2, actor="operator")
+
+
+def matches(connection: Connection, name: str, password: str) -> bool:
+    attempt = logins.begin(connection, name=name, address="192.0.2.1", now_ms=3)
+    return users.password_matches(attempt.password_hash, password)
 
 
 def test_a_password_is_kept_as_argon2id_only(connection: Connection) -> None:
@@ -34,22 +41,22 @@ def test_a_password_is_kept_as_argon2id_only(connection: Connection) -> None:
     stored = connection.execute(select(user.c.password_hash)).scalar_one()
     assert stored.startswith("$argon2id$")
     assert PASSWORD not in stored
-    assert users.password_matches(connection, name="ann", password=PASSWORD)
-    assert not users.password_matches(connection, name="ann", password=PASSWORD + "!")
+    assert matches(connection, "ann", PASSWORD)
+    assert not matches(connection, "ann", PASSWORD + "!")
 
 
 def test_nobody_signs_in_without_a_password_or_an_account(connection: Connection) -> None:
     add(connection)
     for name in ("ann", "bob"):
         for password in ("", PASSWORD, "no user has this password"):
-            assert not users.password_matches(connection, name=name, password=password)
+            assert not matches(connection, name, password)
 
 
 def test_a_disabled_user_does_not_sign_in(connection: Connection) -> None:
     add(connection)
     set_password(connection, PASSWORD)
     connection.execute(user.update().values(disabled_ms=5))
-    assert not users.password_matches(connection, name="ann", password=PASSWORD)
+    assert not matches(connection, "ann", PASSWORD)
 
 
 @pytest.mark.parametrize("password", ["", "x" * 11, "x" * 1025])
@@ -79,6 +86,28 @@ def test_a_second_user_of_a_name_is_refused(connection: Connection) -> None:
 def test_an_unknown_user_names_the_list(connection: Connection) -> None:
     with pytest.raises(UsageError, match="user list"):
         set_password(connection, PASSWORD)
+
+
+def change(connection: Connection, **what: Any) -> None:  # noqa: ANN401 - role or disabled
+    users.change_user(connection, name="ann", actor="operator", now_ms=4, **what)
+
+
+def test_the_last_admin_stays_one(connection: Connection) -> None:
+    add(connection, role="admin")
+    for what in ({"role": "viewer"}, {"disabled": True}):
+        with pytest.raises(UsageError, match="no admin would be left"):
+            change(connection, **what)
+    add(connection, "bob", "admin")
+    change(connection, role="owner")
+    change(connection, role="admin", disabled=False)
+    change(connection, disabled=True)
+    assert [row["disabled_ms"] for row in users.list_users(connection)] == [4, None]
+
+
+def test_a_role_is_changed_to_one_that_there_is(connection: Connection) -> None:
+    add(connection)
+    with pytest.raises(UsageError, match="is no role"):
+        change(connection, role="root")
 
 
 def test_the_list_holds_no_secret_and_the_audit_log_every_change(connection: Connection) -> None:

@@ -102,7 +102,7 @@ async def test_each_role_may_do_what_the_table_says_and_nothing_else(
             headers = {"Authorization": f"Bearer {tokens[role]}"}
             response = await client.request(method, path, headers=headers)
             assert (response.status_code == 403) != allowed, (role, route, response.text)
-            assert response.status_code != 401, (role, route)
+            assert response.status_code not in {401, 500}, (role, route, response.text)
         assert (await client.request(method, path)).status_code == 401, route
 
 

@@ -5,13 +5,15 @@ A right is always asked for by its permission, never by the name of a role.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 
 class Permission(StrEnum):
     """One thing that somebody may do."""
 
-    ACCOUNT_USE = "account.use"  # oneself: who am I, own password, tokens and sessions
+    ACCOUNT_READ = "account.read"  # who am I: everybody who is let in
+    ACCOUNT_WRITE = "account.write"  # own password, tokens and sessions
     INVENTORY_READ = "inventory.read"
     EXPORT_READ = "export.read"
     VIEWS_READ = "views.read"
@@ -40,7 +42,8 @@ class Permission(StrEnum):
 
 _VIEWER = frozenset(
     {
-        Permission.ACCOUNT_USE,
+        Permission.ACCOUNT_READ,
+        Permission.ACCOUNT_WRITE,
         Permission.INVENTORY_READ,
         Permission.EXPORT_READ,
         Permission.VIEWS_READ,
@@ -73,6 +76,14 @@ ROLES: dict[str, frozenset[Permission]] = {
 
 # Who sees the things of some teams only can do no more than this, whatever the role.
 SCOPED = _OWNER
+
+
+def granted(role: str, limits: Iterable[str] | None = None) -> frozenset[Permission]:
+    """Return what a role gives; of a token with limits no more than those, and who one is."""
+    given = ROLES.get(role, frozenset())
+    if limits is None:
+        return given
+    return given & {Permission.ACCOUNT_READ, *(Permission(word) for word in limits)}
 
 
 def roles_with(permission: Permission) -> list[str]:

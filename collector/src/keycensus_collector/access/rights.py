@@ -14,7 +14,7 @@ from keycensus_collector.access.permissions import Permission as P  # noqa: N817
 _API = "/api/v1"
 
 # Answered without anybody's name.
-OPEN: frozenset[str] = frozenset({f"GET {_API}/health"})
+OPEN: frozenset[str] = frozenset({f"GET {_API}/health", f"POST {_API}/login"})
 
 ENDPOINTS: dict[str, P] = {
     f"GET {_API}/certificates": P.INVENTORY_READ,
@@ -57,8 +57,22 @@ ENDPOINTS: dict[str, P] = {
     f"POST {_API}/rules/trial": P.RULES_WRITE,
     f"GET {_API}/fallback": P.OWNERS_READ,
     f"PUT {_API}/fallback": P.TEAMS_WRITE,
-    f"GET {_API}/whoami": P.ACCOUNT_USE,
-    f"GET {_API}/openapi.json": P.ACCOUNT_USE,
+    f"GET {_API}/whoami": P.ACCOUNT_READ,
+    f"GET {_API}/openapi.json": P.ACCOUNT_READ,
+    f"GET {_API}/session": P.ACCOUNT_READ,
+    f"POST {_API}/logout": P.ACCOUNT_READ,
+    f"GET {_API}/sessions": P.ACCOUNT_WRITE,
+    f"DELETE {_API}/sessions": P.ACCOUNT_WRITE,
+    f"PUT {_API}/password": P.ACCOUNT_WRITE,
+    f"GET {_API}/tokens": P.ACCOUNT_WRITE,
+    f"POST {_API}/tokens": P.ACCOUNT_WRITE,
+    f"DELETE {_API}/tokens/{{token_id}}": P.ACCOUNT_WRITE,
+    f"GET {_API}/users": P.USERS_READ,
+    f"PUT {_API}/users/{{name}}": P.USERS_WRITE,
+    f"PATCH {_API}/users/{{name}}": P.USERS_WRITE,
+    f"DELETE {_API}/users/{{name}}/sessions": P.USERS_WRITE,
+    f"GET {_API}/users/{{name}}/tokens": P.USERS_READ,
+    f"DELETE {_API}/users/{{name}}/tokens/{{token_id}}": P.USERS_WRITE,
 }
 
 OPERATIONS: dict[str, P] = {
@@ -83,6 +97,10 @@ OPERATIONS: dict[str, P] = {
     "user.list": P.USERS_READ,
     "user.passwd": P.USERS_WRITE,
     "user.token": P.USERS_WRITE,
+    "user.change": P.USERS_WRITE,
+    "user.sign-out": P.USERS_WRITE,
+    "user.tokens": P.USERS_READ,
+    "user.revoke": P.USERS_WRITE,
     "db.status": P.SYSTEM_READ,
     "db.backup": P.AUTHORITY_WRITE,  # everything, hashes of secrets too
     "doctor": P.SYSTEM_READ,

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
 from keycensus_collector.access import audit
-from keycensus_collector.access.permissions import ROLES, Permission
+from keycensus_collector.access.permissions import Permission, granted
+from keycensus_collector.access.principals import Principal
 from keycensus_collector.access.users import user_no
 from keycensus_collector.errors import Refusal, UsageError
 from keycensus_collector.store.schema import api_token, user
@@ -24,34 +27,10 @@ from keycensus_collector.text import safe_text
 
 DEFAULT_DAYS = 90
 _DAY_MS = 86_400_000
+_NAME_CHARACTERS = 200
 _TOKEN = re.compile(r"kcu_([0-9a-f]{16})_([0-9a-f]{64})\Z")
 # "Last used" is for people; writing it at every request would make each read a write.
 _LAST_USED_STEP_MS = 3_600_000
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Who makes a request, and what that one may do now.
-
-    `teams`: only what these teams own is seen; None: everything. `stale_use` asks the caller to run
-    `note_use` when it can.
-    """
-
-    user: str
-    role: str
-    token_id: str = ""
-    stale_use: bool = False
-    teams: frozenset[int] | None = None
-    permissions: frozenset[Permission] = frozenset()
-
-    @property
-    def actor(self) -> str:
-        """How the audit log names who asks."""
-        return f"user:{self.user}"
-
-    def may(self, permission: Permission) -> bool:
-        """Say whether who asks has a permission."""
-        return permission in self.permissions
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +50,22 @@ def create_api_token(
     now_ms: int,
     actor: str,
     days: int = DEFAULT_DAYS,
+    permissions: Sequence[str] | None = None,
+    most_ms: int | None = None,
 ) -> NewApiToken:
-    """Make a token for a user, good for `days`; UsageError if there is no such user."""
+    """Make a token for a user, good for `days`, but not beyond the moment `most_ms`.
+
+    `permissions`: it may do no more than these, nor more than its user may when it is used; None: all
+    that the user may. UsageError if there is no such user, or no such permission.
+    """
     if not 1 <= days <= 3660:
         raise UsageError("an API token lives 1 to 3660 days")
     token_id, secret = secrets.token_hex(8), secrets.token_hex(32)
     expires_ms = now_ms + days * _DAY_MS
+    if most_ms is not None:
+        expires_ms = min(expires_ms, most_ms)
+    if len(name) > _NAME_CHARACTERS:
+        raise UsageError(f"a token's name has at most {_NAME_CHARACTERS} characters")
     connection.execute(
         insert(api_token).values(
             token_id=token_id,
@@ -85,6 +74,7 @@ def create_api_token(
             name=safe_text(name),
             created_ms=now_ms,
             expires_ms=expires_ms,
+            permissions="" if permissions is None else json.dumps(checked(permissions)),
         )
     )
     audit.record(
@@ -93,7 +83,11 @@ def create_api_token(
         actor=actor,
         action="api-token.create",
         subject=user_name,
-        detail={"token_id": token_id, "name": name},
+        detail={
+            "token_id": token_id,
+            "name": safe_text(name),
+            "permissions": None if permissions is None else sorted(permissions),
+        },
     )
     return NewApiToken(token_id, expires_ms, f"kcu_{token_id}_{secret}")
 
@@ -123,8 +117,16 @@ def authenticate(connection: Connection, header_value: str | None, now_ms: int) 
             "keycensus-collector user token NAME",
         )
     stale = row.last_used_ms is None or now_ms - row.last_used_ms >= _LAST_USED_STEP_MS
-    granted = ROLES.get(row.role, frozenset())
-    return Principal(row.user_name, row.role, match[1], stale, permissions=granted)
+    limits = json.loads(row.permissions) if row.permissions else None
+    return Principal(
+        user=row.user_name,
+        user_no=row.user_no,
+        role=row.role,
+        permissions=granted(row.role, limits),
+        expires_ms=row.expires_ms,
+        token_id=match[1],
+        stale_use=stale,
+    )
 
 
 def note_use(connection: Connection, token_id: str, now_ms: int) -> None:
@@ -134,6 +136,75 @@ def note_use(connection: Connection, token_id: str, now_ms: int) -> None:
     )
 
 
+def checked(permissions: Sequence[str]) -> list[str]:
+    """Return the words of permissions, sorted; UsageError names one that is none."""
+    for word in permissions:
+        if word not in set(Permission):
+            raise UsageError(f"{word!r} is no permission; docs/access.md lists them")
+    return sorted(set(permissions))
+
+
+def list_api_tokens(
+    connection: Connection, now_ms: int, user_no: int | None = None
+) -> list[dict[str, Any]]:
+    """Return the tokens of one user or of all, the newest first, with their state and no secret."""
+    statement = (
+        select(api_token, user.c.name.label("user_name"), user.c.disabled_ms)
+        .join(user, user.c.user_no == api_token.c.user_no)
+        .order_by(api_token.c.created_ms.desc(), api_token.c.token_id)
+    )
+    if user_no is not None:
+        statement = statement.where(api_token.c.user_no == user_no)
+    return [
+        {
+            "id": row.token_id,
+            "user": row.user_name,
+            "name": row.name,
+            "state": _state(row, now_ms),
+            "permissions": json.loads(row.permissions) if row.permissions else None,
+            "created_ms": row.created_ms,
+            "expires_ms": row.expires_ms,
+            "last_used_ms": row.last_used_ms,
+        }
+        for row in connection.execute(statement)
+    ]
+
+
+def revoke_api_token(
+    connection: Connection, token_id: str, *, actor: str, now_ms: int, user_no: int | None = None
+) -> bool:
+    """End a token now; False if there is none of this id (of this user), or it is revoked already."""
+    statement = update(api_token).where(
+        api_token.c.token_id == token_id, api_token.c.revoked_ms.is_(None)
+    )
+    if user_no is not None:
+        statement = statement.where(api_token.c.user_no == user_no)
+    if not connection.execute(statement.values(revoked_ms=now_ms)).rowcount:
+        return False
+    owner = connection.execute(
+        select(user.c.name)
+        .join(api_token, api_token.c.user_no == user.c.user_no)
+        .where(api_token.c.token_id == token_id)
+    ).scalar_one()
+    audit.record(
+        connection,
+        at_ms=now_ms,
+        actor=actor,
+        action="api-token.revoke",
+        subject=owner,
+        detail={"token_id": token_id},
+    )
+    return True
+
+
+def _state(row: Row[Any], now_ms: int) -> str:
+    if row.revoked_ms is not None:
+        return "revoked"
+    if row.disabled_ms is not None:
+        return "disabled"
+    return "expired" if row.expires_ms <= now_ms else "good"
+
+
 def _find(connection: Connection, token_id: str) -> Row[*tuple[Any, ...]] | None:
     return connection.execute(
         select(
@@ -141,6 +212,8 @@ def _find(connection: Connection, token_id: str) -> Row[*tuple[Any, ...]] | None
             api_token.c.expires_ms,
             api_token.c.revoked_ms,
             api_token.c.last_used_ms,
+            api_token.c.permissions,
+            user.c.user_no,
             user.c.name.label("user_name"),
             user.c.role,
             user.c.disabled_ms,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from typing import Any
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -12,10 +13,12 @@ from sqlalchemy.exc import IntegrityError
 
 from keycensus_collector.access import audit
 from keycensus_collector.access.permissions import ROLES
-from keycensus_collector.errors import UsageError
+from keycensus_collector.access.sessions import end_all
+from keycensus_collector.errors import ConflictError, MissingError, UsageError
 from keycensus_collector.store.schema import user
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}\Z")
+_LAST_ROLE = "admin"  # somebody always has it
 _PASSWORD_LEAST = 12
 _PASSWORD_MOST = 1024
 _HASHER = PasswordHasher()  # argon2id with the library's current parameters (RFC 9106)
@@ -27,8 +30,7 @@ def add_user(connection: Connection, *, name: str, role: str, now_ms: int, actor
         raise UsageError(
             f"{name!r} is no user name; use 1 to 64 of a-z, 0-9 and . _ @ - , a letter or digit first"
         )
-    if role not in ROLES:
-        raise UsageError(f"{role!r} is no role; use one of: {', '.join(ROLES)}")
+    check_role(role)
     try:
         result = connection.execute(
             insert(user).values(
@@ -36,7 +38,7 @@ def add_user(connection: Connection, *, name: str, role: str, now_ms: int, actor
             )
         )
     except IntegrityError:
-        raise UsageError(f"there is a user {name} already") from None
+        raise ConflictError(f"there is a user {name} already") from None
     audit.record(
         connection,
         at_ms=now_ms,
@@ -49,29 +51,93 @@ def add_user(connection: Connection, *, name: str, role: str, now_ms: int, actor
     return int(key[0]) if key is not None else user_no(connection, name)
 
 
-def set_password(
-    connection: Connection, *, name: str, password: str, now_ms: int, actor: str
-) -> None:
-    """Set a user's password (12 to 1,024 characters); UsageError if there is no such user."""
+def hash_of(password: str) -> str:
+    """Return a password's hash, which takes long; UsageError for one not of 12 to 1,024 characters."""
     if not _PASSWORD_LEAST <= len(password) <= _PASSWORD_MOST:
         raise UsageError(f"a password has {_PASSWORD_LEAST} to {_PASSWORD_MOST} characters")
+    return _HASHER.hash(password)
+
+
+def set_password(
+    connection: Connection,
+    *,
+    name: str,
+    password_hash: str,
+    now_ms: int,
+    actor: str,
+    keep_session: str = "",
+) -> None:
+    """Set a user's password, by `hash_of`; ends their sessions but for the one of a cookie.
+
+    UsageError if there is no such user.
+    """
     number = user_no(connection, name)
     connection.execute(
-        update(user).where(user.c.user_no == number).values(password_hash=_HASHER.hash(password))
+        update(user).where(user.c.user_no == number).values(password_hash=password_hash)
     )
     audit.record(connection, at_ms=now_ms, actor=actor, action="user.passwd", subject=name)
+    end_all(connection, number, name=name, actor=actor, now_ms=now_ms, keep=keep_session)
 
 
-def password_matches(connection: Connection, *, name: str, password: str) -> bool:
-    """Say whether this is the password of an enabled user; takes as long for one who is not."""
-    stored = connection.execute(
-        select(user.c.password_hash).where(user.c.name == name, user.c.disabled_ms.is_(None))
-    ).scalar_one_or_none()
+def password_matches(stored: str, password: str) -> bool:
+    """Say whether a password has this hash; takes as long if there is none. Slow by purpose."""
     try:
         _HASHER.verify(stored or _dummy_hash(), password[:_PASSWORD_MOST])
     except (VerificationError, InvalidHashError):
         return False
     return bool(stored)
+
+
+def change_user(
+    connection: Connection,
+    *,
+    name: str,
+    actor: str,
+    now_ms: int,
+    role: str | None = None,
+    disabled: bool | None = None,
+) -> None:
+    """Give a user another role, or disable or enable them; either ends their sessions.
+
+    UsageError if there is no such user or role, or nobody would be left who may do this.
+    """
+    number = user_no(connection, name)
+    values: dict[str, object] = {}
+    if role is not None:
+        values["role"] = check_role(role)
+    if disabled is not None:
+        values["disabled_ms"] = now_ms if disabled else None
+    if disabled or role not in (None, _LAST_ROLE):
+        _check_not_last(connection, number)
+    if not values:
+        return
+    connection.execute(update(user).where(user.c.user_no == number).values(values))
+    audit.record(
+        connection,
+        at_ms=now_ms,
+        actor=actor,
+        action="user.change",
+        subject=name,
+        detail={
+            key: value
+            for key, value in (("role", role), ("disabled", disabled))
+            if value is not None
+        },
+    )
+    end_all(connection, number, name=name, actor=actor, now_ms=now_ms)
+
+
+def _check_not_last(connection: Connection, number: int) -> None:
+    left = select(user.c.user_no).where(user.c.role == _LAST_ROLE, user.c.disabled_ms.is_(None))
+    if connection.execute(left).scalars().all() == [number]:
+        raise ConflictError("no admin would be left; make another user an admin first")
+
+
+def check_role(role: str) -> str:
+    """Return a role; UsageError if there is none of this name."""
+    if role not in ROLES:
+        raise UsageError(f"{role!r} is no role; use one of: {', '.join(ROLES)}")
+    return role
 
 
 def user_no(connection: Connection, name: str) -> int:
@@ -80,13 +146,13 @@ def user_no(connection: Connection, name: str) -> int:
         select(user.c.user_no).where(user.c.name == name)
     ).scalar_one_or_none()
     if number is None:
-        raise UsageError(
+        raise MissingError(
             f"there is no user {name!r}; list them with: keycensus-collector user list"
         )
     return int(number)
 
 
-def list_users(connection: Connection) -> list[dict[str, object]]:
+def list_users(connection: Connection) -> list[dict[str, Any]]:
     """Return every user, without secrets, by name."""
     rows = connection.execute(select(user).order_by(user.c.name)).mappings()
     return [

@@ -11,8 +11,10 @@ from fastapi.routing import APIRoute
 
 from keycensus_collector import __version__
 from keycensus_collector.api import (
+    account,
     imports,
     lists,
+    login,
     marks,
     owners,
     problems,
@@ -20,6 +22,7 @@ from keycensus_collector.api import (
     questions,
     rules,
     teams,
+    users,
     views,
 )
 from keycensus_collector.api.bodies import BodyLimit
@@ -61,6 +64,10 @@ def create_app(store: Store, clock: Clock) -> FastAPI:
     app.include_router(queries.router)
     app.include_router(views.router)
     app.include_router(marks.router)
+    app.include_router(login.open_router)
+    app.include_router(login.router)
+    app.include_router(account.router)
+    app.include_router(users.router)
     app.include_router(imports.router)
     app.include_router(teams.router)
     app.include_router(owners.router)

@@ -38,6 +38,7 @@ _PROBLEM: dict[str, Any] = {
             "description": "`#query`: two lines for a terminal.",
             "items": {"type": "string"},
         },
+        "retry_after": {"type": "integer", "description": "`#too-many-attempts`: seconds."},
         "candidates": {
             "type": "array",
             "description": "`#ambiguous`: what the ID fits.",
@@ -93,6 +94,10 @@ _EXAMPLES: dict[int, tuple[str, dict[str, Any]]] = {
         {"detail": "the body of this request may have 1,048,576 bytes: send it in parts"},
     ),
     415: ("media-type", {"detail": "send the body as application/json, not as text/plain"}),
+    429: (
+        "too-many-attempts",
+        {"detail": "too many attempts: try again in 16 s", "retry_after": 16},
+    ),
     500: ("internal", {"detail": "the collector made a mistake: its log has the details"}),
     503: ("store", {"detail": "the collector's database can't be used now: its log says why"}),
 }
@@ -166,11 +171,13 @@ def _errors(
         statuses.append(404)
     if "id" in names or method != "get":
         statuses.append(409)
+    if not names.isdisjoint({"password", "old"}):
+        statuses += [401, 429]
     if "If-Match" in names:
         statuses.append(412)
     if "requestBody" in operation:
         statuses += [413, 415]
-    return sorted(statuses)
+    return sorted(set(statuses))
 
 
 def _error(status: int) -> dict[str, Any]:

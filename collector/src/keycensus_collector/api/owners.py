@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection, select
 
-from keycensus_collector.access.tokens import Principal
+from keycensus_collector.access.principals import Principal
 from keycensus_collector.api.identities import one_match
 from keycensus_collector.api.parameters import IdParameters
 from keycensus_collector.api.problems import ProblemError

@@ -17,7 +17,9 @@ from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
 from keycensus_collector.errors import (
+    ConflictError,
     KeycensusError,
+    MissingError,
     QueryError,
     Refusal,
     StoreError,
@@ -101,6 +103,8 @@ def problem_response(
     """Return a problem as a response. `type` is a relative reference below docs/api.md#."""
     if status is HTTPStatus.UNAUTHORIZED:
         headers = {"WWW-Authenticate": "Bearer"}
+    elif members and "retry_after" in members:
+        headers = {"Retry-After": str(members["retry_after"])}
     content = {
         "type": f"#{type_}",
         "title": status.phrase,
@@ -126,6 +130,14 @@ async def _problem(_: Request, error: Exception) -> JSONResponse:
     return problem_response(error.status, error.type, error.detail, error.members)
 
 
+# What a person can put right, the particular before the general.
+_ANSWERS: dict[type[KeycensusError], tuple[HTTPStatus, str]] = {
+    MissingError: (HTTPStatus.NOT_FOUND, "not-found"),
+    ConflictError: (HTTPStatus.CONFLICT, "conflict"),
+    UsageError: (HTTPStatus.BAD_REQUEST, "usage"),
+}
+
+
 async def _keycensus(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, Refusal):
         return problem_response(HTTPStatus.UNAUTHORIZED, error.reason, str(error))
@@ -136,8 +148,9 @@ async def _keycensus(request: Request, error: Exception) -> JSONResponse:
             "pointer": error.pointer().split("\n"),
         }
         return problem_response(HTTPStatus.BAD_REQUEST, "query", str(error), members)
-    if isinstance(error, UsageError):
-        return problem_response(HTTPStatus.BAD_REQUEST, "usage", str(error))
+    for kind, (status, type_) in _ANSWERS.items():
+        if isinstance(error, kind):
+            return problem_response(status, type_, str(error))
     if isinstance(error, StoreSlowError):
         _log.warning("api.too-slow", path=request.url.path)
         return problem_response(

@@ -1,6 +1,7 @@
 """Who asks, and what every answer says to browsers. On the border to people.
 
-A request is let in by its bearer token alone: no cookie is read, so no other site can use one.
+A request is let in by its bearer token, or else by the cookie of a session. With a cookie, a write must
+show that it comes from a page of ours (`forgery`).
 """
 
 from __future__ import annotations
@@ -10,14 +11,20 @@ from typing import Annotated
 
 from fastapi import BackgroundTasks, Depends, Request
 from fastapi.security import HTTPBearer
+from sqlalchemy import Connection
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from keycensus_collector.access import sessions
 from keycensus_collector.access.permissions import roles_with
+from keycensus_collector.access.principals import Principal
 from keycensus_collector.access.rights import needed
-from keycensus_collector.access.tokens import Principal, authenticate, note_use
+from keycensus_collector.access.sessions import Visitor
+from keycensus_collector.access.tokens import authenticate, note_use
+from keycensus_collector.api.forgery import SAFE_METHODS, check_write
 from keycensus_collector.api.problems import forbidden
 from keycensus_collector.clock import Clock
+from keycensus_collector.errors import Refusal
 from keycensus_collector.store.engine import Store
 
 _HEADERS = {
@@ -29,6 +36,9 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+
+# The prefix makes browsers refuse it unless it is Secure, for this host alone and for all of it.
+COOKIE = "__Host-keycensus"
 
 # Only so that the token stands in the OpenAPI description; `current_principal` judges it.
 _described = HTTPBearer(auto_error=False, description="API token: `kcu_…`")
@@ -59,13 +69,32 @@ async def current_principal(
     permission that `access/rights.py` names, or if nothing stands there.
     """
     now_ms = clock.now_ms()
-    header = request.headers.get("Authorization")
-    principal = await store.run_read(partial(authenticate, header_value=header, now_ms=now_ms))
+    header, cookie = request.headers.get("Authorization"), request.cookies.get(COOKIE, "")
+    if header is None and cookie:
+        principal = await store.run_read(partial(_of_session, cookie=cookie, now_ms=now_ms))
+        if request.method not in SAFE_METHODS:
+            check_write(request.headers, cookie)
+        note = partial(sessions.note_use, text=cookie, now_ms=now_ms)
+    else:
+        principal = await store.run_read(partial(authenticate, header_value=header, now_ms=now_ms))
+        note = partial(note_use, token_id=principal.token_id, now_ms=now_ms)
     _check_allowed(request, principal)
     if principal.stale_use:
-        note = partial(note_use, token_id=principal.token_id, now_ms=now_ms)
         later.add_task(store.run_write, note)
     return principal
+
+
+def _of_session(connection: Connection, cookie: str, now_ms: int) -> Principal:
+    principal = sessions.find(connection, cookie, now_ms)
+    if principal is None:
+        raise Refusal("unauthenticated", "this session has ended: sign in again")
+    return principal
+
+
+def visitor_of(request: Request) -> Visitor:
+    """Return who is at the other end, as far as the connection shows."""
+    address = "" if request.client is None else request.client.host
+    return Visitor(address, request.headers.get("User-Agent", ""))
 
 
 def _check_allowed(request: Request, principal: Principal) -> None:

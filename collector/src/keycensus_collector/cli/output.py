@@ -65,6 +65,8 @@ def _cell(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, Mapping):
         return _labels(value)
+    if isinstance(value, list):
+        return ",".join(map(str, value)) or "-"
     return str(value)
 
 

@@ -11,19 +11,20 @@ from keycensus_collector.cli.options import config_option, output_option
 from keycensus_collector.cli.output import show_result, show_rows, time_text
 from keycensus_collector.cli.running import call, write_secret
 
+ROLES = ("viewer", "owner", "operator", "admin")
 _PASSWORD_CHARACTERS = 2048
 
 
 @click.group()
 def user() -> None:
-    """Users: add, list, passwd, token."""
+    """Users, their passwords, sessions and API tokens."""
 
 
 @user.command()
 @click.argument("name")
 @click.option(
     "--role",
-    type=click.Choice(["viewer", "owner", "operator", "admin"]),
+    type=click.Choice(ROLES),
     default="viewer",
     show_default=True,
 )
@@ -66,8 +67,84 @@ def passwd(*, name: str, config_file: Path, output: str) -> None:
 
 @user.command()
 @click.argument("name")
+@click.argument("role", type=click.Choice(ROLES))
+@config_option
+@output_option
+def role(*, name: str, role: str, config_file: Path, output: str) -> None:
+    """Give a user another role; their sessions end."""
+    result = call(config_file, "user.change", {"name": name, "role": role})
+    show_result(result, f"user {name} is {role} now", output)
+
+
+@user.command()
+@click.argument("name")
+@config_option
+@output_option
+def disable(*, name: str, config_file: Path, output: str) -> None:
+    """Shut a user out: no sign-in, sessions end, tokens count for nothing."""
+    result = call(config_file, "user.change", {"name": name, "disabled": True})
+    show_result(result, f"user {name} is disabled", output)
+
+
+@user.command()
+@click.argument("name")
+@config_option
+@output_option
+def enable(*, name: str, config_file: Path, output: str) -> None:
+    """Let a disabled user in again, with the tokens that have not expired."""
+    result = call(config_file, "user.change", {"name": name, "disabled": False})
+    show_result(result, f"user {name} is enabled", output)
+
+
+@user.command("sign-out")
+@click.argument("name")
+@config_option
+@output_option
+def sign_out(*, name: str, config_file: Path, output: str) -> None:
+    """End all sessions of a user."""
+    result = call(config_file, "user.sign-out", {"name": name})
+    show_result(result, f"{result['ended']} sessions of {name} ended", output)
+
+
+@user.command()
+@click.argument("name", required=False)
+@config_option
+@output_option
+def tokens(*, name: str | None, config_file: Path, output: str) -> None:
+    """List API tokens, of a user or of all."""
+    columns = (
+        ("id", "ID"),
+        ("user", "USER"),
+        ("name", "NAME"),
+        ("state", "STATE"),
+        ("expires", "EXPIRES"),
+        ("last_used", "LAST USED"),
+        ("permissions", "PERMISSIONS"),
+    )
+    show_rows(call(config_file, "user.tokens", {"name": name}), columns, output)
+
+
+@user.command()
+@click.argument("token_id", metavar="TOKEN")
+@config_option
+@output_option
+def revoke(*, token_id: str, config_file: Path, output: str) -> None:
+    """End an API token now, for good; `user tokens` lists them."""
+    result = call(config_file, "user.revoke", {"id": token_id})
+    show_result(result, f"the token {token_id} is revoked", output)
+
+
+@user.command()
+@click.argument("name")
 @click.option("--days", type=int, default=90, show_default=True, help="Time to live.")
 @click.option("--token-name", default="", help="What the token is for, for the record.")
+@click.option(
+    "--permission",
+    "permissions",
+    multiple=True,
+    metavar="WORD",
+    help="It may do no more than this; may be repeated [all that the user may].",
+)
 @click.option(
     "--output-file",
     type=click.Path(path_type=Path),
@@ -81,12 +158,15 @@ def token(
     name: str,
     days: int,
     token_name: str,
+    permissions: tuple[str, ...],
     output_file: Path | None,
     config_file: Path,
     output: str,
 ) -> None:
     """Make an API token for a user and show it, this once."""
-    arguments = {"name": name, "days": days, "token_name": token_name}
+    arguments: dict[str, object] = {"name": name, "days": days, "token_name": token_name}
+    if permissions:
+        arguments["permissions"] = list(permissions)
     made = call(config_file, "user.token", arguments)
     if output_file is None:
         show_result(made, made["token"], output)

@@ -712,6 +712,8 @@ api_token = Table(
     Column("expires_ms", BigInteger, nullable=False),
     Column("last_used_ms", BigInteger),
     Column("revoked_ms", BigInteger),
+    # JSON list: no more than these, nor more than its user; empty: all that the user may.
+    Column("permissions", Text, nullable=False, server_default=""),
 )
 
 audit = Table(

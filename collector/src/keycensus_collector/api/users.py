@@ -1,0 +1,138 @@
+"""Users, as admins see and change them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Path, Response
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import Connection
+
+from keycensus_collector.access import sessions, tokens, users
+from keycensus_collector.api.account import ApiToken, revoke, shown_token
+from keycensus_collector.api.security import AUTHENTICATED, ClockOf, CurrentPrincipal, StoreOf
+from keycensus_collector.inventory.values import time_text
+
+router = APIRouter(prefix="/api/v1", dependencies=AUTHENTICATED)
+
+
+Role = Literal["viewer", "owner", "operator", "admin"]
+NewName = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9._@-]{0,63}$")]
+
+
+class NewUserBody(BaseModel):
+    """A user to add."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    role: Role
+
+
+class UserBody(BaseModel):
+    """What is to change of a user; what is left out stays."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    role: Role | None = None
+    disabled: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A user. `has_password`: can sign in with one."""
+
+    name: str
+    role: str
+    has_password: bool
+    created: str | None
+    disabled: str | None
+
+
+@router.get("/users", tags=["users"], summary="All users")
+async def all_users(store: StoreOf) -> list[User]:
+    """List them by name, without anything secret."""
+    return [
+        User(
+            name=str(each["name"]),
+            role=str(each["role"]),
+            has_password=bool(each["has_password"]),
+            created=time_text(each["created_ms"]),
+            disabled=time_text(each["disabled_ms"]),
+        )
+        for each in await store.run_read(users.list_users)
+    ]
+
+
+@router.put("/users/{name}", tags=["users"], summary="Add a user", status_code=201)
+async def add_user(
+    name: NewName, body: NewUserBody, store: StoreOf, clock: ClockOf, principal: CurrentPrincipal
+) -> User:
+    """Add one without a password, which `keycensus-collector user passwd` sets."""
+    now_ms = clock.now_ms()
+    work = partial(users.add_user, name=name, role=body.role, now_ms=now_ms, actor=principal.actor)
+    await store.run_write(work)
+    return User(name, body.role, has_password=False, created=time_text(now_ms), disabled=None)
+
+
+@router.patch("/users/{name}", tags=["users"], summary="Change a user", status_code=204)
+async def change_user(
+    name: str, body: UserBody, store: StoreOf, clock: ClockOf, principal: CurrentPrincipal
+) -> Response:
+    """Give another role, disable or enable; sessions end. The last admin stays one."""
+    await store.run_write(
+        partial(
+            users.change_user,
+            name=name,
+            actor=principal.actor,
+            now_ms=clock.now_ms(),
+            role=body.role,
+            disabled=body.disabled,
+        )
+    )
+    return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
+@router.delete("/users/{name}/sessions", tags=["users"], summary="Sign a user out", status_code=204)
+async def sign_out(
+    name: str, store: StoreOf, clock: ClockOf, principal: CurrentPrincipal
+) -> Response:
+    """End all sessions of a user."""
+
+    def work(connection: Connection) -> None:
+        sessions.end_all(
+            connection,
+            users.user_no(connection, name),
+            name=name,
+            actor=principal.actor,
+            now_ms=clock.now_ms(),
+        )
+
+    await store.run_write(work)
+    return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
+@router.get("/users/{name}/tokens", tags=["users"], summary="A user's API tokens")
+async def tokens_of(name: str, store: StoreOf, clock: ClockOf) -> list[ApiToken]:
+    """List them, the newest first."""
+
+    def work(connection: Connection) -> list[ApiToken]:
+        number = users.user_no(connection, name)
+        listed = tokens.list_api_tokens(connection, clock.now_ms(), number)
+        return [shown_token(each) for each in listed]
+
+    return await store.run_read(work)
+
+
+@router.delete(
+    "/users/{name}/tokens/{token_id}", tags=["users"], summary="Revoke a token", status_code=204
+)
+async def revoke_token_of(
+    name: str, token_id: str, store: StoreOf, clock: ClockOf, principal: CurrentPrincipal
+) -> Response:
+    """End it now, for good."""
+    number = await store.run_read(partial(users.user_no, name=name))
+    await revoke(store, token_id, principal, clock.now_ms(), number)
+    return Response(status_code=HTTPStatus.NO_CONTENT)
