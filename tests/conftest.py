@@ -25,6 +25,7 @@ def each_database(request: pytest.FixtureRequest) -> Iterator[str]:
     """Let what makes a store make it on the one database product, then on the other."""
     DATABASES.product = request.param
     yield request.param
+    DATABASES.close_stores()
     DATABASES.product = "sqlite"
 
 

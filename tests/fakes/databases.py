@@ -39,6 +39,17 @@ class Databases:
     _server: PostgresServer | None = None
     _urls: list[str] = field(default_factory=list)
     _file: Path | None = None
+    _opened: list[Store] = field(default_factory=list)
+
+    def note(self, store: Store) -> Store:
+        """Remember a store, for `close_stores`."""
+        self._opened.append(store)
+        return store
+
+    def close_stores(self) -> None:
+        """Close what tests have left open."""
+        while self._opened:
+            self._opened.pop().close()
 
     def copy_file(self, target: Path) -> None:
         """Make an SQLite database with all tables: migrating takes longer than most tests."""
@@ -71,6 +82,7 @@ class Databases:
 
     def close(self) -> None:
         """Stop the server."""
+        self.close_stores()
         self._closing.close()
 
 
@@ -80,6 +92,6 @@ DATABASES = Databases()
 def new_store(directory: Path, name: str = "collector.db") -> Store:
     """Return an open store without rows: `name` in `directory`, or a database of the server's."""
     if DATABASES.product == "postgresql":
-        return Store.open(DATABASES.empty_url())
+        return DATABASES.note(Store.open(DATABASES.empty_url()))
     DATABASES.copy_file(directory / name)
-    return Store.open(f"sqlite:///{directory}/{name}")
+    return DATABASES.note(Store.open(f"sqlite:///{directory}/{name}"))

@@ -26,7 +26,7 @@ from keycensus_collector.errors import AuthorityError, StoreError, UsageError
 from keycensus_collector.files import make_private_directory
 from keycensus_collector.store.address import is_postgresql
 from keycensus_collector.store.engine import Store
-from keycensus_collector.store.making import new_database
+from keycensus_collector.store.making import holds_deployment, new_database
 from keycensus_collector.store.schema import deployment
 from keycensus_collector.store.sqlite import database_path
 
@@ -95,10 +95,7 @@ def is_set_up(configuration: Configuration) -> bool:
     url = configuration.database_url
     if not is_postgresql(url):
         return database_path(url).exists()
-    if not Store.revision_of(url).current:
-        return False
-    with Store.open(url, upgrade=True) as store, store.read() as connection:
-        return connection.execute(select(deployment)).first() is not None
+    return Store.peek(url, holds_deployment)
 
 
 def set_up(

@@ -23,8 +23,6 @@ from keycensus_collector.errors import StoreFullError
 from keycensus_collector.fold.fold import fold_batches
 from keycensus_collector.store import schema
 
-pytestmark = pytest.mark.usefixtures("each_database")
-
 ROOT = issue("Example Root", is_ca=True, days=3650)
 ISSUER = issue("Example Issuer", issuer=ROOT, is_ca=True, days=1800)
 LEAF = issue("www.example.com", issuer=ISSUER, sans=("www.example.com", "example.com"))

@@ -81,7 +81,7 @@ def test_after_a_copy_numbers_go_on(filled: str, empty: str) -> None:
 
 def test_a_database_in_use_is_not_written_over(filled: str, empty: str, tmp_path: Path) -> None:
     copy_database(filled, empty, nothing)
-    with pytest.raises(StoreError, match="holds a deployment; nothing was changed"):
+    with pytest.raises(StoreError, match="holds a deployment already; nothing was changed"):
         copy_database(filled, empty, nothing)
     file = tmp_path / "precious"
     file.write_text("precious")

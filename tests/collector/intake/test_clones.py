@@ -15,8 +15,6 @@ from keycensus_collector.intake.session import TurnedAway, Welcome, open_session
 from keycensus_collector.store.schema import agent, agent_contact, audit, place
 from keycensus_proto.v1 import inventory_pb2
 
-pytestmark = pytest.mark.usefixtures("each_database")
-
 # `make faults-long` takes a thousand.
 AGENTS = int(os.environ.get("KEYCENSUS_COPIES", "150"))
 

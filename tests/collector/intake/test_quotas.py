@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
 from fakes.agent_stream import (
     CERTIFICATE,
     GAP,
@@ -29,8 +28,6 @@ from keycensus_collector.intake import refusals
 from keycensus_collector.intake.model import Limits
 from keycensus_collector.store.schema import blob, gap, place, refusal
 from keycensus_proto.v1 import report_pb2
-
-pytestmark = pytest.mark.usefixtures("each_database")
 
 MakeDesk = Callable[[Limits], Desk]
 LEAF = file_of(b"leaf")

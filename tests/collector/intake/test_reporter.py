@@ -25,8 +25,6 @@ from keycensus_collector.intake.model import Limits
 from keycensus_collector.store.schema import agent, host, place, session
 from keycensus_proto.v1 import report_pb2, report_pb2_grpc
 
-pytestmark = pytest.mark.usefixtures("each_database")
-
 PATH = b"/etc/tls.pem"
 
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-import pytest
 from fakes.agent_stream import (
     PLACE,
     START_MS,
@@ -28,8 +27,6 @@ from keycensus_collector.store.schema import (
     session,
 )
 from keycensus_proto.v1 import inventory_pb2
-
-pytestmark = pytest.mark.usefixtures("each_database")
 
 
 async def test_a_hello_is_answered_with_where_the_agent_stands(desk: Desk) -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
 from fakes.agent_stream import PLACE, Desk, expect, file_of, listing, place_row, sha256
 from sqlalchemy import select
 
 from keycensus_agent.model import Scope, place_key
 from keycensus_collector.intake.succession import hand_over
 from keycensus_collector.store.schema import agent, gap, holding, host, place
-
-pytestmark = pytest.mark.usefixtures("each_database")
 
 SHARED, OLD_ONLY, NEW_ONLY = file_of(b"shared"), file_of(b"old only"), file_of(b"new only")
 

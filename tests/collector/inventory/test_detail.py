@@ -17,8 +17,6 @@ from keycensus_collector.inventory import detail, results
 from keycensus_collector.inventory.identify import identify
 from keycensus_collector.store import schema
 
-pytestmark = pytest.mark.usefixtures("each_database")
-
 ROOT = issue("Example Root", is_ca=True, days=3650)
 ISSUER = issue("Example Issuer", issuer=ROOT, is_ca=True, days=1800)
 FIRST = issue("www.example.com", issuer=ISSUER, sans=("www.example.com",), days=5)

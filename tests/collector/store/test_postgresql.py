@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from fakes.databases import DATABASES
 from fakes.postgres import PASSWORD, PostgresServer, running_server
 from sqlalchemy import func, insert, select, text
+from sqlalchemy.exc import IntegrityError
 
 from keycensus_collector.errors import (
     StoreAgainError,
@@ -20,7 +22,7 @@ from keycensus_collector.errors import (
 )
 from keycensus_collector.store import postgresql
 from keycensus_collector.store.engine import Store
-from keycensus_collector.store.schema import certificate, certificate_name, line
+from keycensus_collector.store.schema import certificate, certificate_name, line, user
 
 
 def _free_port() -> int:
@@ -180,6 +182,19 @@ def test_a_commit_waits_for_the_disk_whatever_the_role_is_set_to(url: str) -> No
             assert connection.execute(text("SHOW synchronous_commit")).scalar_one() == "on"
     finally:
         DATABASES.server.execute("ALTER ROLE keycensus RESET synchronous_commit")
+
+
+def test_what_the_server_says_of_rows_reaches_no_error(url: str) -> None:
+    row = {"password_hash": "", "role": "viewer", "created_ms": 1}
+    with Store.open(url) as store:
+        with store.write() as connection:
+            connection.execute(insert(user).values(name="hunter2", **row))
+        for values in ({"name": "hunter2", **row}, {"name": "hunter2", "role": None}):
+            with pytest.raises(IntegrityError) as raised, store.write() as connection:
+                connection.execute(insert(user).values(values))
+            told = "".join(traceback.format_exception(raised.value))
+            assert "hunter2" not in told
+            assert "constraint" in told
 
 
 def test_names_and_serials_may_be_as_long_as_a_stranger_makes_them(url: str) -> None:

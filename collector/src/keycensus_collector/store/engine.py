@@ -108,8 +108,13 @@ class Store:
     @classmethod
     def revision_of(cls, url: str) -> RevisionStatus:
         """Return the revision of a database, whatever it is; see `open`."""
-        with cls(_existing(url)) as store:
-            return store.revision()
+        return cls.peek(url, revision_status)
+
+    @classmethod
+    def peek(cls, url: str, function: Callable[[Connection], _Result]) -> _Result:
+        """Run `function` with a reading connection to a database of whatever revision."""
+        with cls(_existing(url)) as store, store.read() as connection:
+            return function(connection)
 
     def revision(self, migrations: Path = MIGRATIONS) -> RevisionStatus:
         """Return the database's revision beside this program's newest."""

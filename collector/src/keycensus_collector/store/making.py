@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from keycensus_collector.errors import StoreError
 from keycensus_collector.store.address import is_postgresql
 from keycensus_collector.store.engine import Store
+from keycensus_collector.store.revisions import revision_status
 from keycensus_collector.store.schema import deployment
 from keycensus_collector.store.sqlite import database_path
 
@@ -24,11 +25,10 @@ def new_database(url: str) -> Iterator[Store]:
     left who was killed.
     """
     if is_postgresql(url):
+        if Store.peek(url, holds_deployment):
+            raise StoreError("the database holds a deployment already; nothing was changed")
         found = Store.revision_of(url).current
         with Store.open(url, upgrade=True) if found else Store.create(url) as store:
-            with store.read() as connection:
-                if connection.execute(select(deployment)).first() is not None:
-                    raise StoreError(f"{store.name} holds a deployment; nothing was changed")
             yield store
         return
     path = database_path(url)
@@ -38,6 +38,13 @@ def new_database(url: str) -> Iterator[Store]:
     with Store.create(f"sqlite:///{unfinished}") as store:
         yield store
     finish(unfinished, path)
+
+
+def holds_deployment(connection: Connection) -> bool:
+    """Say whether `init` has been at a database, of whatever revision it is."""
+    if not revision_status(connection).current:
+        return False
+    return connection.execute(select(deployment.c.name)).first() is not None
 
 
 def unfinished_beside(path: Path) -> Path:

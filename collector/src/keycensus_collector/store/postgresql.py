@@ -19,7 +19,7 @@ from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -193,6 +193,7 @@ class PostgreSql:
             hide_parameters=True,
         )
         event.listen(engine, "checkout", _check_out)
+        event.listen(engine, "handle_error", _leave_out_details)
         return engine
 
     def _check_server(self) -> None:
@@ -352,6 +353,17 @@ def _quoted(name: str) -> str:
 def _take_turn(connection: Connection) -> None:
     """Wait until no other collector writes; the end of the transaction gives the lock back."""
     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITE_LOCK})")
+
+
+def _leave_out_details(context: ExceptionContext) -> None:
+    """Take what stands in rows out of an error: the server tells the values that it refused."""
+    orig, raised = context.original_exception, context.sqlalchemy_exception
+    if not isinstance(orig, psycopg.Error) or not orig.diag.message_primary:
+        return
+    whole, short = str(orig), orig.diag.message_primary
+    orig.args = (short,)
+    if raised is not None and raised.args:
+        raised.args = (str(raised.args[0]).replace(whole, short), *raised.args[1:])
 
 
 def _check_out(
