@@ -20,6 +20,7 @@ COMMANDS = {
     "places": "List places by host and path, whatever they hold.",
     "owners": "Say who owns what: teams, what they are given, and why.",
     "people": "Say who there is, and what they held when they leave.",
+    "labels": "Say what hosts and certificates are for, and why.",
     "rules": "Try and apply rules, which say whose things are.",
     "views": "List, run, save and delete views: queries with a name.",
     "import": "Bring a file: a bundle of a host that can't enrol.",

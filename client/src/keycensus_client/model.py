@@ -123,6 +123,17 @@ class Certificate:
     renewal_overdue: bool = False
     owners: list[str] = field(default_factory=list)
     owned_by: str = ""
+    importance: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One label that counts, and why."""
+
+    key: str
+    value: str
+    source: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,6 +394,7 @@ class CertificateDetail:
     usages: list[Usage] = field(default_factory=list)
     marks: list[MarkedBy] = field(default_factory=list)
     ownership: list[Ownership] = field(default_factory=list)
+    labels: list[Label] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -414,6 +426,7 @@ class HostDetail:
     architecture: str = ""
     addresses: list[str] = field(default_factory=list)
     ownership: list[Ownership] = field(default_factory=list)
+    labels: list[Label] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

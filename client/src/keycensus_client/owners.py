@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from keycensus_client.model import Ownership
+from keycensus_client.model import Label, Ownership
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,17 @@ class Left:
 
 
 @dataclass(frozen=True, slots=True)
+class Roster:
+    """What a list of everybody did, or would do."""
+
+    done: bool
+    added: list[str]
+    changed: list[str]
+    leaving: list[str]
+    share: int
+
+
+@dataclass(frozen=True, slots=True)
 class OwnersOf:
     """What an ID names, and whose it is."""
 
@@ -137,6 +148,24 @@ class Tried:
     complete: bool
     samples: list[str]
     conflict_samples: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelsOf:
+    """What an ID names, and its labels."""
+
+    kind: str
+    id: str
+    name: str
+    labels: list[Label]
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """How many things were meant, and how many changed."""
+
+    things: int
+    changed: int
 
 
 def path(*parts: str) -> str:

@@ -34,6 +34,7 @@ _COLUMNS = (
     Column("KEY"),
     Column("FINGERPRINT"),
 )
+_WEIGHT = Column("IMPORTANCE", "right")
 _RENEWS = Column("RENEWS", fold=True)
 _NOTES = Column("NOTES", fold=True)
 _PLACE_COLUMNS = (
@@ -70,6 +71,13 @@ _PLACE_COLUMNS = (
 )
 @click.option("--all", "everything", is_flag=True, help="Also those in trust stores only.")
 @click.option("--places", is_flag=True, help="With the places of each.")
+@click.option(
+    "--sort",
+    type=click.Choice(["expiry", "importance"]),
+    default="expiry",
+    show_default=True,
+    help="What ends first, or what matters most, at the top.",
+)
 @query_options
 @output_option
 @limit_option
@@ -118,6 +126,7 @@ def print_certificates(
         columns = [*_COLUMNS]
         lines: list[list[Cell | str]] = [[*_row(item, moment)] for item in items]
         for column, cells in (
+            (_WEIGHT, [Cell(str(item.importance or "")) for item in items]),
             (_RENEWS, [Cell(owner_cell(item)) for item in items]),
             (_NOTES, [notes_of(item) for item in items]),
         ):

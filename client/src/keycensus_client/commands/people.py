@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from keycensus_client.commands.session import connect, output_option
 from keycensus_client.output.cells import day
 from keycensus_client.output.files import field_titles, field_values, print_csv, print_json
 from keycensus_client.output.table import Column, print_table
-from keycensus_client.owners import Left, Person, path
+from keycensus_client.owners import Left, Person, Roster, path
 
 _PEOPLE = (
     Column("NAME"),
@@ -17,6 +19,10 @@ _PEOPLE = (
     Column("TEAMS", fold=True),
     Column("STATE"),
 )
+
+
+# Names told of each kind.
+_SHOWN = 20
 
 
 @click.group("people")
@@ -78,6 +84,43 @@ def leave(*, name: str, to: str, preview: bool) -> None:
         click.echo(f"  what was held {'went' if left.done else 'would go'} to {left.moves_to}")
     if left.user:
         click.echo(f"  user {left.user} disabled, {left.tokens} API token(s) revoked")
+
+
+@command.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["csv", "json", "ldif"]),
+    help="What FILE is. [default: as its name ends]",
+)
+@click.option("--to", metavar="TEAM", default="", help="Who takes what leavers hold.")
+@click.option("--yes", "sure", is_flag=True, help="The list is whole, however many leave.")
+@click.option("--preview", is_flag=True, help="Say who would come and leave, and change nothing.")
+def import_(*, file: Path, format_: str | None, to: str, sure: bool, preview: bool) -> None:
+    """Take a list of everybody: who is missing in it has left."""
+    kind = format_ or file.suffix.removeprefix(".").lower()
+    if kind not in {"csv", "json", "ldif"}:
+        raise click.UsageError("say what the file is: --format csv, json or ldif")
+    try:
+        text = file.read_text("utf-8-sig")
+    except UnicodeDecodeError:
+        raise click.UsageError(f"{file} is no UTF-8 text") from None
+    body = {"format": kind, "text": text, "to": to, "sure": sure, "preview": preview}
+    with connect() as client:
+        found = client.tell(Roster, "POST", path("people"), body)
+    would = "" if found.done else "would be "
+    for what, names in (
+        (f"{would}added", found.added),
+        (f"{would}changed", found.changed),
+        ("left" if found.done else "would leave", found.leaving),
+    ):
+        click.echo(f"{len(names):,} {what}" + (f": {_some(names)}" if names else ""))
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
 
 
 def _state(person: Person) -> str:

@@ -31,7 +31,7 @@ from keycensus_client.output.cells import (
     urgency,
 )
 from keycensus_client.output.files import print_json
-from keycensus_client.output.owners import owners_text
+from keycensus_client.output.owners import labels_text, owners_text
 from keycensus_client.output.table import Cell, Column, print_facts, print_table
 from keycensus_client.output.usages import notes_of, print_usages
 
@@ -96,6 +96,10 @@ def _certificate(detail: CertificateDetail, moment: datetime) -> None:
         ("chain", "\n".join(_link(link, moment) for link in detail.chain) or "no issuer known"),
     ]
     facts.insert(3, ("owner", owners_text(detail.ownership)))
+    if detail.labels:
+        facts.insert(4, ("labels", labels_text(detail.labels)))
+    if item.importance:
+        facts.append(("importance", str(item.importance)))
     if detail.line_name:
         facts.append(("line", f"{detail.line_name} ({item.line})"))
     for title, links in (("follows", detail.predecessors), ("followed by", detail.successors)):
@@ -188,11 +192,6 @@ def _key(detail: KeyDetail, moment: datetime) -> None:
 
 def _host(detail: HostDetail, moment: datetime) -> None:
     host = detail.host
-    labels = [
-        f"{key}={value} ({source})"
-        for source, values in host.labels.items()
-        for key, value in values.items()
-    ]
     facts: list[tuple[str, Cell | str]] = [
         ("id", host.id),
         ("state", host.state),
@@ -205,7 +204,7 @@ def _host(detail: HostDetail, moment: datetime) -> None:
         ("first sweep", "complete" if host.complete else "not finished yet"),
         ("places", f"{host.live_places} live, {host.retained_places} retained"),
         ("holds", f"{host.certificates} certificates, {host.keys} private keys"),
-        ("labels", "\n".join(labels) or "none"),
+        ("labels", labels_text(detail.labels) or "none"),
         ("gaps", "\n".join(f"{g.prefix}  {g.reason} {g.detail}" for g in detail.gaps) or "none"),
     ]
     facts.insert(3, ("owner", owners_text(detail.ownership)))

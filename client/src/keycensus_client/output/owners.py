@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from keycensus_client.model import Certificate, Key, Ownership
+from keycensus_client.model import Certificate, Key, Label, Ownership
 from keycensus_client.output.cells import day
 
 
 def owners_text(ownership: Sequence[Ownership]) -> str:
     """Return each owner with the reason and who can be asked, a line each."""
     return "\n".join(_line(each) for each in ownership) or "nobody"
+
+
+def labels_text(labels: Sequence[Label]) -> str:
+    """Return each label with the reason, a line each."""
+    return "\n".join(f"{each.key}={each.value}  {each.why}" for each in labels)
 
 
 def _line(each: Ownership) -> str:

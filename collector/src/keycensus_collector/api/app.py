@@ -13,6 +13,7 @@ from keycensus_collector import __version__
 from keycensus_collector.api import (
     account,
     imports,
+    labels,
     lists,
     login,
     marks,
@@ -71,6 +72,7 @@ def create_app(store: Store, clock: Clock) -> FastAPI:
     app.include_router(imports.router)
     app.include_router(teams.router)
     app.include_router(owners.router)
+    app.include_router(labels.router)
     app.include_router(rules.router)
     app.include_router(questions.open_router)
     # The last one stands outermost.

@@ -44,6 +44,7 @@ async def certificates(
             limit=parameters.limit,
             cursor=parameters.cursor,
             with_places=parameters.places,
+            by_importance=parameters.sort == "importance",
             exactly=parameters.exactly,
         )
     )

@@ -89,7 +89,7 @@ async def owners(parameters: Annotated[IdParameters, Query()], store: StoreOf) -
 
     def work(connection: Connection) -> OwnersOf:
         match = one_match(connection, parameters.id, parameters.kind)
-        found = _thing(connection, match)
+        found = thing_of(connection, match)
         if found.kind == "host":
             reasons = why_host(connection, found.number)
         else:
@@ -109,7 +109,7 @@ async def give(
 
     def work(connection: Connection) -> Assigned:
         things = _things(connection, body, now_ms)
-        _check_own(connection, principal, things)
+        check_own(connection, principal, things)
         seen = bulk.preview(connection, things, body.owner)
         if not body.preview and body.owner is None:
             release(connection, things, actor=principal.actor, now_ms=now_ms)
@@ -160,10 +160,11 @@ def _things(connection: Connection, body: AssignBody, now_ms: int) -> list[Thing
         if not body.q.strip():
             raise UsageError(f"say which {body.what} in q: not all of them are given at once")
         return bulk.things_of(connection, body.what, body.q, now_ms)
-    return [_thing(connection, one_match(connection, body.id, body.kind))]
+    return [thing_of(connection, one_match(connection, body.id, body.kind))]
 
 
-def _thing(connection: Connection, match: results.Match) -> Thing:
+def thing_of(connection: Connection, match: results.Match) -> Thing:
+    """Return what can be given of what an ID names; UsageError if that can have no owner."""
     if match.kind == "host":
         number = connection.execute(select(host.c.host_no).where(host.c.host_id == match.id))
         return Thing("host", number=number.scalar_one())
@@ -172,7 +173,7 @@ def _thing(connection: Connection, match: results.Match) -> Thing:
     raise UsageError(f"a {match.kind} has no owner; certificates, keys, places and hosts have")
 
 
-def _check_own(connection: Connection, principal: Principal, things: list[Thing]) -> None:
+def check_own(connection: Connection, principal: Principal, things: list[Thing]) -> None:
     """Refuse to decide about what is not of one's own teams, unless one sees everything."""
     if principal.teams is None or bulk.are_of(connection, things, principal.teams):
         return

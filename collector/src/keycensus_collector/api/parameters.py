@@ -156,6 +156,11 @@ class CertificateParameters(ListParameters):
         ),
     ] = ""
 
+    sort: Annotated[
+        Literal["expiry", "importance"],
+        Field(description="By their end, or the most important first (docs/ownership.md)."),
+    ] = "expiry"
+
     def as_filter(self) -> CertificateFilter:
         """Return what is asked for."""
         within, query = self.expires_within, self.as_query()

@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection
 
+from keycensus_collector.access.permissions import Permission
 from keycensus_collector.api.problems import ProblemError
 from keycensus_collector.api.security import AUTHENTICATED, ClockOf, CurrentPrincipal, StoreOf
 from keycensus_collector.inventory.values import time_text
-from keycensus_collector.ownership import leaving, moving, people, teams
+from keycensus_collector.ownership import leaving, moving, people, roster, teams
 
 router = APIRouter(prefix="/api/v1", dependencies=AUTHENTICATED)
 
@@ -109,11 +110,32 @@ class PersonBody(_Body):
     subject: _Text = ""
 
 
+class RosterBody(_Body):
+    """A list of everybody. `sure`: many leave at once, and the list is whole."""
+
+    format: Literal["csv", "json", "ldif"]
+    text: Annotated[str, Field(max_length=roster.MOST_CHARACTERS)]
+    to: _Name = ""
+    sure: bool = False
+    preview: bool = False
+
+
 class LeaveBody(_Body):
     """Which team takes what they hold; empty: the fallback team. `preview` changes nothing."""
 
     to: _Name = ""
     preview: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Roster:
+    """What a list of everybody did, or would do. `share`: of a hundred, how many leave."""
+
+    done: bool
+    added: list[str]
+    changed: list[str]
+    leaving: list[str]
+    share: int
 
 
 @router.get("/teams", tags=["ownership"], summary="Teams with their members")
@@ -250,6 +272,32 @@ async def save_person(
     return await store.run_write(work)
 
 
+@router.post("/people", tags=["ownership"], summary="Take a list of everybody")
+async def take_list(
+    body: RosterBody, store: StoreOf, clock: ClockOf, principal: CurrentPrincipal
+) -> Roster:
+    """Add who is new, change who changed, and let leave who is missing; `preview` only tells."""
+    found = roster.read_people(body.text, body.format)
+
+    def work(connection: Connection) -> roster.Roster:
+        if body.preview:
+            return roster.preview_people(connection, found)
+        return roster.take_people(
+            connection,
+            found,
+            to=body.to,
+            sure=body.sure,
+            over_admins=principal.may(Permission.USERS_WRITE),
+            actor=principal.actor,
+            now_ms=clock.now_ms(),
+        )
+
+    seen = await (store.run_read(work) if body.preview else store.run_write(work))
+    return Roster(
+        not body.preview, list(seen.added), list(seen.changed), list(seen.leaving), seen.share
+    )
+
+
 @router.post("/people/{name}/leave", tags=["ownership"], summary="Let somebody leave")
 async def leave(
     name: str, body: LeaveBody, store: StoreOf, clock: ClockOf, principal: CurrentPrincipal
@@ -261,7 +309,12 @@ async def leave(
         if body.preview:
             return leaving.preview_leaving(connection, name, to=body.to)
         return leaving.leave(
-            connection, name, to=body.to, actor=principal.actor, now_ms=clock.now_ms()
+            connection,
+            name,
+            to=body.to,
+            over_admins=principal.may(Permission.USERS_WRITE),
+            actor=principal.actor,
+            now_ms=clock.now_ms(),
         )
 
     found = await (store.run_read(work) if body.preview else store.run_write(work))

@@ -84,8 +84,11 @@ def list_certificates(
     cursor: str = "",
     with_places: bool = False,
     exactly: bool = False,
+    by_importance: bool = False,
 ) -> results.CertificatePage:
     """Return certificates in the order in which they expire; those without a readable end last.
+
+    `by_importance`: the most important first, and of those what expires first.
 
     `exactly`: count all, however many there are.
     """
@@ -94,12 +97,15 @@ def list_certificates(
     counted_ones = conditions if exactly or not _is_query(wanted) else [asked.counted]
     statement = select(certificate.c.sha256, certificate.c.not_after_ms).where(*counted_ones)
     rows: list[Row[Any]] | None = None
-    if cursor or exactly:
+    if cursor or exactly or by_importance:
         total, exact = count_up_to(connection, statement, exactly=exactly)
     else:
         total, exact, first = first_page(connection, statement, _ORDER, limit + 1)
         rows = None if first is None else _rows_of(connection, [row.sha256 for row in first])
-    if rows is None:
+    if rows is None and by_importance:
+        after = decode_cursor(cursor, 3) if cursor else None
+        rows = _rows_by_importance(connection, conditions, after, limit + 1)
+    elif rows is None:
         after = decode_cursor(cursor, 2) if cursor else None
         rows = _rows(connection, conditions, after, limit + 1)
     page = rows[:limit]
@@ -125,7 +131,9 @@ def list_certificates(
         ]
     next_ = None
     if len(rows) > limit:
-        next_ = encode_cursor([page[-1].not_after_ms, page[-1].sha256.hex()])
+        last = page[-1]
+        position = [last.not_after_ms, last.sha256.hex()]
+        next_ = encode_cursor([last.rank, *position] if by_importance else position)
     return results.CertificatePage(next_, total, exact, items)
 
 
@@ -201,6 +209,25 @@ def _rows(
     if len(rows) < limit:
         statement = select_certificates().where(*conditions, *undated)
         rows += connection.execute(statement.order_by(hash_).limit(limit - len(rows)))
+    return rows
+
+
+def _rows_by_importance(
+    connection: Connection, conditions: Sequence[ColumnElement[bool]], after: Key | None, limit: int
+) -> list[Row[Any]]:
+    """Return dated certificates in the order of their importance, then those without an end."""
+    rank, end, hash_ = certificate.c.rank, certificate.c.not_after_ms, certificate.c.sha256
+    if after is not None and after[1] is None:
+        return _rows(connection, conditions, after[1:], limit)
+    dated = [*conditions, end.is_not(None)]
+    if after is not None:
+        later = or_(end > after[1], and_(end == after[1], hash_ > hash_in(after[2])))
+        dated += [rank >= after[0], or_(rank > after[0], later)]
+    statement = select_certificates().where(*dated).order_by(rank, end, hash_)
+    rows = list(connection.execute(statement.limit(limit)))
+    if len(rows) < limit:
+        undated = select_certificates().where(*conditions, end.is_(None)).order_by(hash_)
+        rows += connection.execute(undated.limit(limit - len(rows)))
     return rows
 
 
@@ -352,4 +379,5 @@ def certificate_of(row: Row[Any], told: Mapping[bytes, Told]) -> results.Certifi
         verdict=said.verdict,
         renewed_by=said.renewed_by,
         renewal_overdue=said.renewal_overdue,
+        importance=-row.rank,
     )

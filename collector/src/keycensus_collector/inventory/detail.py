@@ -12,6 +12,7 @@ from keycensus_collector.inventory.history import history_of
 from keycensus_collector.inventory.hosts import host_detail
 from keycensus_collector.inventory.keys import find_key
 from keycensus_collector.inventory.known_keys import known_key
+from keycensus_collector.inventory.labels import labels_of
 from keycensus_collector.inventory.owners import ownership_of, with_owners
 from keycensus_collector.inventory.places import (
     PLACES_LIMIT,
@@ -24,6 +25,7 @@ from keycensus_collector.inventory.untaken import is_over_cap
 from keycensus_collector.inventory.usages import told_of, usages_of, usages_on
 from keycensus_collector.inventory.values import certificate_name, lines_of, time_text
 from keycensus_collector.marks.reaching import marks_reaching_one
+from keycensus_collector.ownership.assignments import Thing
 from keycensus_collector.ownership.why import why_artifact
 from keycensus_collector.store.schema import (
     certificate,
@@ -107,6 +109,7 @@ def certificate_detail(connection: Connection, sha256: bytes) -> results.Certifi
         usages=usages_of(connection, sha256, kinds, names=names),
         marks=marks_reaching_one(connection, "certificate", sha256, row.key_id),
         ownership=ownership_of(why_artifact(connection, CERTIFICATE, sha256)),
+        labels=labels_of(connection, Thing("certificate", artifact=sha256)),
     )
 
 

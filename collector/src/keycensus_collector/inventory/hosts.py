@@ -13,6 +13,7 @@ from keycensus_collector.imports.stored import imported_hosts
 from keycensus_collector.intake.convert import decode_description
 from keycensus_collector.inventory import results
 from keycensus_collector.inventory.certificates import CertificateFilter, list_certificates
+from keycensus_collector.inventory.labels import kept_labels, labels_of
 from keycensus_collector.inventory.owners import owner_of_host, ownership_of
 from keycensus_collector.inventory.paging import (
     DEFAULT_LIMIT,
@@ -26,6 +27,7 @@ from keycensus_collector.inventory.places import PRIVATE_KINDS, is_now, places_o
 from keycensus_collector.inventory.untaken import long_on, refused_counts, refused_on
 from keycensus_collector.inventory.usages import usages_on
 from keycensus_collector.inventory.values import time_text
+from keycensus_collector.ownership.assignments import Thing
 from keycensus_collector.ownership.why import why_host
 from keycensus_collector.query.ask import ask
 from keycensus_collector.query.model import EVERYTHING, Query
@@ -125,6 +127,7 @@ def host_detail(connection: Connection, host_id: str, now_ms: int) -> results.Ho
         architecture=safe_text(said.architecture),
         addresses=[safe_text(address) for address in said.addresses[:_ADDRESSES]],
         ownership=ownership_of(why_host(connection, row.host_no)),
+        labels=labels_of(connection, Thing("host", number=row.host_no)),
     )
 
 
@@ -134,6 +137,7 @@ def _hosts(connection: Connection, rows: Sequence[Row[Any]]) -> list[results.Hos
     held = _held_counts(connection, numbers)
     gaps = _gap_counts(connection, numbers)
     refused = refused_counts(connection, numbers)
+    kept = kept_labels(connection, numbers)
     imports = imported_hosts(connection, numbers)
     return [
         results.Host(
@@ -151,7 +155,7 @@ def _hosts(connection: Connection, rows: Sequence[Row[Any]]) -> list[results.Hos
             certificates=held.get(row.host_no, (0, 0))[0],
             keys=held.get(row.host_no, (0, 0))[1],
             gaps=gaps.get(row.host_no, 0),
-            labels=_labels(row.labels),
+            labels=_labels(row.labels) | kept.get(row.host_no, {}),
             refused=refused.get(row.host_no, 0),
             imported=imports.get(row.host_no, (None, ""))[0],
             imported_by=imports.get(row.host_no, (None, ""))[1],

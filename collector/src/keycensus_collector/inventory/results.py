@@ -115,6 +115,17 @@ class Certificate:
     renewal_overdue: bool = False
     owners: list[str] = field(default_factory=list)  # teams and people that renew it
     owned_by: str = ""  # "explicit", "rule", "places", "shared", "fallback"; empty: nobody owns it
+    importance: int = 0  # by rules; the most important comes first with sort=importance
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One label that counts. `source`: "manual", "token", "rule" or "host"."""
+
+    key: str
+    value: str
+    source: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,6 +325,7 @@ class CertificateDetail:
     usages: list[Usage]
     marks: list[MarkedBy]
     ownership: list[Ownership] = field(default_factory=list)
+    labels: list[Label] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,6 +357,7 @@ class HostDetail:
     architecture: str
     addresses: list[str]
     ownership: list[Ownership] = field(default_factory=list)
+    labels: list[Label] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from keycensus_collector.access import audit
 from keycensus_collector.errors import UsageError
 from keycensus_collector.ownership import queue
 from keycensus_collector.ownership.assignments import Thing, given_now, scopes_of
+from keycensus_collector.ownership.facts import apply_fact_rules
 from keycensus_collector.ownership.rule_text import Written, read_rules
 from keycensus_collector.ownership.rules import Rule, is_in_conflict, matches
 from keycensus_collector.ownership.sweeps import next_of
@@ -77,9 +78,11 @@ def apply_rules(
     Returns the version of the file, and how many rules are new or changed, and how many ended.
     Owners follow in the background.
     """
+    written = read_rules(text, now_ms)
+    facts_changed = apply_fact_rules(connection, written, now_ms)
     wanted = {
         (rule.name, rule.what, dump(rule.query), rule.team_no, rule.note)
-        for rule in _rules(connection, read_rules(text, now_ms))
+        for rule in _rules(connection, written)
     }
     now = {
         (row.name, row.what, row.query, row.team_no, row.note): row.rule_no
@@ -110,7 +113,7 @@ def apply_rules(
         subject=f"version {version}",
         detail={"begun": [key[0] for key in begun], "ended": len(ended)},
     )
-    return int(version), len(begun), len(ended)
+    return int(version), len(begun) + facts_changed[0], len(ended) + facts_changed[1]
 
 
 def rules_text(connection: Connection) -> tuple[int, str, str, int] | None:
@@ -121,7 +124,8 @@ def rules_text(connection: Connection) -> tuple[int, str, str, int] | None:
     return None if row is None else (row.version, row.text, row.applied_by, row.applied_ms)
 
 
-def _rules(connection: Connection, written: Sequence[Written]) -> list[Rule]:
+def _rules(connection: Connection, all_written: Sequence[Written]) -> list[Rule]:
+    written = [rule for rule in all_written if rule.section == "owners"]
     teams = {
         row.name: row.team_no
         for row in connection.execute(select(team).where(team.c.dissolved_ms.is_(None)))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, select, update
 
 from keycensus_collector.access import audit
+from keycensus_collector.access.users import change_user
 from keycensus_collector.errors import UsageError
 from keycensus_collector.ownership.moving import Held, held_by, move_all
 from keycensus_collector.ownership.people import person_no
@@ -34,9 +35,24 @@ def preview_leaving(connection: Connection, name: str, *, to: str = "") -> Leavi
     return _leaving(connection, name, to)[0]
 
 
-def leave(connection: Connection, name: str, *, to: str = "", actor: str, now_ms: int) -> Leaving:
-    """Let a person leave. What they hold moves to the team `to`, else to the fallback team."""
+def leave(
+    connection: Connection,
+    name: str,
+    *,
+    to: str = "",
+    over_admins: bool = False,
+    actor: str,
+    now_ms: int,
+) -> Leaving:
+    """Let a person leave. What they hold moves to the team `to`, else to the fallback team.
+
+    UsageError if their user is an admin and whoever asks is not `over_admins`.
+    """
     leaving, target = _leaving(connection, name, to)
+    if not over_admins and _is_admin(connection, leaving.user):
+        raise UsageError(
+            f"{leaving.user} is an admin's user: who may change users can let {name} leave"
+        )
     number = person_no(connection, name)
     if target is not None:
         for source in (*_own_team(connection, number), *_last_in(connection, number).values()):
@@ -50,7 +66,7 @@ def leave(connection: Connection, name: str, *, to: str = "", actor: str, now_ms
     connection.execute(
         update(person).where(person.c.person_no == number).values(state="left", left_ms=now_ms)
     )
-    _shut_out(connection, leaving.user, now_ms)
+    _shut_out(connection, leaving.user, actor, now_ms)
     audit.record(
         connection,
         at_ms=now_ms,
@@ -148,19 +164,25 @@ def _tokens(connection: Connection, name: str) -> int:
     return connection.execute(statement).scalar_one()
 
 
-def _shut_out(connection: Connection, name: str, now_ms: int) -> None:
-    """Disable a user and revoke the tokens."""
-    number = select(user.c.user_no).where(user.c.name == name).scalar_subquery()
+def _is_admin(connection: Connection, name: str) -> bool:
+    role = connection.execute(select(user.c.role).where(user.c.name == name)).scalar_one_or_none()
+    return role == "admin"
+
+
+def _shut_out(connection: Connection, name: str, actor: str, now_ms: int) -> None:
+    """Disable a user, which ends the sessions, and revoke the tokens."""
+    row = connection.execute(
+        select(user.c.user_no, user.c.disabled_ms).where(user.c.name == name)
+    ).one_or_none()
+    if row is None:
+        return
     connection.execute(
         update(api_token)
-        .where(api_token.c.user_no == number, api_token.c.revoked_ms.is_(None))
+        .where(api_token.c.user_no == row.user_no, api_token.c.revoked_ms.is_(None))
         .values(revoked_ms=now_ms)
     )
-    connection.execute(
-        update(user)
-        .where(user.c.name == name, user.c.disabled_ms.is_(None))
-        .values(disabled_ms=now_ms)
-    )
+    if row.disabled_ms is None:
+        change_user(connection, name=name, disabled=True, actor=actor, now_ms=now_ms)
 
 
 def _name(connection: Connection, number: int) -> str:

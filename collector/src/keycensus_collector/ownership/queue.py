@@ -12,6 +12,7 @@ from keycensus_collector.fold.chunks import chunked
 from keycensus_collector.store.engine import upsert
 from keycensus_collector.store.schema import (
     agent,
+    holding,
     intake_batch,
     manifest_entry,
     manifest_part,
@@ -21,6 +22,7 @@ from keycensus_collector.store.schema import (
 from keycensus_collector.store.tables.ownership import (
     CERTIFICATE,
     KEY,
+    fact_rule,
     owner_sweep,
     owner_work,
     team,
@@ -54,8 +56,9 @@ def stamp() -> int:
 
 
 def is_used(connection: Connection) -> bool:
-    """Whether there is anybody who could own anything."""
-    return connection.execute(select(team.c.team_no).limit(1)).first() is not None
+    """Whether there is anybody who could own anything, or a rule about anything."""
+    statements = select(team.c.team_no).limit(1), select(fact_rule.c.rule_no).limit(1)
+    return any(connection.execute(statement).first() for statement in statements)
 
 
 def put_hosts(connection: Connection, hosts: Iterable[int]) -> None:
@@ -67,6 +70,16 @@ def put_artifacts(connection: Connection, artifacts: Iterable[tuple[int, bytes]]
     """Ask that the owners of certificates and keys be worked out: (kind, hash) each."""
     items = [Item(_WORD[kind], 0, artifact) for kind, artifact in sorted(set(artifacts))]
     _put(connection, items)
+
+
+def put_artifacts_on(connection: Connection, hosts: Iterable[int]) -> None:
+    """Ask that the certificates in use on hosts be worked out: what rules say may follow from a host."""
+    for chunk in chunked(sorted(hosts)):
+        held = select(holding.c.artifact).where(
+            holding.c.host_no.in_(chunk), holding.c.kind == "certificate"
+        )
+        found = connection.execute(held.distinct()).scalars()
+        put_artifacts(connection, [(CERTIFICATE, artifact) for artifact in found])
 
 
 def _put(connection: Connection, items: Sequence[Item]) -> None:

@@ -26,7 +26,10 @@ _MOST_MISTAKES = 50
 MATCHERS = ("host", "path", "name", "issuer", "package", "service", "label")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _LABEL = re.compile(r"([a-z0-9][a-z0-9._-]{0,62})=(.+)", re.DOTALL)
-_SECTIONS = {"owners": ("owner",)}
+_SECTIONS = {"owners": ("owner",), "labels": ("set",), "importance": ("points",)}
+# Lists that a section can be about.
+_OF = {"owners": WHATS, "labels": ("hosts", "certificates"), "importance": ("certificates",)}
+MOST_POINTS = 1_000
 # What every rule can have: its name, the list that is asked, a query, a word to people.
 _OWN = ("rule", "of", "query", "note")
 
@@ -99,7 +102,7 @@ def _composed(text: str) -> yaml.Node | None:
 def _sections(reader: _Reader, node: yaml.Node | None) -> Iterator[Written]:
     if node is None:
         return
-    for key, value in _pairs(reader, node, "write sections: owners"):
+    for key, value in _pairs(reader, node, "write sections: owners, labels, importance"):
         if key.value not in _SECTIONS:
             reader.wrong(key, f"there is no section {_shown(key)}{_near(key, _SECTIONS)}")
         elif not isinstance(value, yaml.SequenceNode):
@@ -121,8 +124,9 @@ def _rule(reader: _Reader, section: str, node: yaml.Node) -> Written | None:
             reader.wrong(node, f"a rule needs {key}")
     if texts["rule"] and not _NAME.fullmatch(texts["rule"]):
         reader.wrong(parts["rule"], "a rule's name has up to 63 of a-z, 0-9 and . _ -")
-    if texts["of"] and texts["of"] not in WHATS:
-        reader.wrong(parts["of"], f"of is one of {', '.join(WHATS)}")
+    if texts["of"] and texts["of"] not in _OF[section]:
+        reader.wrong(parts["of"], f"of is one of {', '.join(_OF[section])}")
+    _check_said(reader, parts, texts)
     query = _query(reader, parts, texts["query"], node)
     if query is None or len(reader.mistakes) > before:
         return None
@@ -133,6 +137,15 @@ def _rule(reader: _Reader, section: str, node: yaml.Node) -> Written | None:
         return None
     says = {key: texts[key] for key in wanted}
     return Written(section, texts["rule"], texts["of"], query, says, texts["note"], _line(node))
+
+
+def _check_said(reader: _Reader, parts: dict[str, yaml.Node], texts: dict[str, str]) -> None:
+    """Check what a rule says: a label as key=value, points as a number."""
+    if texts.get("set") and _LABEL.fullmatch(texts["set"]) is None:
+        reader.wrong(parts["set"], "set: write key=value")
+    points = texts.get("points")
+    if points and not (points.lstrip("-").isdecimal() and abs(int(points)) <= MOST_POINTS):
+        reader.wrong(parts["points"], f"points is a number from -{MOST_POINTS} to {MOST_POINTS}")
 
 
 def _parts(reader: _Reader, node: yaml.Node, known: tuple[str, ...]) -> dict[str, yaml.Node]:

@@ -17,13 +17,14 @@ import structlog
 from sqlalchemy import Connection, Row, delete, select, update
 
 from keycensus_collector.clock import Clock
-from keycensus_collector.ownership import artifacts, hosts, queue
+from keycensus_collector.ownership import artifacts, facts, hosts, queue
 from keycensus_collector.ownership.rules import matches, rules_in_force, winners
 from keycensus_collector.ownership.sweeps import next_of
 from keycensus_collector.store.duties import Duties
 from keycensus_collector.store.engine import Store
 from keycensus_collector.store.tables.ownership import (
     CERTIFICATE,
+    fact_rule,
     owner_rule,
     owner_setting,
     owner_sweep,
@@ -98,7 +99,12 @@ def settle(connection: Connection, now_ms: int) -> None:
         _write(connection, chunk, _plan(connection, chunk, now_ms), now_ms)
 
 
-_Plan = hosts.Plan | artifacts.Plan
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a chunk changes: owners, then labels and importance of hosts and certificates."""
+
+    owners: hosts.Plan | artifacts.Plan
+    facts: facts.FactPlan | None
 
 
 def _next(connection: Connection) -> _Chunk | None:
@@ -137,7 +143,15 @@ def _plan(connection: Connection, chunk: _Chunk, now_ms: int) -> _Plan:
         of_places = matches(
             connection, rules, "places", lambda tables: tables.place.c.host_no.in_(numbers), now_ms
         )
-        return hosts.plan(connection, numbers, winners(of_hosts), winners(of_places))
+        owners = hosts.plan(connection, numbers, winners(of_hosts), winners(of_places))
+        told = facts.plan(
+            connection,
+            "hosts",
+            numbers,
+            lambda tables: tables.host.c.host_no.in_(numbers),
+            now_ms,
+        )
+        return _Plan(owners, told)
     kind, hashes = queue.KINDS[chunk.kind], list(chunk.hashes)
     if kind == CERTIFICATE:
         found = matches(
@@ -147,18 +161,27 @@ def _plan(connection: Connection, chunk: _Chunk, now_ms: int) -> _Plan:
             lambda tables: tables.certificate.c.sha256.in_(hashes),
             now_ms,
         )
-    else:
-        found = matches(
-            connection, rules, "keys", lambda tables: tables.key.c.key_id.in_(hashes), now_ms
+        told = facts.plan(
+            connection,
+            "certificates",
+            hashes,
+            lambda tables: tables.certificate.c.sha256.in_(hashes),
+            now_ms,
         )
-    return artifacts.plan(connection, kind, hashes, winners(found))
+        return _Plan(artifacts.plan(connection, kind, hashes, winners(found)), told)
+    found = matches(
+        connection, rules, "keys", lambda tables: tables.key.c.key_id.in_(hashes), now_ms
+    )
+    return _Plan(artifacts.plan(connection, kind, hashes, winners(found)), None)
 
 
 def _write(connection: Connection, chunk: _Chunk, made: _Plan, now_ms: int) -> None:
-    if isinstance(made, hosts.Plan):
-        hosts.write(connection, made, now_ms)
+    if isinstance(made.owners, hosts.Plan):
+        hosts.write(connection, made.owners, now_ms)
     else:
-        artifacts.write(connection, made, now_ms)
+        artifacts.write(connection, made.owners, now_ms)
+    if made.facts is not None:
+        facts.write(connection, made.facts, now_ms)
     queue.done(connection, chunk.items)
     if chunk.sweep is not None:
         _advance(connection, chunk, chunk.sweep)
@@ -186,12 +209,9 @@ _SWEPT = "swept"
 
 def _is_due(connection: Connection, now_ms: int) -> bool:
     """Whether there are rules, and the last look at everything was a day ago."""
-    if (
-        connection.execute(
-            select(owner_rule.c.rule_no).where(owner_rule.c.to_ms.is_(None)).limit(1)
-        ).first()
-        is None
-    ):
+    tables = owner_rule, fact_rule
+    rules = [select(each.c.rule_no).where(each.c.to_ms.is_(None)).limit(1) for each in tables]
+    if not any(connection.execute(statement).first() for statement in rules):
         return False
     last = connection.execute(
         select(owner_setting.c.from_ms).where(owner_setting.c.name == _SWEPT)

@@ -13,7 +13,7 @@ import dataclasses
 import difflib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from keycensus_collector.errors import QueryError
 from keycensus_collector.query import values
@@ -31,6 +31,7 @@ from keycensus_collector.query.fields import (
     BY_NAME,
     NOT_YET,
     OPERATORS_OF,
+    OWN_LABEL,
     Field,
     Kind,
     Level,
@@ -119,6 +120,8 @@ class _Binder:
         test = self._test(found, term)
         if isinstance(test, Choice) and test.value == "any" and found.name == "found":
             return Some(()) if negated else All(())
+        if found.name == "label" and self.target == "certificates":
+            return _own_or_inherited(Literal(found, test, negated, label))
         return Literal(found, test, negated, label)
 
     def _field(self, term: Term) -> tuple[Field, str]:
@@ -193,6 +196,16 @@ class _Binder:
 
     def _error(self, text: str, span: Span) -> QueryError:
         return QueryError(text, self.text, *span)
+
+
+def _own_or_inherited(literal: Literal) -> Bound:
+    """Return a condition on a label of a certificate: its own, or without one the place's host's."""
+    own = replace(literal, field=OWN_LABEL)
+    if isinstance(literal.test, Known):
+        both = (own, literal)
+        return Some(both) if literal.test.known != literal.negated else All(both)
+    has_none = Literal(OWN_LABEL, Known(known=False), label=literal.label)
+    return Some((own, All((has_none, literal))))
 
 
 # SQLite takes patterns of 50,000 bytes; names and paths that are kept are far shorter.

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Connection,
     Text,
     and_,
+    case,
     cast,
     collate,
     exists,
@@ -26,6 +27,7 @@ from sqlalchemy import (
     type_coerce,
 )
 
+from keycensus_collector.ownership.intervals import at
 from keycensus_collector.query.authorities import is_under
 from keycensus_collector.query.bound import Literal
 from keycensus_collector.query.conditions import (
@@ -66,6 +68,7 @@ from keycensus_collector.store.schema import (
     usage,
     usage_place,
 )
+from keycensus_collector.store.tables.ownership import label
 
 _SOURCES = ("manual", "token", "rule", "host")
 
@@ -330,12 +333,58 @@ def _gap(columns: Columns, literal: Literal, _: Level) -> ColumnElement[bool]:
     return number.in_(gaps)
 
 
+def _importance(columns: Columns, literal: Literal, _: Level) -> ColumnElement[bool]:
+    return in_range(-columns.tables.certificate.c.rank, expected(Range, literal.test))
+
+
+def _own_label(columns: Columns, literal: Literal, _: Level) -> ColumnElement[bool]:
+    """Take a certificate's own label: by hand, on it or its line, then by rule."""
+    table, as_of_ms = columns.tables.certificate.c, columns.tables.as_of_ms
+    line = func.coalesce(table.line_no, 0)
+    there = or_(
+        table.sha256.in_(select(label.c.artifact).where(*_kept("certificate", literal, as_of_ms))),
+        line.in_(select(label.c.number).where(*_kept("line", literal, as_of_ms))),
+    )
+    if isinstance(literal.test, Known):
+        return there if literal.test.known else not_(there)
+    its_own, of_line = label.c.artifact == table.sha256, label.c.number == line
+    value = func.coalesce(
+        _label_value("certificate", literal, as_of_ms, its_own, label.c.source == "manual"),
+        _label_value("line", literal, as_of_ms, of_line),
+        _label_value("certificate", literal, as_of_ms, its_own),
+    )
+    # Of a label that it has not, neither this nor its opposite holds; and it is not looked for.
+    return case((there, text_matches(value, expected(TextTest, literal.test))), else_=None)
+
+
+def _kept(kind: str, literal: Literal, as_of_ms: int | None) -> list[ColumnElement[bool]]:
+    return [label.c.kind == kind, label.c.key == literal.label, at(label, as_of_ms)]
+
+
+def _label_value(
+    kind: str, literal: Literal, as_of_ms: int | None, *which: ColumnElement[bool]
+) -> ColumnElement[Any]:
+    found = select(label.c.value).where(*_kept(kind, literal, as_of_ms), *which)
+    return found.order_by(label.c.source).limit(1).correlate_except(label).scalar_subquery()
+
+
 def _label(columns: Columns, literal: Literal, _: Level) -> ColumnElement[bool]:
-    """Take the label of the most trusted source: by hand, token, rule, then the host's own word."""
-    labels = columns.tables.host.c.labels
+    """Take the label of the most trusted source: by hand, token, rule, then the host's own word.
+
+    Those by hand and rule are of the day that is asked for; a token's and the host's are of today.
+    """
+    labels, as_of_ms = columns.tables.host.c.labels, columns.tables.as_of_ms
     is_sqlite = columns.connection.dialect.name == "sqlite"
     document: Any = type_coerce(labels, JSON) if is_sqlite else cast(labels, JSON)
-    value = func.coalesce(*(document[(source, literal.label)].as_string() for source in _SOURCES))
+    mine = label.c.number == columns.tables.host.c.host_no
+    kept = {
+        source: _label_value("host", literal, as_of_ms, mine, label.c.source == source)
+        for source in ("manual", "rule")
+    }
+    claimed = {
+        source: document[(source, literal.label)].as_string() for source in ("token", "host")
+    }
+    value = func.coalesce(*((kept | claimed)[source] for source in _SOURCES))
     if isinstance(literal.test, Known):
         return value.is_not(None) if literal.test.known else value.is_(None)
     test = expected(TextTest, literal.test)
@@ -375,4 +424,6 @@ _SPECIAL: dict[str, _Special] = {
     "gap": _gap,
     "gap-reason": _gap,
     "label": _label,
+    "own-label": _own_label,
+    "importance": _importance,
 }

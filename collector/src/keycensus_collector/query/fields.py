@@ -171,6 +171,7 @@ FIELDS = (
         ("now", "gone", "any"),
         only=("certificates",),
     ),
+    Field("importance", (_C,), Kind.NUMBER, "how much it matters, by rules", (">50",)),
     # who owns it: of certificates and keys who renews, of places and hosts who installs
     Field(
         "owner",
@@ -272,11 +273,13 @@ FIELDS = (
     Field("label", (_H,), Kind.NAME, "label.KEY: a label of the host", ("prod",), (), True),
 )
 
+# What `label.KEY` means of a certificate itself, beside the labels of hosts.
+OWN_LABEL = Field("own-label", (_C,), Kind.NAME, "a label of its own", nullable=True)
+
 BY_NAME = {name: field for field in FIELDS for name in (field.name, *field.aliases)}
 
 # Asked for by name in documents and habits, and not here yet: said so, not passed for a typing error.
 NOT_YET = {
     "policy": "policy is not judged by this version",
-    "importance": "importance is not judged by this version",
     "revoked": "revocation is not judged by this version",
 }

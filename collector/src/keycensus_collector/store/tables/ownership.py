@@ -16,6 +16,7 @@ from sqlalchemy import (
     Column,
     ForeignKey,
     Index,
+    Integer,
     LargeBinary,
     SmallInteger,
     Table,
@@ -192,4 +193,41 @@ rule_file = Table(
     Column("text", Text, nullable=False),
     Column("applied_by", Text, nullable=False),
     Column("applied_ms", BigInteger, nullable=False),
+)
+
+# Rules that say something else than an owner: "label" (key and value) and "importance" (points).
+fact_rule = Table(
+    "fact_rule",
+    metadata,
+    Column("rule_no", Number, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("query", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("points", Integer, nullable=False),
+    Column("from_ms", BigInteger, nullable=False),
+    Column("to_ms", BigInteger),
+    Index(None, "to_ms", "kind"),
+)
+
+# Labels by hand and by rule, of hosts, certificates and (by hand) their lines. Those of enrolment tokens
+# and of hosts themselves stand at the host.
+label = Table(
+    "label",
+    metadata,
+    Column("label_no", Number, primary_key=True),
+    Column("kind", Text, nullable=False),  # "host", "certificate", "line"
+    Column("number", BigInteger, nullable=False),  # of a host or line; 0: none
+    Column("artifact", LargeBinary, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("source", Text, nullable=False),  # "manual", "rule"
+    Column("source_no", Number, nullable=False),  # of the rule; 0: by hand
+    Column("actor", Text, nullable=False),
+    Column("from_ms", BigInteger, nullable=False),
+    Column("to_ms", BigInteger),
+    Index(None, "kind", "number", "artifact", "key", "from_ms"),
+    Index(None, "key", "to_ms", "value"),
 )

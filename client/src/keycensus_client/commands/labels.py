@@ -1,0 +1,91 @@
+"""`keycensus labels`: what hosts and certificates are for, and who says so."""
+
+from __future__ import annotations
+
+import click
+
+from keycensus_client.commands.session import connect, output_option
+from keycensus_client.identity import resolve
+from keycensus_client.model import Label
+from keycensus_client.output.files import field_titles, field_values, print_csv, print_json
+from keycensus_client.output.table import Column, print_table
+from keycensus_client.owners import Labelled, LabelsOf, path
+
+_LABELS = (Column("LABEL"), Column("VALUE", fold=True), Column("WHY", fold=True))
+_LISTS = click.Choice(["certificates", "hosts"])
+
+
+@click.group("labels")
+def command() -> None:
+    """Say what hosts and certificates are for: labels, and why they have them."""
+
+
+@command.command("show")
+@click.argument("id")
+@output_option
+def show(*, id: str, output: str) -> None:  # noqa: A002 - the argument's name, as in the usage
+    """Show the labels of a host or certificate, and why it has them."""
+    identity = resolve(id)
+    with connect() as client:
+        found = client.ask(
+            LabelsOf, path("labels"), {"id": identity.id, "kind": identity.kind or None}
+        )
+    if output == "json":
+        print_json(found)
+    elif output == "csv":
+        titles = field_titles(Label)
+        print_csv(titles, (field_values(each, titles) for each in found.labels))
+    else:
+        click.echo(f"{found.kind} {found.name}")
+        print_table(_LABELS, [(each.key, each.value, each.why) for each in found.labels])
+
+
+@command.command("set")
+@click.argument("label")
+@click.argument("id", required=False)
+@click.option("-q", "--query", "q", metavar="QUERY", help="All that a query lists, instead of ID.")
+@click.option(
+    "--list",
+    "what",
+    type=_LISTS,
+    default="hosts",
+    show_default=True,
+    help="The list that is asked.",
+)
+def set_(*, label: str, id: str | None, q: str | None, what: str) -> None:  # noqa: A002 - as in the usage
+    """Set LABEL, as key=value, on ID or on all that a query lists."""
+    key, equals, value = label.partition("=")
+    if not equals:
+        raise click.UsageError("write the label as key=value")
+    _tell(key, value, id, q, what)
+
+
+@command.command("unset")
+@click.argument("key")
+@click.argument("id", required=False)
+@click.option("-q", "--query", "q", metavar="QUERY", help="All that a query lists, instead of ID.")
+@click.option(
+    "--list",
+    "what",
+    type=_LISTS,
+    default="hosts",
+    show_default=True,
+    help="The list that is asked.",
+)
+def unset(*, key: str, id: str | None, q: str | None, what: str) -> None:  # noqa: A002 - as in the usage
+    """Take off what was said by hand: the other sources count again."""
+    _tell(key, None, id, q, what)
+
+
+def _tell(key: str, value: str | None, identity: str | None, q: str | None, what: str) -> None:
+    if (identity is None) == (q is None):
+        raise click.UsageError("say what is meant: either ID, or -q QUERY")
+    body: dict[str, object] = {"key": key, "value": value}
+    if q is not None:
+        body |= {"what": what, "q": q}
+    else:
+        found = resolve(identity or "")
+        body |= {"id": found.id, "kind": found.kind}
+    with connect() as client:
+        done = client.tell(Labelled, "POST", path("labels"), body)
+    click.echo(f"{done.changed:,} of {done.things:,} changed")

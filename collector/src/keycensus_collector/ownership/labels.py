@@ -1,0 +1,168 @@
+"""Labels by hand, of hosts and certificates (with their line), and why a thing has the labels it has.
+
+Of several sources the most trusted counts: by hand, of the enrolment token, by rule, then the host's own
+word. A certificate has its own labels, and those of the hosts where it is in use under other keys.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select, update
+
+from keycensus_collector.access import audit
+from keycensus_collector.errors import UsageError
+from keycensus_collector.ownership import queue
+from keycensus_collector.ownership.assignments import Thing, scopes_of
+from keycensus_collector.store.schema import certificate, holding, host
+from keycensus_collector.store.tables.ownership import CERTIFICATE, fact_rule, label
+from keycensus_collector.text import safe_text
+
+_KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
+_MOST_VALUE = 200
+# Those by which a certificate inherits; more hosts say the same.
+_MOST_HOSTS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class LabelOf:
+    """One label that counts. `source`: "manual", "token", "rule", "host"; `why`: in words."""
+
+    key: str
+    value: str
+    source: str
+    why: str
+
+
+def set_label(
+    connection: Connection,
+    things: Iterable[Thing],
+    key: str,
+    value: str | None,
+    *,
+    actor: str,
+    now_ms: int,
+) -> int:
+    """Set a label by hand on hosts and certificates, or take it off (None); return how many changed."""
+    if not _KEY.match(key):
+        raise UsageError(f"{key!r} can't name a label: use up to 63 of a-z, 0-9 and . _ -")
+    if value is not None and not 0 < len(value) <= _MOST_VALUE:
+        raise UsageError(f"a label's value has 1 to {_MOST_VALUE} characters")
+    scopes = scopes_of(connection, things)
+    if any(scope.kind not in {"host", "certificate", "line"} for scope in scopes):
+        raise UsageError("labels stand on hosts and certificates")
+    shown = None if value is None else safe_text(value)
+    changed = [scope for scope in scopes if _set(connection, scope, key, shown, actor, now_ms)]
+    queue.put_hosts(connection, [scope.number for scope in changed if scope.kind == "host"])
+    queue.put_artifacts_on(connection, [scope.number for scope in changed if scope.kind == "host"])
+    artifacts = [scope.artifact for scope in changed if scope.kind == "certificate"]
+    queue.put_artifacts(connection, [(CERTIFICATE, artifact) for artifact in artifacts])
+    if changed:
+        audit.record(
+            connection,
+            at_ms=now_ms,
+            actor=actor,
+            action="label.set" if value is not None else "label.unset",
+            subject=changed[0].name if len(changed) == 1 else f"{len(changed):,} things",
+            detail={"key": key, "value": value, "things": [s.name for s in changed[:1_000]]},
+        )
+    return len(changed)
+
+
+def _set(  # noqa: PLR0917 - each is a column
+    connection: Connection, scope: Thing, key: str, value: str | None, actor: str, now_ms: int
+) -> bool:
+    same = (
+        label.c.kind == scope.kind,
+        label.c.number == scope.number,
+        label.c.artifact == scope.artifact,
+        label.c.key == key,
+        label.c.source == "manual",
+        label.c.to_ms.is_(None),
+    )
+    now = connection.execute(select(label.c.value).where(*same)).scalar_one_or_none()
+    if now == value:
+        return False
+    connection.execute(update(label).where(*same).values(to_ms=now_ms))
+    if value is not None:
+        connection.execute(
+            insert(label).values(
+                kind=scope.kind,
+                number=scope.number,
+                artifact=scope.artifact,
+                key=key,
+                value=value,
+                source="manual",
+                source_no=0,
+                actor=safe_text(actor),
+                from_ms=now_ms,
+                to_ms=None,
+            )
+        )
+    return True
+
+
+def labels_of_host(connection: Connection, host_no: int) -> list[LabelOf]:
+    """Return the labels of a host that count, by key, each with the reason."""
+    said = connection.execute(select(host.c.labels).where(host.c.host_no == host_no)).scalar_one()
+    claims: dict[str, dict[str, str]] = json.loads(said or "{}")
+    found: dict[str, LabelOf] = {}
+    for key, value in claims.get("host", {}).items():
+        found[key] = LabelOf(key, value, "host", "its agent says so: a claim")
+    own = _own(connection, and_(label.c.kind == "host", label.c.number == host_no))
+    for each in own:
+        if each.source == "rule":
+            found[each.key] = each
+    for key, value in claims.get("token", {}).items():
+        found[key] = LabelOf(key, value, "token", "of the token it was enrolled with")
+    found |= {each.key: each for each in own if each.source == "manual"}
+    return [found[key] for key in sorted(found)]
+
+
+def labels_of_certificate(connection: Connection, sha256: bytes) -> list[LabelOf]:
+    """Return the labels of a certificate: its own, then those of hosts where it is in use."""
+    line = connection.execute(
+        select(certificate.c.line_no).where(certificate.c.sha256 == sha256)
+    ).scalar_one_or_none()
+    mine = and_(label.c.kind == "certificate", label.c.artifact == sha256)
+    if line is not None:
+        mine = or_(mine, and_(label.c.kind == "line", label.c.number == line))
+    own: dict[str, LabelOf] = {}
+    for each in sorted(_own(connection, mine), key=lambda each: each.source, reverse=True):
+        own[each.key] = each
+    inherited: dict[tuple[str, str], LabelOf] = {}
+    hosts = connection.execute(
+        select(host.c.host_no, host.c.name)
+        .join(holding, holding.c.host_no == host.c.host_no)
+        .where(holding.c.artifact == sha256, holding.c.kind == "certificate", holding.c.live > 0)
+        .order_by(host.c.name, host.c.host_no)
+        .limit(_MOST_HOSTS)
+    )
+    for row in hosts.all():
+        for each in labels_of_host(connection, row.host_no):
+            why = f"of host {row.name}, {each.why}"
+            inherited.setdefault(
+                (each.key, each.value), LabelOf(each.key, each.value, each.source, why)
+            )
+    others = [each for (key, _), each in sorted(inherited.items()) if key not in own]
+    return [*(own[key] for key in sorted(own)), *others]
+
+
+def _own(connection: Connection, which: ColumnElement[bool]) -> Sequence[LabelOf]:
+    rows = connection.execute(
+        select(label, fact_rule.c.name.label("rule_name"))
+        .outerjoin(fact_rule, fact_rule.c.rule_no == label.c.source_no)
+        .where(which, label.c.to_ms.is_(None))
+        .order_by(label.c.key, label.c.source)
+    )
+    return [LabelOf(row.key, row.value, row.source, _why(row)) for row in rows]
+
+
+def _why(row: Any) -> str:  # noqa: ANN401 - a row
+    if row.source == "rule":
+        return f"by rule {row.rule_name}"
+    return f"by hand, {row.actor}" + (", with its line" if row.kind == "line" else "")
