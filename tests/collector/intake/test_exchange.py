@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-import pytest
 from fakes.agent_stream import (
     CERTIFICATE,
     CRL,
@@ -30,8 +29,6 @@ from keycensus_collector.intake.model import Limits
 from keycensus_collector.store.schema import blob as blob_table
 from keycensus_collector.store.schema import manifest, manifest_entry, manifest_part, place, work
 from keycensus_proto.v1 import manifest_pb2, report_pb2
-
-pytestmark = pytest.mark.usefixtures("each_database")
 
 LEAF, OTHER, ROOT = b"leaf der", b"other leaf der", b"root der"
 PATH = b"/etc/tls.pem"

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from sqlalchemy import Connection
+
 from keycensus_collector.copying.tables import Content, check, clear, copy_rows
 from keycensus_collector.store.engine import Store
 from keycensus_collector.store.making import new_database
@@ -27,7 +29,14 @@ def copy_database(source_url: str, target_url: str, tell: Tell) -> dict[str, Con
         new_database(target_url) as target,
         target.write() as writing,
     ):
+        _hold(reading)
         clear(writing)
         contents = copy_rows(reading, writing, tell)
         check(writing, contents)
     return contents
+
+
+def _hold(reading: Connection) -> None:
+    """Let the source wait as long as the target is compared: a server ends who is idle for a minute."""
+    if reading.dialect.name == "postgresql":
+        reading.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
