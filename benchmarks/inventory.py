@@ -413,14 +413,15 @@ def _bundles(writer: _Writer, hosts: int) -> None:
 
 _FOLDS = (
     """INSERT INTO holding (artifact, host_no, kind, live, retained, roles)
-    SELECT e.artifact, p.host_no, e.kind, sum(p."use" != 'retained'), sum(p."use" = 'retained'), 1
+    SELECT e.artifact, p.host_no, e.kind,
+    count(*) FILTER (WHERE p."use" != 'retained'), count(*) FILTER (WHERE p."use" = 'retained'), 1
     FROM place p JOIN manifest_entry e ON e.manifest = p.manifest
     WHERE p.role != 'trust-store' GROUP BY 1, 2, 3""",
     """CREATE TEMP TABLE counted AS
-    SELECT e.artifact, e.kind, sum(p."use" != 'retained') AS live,
-    sum(p."use" = 'retained') AS kept, count(DISTINCT p.host_no) AS hosts
+    SELECT e.artifact, e.kind, count(*) FILTER (WHERE p."use" != 'retained') AS live,
+    count(*) FILTER (WHERE p."use" = 'retained') AS kept, count(DISTINCT p.host_no) AS hosts
     FROM manifest_entry e JOIN place p ON p.manifest = e.manifest GROUP BY 1, 2""",
-    "CREATE INDEX temp.counted_artifact ON counted (artifact, kind)",
+    "CREATE INDEX {schema}counted_artifact ON counted (artifact, kind)",
     """UPDATE certificate SET (live_places, retained_places, hosts) = (SELECT live, kept, hosts
     FROM counted c WHERE c.artifact = sha256 AND c.kind = 'certificate')
     WHERE sha256 IN (SELECT artifact FROM counted)""",
@@ -432,8 +433,10 @@ _FOLDS = (
 
 def _fold(connection: Connection) -> None:
     """Count as intake and fold do, in statements over everything."""
+    # SQLite makes an index beside its table only if told, PostgreSQL always.
+    schema_of_index = "temp." if connection.dialect.name == "sqlite" else ""
     for statement in _FOLDS:
-        connection.execute(text(statement))
+        connection.execute(text(statement.format(schema=schema_of_index)))
 
 
 if __name__ == "__main__":
