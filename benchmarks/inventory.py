@@ -425,6 +425,8 @@ _FOLDS = (
     """UPDATE certificate SET (live_places, retained_places, hosts) = (SELECT live, kept, hosts
     FROM counted c WHERE c.artifact = sha256 AND c.kind = 'certificate')
     WHERE sha256 IN (SELECT artifact FROM counted)""",
+    """UPDATE certificate SET in_use = coalesce((SELECT sum(live) FROM holding h
+    WHERE h.artifact = sha256 AND h.kind = 'certificate'), 0)""",
     """UPDATE public_key SET (live_places, retained_places, hosts) = (SELECT live, kept, hosts
     FROM counted c WHERE c.artifact = key_id AND c.kind = 'private-key')
     WHERE key_id IN (SELECT artifact FROM counted WHERE kind = 'private-key')""",

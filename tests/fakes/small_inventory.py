@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -403,10 +404,19 @@ def _write_counts(made: Inventory, connection: Connection) -> None:
             live=live,
             retained=kept,
         )
+    in_use = Counter[bytes]()
+    for (artifact, _, kind), (live, _) in held.items():
+        in_use[artifact] += live * (kind == "certificate")
     for (artifact, kind), (lives, keeps, hosts) in folded.items():
         table = schema.certificate if kind == "certificate" else schema.public_key
         connection.execute(
             table.update()
             .where(table.primary_key.columns[0] == artifact)
             .values(live_places=len(lives), retained_places=len(keeps), hosts=len(hosts))
+        )
+    for artifact, number in in_use.items():
+        connection.execute(
+            schema.certificate.update()
+            .where(schema.certificate.c.sha256 == artifact)
+            .values(in_use=number)
         )

@@ -267,3 +267,24 @@ def test_a_place_that_stays_without_content_changes_nothing(census: Census) -> N
     assert (
         census.rows(select(schema.certificate).where(schema.certificate.c.sha256 == unread)) == []
     )
+
+
+def test_what_is_in_use_is_counted_outside_trust_stores(census: Census) -> None:
+    def in_use() -> tuple[int, int]:
+        census.fold()
+        table = schema.certificate.c
+        row = census.row(select(table.live_places, table.in_use))
+        return row.live_places, row.in_use
+
+    web, leaf = census.host("web1"), certificate(issue("www.example.com"))
+    census.report(web, "/etc/ssl/a.pem", leaf, role="trust-store")
+    assert in_use() == (1, 0)
+    census.report(web, "/etc/b.pem", leaf)
+    census.report(web, "/etc/c.pem", leaf, use="retained")
+    assert in_use() == (2, 1)
+    census.report(web, "/etc/b.pem", leaf, role="trust-store", cause="facts")
+    assert in_use() == (2, 0)
+    census.report(census.host("web2"), "/etc/d.pem", leaf)
+    assert in_use() == (3, 1)
+    census.gone(web, "/etc/ssl/a.pem")
+    assert in_use() == (2, 1)

@@ -29,6 +29,7 @@ from keycensus_collector.store.schema import (
 
 # Written by the fold, or once: not to be overwritten when a blob is parsed again.
 _KEPT = {"first_seen_ms", "line_no", "live_places", "retained_places", "hosts", "folded_ms"}
+_KEPT |= {"in_use"}
 _UNFOLDED = {"live_places": 0, "retained_places": 0, "hosts": 0, "folded_ms": 0}
 
 

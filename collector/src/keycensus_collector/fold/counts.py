@@ -17,6 +17,7 @@ from keycensus_collector.fold.chunks import chunked
 from keycensus_collector.store.engine import upsert
 from keycensus_collector.store.schema import (
     certificate,
+    holding,
     manifest_entry,
     manifest_part,
     place,
@@ -51,6 +52,8 @@ def fold_counts(
     ):
         for chunk in chunked(hashes):
             _write(connection, table, count_places(connection, kind, chunk), now_ms)
+            if table is certificate:
+                _write_in_use(connection, chunk)
 
 
 def count_places(
@@ -161,6 +164,18 @@ def _write(connection: Connection, table: Table, counted: dict[bytes, Counts], n
             }
             for artifact, counts in counted.items()
         ],
+    )
+
+
+def _write_in_use(connection: Connection, hashes: Iterable[bytes]) -> None:
+    """Write how many live places outside trust stores certificates have, which intake counts by host."""
+    held = select(func.coalesce(func.sum(holding.c.live), 0)).where(
+        holding.c.artifact == certificate.c.sha256, holding.c.kind == "certificate"
+    )
+    connection.execute(
+        update(certificate)
+        .where(certificate.c.sha256.in_(list(hashes)))
+        .values(in_use=held.scalar_subquery())
     )
 
 

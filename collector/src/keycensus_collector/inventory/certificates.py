@@ -295,12 +295,7 @@ def _status(wanted: CertificateFilter) -> list[ColumnElement[bool]]:
         "any": [],
     }
     if wanted.status == "live" and not wanted.trust_stores:
-        in_use = exists().where(
-            holding.c.artifact == certificate.c.sha256,
-            holding.c.kind == "certificate",
-            holding.c.live > 0,
-        )
-        return [in_use]
+        return [certificate.c.in_use > 0]
     conditions = by_status[wanted.status]
     if not wanted.trust_stores and wanted.status != "gone":
         held = exists().where(

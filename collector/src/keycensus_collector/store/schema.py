@@ -550,6 +550,8 @@ certificate = Table(
     # folded
     Column("line_no", Number),
     Column("live_places", Integer, nullable=False),
+    # Live places outside trust stores: what lists and charts show unless told otherwise.
+    Column("in_use", Integer, nullable=False, server_default="0"),
     Column("retained_places", Integer, nullable=False),
     Column("hosts", Integer, nullable=False),
     Column("folded_ms", BigInteger, nullable=False),
@@ -571,8 +573,10 @@ certificate = Table(
     Index(
         "ix_certificate_by_end",
         *("not_after_ms", "sha256", "is_ca", "self_signed", "live_places", "retained_places"),
-        *("hosts", "key_id"),
+        *("hosts", "key_id", "in_use", "algorithm", "bits"),
     ),
+    # For charts; PostgreSQL's B-tree entries are too short for the longest names.
+    Index("ix_certificate_issuer", "issuer", "in_use").ddl_if(dialect="sqlite"),
     Index(None, "subject_der_hash"),
     Index(None, "issuer_der_hash"),
     Index(None, "line_no"),
