@@ -66,6 +66,12 @@ def test_the_life_of_a_team_and_of_what_it_owns(served: Served) -> None:
     assert "1 of 1 given to web" in run(
         served, "owners", "set", "web", "web1", "--reason", "runs it"
     )
+    assert json.loads(run(served, "certs", "-o", "json", "-q", "owner:mine")) == []
+    run(served, "people", "add", "ola", "--user", "olga")
+    run(served, "owners", "join", "web", "ola")
+    mine = json.loads(run(served, "certs", "-o", "json", "-q", "owner:mine"))
+    assert [c["name"] for c in mine] == ["shop.example.com"]
+    run(served, "owners", "part", "web", "ola")
     shown = run(served, "owners", "show", SHOP.sha256.hex())
     assert "its live places are this team's" in shown
     assert "Anna\\x1b[31m <a@example.com>" in shown

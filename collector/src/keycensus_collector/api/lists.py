@@ -14,7 +14,7 @@ from keycensus_collector.api.parameters import (
     PlaceParameters,
 )
 from keycensus_collector.api.problems import not_found
-from keycensus_collector.api.security import AUTHENTICATED, ClockOf, StoreOf
+from keycensus_collector.api.security import AUTHENTICATED, ClockOf, CurrentPrincipal, StoreOf
 from keycensus_collector.inventory import results
 from keycensus_collector.inventory.certificates import list_certificates
 from keycensus_collector.inventory.detail import certificate_detail, key_detail
@@ -29,7 +29,10 @@ _HASH_BYTES = 32
 
 @router.get("/certificates", tags=["certificates"], summary="List certificates by their end")
 async def certificates(
-    parameters: Annotated[CertificateParameters, Query()], store: StoreOf, clock: ClockOf
+    parameters: Annotated[CertificateParameters, Query()],
+    store: StoreOf,
+    clock: ClockOf,
+    principal: CurrentPrincipal,
 ) -> results.CertificatePage:
     """Certificates that fit all filters, those that expire first at the start.
 
@@ -39,7 +42,7 @@ async def certificates(
     return await store.run_read(
         partial(
             list_certificates,
-            wanted=parameters.as_filter(),
+            wanted=parameters.asked_by(principal).as_filter(),
             now_ms=clock.now_ms(),
             limit=parameters.limit,
             cursor=parameters.cursor,
@@ -61,7 +64,10 @@ async def certificate(sha256: str, store: StoreOf) -> results.CertificateDetail:
 
 @router.get("/keys", tags=["keys"], summary="List private keys")
 async def keys(
-    parameters: Annotated[KeyParameters, Query()], store: StoreOf, clock: ClockOf
+    parameters: Annotated[KeyParameters, Query()],
+    store: StoreOf,
+    clock: ClockOf,
+    principal: CurrentPrincipal,
 ) -> results.KeyPage:
     """Private keys that fit all filters, with some of their places and certificates.
 
@@ -70,7 +76,7 @@ async def keys(
     return await store.run_read(
         partial(
             list_keys,
-            wanted=parameters.as_filter(),
+            wanted=parameters.asked_by(principal).as_filter(),
             now_ms=clock.now_ms(),
             limit=parameters.limit,
             cursor=parameters.cursor,
@@ -90,13 +96,16 @@ async def key(key_id: str, store: StoreOf) -> results.KeyDetail:
 
 @router.get("/hosts", tags=["hosts"], summary="List hosts by name")
 async def hosts(
-    parameters: Annotated[HostParameters, Query()], store: StoreOf, clock: ClockOf
+    parameters: Annotated[HostParameters, Query()],
+    store: StoreOf,
+    clock: ClockOf,
+    principal: CurrentPrincipal,
 ) -> results.HostPage:
     """Hosts with what they hold and when they were heard last."""
     return await store.run_read(
         partial(
             list_hosts,
-            wanted=parameters.as_filter(),
+            wanted=parameters.asked_by(principal).as_filter(),
             now_ms=clock.now_ms(),
             limit=parameters.limit,
             cursor=parameters.cursor,
@@ -107,13 +116,16 @@ async def hosts(
 
 @router.get("/places", tags=["places"], summary="List places by host and path")
 async def places(
-    parameters: Annotated[PlaceParameters, Query()], store: StoreOf, clock: ClockOf
+    parameters: Annotated[PlaceParameters, Query()],
+    store: StoreOf,
+    clock: ClockOf,
+    principal: CurrentPrincipal,
 ) -> results.PlacePage:
     """Every name under which a file is reached that a query means, whatever it holds."""
     return await store.run_read(
         partial(
             list_places,
-            query=parameters.as_query(),
+            query=parameters.asked_by(principal).as_query(),
             now_ms=clock.now_ms(),
             limit=parameters.limit,
             cursor=parameters.cursor,

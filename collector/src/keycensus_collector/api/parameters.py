@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr
 
+from keycensus_collector.access.principals import Principal
 from keycensus_collector.errors import QueryError, UsageError
 from keycensus_collector.inventory.certificates import CertificateFilter
 from keycensus_collector.inventory.hosts import HostFilter
@@ -62,9 +63,16 @@ class QueryParameters(BaseModel):
         ),
     ] = ""
 
+    _asker: str = PrivateAttr(default="")
+
+    def asked_by(self, principal: Principal) -> Self:
+        """Return these with who asks, so that `mine` means something."""
+        self._asker = principal.user
+        return self
+
     def as_query(self) -> Query:
         """Return the query; QueryError points at a mistake in it."""
-        query = parse(self.q)
+        query = replace(parse(self.q), asker=self._asker)
         if not self.as_of:
             return query
         if query.as_of:

@@ -12,7 +12,7 @@ from pydantic import Field
 from sqlalchemy import Connection
 
 from keycensus_collector.api.parameters import QueryParameters
-from keycensus_collector.api.security import AUTHENTICATED, ClockOf, StoreOf
+from keycensus_collector.api.security import AUTHENTICATED, ClockOf, CurrentPrincipal, StoreOf
 from keycensus_collector.inventory import export, groups, results
 from keycensus_collector.inventory.certificates import CertificateFilter, list_certificates
 from keycensus_collector.inventory.hosts import HostFilter, list_hosts
@@ -64,12 +64,13 @@ async def grouped(
     parameters: Annotated[GroupParameters, Query()],
     store: StoreOf,
     clock: ClockOf,
+    principal: CurrentPrincipal,
 ) -> groups.Groups:
     """How many of what a query lists have which value; each group says the query that lists it."""
     return await store.run_read(
         partial(
             groups.group,
-            query=parameters.as_query(),
+            query=parameters.asked_by(principal).as_query(),
             target=list_,
             by=parameters.by,
             now_ms=clock.now_ms(),
@@ -104,6 +105,7 @@ async def exported(
     parameters: Annotated[ExportParameters, Query()],
     store: StoreOf,
     clock: ClockOf,
+    principal: CurrentPrincipal,
 ) -> StreamingResponse:
     """All that the list of this name shows for the query, in its order, as it is read.
 
@@ -111,7 +113,7 @@ async def exported(
     CSV `"# end","N"`. A file without it was cut short.
     """
     columns = export.columns_of(list_, parameters.columns, parameters.format)
-    query, now_ms = parameters.as_query(), clock.now_ms()
+    query, now_ms = parameters.asked_by(principal).as_query(), clock.now_ms()
 
     async def page(cursor: str) -> results.Page:
         read = partial(_page, list_=list_, query=query, now_ms=now_ms, cursor=cursor)

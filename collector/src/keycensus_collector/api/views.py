@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from typing import Annotated
@@ -51,15 +52,19 @@ class ViewBody(BaseModel):
 async def views(
     store: StoreOf,
     clock: ClockOf,
+    principal: CurrentPrincipal,
     *,
     counts: Annotated[bool, Query(description="With how many each lists, up to 10,000.")] = False,
 ) -> list[results.View]:
     """List the program's own views, then the saved ones by name."""
 
     def work(connection: Connection) -> list[results.View]:
-        now_ms = clock.now_ms()
+        now_ms, asker = clock.now_ms(), principal.user
         return [
-            _shown(view, _count(connection, view, now_ms) if counts and not view.problem else None)
+            _shown(
+                view,
+                _count(connection, view, now_ms, asker) if counts and not view.problem else None,
+            )
             for view in list_views(connection)
         ]
 
@@ -136,11 +141,11 @@ def _check_unchanged(connection: Connection, name: str, if_match: str, if_none_m
         check_preconditions(current, if_match=if_match, if_none_match=if_none_match)
 
 
-def _count(connection: Connection, view: View, now_ms: int) -> int:
+def _count(connection: Connection, view: View, now_ms: int, asker: str) -> int:
     """Return how many a view lists, or 10,001 for more than 10,000."""
-    total = 0
+    total, query = 0, replace(parse(view.query), asker=asker)
     for sealed in (False, True) if view.what == "keys" else (False,):
-        asked = ask(connection, parse(view.query), view.what, now_ms, sealed=sealed)
+        asked = ask(connection, query, view.what, now_ms, sealed=sealed)
         table = getattr(asked.tables, view.what.removesuffix("s"))
         rows = select(table).where(asked.condition).limit(EXACT_TOTAL + 1).subquery()
         total += connection.execute(select(func.count()).select_from(rows)).scalar_one()

@@ -52,7 +52,7 @@ def bind(query: Query, target: str, now_ms: int) -> Bindings:
     moment = now_ms if as_of_ms is None else as_of_ms
     binder = _Binder(query.text, target, moment)
     condition = All(()) if query.expression is None else binder.node(query.expression)
-    return Bindings(target, binder.scoped(condition), moment, as_of_ms)
+    return Bindings(target, binder.scoped(condition), moment, as_of_ms, query.asker)
 
 
 def is_moment(text: str) -> bool:

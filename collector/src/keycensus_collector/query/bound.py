@@ -57,6 +57,7 @@ class Bindings:
     condition: Bound
     now_ms: int
     as_of_ms: int | None = None
+    asker: str = ""
 
 
 def is_own(node: Bound, target: str) -> bool:

@@ -28,6 +28,7 @@ from sqlalchemy import (
 )
 
 from keycensus_collector.ownership.intervals import at
+from keycensus_collector.ownership.people import teams_of_user
 from keycensus_collector.query.authorities import is_under
 from keycensus_collector.query.bound import Literal
 from keycensus_collector.query.conditions import (
@@ -80,6 +81,7 @@ class Columns:
     connection: Connection
     tables: Tables
     now_ms: int
+    asker: str = ""
 
     def condition(self, literal: Literal, level: Level) -> ColumnElement[bool]:
         """Return what a condition means on the columns of one level."""
@@ -165,6 +167,10 @@ _COLUMNS: dict[Level, dict[str, str]] = {
 _Special = Callable[[Columns, Literal, Level], ColumnElement[bool]]
 
 
+# A team can be named so too: `owner="mine"`.
+_MINE = TextTest("mine", "glob")
+
+
 def _owned(columns: Columns, literal: Literal, level: Level) -> ColumnElement[bool]:
     """Look among what was worked out of owners; the fallback team owns what nobody else does."""
     owners = Owners(columns.connection, columns.tables, by_place=literal.field.name == "team")
@@ -172,6 +178,8 @@ def _owned(columns: Columns, literal: Literal, level: Level) -> ColumnElement[bo
         owned = owners.has_any(level)
         return owned if literal.test.known else not_(owned)
     test = expected(TextTest, literal.test)
+    if test == _MINE:
+        return owners.has_one_of(level, teams_of_user(columns.connection, columns.asker))
     return owners.has(level, lambda name: text_matches(name, test))
 
 

@@ -85,7 +85,9 @@ def compiled(
 
     `known`: what holds of a row besides.
     """
-    compiler = _Compiler(bindings.target, tables, Columns(connection, tables, bindings.now_ms))
+    compiler = _Compiler(
+        bindings.target, tables, Columns(connection, tables, bindings.now_ms, bindings.asker)
+    )
     condition = compiler.closed(bindings.condition)
     counted = compiler.counted(bindings.condition, known)
     return condition, condition if counted is None else counted

@@ -177,8 +177,8 @@ FIELDS = (
         "owner",
         (_C, _K, _P, _H),
         Kind.NAME,
-        "team or person that owns it",
-        ("none",),
+        "team or person that owns it; mine: one of yours",
+        ("none", "mine"),
         nullable=True,
     ),
     Field(
@@ -186,7 +186,7 @@ FIELDS = (
         (_P,),
         Kind.NAME,
         "team or person that owns the place",
-        ("none",),
+        ("none", "mine"),
         nullable=True,
     ),
     Field(
@@ -194,7 +194,7 @@ FIELDS = (
         (_C, _K, _P, _H),
         Kind.NAME,
         "team or person that owns it or a place of it",
-        ("none",),
+        ("none", "mine"),
         nullable=True,
     ),
     # of an entry of a file

@@ -77,6 +77,8 @@ class Query:
     as_of: str = ""
     text: str = dataclasses.field(default="", compare=False)
     as_of_span: Span = dataclasses.field(default=NOWHERE, compare=False)
+    # The user who asks, for `mine`; empty: nobody, whose nothing is.
+    asker: str = dataclasses.field(default="", compare=False)
 
 
 EVERYTHING = Query()

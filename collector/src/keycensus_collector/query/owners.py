@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,12 @@ class Owners:
         if self.connection.execute(is_fallback).first() is None:
             return found
         return or_(found, not_(self.has_any(level)))
+
+    def has_one_of(self, level: Level, teams: Collection[int]) -> ColumnElement[bool]:
+        """Return that an owner is one of these teams; the fallback team owns what nobody does."""
+        found = self._is(level, teams)
+        is_mine = fallback_no(self.connection, self.tables.as_of_ms) in teams
+        return or_(found, not_(self.has_any(level))) if is_mine else found
 
     def has_any(self, level: Level) -> ColumnElement[bool]:
         """Return that there is an owner, the fallback team apart."""

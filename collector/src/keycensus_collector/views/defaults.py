@@ -25,6 +25,7 @@ DEFAULTS = (
         "New on the disk, while a listener still presents the one before",
     ),
     _view("ownerless", "certificates", "owner:none", "Nobody renews them, as far as is known"),
+    _view("owned-by-me", "certificates", "owner:mine", "Those that you or your teams renew"),
     _view("open-keys", "keys", "readable-by:world", "Private keys whose file anyone can read"),
     _view("shared-keys", "keys", "hosts>1", "The same private key on several hosts"),
     _view("lone-keys", "keys", "certificate:none", "Private keys without any certificate"),
