@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 from sqlalchemy import Connection, select
 
 from keycensus_collector.access.principals import Principal
@@ -80,7 +80,7 @@ class AssignBody(BaseModel):
     q: Annotated[str, Field(max_length=8_000)] = ""
     owner: Annotated[str, Field(max_length=64)] | None
     reason: Annotated[str, Field(max_length=1_000)] = ""
-    preview: bool = False
+    preview: StrictBool = False
 
 
 @router.get("/owners", tags=["ownership"], summary="Whose something is, and why")

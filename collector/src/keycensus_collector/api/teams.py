@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 from sqlalchemy import Connection
 
 from keycensus_collector.access.permissions import Permission
@@ -21,6 +21,7 @@ router = APIRouter(prefix="/api/v1", dependencies=AUTHENTICATED)
 
 _Text = Annotated[str, Field(max_length=500)]
 _Name = Annotated[str, Field(max_length=64)]
+_OfPerson = Annotated[str, Field(max_length=200)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +104,11 @@ class DissolveBody(_Body):
 class PersonBody(_Body):
     """A person. All that is left out is empty."""
 
-    full_name: _Text = ""
+    full_name: _OfPerson = ""
     email: _Text = ""
-    contact: _Text = ""
+    contact: _OfPerson = ""
     user: _Name = ""
-    subject: _Text = ""
+    subject: _OfPerson = ""
 
 
 class RosterBody(_Body):
@@ -116,15 +117,15 @@ class RosterBody(_Body):
     format: Literal["csv", "json", "ldif"]
     text: Annotated[str, Field(max_length=roster.MOST_CHARACTERS)]
     to: _Name = ""
-    sure: bool = False
-    preview: bool = False
+    sure: StrictBool = False
+    preview: StrictBool = False
 
 
 class LeaveBody(_Body):
     """Which team takes what they hold; empty: the fallback team. `preview` changes nothing."""
 
     to: _Name = ""
-    preview: bool = False
+    preview: StrictBool = False
 
 
 @dataclass(frozen=True, slots=True)
