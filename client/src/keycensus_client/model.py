@@ -258,6 +258,88 @@ class BundleTaken:
 
 
 @dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened."""
+
+    at: str | None
+    what: str
+    host: str
+    path: str
+    detail: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLine:
+    """A page of what happened to a thing, the newest first."""
+
+    kind: str
+    id: str
+    name: str
+    events: list[Event]
+    next: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Differing:
+    """One thing that differs between two dates."""
+
+    id: str
+    name: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What came, went and changed between two dates."""
+
+    since: str | None
+    until: str | None
+    came_total: int
+    gone_total: int
+    changed_total: int
+    came: list[Differing]
+    gone: list[Differing]
+    changed: list[Differing]
+
+
+@dataclass(frozen=True, slots=True)
+class GapReason:
+    """A reason for which agents could not look somewhere."""
+
+    reason: str
+    hosts: int
+    gaps: int
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceStatus:
+    """A status of places."""
+
+    status: str
+    places: int
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How much of the fleet was looked at."""
+
+    as_of: str | None
+    hosts: int
+    hosts_by_state: dict[str, int]
+    complete: int
+    with_gaps: int
+    unfinished: int
+    refused_rows: int
+    oldest: str | None
+    oldest_host: str
+    gaps: list[GapReason]
+    places: list[PlaceStatus]
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """The frame of a list."""
 

@@ -157,6 +157,22 @@ class Client:
         response = self._send("POST", f"/marks/{number}/lift", json={"reason": reason})
         return model.decode(model.Mark, _json(response, self._url))
 
+    def history(
+        self, identity: str, kind: str = "", *, before: int | None = None, limit: int = PAGE_LIMIT
+    ) -> model.TimeLine:
+        """Return a page of what happened to what an ID names; errors as `show`."""
+        asked = {"id": identity, "kind": kind or None, "before": before, "limit": limit}
+        return self._get(model.TimeLine, "/history", asked)
+
+    def diff(self, list_: str, since: str, until: str, q: str | None) -> model.Difference:
+        """Return what differs between two dates in what a query lists."""
+        asked = {"since": since, "until": until, "q": q}
+        return self._get(model.Difference, f"/diff/{list_}", asked)
+
+    def coverage(self) -> model.Coverage:
+        """Return how much of the fleet was looked at."""
+        return self._get(model.Coverage, "/coverage")
+
     def imports(self, *, replaced: bool = False) -> list[model.Import]:
         """Return what was imported, the newest first, and what others replaced if asked for."""
         return self._get(list[model.Import], "/imports", {"replaced": replaced})

@@ -23,6 +23,7 @@ from keycensus_collector.api import (
     questions,
     rules,
     teams,
+    timeline,
     users,
     views,
 )
@@ -74,6 +75,7 @@ def create_app(store: Store, clock: Clock) -> FastAPI:
     app.include_router(owners.router)
     app.include_router(labels.router)
     app.include_router(rules.router)
+    app.include_router(timeline.router)
     app.include_router(questions.open_router)
     # The last one stands outermost.
     app.add_middleware(TimeLimit)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert, select, update
 from keycensus_collector.access import audit
 from keycensus_collector.errors import UsageError
 from keycensus_collector.inventory.values import time_text
-from keycensus_collector.query.relations import during
+from keycensus_collector.ownership.intervals import at
 from keycensus_collector.store.schema import host
 from keycensus_collector.store.tables.imports import import_record
 from keycensus_collector.text import safe_text
@@ -89,7 +89,7 @@ def imported_hosts(
     """Return when and by whom what is known of hosts was imported, by number; others are left out."""
     rows = connection.execute(
         select(import_record.c.host_no, import_record.c.from_ms, import_record.c.imported_by).where(
-            import_record.c.host_no.in_(numbers), during(import_record, None)
+            import_record.c.host_no.in_(numbers), at(import_record, None)
         )
     )
     return {row.host_no: (time_text(row.from_ms), row.imported_by) for row in rows}
@@ -106,7 +106,7 @@ def list_imports(
         .limit(limit)
     )
     if standing:
-        statement = statement.where(during(import_record, None))
+        statement = statement.where(at(import_record, None))
     if before is not None:
         statement = statement.where(import_record.c.import_no < before)
     return [

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, case, func, select, union
 
-from keycensus_collector.query.relations import Tables
+from keycensus_collector.query.relations import Tables, is_there
 from keycensus_collector.store.schema import manifest_entry, manifest_part
 
 
@@ -22,7 +22,7 @@ class Counted(NamedTuple):
 def counted(
     connection: Connection, tables: Tables, artifacts: Sequence[bytes], kinds: Sequence[str]
 ) -> dict[bytes, Counted]:
-    """Return the counts of artifacts at the moment of `tables`; those that stood nowhere are left out."""
+    """Return the counts of artifacts at the moment of `tables`, or now; those that stood nowhere are left out."""
     entry, part, spot = manifest_entry.c, manifest_part.c, tables.place.c
     wanted = (entry.artifact.in_(artifacts), entry.kind.in_(kinds))
     whole = select(entry.artifact, entry.manifest).where(*wanted)
@@ -34,6 +34,7 @@ def counted(
     rows = connection.execute(
         select(found.c.artifact, func.count() - kept, kept, func.count(spot.host_no.distinct()))
         .join(tables.place, spot.manifest == found.c.manifest)
+        .where(*is_there(tables))
         .group_by(found.c.artifact)
     )
     return {row[0]: Counted(row[1], row[2], row[3]) for row in rows}

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from keycensus_collector.access import audit
 from keycensus_collector.errors import UsageError
 from keycensus_collector.inventory.values import certificate_name, time_text
-from keycensus_collector.query.relations import during
+from keycensus_collector.ownership.intervals import at
 from keycensus_collector.store.schema import certificate, public_key
 from keycensus_collector.store.tables.marks import mark, reappearance
 from keycensus_collector.text import safe_text
@@ -55,7 +55,7 @@ def set_mark(
 ) -> Mark:
     """Set a mark; UsageError if the same one stands already, or without a reason."""
     reason = _reason(reason)
-    standing = select(mark.c.mark_no).where(during(mark, None))
+    standing = select(mark.c.mark_no).where(at(mark, None))
     same = standing.where(mark.c.kind == kind, mark.c.subject == subject, mark.c.word == word)
     if (number := connection.execute(same).scalar()) is not None:
         raise UsageError(
@@ -121,7 +121,7 @@ def list_marks(
     """Return marks, the newest first, from behind number `after` on; only those that stand, or all."""
     numbers = select(mark.c.mark_no).order_by(mark.c.mark_no.desc()).limit(limit)
     if standing:
-        numbers = numbers.where(during(mark, None))
+        numbers = numbers.where(at(mark, None))
     if after is not None:
         numbers = numbers.where(mark.c.mark_no < after)
     return _told(connection, list(connection.execute(numbers).scalars()))

@@ -54,7 +54,6 @@ from keycensus_collector.query.patterns import (
 from keycensus_collector.query.relations import (
     SEALED_KINDS,
     Tables,
-    during,
     live,
     owner_only,
     world_readable,
@@ -291,7 +290,7 @@ _USAGE = {"service": usage.c.service, "verdict": usage.c.verdict, "renewal": usa
 def _used(columns: Columns, literal: Literal, _: Level) -> ColumnElement[bool]:
     """Look for a usage that names the place: a list of names of places, made once."""
     as_of_ms, spot = columns.tables.as_of_ms, columns.tables.place.c
-    stands = during(usage, as_of_ms)
+    stands = at(usage, as_of_ms)
     column, test = _USAGE[literal.field.name], literal.test
     if isinstance(test, Known):
         condition: ColumnElement[bool] = column != ""
@@ -323,13 +322,13 @@ def _state(columns: Columns, literal: Literal, _: Level) -> ColumnElement[bool]:
     return exists().where(
         host_state.c.host_no == columns.tables.host.c.host_no,
         host_state.c.state == test.value,
-        during(host_state, as_of_ms),
+        at(host_state, as_of_ms),
     )
 
 
 def _gap(columns: Columns, literal: Literal, _: Level) -> ColumnElement[bool]:
     as_of_ms = columns.tables.as_of_ms
-    there = during(gap, as_of_ms)
+    there = at(gap, as_of_ms)
     gaps = select(gap.c.host_no).where(there)
     number, test = columns.tables.host.c.host_no, literal.test
     if isinstance(test, Known):

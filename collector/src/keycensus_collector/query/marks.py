@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from sqlalchemy import ColumnElement, exists, not_, or_, select, union_all
 
+from keycensus_collector.ownership.intervals import at
 from keycensus_collector.query.authorities import certificates_of, issued_below
 from keycensus_collector.query.conditions import Choice, Known, Test, expected
 from keycensus_collector.query.fields import Level
-from keycensus_collector.query.relations import Tables, during
+from keycensus_collector.query.relations import Tables
 from keycensus_collector.store.schema import certificate
 from keycensus_collector.store.tables.marks import mark, reappearance
 
 
 def is_marked(tables: Tables, test: Test, level: Level) -> ColumnElement[bool]:
     """Return that a mark of this word, or any, reaches a certificate or a key."""
-    stands = [during(mark, tables.as_of_ms)]
+    stands = [at(mark, tables.as_of_ms)]
     if isinstance(test, Known):
         found = _reached(tables, stands, level)
         return found if test.known else not_(found)
@@ -51,7 +52,7 @@ def has_reappeared(tables: Tables, level: Level) -> ColumnElement[bool]:
         reappearance.c.artifact == identity,
         reappearance.c.kind == ("key" if is_key else "certificate"),
         mark.c.mark_no == reappearance.c.mark_no,
-        during(mark, tables.as_of_ms),
+        at(mark, tables.as_of_ms),
     ]
     if tables.as_of_ms is not None:
         conditions.append(reappearance.c.at_ms <= tables.as_of_ms)

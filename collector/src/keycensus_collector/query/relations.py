@@ -179,14 +179,6 @@ def _places_at(as_of_ms: int) -> Subquery:
 _OF_AN_INTERVAL = ("past_no", "from_ms", "to_ms")
 
 
-def during(table: FromClause, as_of_ms: int | None) -> ColumnElement[bool]:
-    """Return that a row of a table with intervals (`from_ms`, `to_ms`) holds at the moment, or now."""
-    ends = table.c.to_ms
-    if as_of_ms is None:
-        return ends.is_(None)
-    return and_(table.c.from_ms <= as_of_ms, or_(ends.is_(None), ends > as_of_ms))
-
-
 def live(tables: Tables) -> ColumnElement[bool]:
     """Places that are in use."""
     return tables.place.c.use != "retained"

@@ -1,0 +1,112 @@
+"""How much of the fleet was looked at: hosts by how far their agents came, gaps, places not read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, func, select
+
+from keycensus_collector.inventory.values import time_text
+from keycensus_collector.store.schema import gap, host, place, refusal
+
+
+@dataclass(frozen=True, slots=True)
+class GapReason:
+    """A reason for which agents could not look somewhere. `query` lists the hosts."""
+
+    reason: str
+    hosts: int
+    gaps: int
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceStatus:
+    """A status of places. `query` lists them."""
+
+    status: str
+    places: int
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Of all hosts but retired ones. Each count equals the total of the list that a query names."""
+
+    as_of: str | None
+    hosts: int
+    hosts_by_state: dict[str, int]
+    complete: int  # looked at whole: `complete:yes gap:none`
+    with_gaps: int  # `gap:any`
+    unfinished: int  # its agent never finished a sweep: `complete:no`
+    refused_rows: int  # what hosts reported and was not taken
+    oldest: str | None  # the host that was heard of last the longest ago
+    oldest_host: str
+    gaps: list[GapReason]
+    places: list[PlaceStatus]
+
+
+def coverage(connection: Connection, now_ms: int) -> Coverage:
+    """Return the fleet's coverage, by what agents reported last."""
+    counted = host.c.state != "retired"
+    numbers = select(host.c.host_no).where(counted)
+    states = {
+        row[0]: row[1]
+        for row in connection.execute(
+            select(host.c.state, func.count()).group_by(host.c.state).order_by(host.c.state)
+        )
+    }
+    gapped = select(gap.c.host_no).where(gap.c.to_ms.is_(None), gap.c.host_no.in_(numbers))
+
+    def hosts(*conditions: object) -> int:
+        statement = select(func.count()).select_from(host).where(counted, *conditions)  # type: ignore[arg-type]
+        return connection.execute(statement).scalar_one()
+
+    oldest = connection.execute(
+        select(host.c.last_seen_ms, host.c.name)
+        .where(counted)
+        .order_by(host.c.last_seen_ms, host.c.host_no)
+        .limit(1)
+    ).one_or_none()
+    return Coverage(
+        as_of=time_text(now_ms),
+        hosts=hosts(),
+        hosts_by_state=states,
+        complete=hosts(host.c.complete.is_(True), host.c.host_no.not_in(gapped)),
+        with_gaps=hosts(host.c.host_no.in_(gapped)),
+        unfinished=hosts(host.c.complete.is_(False)),
+        refused_rows=connection.execute(
+            select(func.count()).select_from(refusal).where(refusal.c.host_no.in_(numbers))
+        ).scalar_one(),
+        oldest=None if oldest is None else time_text(oldest.last_seen_ms),
+        oldest_host="" if oldest is None else oldest.name,
+        gaps=_gaps(connection),
+        places=_places(connection),
+    )
+
+
+def _gaps(connection: Connection) -> list[GapReason]:
+    count = func.count()
+    rows = connection.execute(
+        select(gap.c.reason, func.count(gap.c.host_no.distinct()), count)
+        .join(host, host.c.host_no == gap.c.host_no)
+        .where(gap.c.to_ms.is_(None), host.c.state != "retired")
+        .group_by(gap.c.reason)
+        .order_by(count.desc(), gap.c.reason)
+    )
+    return [
+        GapReason(row[0], row[1], row[2], f'gap-reason="{row[0]}" not state:retired')
+        for row in rows
+    ]
+
+
+def _places(connection: Connection) -> list[PlaceStatus]:
+    count = func.count()
+    rows = connection.execute(
+        select(place.c.status, count)
+        .join(host, host.c.host_no == place.c.host_no)
+        .where(place.c.gone_ms.is_(None), host.c.state != "retired")
+        .group_by(place.c.status)
+        .order_by(count.desc(), place.c.status)
+    )
+    return [PlaceStatus(row[0], row[1], f'status="{row[0]}" not state:retired') for row in rows]
