@@ -35,6 +35,9 @@ _GRAMMARS = (
     "as_of stands beside",
     "is no duration",
     "this is no bundle",
+    "is no date or age",
+    "is not before",
+    "two dates of its own",
     "send the file as the body",
     "can't name a person or team",
     "is a person",
@@ -62,6 +65,9 @@ _GRAMMARS = (
     "labels stand on",
     "this is no YAML",
     "aliases are not taken",
+    "nothing was taken",
+    "the list ",
+    "a source has a name",
 )
 
 

@@ -242,6 +242,30 @@ class Import:
 
 
 @dataclass(frozen=True, slots=True)
+class Matched:
+    """Which host of ours a known one is, and by what."""
+
+    name: str
+    host: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class KnownTaken:
+    """What an import of known hosts came to."""
+
+    number: int
+    source: str
+    hosts: int
+    with_agent: int
+    without_agent: int
+    removed: int
+    matched_otherwise: list[Matched]
+    without: list[str]
+    gone: list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class BundleTaken:
     """What an import of a host's bundle came to."""
 
@@ -329,6 +353,7 @@ class Coverage:
     as_of: str | None
     hosts: int
     hosts_by_state: dict[str, int]
+    without_agent: int
     complete: int
     with_gaps: int
     unfinished: int

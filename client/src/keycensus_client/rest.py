@@ -179,14 +179,7 @@ class Client:
 
     def import_bundle(self, file: BinaryIO, *, rename: bool = False) -> model.BundleTaken:
         """Bring a bundle of a host that can't enrol; UsageError says what is wrong with it."""
-        response = self._send(
-            "POST",
-            "/imports/bundle",
-            content=iter(partial(file.read, _UPLOAD_BYTES), b""),
-            params={"rename": str(rename).lower()},
-            headers={"Content-Type": "application/octet-stream"},
-            timeout=UPLOAD_TIMEOUT,
-        )
+        response = self._upload("/imports/bundle", file, rename=str(rename).lower())
         return model.decode(model.BundleTaken, _json(response, self._url))
 
     def ask(self, type_: type[_Type], path: str, parameters: Parameters | None = None) -> _Type:
@@ -200,6 +193,11 @@ class Client:
     def delete(self, path: str) -> None:
         """Delete what is at a path."""
         self._send("DELETE", path)
+
+    def import_hosts(self, file: BinaryIO, source: str, format_: str) -> model.KnownTaken:
+        """Bring a list of known hosts; UsageError says what is wrong with it."""
+        response = self._upload("/imports/hosts", file, source=source, format=format_)
+        return model.decode(model.KnownTaken, _json(response, self._url))
 
     def export(self, list_: str, **parameters: str | None) -> Iterator[str]:
         """Yield a whole list as text, line by line; parameters are those of GET /export.
@@ -272,6 +270,16 @@ class Client:
         if not response.is_success:
             raise _problem(response, self._url)
         return response
+
+    def _upload(self, path: str, file: BinaryIO, **parameters: str) -> httpx.Response:
+        return self._send(
+            "POST",
+            path,
+            content=iter(partial(file.read, _UPLOAD_BYTES), b""),
+            params=parameters,
+            headers={"Content-Type": "application/octet-stream"},
+            timeout=UPLOAD_TIMEOUT,
+        )
 
     def _failure(self, error: httpx.HTTPError) -> KeycensusError:
         verification = _find_cause(error, ssl.SSLCertVerificationError)

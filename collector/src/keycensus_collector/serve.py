@@ -40,6 +40,7 @@ from keycensus_collector.deployment import (
     read_deployment,
 )
 from keycensus_collector.errors import AuthorityError, KeycensusError
+from keycensus_collector.imports.known_hosts import settle_known_hosts
 from keycensus_collector.listening import bind_grpc, bind_tcp, enrol_options, report_options
 from keycensus_collector.memory import Memory
 from keycensus_collector.silence import mark_silent
@@ -298,6 +299,9 @@ class Server:
             )
             if silent:
                 _log.info("hosts.silent", count=silent)
+            await store.run_write(
+                lambda connection: settle_known_hosts(connection, self._clock.now_ms())
+            )
 
         for make in self._parts.workers:
             self._work(make(store, self._clock).run())

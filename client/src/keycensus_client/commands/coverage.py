@@ -49,6 +49,10 @@ def _facts(found: Coverage) -> list[tuple[str, Cell | str]]:
     states = ", ".join(f"{count:,} {state}" for state, count in found.hosts_by_state.items())
     facts: list[tuple[str, Cell | str]] = [
         ("hosts", f"{found.hosts:,}" + (f" ({states})" if states else "")),
+        (
+            "without agent",
+            Cell(f"{found.without_agent:,}", "yellow" if found.without_agent else ""),
+        ),
         ("looked at whole", f"{found.complete:,}"),
         ("with gaps", Cell(f"{found.with_gaps:,}", "yellow" if found.with_gaps else "")),
         ("not finished", Cell(f"{found.unfinished:,}", "yellow" if found.unfinished else "")),

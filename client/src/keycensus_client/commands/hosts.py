@@ -14,6 +14,7 @@ from keycensus_client.commands.session import (
     query_options,
     say_rest,
 )
+from keycensus_client.errors import UsageError
 from keycensus_client.model import Host
 from keycensus_client.output.cells import ago
 from keycensus_client.output.files import field_titles, field_values, print_csv, print_json
@@ -37,14 +38,23 @@ _STYLES = {"silent": "yellow", "retired": "dim"}
 
 @click.command("hosts")
 @click.option(
-    "--state", type=click.Choice(["active", "silent", "retired", "imported"]), help="In this state."
+    "--state",
+    type=click.Choice(["active", "silent", "retired", "imported", "known"]),
+    help="In this state.",
 )
 @click.option("--name", metavar="TEXT", help="A part of the name; * stands for anything.")
+@click.option(
+    "--without-agent", is_flag=True, help="Named by imported lists, and no agent reports."
+)
 @query_options
 @output_option
 @limit_option
-def command(*, output: str, limit: int | None, **filters: str | None) -> None:
+def command(*, output: str, limit: int | None, without_agent: bool, **filters: str | None) -> None:
     """List hosts by name."""
+    if without_agent:
+        if filters["state"]:
+            raise UsageError("--without-agent says itself which state is meant: leave --state out")
+        filters["state"] = "known"
     with connect() as client:
         items, total, exact = collect(client.all_hosts(effective_limit(limit, output), **filters))
     if output == "json":

@@ -39,6 +39,7 @@ ENDPOINTS: dict[str, P] = {
     f"GET {_API}/coverage": P.INVENTORY_READ,
     f"GET {_API}/imports": P.INVENTORY_READ,
     f"POST {_API}/imports/bundle": P.IMPORT_WRITE,
+    f"POST {_API}/imports/hosts": P.IMPORT_WRITE,
     f"GET {_API}/marks": P.INVENTORY_READ,
     f"GET {_API}/marks/{{number}}": P.INVENTORY_READ,
     f"POST {_API}/marks": P.MARKS_WRITE,

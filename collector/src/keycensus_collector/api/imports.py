@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import tempfile
 from functools import partial
-from typing import Annotated, Any, BinaryIO, cast
+from typing import Annotated, Any, BinaryIO, Literal, cast
 
 from fastapi import APIRouter, Query, Request
 from sqlalchemy import Connection
@@ -15,25 +16,25 @@ from keycensus_collector.api.security import AUTHENTICATED, ClockOf, CurrentPrin
 from keycensus_collector.errors import UsageError
 from keycensus_collector.imports.bundle import Taken, take_bundle
 from keycensus_collector.imports.bundle_file import BUNDLE_BYTES, read_bundle
-from keycensus_collector.imports.stored import Import, list_imports
+from keycensus_collector.imports.host_files import FILE_BYTES, read_hosts
+from keycensus_collector.imports.known_hosts import KnownTaken, take_known_hosts
+from keycensus_collector.imports.stored import SOURCE_CHARACTERS, Import, list_imports
 from keycensus_collector.intake.model import Limits
 from keycensus_collector.inventory.paging import BIGGEST_INTEGER, PAGE_LIMIT
 
 router = APIRouter(prefix="/api/v1", dependencies=AUTHENTICATED, tags=["imports"])
 
 # How long a body may be, by path.
-LARGER = {"/api/v1/imports/bundle": BUNDLE_BYTES}
-_BUNDLE: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/octet-stream": {
-                "schema": {"type": "string", "format": "binary"},
-                "example": "KCBUNDLE…",
-            }
-        },
-    }
-}
+LARGER = {"/api/v1/imports/bundle": BUNDLE_BYTES, "/api/v1/imports/hosts": FILE_BYTES}
+
+
+def _file(example: str) -> dict[str, Any]:
+    """Return what the description says of a body that is a file."""
+    content = {"schema": {"type": "string", "format": "binary"}, "example": example}
+    body = {"required": True, "content": {"application/octet-stream": content}}
+    return {"requestBody": body}
+
+
 # What of an upload is kept in memory; the rest lies in a file without a name.
 _IN_MEMORY = 8 * 1024 * 1024
 _LIMITS = Limits()
@@ -61,7 +62,7 @@ async def imports(
     "/imports/bundle",
     summary="Import a bundle of a host that can't enrol",
     status_code=201,
-    openapi_extra=_BUNDLE,
+    openapi_extra=_file("KCBUNDLE…"),
 )
 async def bundle(
     request: Request,
@@ -91,6 +92,50 @@ async def bundle(
             )
 
         return await store.run_write(work)
+
+
+@router.post(
+    "/imports/hosts",
+    summary="Import a list of known hosts",
+    status_code=201,
+    openapi_extra=_file("name,address\nweb1,192.0.2.7\n"),
+)
+async def known_hosts(
+    request: Request,
+    store: StoreOf,
+    clock: ClockOf,
+    principal: CurrentPrincipal,
+    *,
+    source: Annotated[
+        str,
+        Query(
+            min_length=1,
+            max_length=SOURCE_CHARACTERS,
+            description="What the list is called: it replaces the former one of this name.",
+        ),
+    ],
+    format_: Annotated[
+        Literal["csv", "ansible-ini", "ansible-yaml", "json"],
+        Query(alias="format", description="How the list is written."),
+    ],
+) -> KnownTaken:
+    """Take a list, sent as the body: who has no agent becomes a host in state `known`."""
+    async with _TURN:
+        with tempfile.SpooledTemporaryFile(_IN_MEMORY) as spooled:
+            file = cast("BinaryIO", spooled)
+            await _receive(request, file)
+            data = file.read()
+        known = await asyncio.to_thread(read_hosts, data, format_)
+        take = partial(
+            take_known_hosts,
+            hosts=known,
+            source=source,
+            sha256=hashlib.sha256(data).digest(),
+            size=len(data),
+            actor=principal.actor,
+            now_ms=clock.now_ms(),
+        )
+        return await store.run_write(take)
 
 
 async def _receive(request: Request, file: BinaryIO) -> None:

@@ -239,7 +239,8 @@ class HostParameters(ListParameters):
     """Filters of the list of hosts."""
 
     state: Annotated[
-        Literal["", "active", "silent", "retired", "imported"], Field(description="In this state.")
+        Literal["", "active", "silent", "retired", "imported", "known"],
+        Field(description="In this state."),
     ] = ""
     name: Annotated[Text, Field(description="Part of the name, with `*`.", examples=["web"])] = ""
 

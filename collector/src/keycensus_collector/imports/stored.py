@@ -23,7 +23,7 @@ class Import:
     """One import, as people see it. `until` is null while it stands."""
 
     number: int
-    kind: str  # "bundle"
+    kind: str  # "bundle", "hosts"
     source: str
     host_id: str  # of a bundle; else empty
     items: int

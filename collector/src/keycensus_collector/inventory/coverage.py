@@ -31,14 +31,15 @@ class PlaceStatus:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Of all hosts but retired ones. Each count equals the total of the list that a query names."""
+    """Of hosts that report or were imported. Each count equals the total of the list that a query names."""
 
     as_of: str | None
     hosts: int
     hosts_by_state: dict[str, int]
-    complete: int  # looked at whole: `complete:yes gap:none`
-    with_gaps: int  # `gap:any`
-    unfinished: int  # its agent never finished a sweep: `complete:no`
+    without_agent: int  # named by lists of known hosts, and no agent reports: `state:known`
+    complete: int  # looked at whole: `complete:yes gap:none`, not retired
+    with_gaps: int  # `gap:any`, not retired
+    unfinished: int  # its agent never finished a sweep: `complete:no agent:any`, not retired
     refused_rows: int  # what hosts reported and was not taken
     oldest: str | None  # the host that was heard of last the longest ago
     oldest_host: str
@@ -48,7 +49,7 @@ class Coverage:
 
 def coverage(connection: Connection, now_ms: int) -> Coverage:
     """Return the fleet's coverage, by what agents reported last."""
-    counted = host.c.state != "retired"
+    counted = host.c.state.not_in(("retired", "known"))
     numbers = select(host.c.host_no).where(counted)
     states = {
         row[0]: row[1]
@@ -72,6 +73,7 @@ def coverage(connection: Connection, now_ms: int) -> Coverage:
         as_of=time_text(now_ms),
         hosts=hosts(),
         hosts_by_state=states,
+        without_agent=states.get("known", 0),
         complete=hosts(host.c.complete.is_(True), host.c.host_no.not_in(gapped)),
         with_gaps=hosts(host.c.host_no.in_(gapped)),
         unfinished=hosts(host.c.complete.is_(False)),

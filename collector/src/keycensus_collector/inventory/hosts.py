@@ -34,7 +34,7 @@ from keycensus_collector.query.model import EVERYTHING, Query
 from keycensus_collector.store.schema import gap, holding, host, place
 from keycensus_collector.text import safe_text
 
-STATES = ("active", "silent", "retired", "imported")
+STATES = ("active", "silent", "retired", "imported", "known")
 _ADDRESSES = 64
 _GAPS = 1_000
 _UNREAD = 200
@@ -149,7 +149,7 @@ def _hosts(connection: Connection, rows: Sequence[Row[Any]]) -> list[results.Hos
             agent_version=row.agent_version,
             complete=row.complete,
             created=time_text(row.created_ms),
-            last_seen=time_text(row.last_seen_ms),
+            last_seen=time_text(row.last_seen_ms) if row.state != "known" else None,
             live_places=places.get(row.host_no, (0, 0))[0],
             retained_places=places.get(row.host_no, (0, 0))[1],
             certificates=held.get(row.host_no, (0, 0))[0],

@@ -259,12 +259,14 @@ FIELDS = (
         "state",
         (_H,),
         Kind.CHOICE,
-        "of the host; imported: known from a file, and reports nothing by itself",
-        ("active", "silent", "retired", "imported"),
+        "of the host; imported: told of by a file; known: named by a list, without an agent",
+        ("active", "silent", "retired", "imported", "known"),
     ),
     Field("os", (_H,), Kind.PART, "operating system", ("Debian", "Red Hat"), nullable=True),
     Field("kernel", (_H,), Kind.NAME, "version of the kernel", ("5.*",)),
-    Field("agent", (_H,), Kind.NAME, "version of the agent", ("0.1.0",)),
+    Field(
+        "agent", (_H,), Kind.NAME, "version of the agent; none: without one", ("0.1.0",), (), True
+    ),
     Field("last-seen", (_H,), Kind.SINCE, "when its agent was heard last", (">2d",)),
     Field("enrolled", (_H,), Kind.SINCE, "when it came", ("7d",)),
     Field("complete", (_H,), Kind.CHOICE, "its agent has looked everywhere once", _YES),

@@ -62,6 +62,12 @@ DEFAULTS = (
         "gap:any or complete:no",
         "Hosts where an agent could not look everywhere",
     ),
+    _view(
+        "without-agent",
+        "hosts",
+        "state:known",
+        "Named by lists of known hosts, and no agent reports",
+    ),
     _view("silent-hosts", "hosts", "state:silent", "Hosts that are not heard of any more"),
 )
 BY_NAME = {view.name: view for view in DEFAULTS}

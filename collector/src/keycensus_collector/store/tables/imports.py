@@ -23,8 +23,8 @@ import_record = Table(
     "import_record",
     metadata,
     Column("import_no", Number, primary_key=True),
-    Column("kind", Text, nullable=False),  # "bundle"
-    Column("source", Text, nullable=False),  # a host's name
+    Column("kind", Text, nullable=False),  # "bundle", "hosts"
+    Column("source", Text, nullable=False),  # a host's name; what people call the list
     Column("sha256", LargeBinary(32), nullable=False),  # of the file
     Column("size", BigInteger, nullable=False),
     Column("items", Integer, nullable=False),  # rows that it holds
