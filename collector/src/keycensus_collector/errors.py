@@ -12,6 +12,7 @@
     │   ├── StoreFullError                collector.store.full        3
     │   ├── StoreSlowError                collector.store.slow        3   a read took longer than it may
     │   └── StoreAgainError               collector.store.again       3
+    ├── ScopeError                        collector.scope             3
     ├── AuthorityError                    collector.authority         3
     ├── AddressError                      collector.address           3
     └── Refusal                           collector.refusal           3   said to an agent or a person
@@ -115,6 +116,12 @@ class StoreAgainError(StoreError):
     """PostgreSQL gave up on a transaction that may go through at another try."""
 
     error_id = "collector.store.again"
+
+
+class ScopeError(KeycensusError):
+    """Somebody who sees some teams' things only asks for what can't be told apart by teams."""
+
+    error_id = "collector.scope"
 
 
 class AuthorityError(KeycensusError):

@@ -15,6 +15,7 @@ from keycensus_collector.operation import (
     number_of,
     text_of,
 )
+from keycensus_collector.ownership.teams import team_no
 
 
 def _add(connection: Connection, around: Surroundings, arguments: Arguments) -> Json:
@@ -40,17 +41,14 @@ def _passwd(connection: Connection, around: Surroundings, arguments: Arguments) 
 
 
 def _change(connection: Connection, around: Surroundings, arguments: Arguments) -> Json:
-    name, role, disabled = (
-        text_of(arguments, "name"),
-        arguments.get("role"),
-        arguments.get("disabled"),
-    )
+    name, disabled = text_of(arguments, "name"), arguments.get("disabled")
     users.change_user(
         connection,
         name=name,
         actor=OPERATOR,
         now_ms=around.now_ms,
-        role=None if role is None else str(role),
+        role=arguments.get("role"),
+        sees=arguments.get("sees"),
         disabled=None if disabled is None else bool(disabled),
     )
     return {"name": name}
@@ -64,7 +62,7 @@ def _sign_out(connection: Connection, around: Surroundings, arguments: Arguments
 
 
 def _token(connection: Connection, around: Surroundings, arguments: Arguments) -> Json:
-    permissions = arguments.get("permissions")
+    permissions, teams = arguments.get("permissions"), arguments.get("teams")
     made = tokens.create_api_token(
         connection,
         user_name=text_of(arguments, "name"),
@@ -73,6 +71,7 @@ def _token(connection: Connection, around: Surroundings, arguments: Arguments) -
         actor=OPERATOR,
         days=number_of(arguments, "days", tokens.DEFAULT_DAYS),
         permissions=None if permissions is None else [str(word) for word in permissions],
+        teams=None if teams is None else [team_no(connection, str(name)) for name in teams],
     )
     return {"id": made.token_id, "token": made.text, "expires_ms": made.expires_ms}
 

@@ -117,6 +117,7 @@ def test_the_list_holds_no_secret_and_the_audit_log_every_change(connection: Con
         {
             "name": "ann",
             "role": "viewer",
+            "sees": "all",
             "created_ms": 1,
             "disabled_ms": None,
             "has_password": True,

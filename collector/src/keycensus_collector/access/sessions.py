@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, delete, insert, select, update
 
 from keycensus_collector.access import audit
-from keycensus_collector.access.permissions import granted
 from keycensus_collector.access.principals import Principal
+from keycensus_collector.access.standing import standing_of
 from keycensus_collector.store.schema import user
 from keycensus_collector.store.tables.access import user_session
 from keycensus_collector.text import safe_text
@@ -99,17 +99,20 @@ def find(connection: Connection, text: str, now_ms: int) -> Principal | None:
             user.c.user_no,
             user.c.name,
             user.c.role,
+            user.c.sees,
         )
         .join(user, user.c.user_no == user_session.c.user_no)
         .where(user_session.c.session_hash == _hash(text), user.c.disabled_ms.is_(None))
     ).one_or_none()
     if row is None or row.expires_ms <= now_ms or row.last_used_ms + IDLE_MS <= now_ms:
         return None
+    standing = standing_of(connection, row)
     return Principal(
         user=row.name,
         user_no=row.user_no,
         role=row.role,
-        permissions=granted(row.role),
+        permissions=standing.permissions,
+        teams=standing.teams,
         expires_ms=row.expires_ms,
         session_id=_hash(text).hex()[:_SHOWN_DIGITS],
         stale_use=now_ms - row.last_used_ms >= _USE_STEP_MS,

@@ -11,18 +11,20 @@ import hmac
 import json
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
 from keycensus_collector.access import audit
-from keycensus_collector.access.permissions import Permission, granted
+from keycensus_collector.access.permissions import Permission
 from keycensus_collector.access.principals import Principal
+from keycensus_collector.access.standing import standing_of
 from keycensus_collector.access.users import user_no
 from keycensus_collector.errors import Refusal, UsageError
 from keycensus_collector.store.schema import api_token, user
+from keycensus_collector.store.tables.ownership import team
 from keycensus_collector.text import safe_text
 
 DEFAULT_DAYS = 90
@@ -51,12 +53,13 @@ def create_api_token(
     actor: str,
     days: int = DEFAULT_DAYS,
     permissions: Sequence[str] | None = None,
+    teams: Collection[int] | None = None,
     most_ms: int | None = None,
 ) -> NewApiToken:
     """Make a token for a user, good for `days`, but not beyond the moment `most_ms`.
 
-    `permissions`: it may do no more than these, nor more than its user may when it is used; None: all
-    that the user may. UsageError if there is no such user, or no such permission.
+    `permissions`, `teams`: it may do and see no more than these, nor more than its user may when it is
+    used; None: all that the user may. UsageError if there is no such user, or no such permission.
     """
     if not 1 <= days <= 3660:
         raise UsageError("an API token lives 1 to 3660 days")
@@ -75,6 +78,7 @@ def create_api_token(
             created_ms=now_ms,
             expires_ms=expires_ms,
             permissions="" if permissions is None else json.dumps(checked(permissions)),
+            teams="" if teams is None else json.dumps(sorted(teams)),
         )
     )
     audit.record(
@@ -87,6 +91,7 @@ def create_api_token(
             "token_id": token_id,
             "name": safe_text(name),
             "permissions": None if permissions is None else sorted(permissions),
+            "teams": None if teams is None else sorted(teams),
         },
     )
     return NewApiToken(token_id, expires_ms, f"kcu_{token_id}_{secret}")
@@ -117,12 +122,13 @@ def authenticate(connection: Connection, header_value: str | None, now_ms: int) 
             "keycensus-collector user token NAME",
         )
     stale = row.last_used_ms is None or now_ms - row.last_used_ms >= _LAST_USED_STEP_MS
-    limits = json.loads(row.permissions) if row.permissions else None
+    standing = standing_of(connection, row, row.permissions, row.teams)
     return Principal(
-        user=row.user_name,
+        user=row.name,
         user_no=row.user_no,
         role=row.role,
-        permissions=granted(row.role, limits),
+        permissions=standing.permissions,
+        teams=standing.teams,
         expires_ms=row.expires_ms,
         token_id=match[1],
         stale_use=stale,
@@ -155,6 +161,7 @@ def list_api_tokens(
     )
     if user_no is not None:
         statement = statement.where(api_token.c.user_no == user_no)
+    names = {row.team_no: row.name for row in connection.execute(select(team))}
     return [
         {
             "id": row.token_id,
@@ -162,6 +169,9 @@ def list_api_tokens(
             "name": row.name,
             "state": _state(row, now_ms),
             "permissions": json.loads(row.permissions) if row.permissions else None,
+            "teams": [names.get(each, "?") for each in json.loads(row.teams)]
+            if row.teams
+            else None,
             "created_ms": row.created_ms,
             "expires_ms": row.expires_ms,
             "last_used_ms": row.last_used_ms,
@@ -213,9 +223,11 @@ def _find(connection: Connection, token_id: str) -> Row[*tuple[Any, ...]] | None
             api_token.c.revoked_ms,
             api_token.c.last_used_ms,
             api_token.c.permissions,
+            api_token.c.teams,
             user.c.user_no,
-            user.c.name.label("user_name"),
+            user.c.name,
             user.c.role,
+            user.c.sees,
             user.c.disabled_ms,
         )
         .join(user, user.c.user_no == api_token.c.user_no)

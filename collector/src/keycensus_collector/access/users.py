@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from keycensus_collector.access import audit
 from keycensus_collector.access.permissions import ROLES
 from keycensus_collector.access.sessions import end_all
+from keycensus_collector.access.standing import SEES
 from keycensus_collector.errors import ConflictError, MissingError, UsageError
 from keycensus_collector.store.schema import user
 
@@ -96,18 +97,23 @@ def change_user(
     now_ms: int,
     role: str | None = None,
     disabled: bool | None = None,
+    sees: str | None = None,
 ) -> None:
-    """Give a user another role, or disable or enable them; either ends their sessions.
+    """Change a user's role or what they see, or disable or enable them; any of it ends their sessions.
 
     UsageError if there is no such user or role, or nobody would be left who may do this.
     """
     number = user_no(connection, name)
     values: dict[str, object] = {}
+    if sees is not None:
+        if sees not in SEES:
+            raise UsageError(f"a user sees one of: {', '.join(SEES)}; not {sees!r}")
+        values["sees"] = sees
     if role is not None:
         values["role"] = check_role(role)
     if disabled is not None:
         values["disabled_ms"] = now_ms if disabled else None
-    if disabled or role not in (None, _LAST_ROLE):
+    if disabled or role not in (None, _LAST_ROLE) or sees == "teams":
         _check_not_last(connection, number)
     if not values:
         return
@@ -128,7 +134,9 @@ def change_user(
 
 
 def _check_not_last(connection: Connection, number: int) -> None:
-    left = select(user.c.user_no).where(user.c.role == _LAST_ROLE, user.c.disabled_ms.is_(None))
+    left = select(user.c.user_no).where(
+        user.c.role == _LAST_ROLE, user.c.disabled_ms.is_(None), user.c.sees == "all"
+    )
     if connection.execute(left).scalars().all() == [number]:
         raise ConflictError("no admin would be left; make another user an admin first")
 
@@ -159,6 +167,7 @@ def list_users(connection: Connection) -> list[dict[str, Any]]:
         {
             "name": row["name"],
             "role": row["role"],
+            "sees": row["sees"],
             "created_ms": row["created_ms"],
             "disabled_ms": row["disabled_ms"],
             "has_password": bool(row["password_hash"]),

@@ -59,6 +59,7 @@ class ApiToken:
     name: str
     state: str
     permissions: list[str] | None
+    teams: list[str] | None
     created: str | None
     expires: str | None
     last_used: str | None
@@ -167,6 +168,7 @@ async def make_token(
             actor=principal.actor,
             days=body.days,
             permissions=_limits(principal, wanted),
+            teams=principal.teams if principal.token_id else None,
             most_ms=principal.expires_ms if principal.token_id else None,
         )
 

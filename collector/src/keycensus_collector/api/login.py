@@ -24,13 +24,14 @@ from keycensus_collector.api.security import (
     COOKIE,
     ClockOf,
     CurrentPrincipal,
+    Database,
+    OpenStoreOf,
     StoreOf,
     visitor_of,
 )
 from keycensus_collector.clock import Clock
 from keycensus_collector.errors import Refusal
 from keycensus_collector.inventory.values import time_text
-from keycensus_collector.store.engine import Store
 
 router = APIRouter(prefix="/api/v1", dependencies=AUTHENTICATED)
 open_router = APIRouter(prefix="/api/v1")
@@ -62,7 +63,7 @@ class Session:
 
 @open_router.post("/login", tags=["access"], summary="Sign in with a password")
 async def login(
-    body: LoginBody, request: Request, response: Response, store: StoreOf, clock: ClockOf
+    body: LoginBody, request: Request, response: Response, store: OpenStoreOf, clock: ClockOf
 ) -> Session:
     """Begin a session and set its cookie. 401 does not say what was wrong; 429 says how long to wait."""
     check_same_site(request.headers, required=False)
@@ -115,7 +116,7 @@ async def session(request: Request, principal: CurrentPrincipal) -> Session:
 
 
 async def check_password(
-    store: Store, clock: Clock, request: Request, *, name: str, password: str
+    store: Database, clock: Clock, request: Request, *, name: str, password: str
 ) -> Attempt:
     """Compare a password, slowly for who guesses.
 

@@ -22,6 +22,7 @@ from keycensus_collector.errors import (
     MissingError,
     QueryError,
     Refusal,
+    ScopeError,
     StoreError,
     StoreSlowError,
     UsageError,
@@ -135,6 +136,7 @@ _ANSWERS: dict[type[KeycensusError], tuple[HTTPStatus, str]] = {
     MissingError: (HTTPStatus.NOT_FOUND, "not-found"),
     ConflictError: (HTTPStatus.CONFLICT, "conflict"),
     UsageError: (HTTPStatus.BAD_REQUEST, "usage"),
+    ScopeError: (HTTPStatus.FORBIDDEN, "forbidden"),
 }
 
 

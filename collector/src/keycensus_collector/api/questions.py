@@ -14,7 +14,13 @@ from keycensus_collector.api.description import describe
 from keycensus_collector.api.identities import one_match
 from keycensus_collector.api.parameters import IdParameters
 from keycensus_collector.api.problems import not_found
-from keycensus_collector.api.security import AUTHENTICATED, ClockOf, CurrentPrincipal, StoreOf
+from keycensus_collector.api.security import (
+    AUTHENTICATED,
+    ClockOf,
+    CurrentPrincipal,
+    OpenStoreOf,
+    StoreOf,
+)
 from keycensus_collector.inventory import detail, results
 from keycensus_collector.inventory.summary import summarise
 
@@ -89,7 +95,7 @@ async def openapi(request: Request) -> dict[str, Any]:
 
 
 @open_router.get("/health", tags=["access"], summary="Whether the collector works")
-async def health(store: StoreOf) -> Health:
+async def health(store: OpenStoreOf) -> Health:
     """Answered without a token: 200 if the database can be read, 503 if not.
 
     `status` is "degraded" while the last write failed (a full disk): agents are told to come back,

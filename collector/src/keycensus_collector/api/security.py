@@ -6,8 +6,9 @@ show that it comes from a page of ours (`forgery`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Protocol, TypeVar
 
 from fastapi import BackgroundTasks, Depends, Request
 from fastapi.security import HTTPBearer
@@ -19,6 +20,7 @@ from keycensus_collector.access import sessions
 from keycensus_collector.access.permissions import roles_with
 from keycensus_collector.access.principals import Principal
 from keycensus_collector.access.rights import needed
+from keycensus_collector.access.scope import limit
 from keycensus_collector.access.sessions import Visitor
 from keycensus_collector.access.tokens import authenticate, note_use
 from keycensus_collector.api.forgery import SAFE_METHODS, check_write
@@ -44,8 +46,46 @@ COOKIE = "__Host-keycensus"
 _described = HTTPBearer(auto_error=False, description="API token: `kcu_…`")
 
 
-def store_of(request: Request) -> Store:
-    """Return the store that the application was made with."""
+_Result = TypeVar("_Result")
+_Work = Callable[[Connection], _Result]
+
+
+class Database(Protocol):
+    """What endpoints ask: the store, or as much of it as who asks sees."""
+
+    @property
+    def can_write(self) -> bool:
+        """Whether the last write that was tried is on disk."""
+
+    async def run_read(self, function: _Work[_Result]) -> _Result:
+        """Run `function` with a reading connection."""
+
+    async def run_write(self, function: _Work[_Result], *, urgent: bool = False) -> _Result:
+        """Run `function` with the writing connection; when this returns, it is on disk."""
+
+
+class _Limited:
+    """The store for somebody who sees what some teams own; also what a write looks up is limited."""
+
+    def __init__(self, store: Store, teams: frozenset[int]) -> None:
+        self._store = store
+        self._teams = teams
+
+    @property
+    def can_write(self) -> bool:
+        return self._store.can_write
+
+    async def run_read(self, function: _Work[_Result]) -> _Result:
+        return await self._store.run_read(lambda each: function(limit(each, self._teams)))
+
+    async def run_write(self, function: _Work[_Result], *, urgent: bool = False) -> _Result:
+        return await self._store.run_write(
+            lambda each: function(limit(each, self._teams)), urgent=urgent
+        )
+
+
+def open_store_of(request: Request) -> Store:
+    """Return the store that the application was made with: for what is asked without a name."""
     store: Store = request.app.state.store
     return store
 
@@ -56,12 +96,12 @@ def clock_of(request: Request) -> Clock:
     return clock
 
 
-StoreOf = Annotated[Store, Depends(store_of)]
+OpenStoreOf = Annotated[Store, Depends(open_store_of)]
 ClockOf = Annotated[Clock, Depends(clock_of)]
 
 
 async def current_principal(
-    request: Request, store: StoreOf, clock: ClockOf, later: BackgroundTasks
+    request: Request, store: OpenStoreOf, clock: ClockOf, later: BackgroundTasks
 ) -> Principal:
     """Return who sent the request, if that one may do it.
 
@@ -107,6 +147,14 @@ def _check_allowed(request: Request, principal: Principal) -> None:
 
 
 CurrentPrincipal = Annotated[Principal, Depends(current_principal)]
+
+
+def store_of(store: OpenStoreOf, principal: CurrentPrincipal) -> Database:
+    """Return the store as who asks sees it."""
+    return store if principal.teams is None else _Limited(store, principal.teams)
+
+
+StoreOf = Annotated[Database, Depends(store_of)]
 AUTHENTICATED = [Depends(_described), Depends(current_principal)]
 
 

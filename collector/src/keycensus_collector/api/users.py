@@ -38,14 +38,16 @@ class UserBody(BaseModel):
 
     role: Role | None = None
     disabled: bool | None = None
+    sees: Literal["all", "teams"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user. `has_password`: can sign in with one."""
+    """A user. `sees`: "all", or what their "teams" own. `has_password`: can sign in with one."""
 
     name: str
     role: str
+    sees: str
     has_password: bool
     created: str | None
     disabled: str | None
@@ -58,6 +60,7 @@ async def all_users(store: StoreOf) -> list[User]:
         User(
             name=str(each["name"]),
             role=str(each["role"]),
+            sees=str(each["sees"]),
             has_password=bool(each["has_password"]),
             created=time_text(each["created_ms"]),
             disabled=time_text(each["disabled_ms"]),
@@ -74,7 +77,9 @@ async def add_user(
     now_ms = clock.now_ms()
     work = partial(users.add_user, name=name, role=body.role, now_ms=now_ms, actor=principal.actor)
     await store.run_write(work)
-    return User(name, body.role, has_password=False, created=time_text(now_ms), disabled=None)
+    return User(
+        name, body.role, "all", has_password=False, created=time_text(now_ms), disabled=None
+    )
 
 
 @router.patch("/users/{name}", tags=["users"], summary="Change a user", status_code=204)
@@ -90,6 +95,7 @@ async def change_user(
             now_ms=clock.now_ms(),
             role=body.role,
             disabled=body.disabled,
+            sees=body.sees,
         )
     )
     return Response(status_code=HTTPStatus.NO_CONTENT)

@@ -44,6 +44,7 @@ def list_users(*, config_file: Path, output: str) -> None:
     columns = (
         ("name", "NAME"),
         ("role", "ROLE"),
+        ("sees", "SEES"),
         ("has_password", "PASSWORD"),
         ("created", "CREATED"),
         ("disabled", "DISABLED"),
@@ -74,6 +75,18 @@ def role(*, name: str, role: str, config_file: Path, output: str) -> None:
     """Give a user another role; their sessions end."""
     result = call(config_file, "user.change", {"name": name, "role": role})
     show_result(result, f"user {name} is {role} now", output)
+
+
+@user.command()
+@click.argument("name")
+@click.argument("what", type=click.Choice(["all", "teams"]))
+@config_option
+@output_option
+def sees(*, name: str, what: str, config_file: Path, output: str) -> None:
+    """Let a user see everything, or only what the teams of the person behind it own."""
+    result = call(config_file, "user.change", {"name": name, "sees": what})
+    seen = "everything" if what == "all" else "what their teams own"
+    show_result(result, f"user {name} sees {seen}", output)
 
 
 @user.command()
@@ -120,6 +133,7 @@ def tokens(*, name: str | None, config_file: Path, output: str) -> None:
         ("expires", "EXPIRES"),
         ("last_used", "LAST USED"),
         ("permissions", "PERMISSIONS"),
+        ("teams", "TEAMS"),
     )
     show_rows(call(config_file, "user.tokens", {"name": name}), columns, output)
 
@@ -146,6 +160,13 @@ def revoke(*, token_id: str, config_file: Path, output: str) -> None:
     help="It may do no more than this; may be repeated [all that the user may].",
 )
 @click.option(
+    "--team",
+    "teams",
+    multiple=True,
+    metavar="NAME",
+    help="It sees no more than what this team owns; may be repeated [all that the user sees].",
+)
+@click.option(
     "--output-file",
     type=click.Path(path_type=Path),
     metavar="FILE",
@@ -159,6 +180,7 @@ def token(
     days: int,
     token_name: str,
     permissions: tuple[str, ...],
+    teams: tuple[str, ...],
     output_file: Path | None,
     config_file: Path,
     output: str,
@@ -167,6 +189,8 @@ def token(
     arguments: dict[str, object] = {"name": name, "days": days, "token_name": token_name}
     if permissions:
         arguments["permissions"] = list(permissions)
+    if teams:
+        arguments["teams"] = list(teams)
     made = call(config_file, "user.token", arguments)
     if output_file is None:
         show_result(made, made["token"], output)

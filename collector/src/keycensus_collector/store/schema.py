@@ -703,6 +703,8 @@ user = Table(
     Column("role", Text, nullable=False),  # one of access.permissions.ROLES
     Column("created_ms", BigInteger, nullable=False),
     Column("disabled_ms", BigInteger),
+    # "all", or "teams": only what the teams of the person behind it own
+    Column("sees", Text, nullable=False, server_default="all"),
 )
 
 api_token = Table(
@@ -718,6 +720,7 @@ api_token = Table(
     Column("revoked_ms", BigInteger),
     # JSON list: no more than these, nor more than its user; empty: all that the user may.
     Column("permissions", Text, nullable=False, server_default=""),
+    Column("teams", Text, nullable=False, server_default=""),  # likewise, of numbers of teams
 )
 
 audit = Table(
