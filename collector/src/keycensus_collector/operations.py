@@ -6,10 +6,12 @@ Arguments and results are JSON values. Nothing here is reachable from the networ
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 from sqlalchemy import Connection, func, select
 
+from keycensus_collector.access import audit
 from keycensus_collector.agent_operations import AGENT_OPERATIONS
 from keycensus_collector.authority import tokens
 from keycensus_collector.authority.authority import anchor, spki
@@ -113,7 +115,22 @@ def _doctor(connection: Connection, around: Surroundings, _arguments: Arguments)
     }
 
 
+def _audit_list(connection: Connection, _around: Surroundings, arguments: Arguments) -> Json:
+    actor, action, subject = (
+        str(arguments.get(name, "")) for name in ("actor", "action", "subject")
+    )
+    since = number_of(arguments, "since_ms", 0)
+    wanted = audit.Wanted(actor, action, subject, since or None)
+    return audit.list_rows(connection, wanted, limit=number_of(arguments, "limit", 100))
+
+
+def _audit_verify(connection: Connection, _around: Surroundings, _arguments: Arguments) -> Json:
+    return asdict(audit.verify(connection))
+
+
 OPERATIONS: dict[str, Operation] = {
+    "audit.list": Operation(_audit_list, writes=False),
+    "audit.verify": Operation(_audit_verify, writes=False),
     "token.create": Operation(_token_create, writes=True),
     "token.list": Operation(_token_list, writes=False),
     "token.revoke": Operation(_token_revoke, writes=True),

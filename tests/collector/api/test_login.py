@@ -347,6 +347,7 @@ async def test_an_unknown_name_takes_as_long(
     for number in range(3):
         for name, taken in times.items():
             async with browser(census, f"192.0.2.{number + 100}") as client:
+                await client.get("/health")  # what is made at the first request is no part of it
                 # The process's own time: another one's does not count.
                 began = time.process_time()
                 await client.post("/login", json={"user": name, "password": "wrong"})

@@ -74,12 +74,22 @@ ENDPOINTS: dict[str, P] = {
     f"GET {_API}/tokens": P.ACCOUNT_WRITE,
     f"POST {_API}/tokens": P.ACCOUNT_WRITE,
     f"DELETE {_API}/tokens/{{token_id}}": P.ACCOUNT_WRITE,
+    f"GET {_API}/audit": P.AUDIT_READ,
     f"GET {_API}/users": P.USERS_READ,
     f"PUT {_API}/users/{{name}}": P.USERS_WRITE,
     f"PATCH {_API}/users/{{name}}": P.USERS_WRITE,
     f"DELETE {_API}/users/{{name}}/sessions": P.USERS_WRITE,
     f"GET {_API}/users/{{name}}/tokens": P.USERS_READ,
     f"DELETE {_API}/users/{{name}}/tokens/{{token_id}}": P.USERS_WRITE,
+}
+
+# Reads that the audit log tells of, and as what: who took the inventory along, or looked at who may what.
+SENSITIVE: dict[str, str] = {
+    f"GET {_API}/export/{{list_}}": "export.read",
+    f"GET {_API}/keys/{{key_id}}": "key.read",
+    f"GET {_API}/users": "users.read",
+    f"GET {_API}/users/{{name}}/tokens": "tokens.read",
+    f"GET {_API}/audit": "audit.read",
 }
 
 OPERATIONS: dict[str, P] = {
@@ -108,6 +118,8 @@ OPERATIONS: dict[str, P] = {
     "user.sign-out": P.USERS_WRITE,
     "user.tokens": P.USERS_READ,
     "user.revoke": P.USERS_WRITE,
+    "audit.list": P.AUDIT_READ,
+    "audit.verify": P.AUDIT_READ,
     "db.status": P.SYSTEM_READ,
     "db.backup": P.AUTHORITY_WRITE,  # everything, hashes of secrets too
     "doctor": P.SYSTEM_READ,

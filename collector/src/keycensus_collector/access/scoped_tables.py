@@ -32,6 +32,7 @@ from sqlalchemy import (
     exists,
     false,
     func,
+    literal,
     literal_column,
     or_,
     select,
@@ -43,7 +44,7 @@ from sqlalchemy import (
 
 from keycensus_collector.ownership.scope import artifact_owned_by, host_owned_by, place_owned_by
 from keycensus_collector.store import schema
-from keycensus_collector.store.tables import imports, marks, ownership
+from keycensus_collector.store.tables import imports, known_hosts, marks, ownership
 from keycensus_collector.store.tables.ownership import CERTIFICATE, KEY
 
 Statement = Any  # a select, or several joined by union: what a common table expression holds
@@ -55,6 +56,7 @@ OPEN_TABLES = frozenset(
     {
         "api_token",
         "audit",
+        "audit_chain",
         "deployment",
         "login_address",
         "login_failure",
@@ -94,6 +96,7 @@ _counts = table(
     column("kind", Text()),
     column("live"),
     column("retained"),
+    column("in_use"),
     column("hosts"),
 )
 
@@ -193,7 +196,7 @@ def _scoped_artifacts(teams: Teams) -> Statement:
 
 def _artifact(value: ColumnElement[Any], *kinds: str) -> ColumnElement[bool]:
     of = select(_artifacts.c.artifact)
-    words: list[ColumnElement[Any]] = [literal_column(f"'{kind}'") for kind in kinds]
+    words: list[ColumnElement[Any]] = [literal(kind) for kind in kinds]
     return value.in_(of.where(_artifacts.c.kind.in_(words)))
 
 
@@ -217,12 +220,18 @@ def _scoped_held(_: Teams) -> Statement:
 def _scoped_counts(_: Teams) -> Statement:
     kept = case((_place.c.use == literal_column("'retained'"), _held.c.names), else_=_ZERO)
     live = case((_place.c.use != literal_column("'retained'"), _held.c.names), else_=_ZERO)
+    elsewhere = and_(
+        _place.c.use != literal_column("'retained'"),
+        _place.c.role != literal_column("'trust-store'"),
+    )
+    in_use = case((elsewhere, literal_column("1")), else_=_ZERO)
     return (
         select(
             _held.c.artifact,
             _held.c.kind,
             cast(func.sum(live), BigInteger).label("live"),
             cast(func.sum(kept), BigInteger).label("retained"),
+            cast(func.sum(in_use), BigInteger).label("in_use"),
             func.count(_place.c.host_no.distinct()).label("hosts"),
         )
         .join(_place, _place.c.manifest == _held.c.manifest)
@@ -232,6 +241,7 @@ def _scoped_counts(_: Teams) -> Statement:
 
 
 _COUNTED = _counts.alias("counted")
+_IN_USE: ColumnElement[Any] = func.coalesce(_COUNTED.c.in_use, _ZERO)
 _FOLDED: dict[str, ColumnElement[Any]] = {
     "live_places": func.coalesce(_COUNTED.c.live, _ZERO),
     "retained_places": func.coalesce(_COUNTED.c.retained, _ZERO),
@@ -242,7 +252,7 @@ _FOLDED: dict[str, ColumnElement[Any]] = {
 def _owns(identity: ColumnElement[Any], kind: int) -> ColumnElement[Any]:
     owned = exists().where(
         _owner.c.artifact == identity,
-        _owner.c.kind == literal_column(str(kind)),
+        _owner.c.kind == literal(kind),
         _owner.c.owns.is_(True),
         _owner.c.to_ms.is_(None),
     )
@@ -251,7 +261,8 @@ def _owns(identity: ColumnElement[Any], kind: int) -> ColumnElement[Any]:
 
 def _certificates(_: Teams) -> Statement:
     row = schema.certificate
-    columns = _all(row, **_FOLDED, owned=_owns(row.c.sha256, CERTIFICATE), rank=_ZERO)
+    owned = _owns(row.c.sha256, CERTIFICATE)
+    columns = _all(row, **_FOLDED, in_use=_IN_USE, owned=owned, rank=_ZERO)
     same = and_(
         _COUNTED.c.artifact == row.c.sha256, _COUNTED.c.kind == literal_column("'certificate'")
     )
@@ -280,14 +291,10 @@ def _holding(_: Teams) -> Statement:
     at, holding = _place.c, schema.holding
     retained = at.use == literal_column("'retained'")
     roles = [
-        func.max(
-            case((at.role == literal_column(f"'{role}'"), literal_column(str(bit))), else_=_ZERO)
-        )
+        func.max(case((at.role == literal(role), literal(bit)), else_=_ZERO))
         for role, bit in (("server", 1), ("client", 2), ("ca", 4))
     ]
-    known: list[ColumnElement[Any]] = [
-        literal_column(f"'{role}'") for role in ("server", "client", "ca")
-    ]
+    known: list[ColumnElement[Any]] = [literal(role) for role in ("server", "client", "ca")]
     other = func.max(case((at.role.not_in(known), literal_column("8")), else_=_ZERO))
     found = {
         "artifact": _held.c.artifact,
@@ -382,9 +389,7 @@ def _reappearances(_: Teams) -> Statement:
 
 def _of_teams(original: Table) -> Callable[[Teams], Statement]:
     def statement(teams: Teams) -> Select[Any]:
-        numbers: list[ColumnElement[Any]] = [
-            literal_column(str(int(number))) for number in sorted(teams)
-        ]
+        numbers: list[ColumnElement[Any]] = [literal(int(number)) for number in sorted(teams)]
         return select(original).where(original.c.team_no.in_(numbers) if numbers else false())
 
     return statement
@@ -408,9 +413,7 @@ def _artifact_owners(teams: Teams) -> Statement:
     """Return what these teams own; what they share with others only is theirs alone here."""
     row = ownership.artifact_owner
     other = row.alias("other")
-    numbers: list[ColumnElement[Any]] = [
-        literal_column(str(int(number))) for number in sorted(teams)
-    ]
+    numbers: list[ColumnElement[Any]] = [literal(int(number)) for number in sorted(teams)]
     if not numbers:
         return select(row).where(false())
     shared: ColumnElement[Any] = literal_column("'shared'")
@@ -491,5 +494,6 @@ SCOPED: dict[str, tuple[Callable[[Teams], Statement], bool]] = {
     "fact_rule": (_nothing(ownership.fact_rule), False),
     "rule_file": (_nothing(ownership.rule_file), False),
     "import_record": (_of_hosts(imports.import_record), False),
+    "known_host": (_nothing(known_hosts.known_host), False),
     "work": (_nothing(schema.work), False),
 }

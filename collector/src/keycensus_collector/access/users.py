@@ -126,7 +126,7 @@ def change_user(
         subject=name,
         detail={
             key: value
-            for key, value in (("role", role), ("disabled", disabled))
+            for key, value in (("role", role), ("disabled", disabled), ("sees", sees))
             if value is not None
         },
     )

@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 from keycensus_collector import __version__
 from keycensus_collector.api import (
     account,
+    audit,
     imports,
     labels,
     lists,
@@ -76,6 +77,7 @@ def create_app(store: Store, clock: Clock) -> FastAPI:
     app.include_router(labels.router)
     app.include_router(rules.router)
     app.include_router(timeline.router)
+    app.include_router(audit.router)
     app.include_router(questions.open_router)
     # The last one stands outermost.
     app.add_middleware(TimeLimit)

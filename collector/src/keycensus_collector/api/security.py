@@ -16,10 +16,10 @@ from sqlalchemy import Connection
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from keycensus_collector.access import sessions
+from keycensus_collector.access import audit, sessions
 from keycensus_collector.access.permissions import roles_with
 from keycensus_collector.access.principals import Principal
-from keycensus_collector.access.rights import needed
+from keycensus_collector.access.rights import SENSITIVE, needed
 from keycensus_collector.access.scope import limit
 from keycensus_collector.access.sessions import Visitor
 from keycensus_collector.access.tokens import authenticate, note_use
@@ -46,6 +46,7 @@ COOKIE = "__Host-keycensus"
 _described = HTTPBearer(auto_error=False, description="API token: `kcu_…`")
 
 
+_SUBJECT_CHARACTERS = 2_000
 _Result = TypeVar("_Result")
 _Work = Callable[[Connection], _Result]
 
@@ -121,7 +122,26 @@ async def current_principal(
     _check_allowed(request, principal)
     if principal.stale_use:
         later.add_task(store.run_write, note)
+    action = SENSITIVE.get(f"{request.method} {request.scope['route'].path}")
+    if action is not None:
+        later.add_task(store.run_write, partial(_record_read, action, request, principal, now_ms))
     return principal
+
+
+def _record_read(
+    action: str, request: Request, principal: Principal, now_ms: int, connection: Connection
+) -> None:
+    detail = {"token": principal.token_id, "session": principal.session_id}
+    query = f"?{request.url.query}" if request.url.query else ""
+    subject = f"{request.url.path}{query}"[:_SUBJECT_CHARACTERS]
+    audit.record(
+        connection,
+        at_ms=now_ms,
+        actor=principal.actor,
+        action=action,
+        subject=subject,
+        detail={key: value for key, value in detail.items() if value},
+    )
 
 
 def _of_session(connection: Connection, cookie: str, now_ms: int) -> Principal:

@@ -11,6 +11,7 @@ from keycensus_collector import __version__
 from keycensus_collector.cli.agent import agent
 from keycensus_collector.cli.agent_rekey import rekey
 from keycensus_collector.cli.agent_show import show
+from keycensus_collector.cli.audit import audit
 from keycensus_collector.cli.ca import ca
 from keycensus_collector.cli.db import db
 from keycensus_collector.cli.doctor import doctor
@@ -34,7 +35,7 @@ def command() -> None:
     """Keep one record per certificate and key of a company, with every place it lives."""
 
 
-for _each in (init, serve, token, agent, host, user, ca, db, doctor):
+for _each in (init, serve, token, agent, host, user, audit, ca, db, doctor):
     command.add_command(_each)
 for _each in (rekey, show):
     agent.add_command(_each)

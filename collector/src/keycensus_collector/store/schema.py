@@ -732,4 +732,6 @@ audit = Table(
     Column("action", Text, nullable=False),  # "token.create", "agent.enrol", "agent.ban", ...
     Column("subject", Text, nullable=False),
     Column("detail", Text, nullable=False),  # JSON, without secrets
+    Column("hash", LargeBinary(32)),  # of the row and the hash before it (access/audit.py)
+    Index(None, "at_ms"),
 )

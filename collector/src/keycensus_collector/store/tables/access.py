@@ -41,3 +41,12 @@ login_address = Table(
     Column("last_ms", BigInteger, nullable=False),
     Index(None, "last_ms"),
 )
+
+# The end of the audit log's chain: one row.
+audit_chain = Table(
+    "audit_chain",
+    metadata,
+    Column("chain_no", Number, primary_key=True),
+    Column("last_no", BigInteger, nullable=False),
+    Column("hash", LargeBinary(32), nullable=False),
+)

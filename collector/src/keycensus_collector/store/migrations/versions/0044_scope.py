@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0044_scope"
-down_revision = "0042_labels"
+down_revision = "0044_known_hosts"
 branch_labels = None
 depends_on = None
 
