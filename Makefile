@@ -37,7 +37,7 @@ CERTIFICATES ?= 100000
 DATABASE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types proto proto-check unit coverage bench bench-query fuzz api-fuzz fleet evil soak churn day faults-long packages clean
+.PHONY: help demo test lint types proto proto-check unit coverage bench bench-query fuzz api-fuzz fleet evil soak churn day faults-long postgresql packages clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,10 @@ faults-long: $(DEVELOPMENT) ## the fault tests of state and report in full (an h
 		tests/faults/test_long_outage.py tests/faults/test_two_sides.py \
 		tests/end_to_end/test_crashes.py tests/end_to_end/test_image.py \
 		tests/collector/intake/test_clones.py tests/faults/test_several_collectors.py $(PYTEST)
+
+# What `make test` asks of SQLite alone: inventory, fold, time lines, usages, known hosts.
+postgresql: $(DEVELOPMENT) ## the collector's tests on both databases, in full
+	KEYCENSUS_POSTGRESQL=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal tests/collector $(PYTEST)
 
 bench: $(DEVELOPMENT) ## the budgets as ratios (ROOT=/ ROUNDS=5 IDLE=600 ONLY="scan idle" PLOT=)
 	@PYTHONPATH=tests:packaging/deb $(BIN)/python -m benchmarks.run --root '$(ROOT)' --rounds $(ROUNDS) \

@@ -6,11 +6,15 @@ outlive it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 import structlog
 from fakes.databases import DATABASES, PRODUCTS
+
+# Whether what is asked of the database in plain words only is asked of PostgreSQL, too.
+IN_FULL = bool(os.environ.get("KEYCENSUS_POSTGRESQL"))
 
 
 @pytest.fixture(autouse=True)
@@ -20,13 +24,23 @@ def _logging_of_its_own() -> Iterator[None]:
     structlog.reset_defaults()
 
 
+def _on(product: str) -> Iterator[str]:
+    DATABASES.product = product
+    yield product
+    DATABASES.close_stores()
+    DATABASES.product = "sqlite"
+
+
 @pytest.fixture(scope="module", params=PRODUCTS)
 def each_database(request: pytest.FixtureRequest) -> Iterator[str]:
     """Let what makes a store make it on the one database product, then on the other."""
-    DATABASES.product = request.param
-    yield request.param
-    DATABASES.close_stores()
-    DATABASES.product = "sqlite"
+    yield from _on(request.param)
+
+
+@pytest.fixture(scope="module", params=PRODUCTS if IN_FULL else PRODUCTS[:1])
+def each_database_in_full(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Do as `each_database`, but on PostgreSQL only in the long form: `make postgresql`."""
+    yield from _on(request.param)
 
 
 @pytest.fixture(scope="session", autouse=True)

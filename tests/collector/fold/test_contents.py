@@ -14,7 +14,7 @@ from keycensus_collector.fold.contents import Contents, load_contents
 from keycensus_collector.store.engine import Store
 from keycensus_collector.store.schema import manifest, manifest_entry, manifest_part
 
-pytestmark = pytest.mark.usefixtures("each_database")
+pytestmark = pytest.mark.usefixtures("each_database_in_full")
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from keycensus_collector.fold import fold as fold_module
 from keycensus_collector.fold.lineage import Leaf, Step, find_steps
 from keycensus_collector.store import schema
 
-pytestmark = pytest.mark.usefixtures("each_database")
+pytestmark = pytest.mark.usefixtures("each_database_in_full")
 
 ROOT = issue("Example Root", is_ca=True, days=3650)
 FIRST = issue("www.example.com", issuer=ROOT, sans=("www.example.com",), days=5)

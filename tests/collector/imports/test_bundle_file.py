@@ -69,7 +69,7 @@ def test_a_whole_bundle_is_read(bundle: bytes) -> None:
     assert read(written(requests_of(bundle)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_any_cut_and_any_changed_byte_is_refused(bundle: bytes, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(bundle) - 1))
@@ -83,7 +83,7 @@ def test_any_cut_and_any_changed_byte_is_refused(bundle: bytes, data: st.DataObj
         read(damaged)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.binary(max_size=200))
 def test_whatever_stands_in_a_frame_is_read_or_refused_in_words(content: bytes) -> None:
     data = MAGIC + VERSION.to_bytes(4, "big") + len(content).to_bytes(4, "big") + content

@@ -21,7 +21,7 @@ from keycensus_collector.query.parse import parse
 from keycensus_collector.store.schema import host
 from keycensus_proto.v1.inventory_pb2 import HostFacts
 
-pytestmark = pytest.mark.usefixtures("each_database")
+pytestmark = pytest.mark.usefixtures("each_database_in_full")
 
 DAY = 86_400_000
 

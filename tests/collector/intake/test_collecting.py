@@ -24,7 +24,7 @@ from keycensus_collector.store.schema import (
     public_key,
 )
 
-pytestmark = pytest.mark.usefixtures("each_database")
+pytestmark = pytest.mark.usefixtures("each_database_in_full")
 
 DAY = 86_400
 NAMED, UNNAMED = file_of(b"named", b"both"), file_of(b"unnamed", b"both")

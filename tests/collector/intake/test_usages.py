@@ -15,7 +15,7 @@ from keycensus_proto.v1.inventory_pb2 import ROW_CLASS_USAGE, Handshake, Usage
 from keycensus_proto.v1.report_pb2 import Ack
 from keycensus_proto.v1.report_pb2 import Change as WireChange
 
-pytestmark = pytest.mark.usefixtures("each_database")
+pytestmark = pytest.mark.usefixtures("each_database_in_full")
 
 BINDING = b"nginx\0nginx.service\0/etc/nginx/nginx.conf\0certificate\0www.example.com\0*:443"
 PLACE = sha256(b"/etc/nginx/tls.pem")

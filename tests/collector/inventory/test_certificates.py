@@ -16,7 +16,7 @@ from keycensus_collector.inventory import paging
 from keycensus_collector.inventory.certificates import CertificateFilter, list_certificates
 from keycensus_collector.store import schema
 
-pytestmark = pytest.mark.usefixtures("each_database")
+pytestmark = pytest.mark.usefixtures("each_database_in_full")
 
 DAY = 86_400_000
 ROOT = issue("Example Root", is_ca=True, days=3650)

@@ -16,7 +16,7 @@ from keycensus_collector.inventory.results import Key
 from keycensus_collector.inventory.summary import summarise
 from keycensus_collector.store import schema
 
-pytestmark = pytest.mark.usefixtures("each_database")
+pytestmark = pytest.mark.usefixtures("each_database_in_full")
 
 WWW = issue("www.example.com", days=20)
 WILD = issue("*.example.com", days=90)

@@ -15,7 +15,7 @@ from keycensus_collector.inventory.certificates import CertificateFilter, list_c
 from keycensus_collector.inventory.identify import identify
 from keycensus_collector.store import schema
 
-pytestmark = pytest.mark.usefixtures("each_database")
+pytestmark = pytest.mark.usefixtures("each_database_in_full")
 
 ROOTS = [issue(f"Root {number}", is_ca=True, days=3650) for number in range(4)]
 DIRECTORY = "/etc/ssl/certs"

@@ -15,7 +15,7 @@ from keycensus_collector.inventory.hosts import HostFilter, host_detail, list_ho
 from keycensus_collector.inventory.identify import identify
 from keycensus_collector.store.schema import host, manifest_entry, place, refusal
 
-pytestmark = pytest.mark.usefixtures("each_database")
+pytestmark = pytest.mark.usefixtures("each_database_in_full")
 
 LONG = b"a revocation list of two megabytes"
 SHA256 = hashlib.sha256(LONG).digest()

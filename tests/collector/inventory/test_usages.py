@@ -15,7 +15,7 @@ from keycensus_collector.inventory.identify import identify
 from keycensus_collector.store import schema
 from keycensus_proto.v1.inventory_pb2 import Handshake, HostFacts, Renewal, Usage
 
-pytestmark = pytest.mark.usefixtures("each_database")
+pytestmark = pytest.mark.usefixtures("each_database_in_full")
 
 ROOT = issue("Example Root", is_ca=True, days=3650)
 OLD = issue("www.example.com", issuer=ROOT, sans=("www.example.com",), days=5)

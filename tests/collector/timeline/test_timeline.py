@@ -20,7 +20,7 @@ from keycensus_collector.timeline.difference import Difference, difference
 from keycensus_collector.timeline.model import TimeLine
 from keycensus_collector.timeline.read import time_line
 
-pytestmark = pytest.mark.usefixtures("each_database")
+pytestmark = pytest.mark.usefixtures("each_database_in_full")
 
 DAY = 86_400_000
 FIRST = issue("www.example.com", days=60)
@@ -29,9 +29,11 @@ OTHER = issue("other.example.com", days=60)
 
 
 @pytest.fixture(scope="module")
-def census(each_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Census]:
+def census(
+    each_database_in_full: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Census]:
     """Give a week: day 0 came, 1 mode, 2 moved, 3 marked, 4 renewed, 5 back while marked, 6 lifted."""
-    census = Census.create(tmp_path_factory.mktemp(each_database))
+    census = Census.create(tmp_path_factory.mktemp(each_database_in_full))
     web, db = census.host("web1"), census.host("db1", complete=False)
     census.report(web, "/etc/a.pem", certificate(FIRST), cause="first")
     census.report(web, "/etc/other.pem", certificate(OTHER), private_key(OTHER.key))
