@@ -15,7 +15,7 @@ from sqlalchemy import select
 from keycensus_collector.errors import UsageError
 from keycensus_collector.inventory.certificates import CertificateFilter, list_certificates
 from keycensus_collector.inventory.hosts import HostFilter, list_hosts
-from keycensus_collector.ownership.applying import apply_rules
+from keycensus_collector.ownership.applying import apply_rules, try_rules
 from keycensus_collector.ownership.assignments import Thing
 from keycensus_collector.ownership.labels import (
     labels_of_certificate,
@@ -23,10 +23,12 @@ from keycensus_collector.ownership.labels import (
     set_label,
 )
 from keycensus_collector.ownership.rule_text import read_rules
+from keycensus_collector.ownership.teams import create_team
 from keycensus_collector.ownership.worker import settle
 from keycensus_collector.query.parse import parse
 from keycensus_collector.store.engine import Store
 from keycensus_collector.store.schema import host
+from keycensus_collector.store.tables.ownership import host_owner
 
 DAY = 86_400_000
 SHOP, API, LAB = (
@@ -181,3 +183,40 @@ def test_silly_labels_are_refused(census: Census) -> None:
         read_rules("labels:\n  - {rule: a, of: hosts, set: prod, host: x}", 0)
     with pytest.raises(UsageError, match="line 2: points is a number"):
         read_rules("importance:\n  - {rule: a, of: certificates, points: x, name: y}", 0)
+
+
+def test_rules_believe_a_host_only_where_the_file_says_so(census: Census) -> None:
+    """Who owns a place, and so who sees it, is not for the host to say."""
+
+    def owned_by_rule(text: str) -> set[str]:
+        with census.store.write() as connection:
+            now_ms = census.clock.now_ms()
+            tried = try_rules(connection, text, now_ms=now_ms)
+            apply_rules(connection, text, actor="test", now_ms=now_ms)
+            settle(connection, now_ms)
+            found = select(host.c.name).join(host_owner, host_owner.c.host_no == host.c.host_no)
+            names = set(connection.execute(found.where(host_owner.c.to_ms.is_(None))).scalars())
+        assert tried.assigned == len(names - before)
+        before.clear()
+        before.update(names)
+        return names
+
+    before: set[str] = set()
+    with census.store.write() as connection:
+        create_team(connection, "ops", actor="test", now_ms=census.clock.now_ms())
+    rule = "owners:\n  - {{rule: r, of: hosts, label: {}, owner: ops}}\n"
+    assert owned_by_rule(rule.format("rack=7")) == set()
+    assert owned_by_rule(rule.format("rack=7") + "trust: [environment]\n") == set()
+    assert owned_by_rule(rule.format("rack=7") + "trust: [environment, rack]\n") == {"web1"}
+    # The token was given by an operator. And nobody's word is not the opposite of a host's word.
+    assert owned_by_rule(rule.format("site=bern")) == {"web1"}
+    assert owned_by_rule(rule.format("environment=lab")) == set()
+
+
+def test_a_wrong_list_of_trusted_labels_is_told() -> None:
+    with pytest.raises(UsageError) as caught:
+        read_rules("trust:\n  - Environment\n  - [a]\n", 0)
+    assert "line 2: trust: a label's key has" in str(caught.value)
+    assert "line 3: trust: write one value" in str(caught.value)
+    with pytest.raises(UsageError, match="line 1: trust: write a list"):
+        read_rules("trust: environment\n", 0)

@@ -14,8 +14,9 @@ from keycensus_collector.errors import UsageError
 from keycensus_collector.ownership import queue
 from keycensus_collector.ownership.assignments import Thing, given_now, scopes_of
 from keycensus_collector.ownership.facts import apply_fact_rules
-from keycensus_collector.ownership.rule_text import Written, read_rules
+from keycensus_collector.ownership.rule_text import Written, read_rules, trusted_in
 from keycensus_collector.ownership.rules import Rule, is_in_conflict, matches
+from keycensus_collector.ownership.settings import TRUSTED, change_setting, setting
 from keycensus_collector.ownership.sweeps import next_of
 from keycensus_collector.ownership.telling import told
 from keycensus_collector.query.relations import Tables
@@ -58,7 +59,9 @@ class Tried:
 def try_rules(connection: Connection, text: str, *, now_ms: int, seconds: float = 20.0) -> Tried:
     """Say what the rules of a file would do; UsageError with all mistakes in it."""
     rules = _rules(connection, read_rules(text, now_ms))
-    trial = _Trial(connection, rules, now_ms, Tried(len(rules)), _names(connection))
+    trial = _Trial(
+        connection, rules, trusted_in(text), now_ms, Tried(len(rules)), _names(connection)
+    )
     end = time.monotonic() + seconds
     for kind in queue.SWEEPS:
         for chunk in _chunks(connection, kind):
@@ -79,6 +82,9 @@ def apply_rules(
     Owners follow in the background.
     """
     written = read_rules(text, now_ms)
+    trusted = " ".join(sorted(trusted_in(text)))
+    if trusted != setting(connection, TRUSTED):
+        change_setting(connection, TRUSTED, trusted, actor=actor, now_ms=now_ms)
     facts_changed = apply_fact_rules(connection, written, now_ms)
     wanted = {
         (rule.name, rule.what, dump(rule.query), rule.team_no, rule.note)
@@ -162,13 +168,17 @@ class _Trial:
 
     connection: Connection
     rules: Sequence[Rule]
+    trusted: frozenset[str]
     now_ms: int
     tried: Tried
     names: dict[int, str]
 
     def look(self, what: str, chunk: Sequence[Any]) -> None:
         """Look at some hosts (or their places), certificates or keys."""
-        found = matches(self.connection, self.rules, what, _WITHIN[what](chunk), self.now_ms)
+        within = _WITHIN[what](chunk)
+        found = matches(
+            self.connection, self.rules, what, within, self.now_ms, trusted=self.trusted
+        )
         now = _ruled_now(self.connection, what, chunk)
         by_hand = _by_hand(self.connection, what, {*found, *now})
         for identity in sorted({*found, *now}):

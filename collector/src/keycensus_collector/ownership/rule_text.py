@@ -26,6 +26,8 @@ _MOST_MISTAKES = 50
 MATCHERS = ("host", "path", "name", "issuer", "package", "service", "label")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _LABEL = re.compile(r"([a-z0-9][a-z0-9._-]{0,62})=(.+)", re.DOTALL)
+# The section of labels of which the host's own word counts; the others are of rules.
+_TRUST = "trust"
 _SECTIONS = {"owners": ("owner",), "labels": ("set",), "importance": ("points",)}
 # Lists that a section can be about.
 _OF = {"owners": WHATS, "labels": ("hosts", "certificates"), "importance": ("certificates",)}
@@ -82,6 +84,27 @@ def read_rules(text: str, now_ms: int) -> list[Written]:
     return rules
 
 
+def trusted_in(text: str) -> frozenset[str]:
+    """Return the labels that a file, which `read_rules` has taken, lets hosts say of themselves."""
+    node = _composed(text)
+    return frozenset() if node is None else frozenset(_trusted(_Reader(0), node))
+
+
+def _trusted(reader: _Reader, node: yaml.Node) -> Iterator[str]:
+    for key, value in _pairs(reader, node, "write sections"):
+        if key.value != _TRUST:
+            continue
+        if not isinstance(value, yaml.SequenceNode):
+            reader.wrong(value, f"{_TRUST}: write a list of labels' keys, each with - before it")
+            continue
+        for item in value.value:
+            name = _text(reader, _TRUST, item)
+            if _NAME.fullmatch(name):
+                yield name
+            elif isinstance(item, yaml.ScalarNode):
+                reader.wrong(item, f"{_TRUST}: a label's key has up to 63 of a-z, 0-9 and . _ -")
+
+
 def _composed(text: str) -> yaml.Node | None:
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
@@ -102,9 +125,14 @@ def _composed(text: str) -> yaml.Node | None:
 def _sections(reader: _Reader, node: yaml.Node | None) -> Iterator[Written]:
     if node is None:
         return
-    for key, value in _pairs(reader, node, "write sections: owners, labels, importance"):
+    for _ in _trusted(reader, node):
+        pass
+    for key, value in _pairs(reader, node, "write sections: owners, labels, importance, trust"):
+        if key.value == _TRUST:
+            continue
         if key.value not in _SECTIONS:
-            reader.wrong(key, f"there is no section {_shown(key)}{_near(key, _SECTIONS)}")
+            known = (*_SECTIONS, _TRUST)
+            reader.wrong(key, f"there is no section {_shown(key)}{_near(key, known)}")
         elif not isinstance(value, yaml.SequenceNode):
             reader.wrong(value, f"{key.value}: write a list of rules, each with - before it")
         else:

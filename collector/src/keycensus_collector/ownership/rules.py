@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, select
 
 from keycensus_collector.errors import UsageError
 from keycensus_collector.ownership.resolve import Said
+from keycensus_collector.ownership.settings import trusted_labels
 from keycensus_collector.ownership.specificity import Weight, specificity
 from keycensus_collector.query.ask import ask
 from keycensus_collector.query.bind import bind
@@ -84,15 +85,22 @@ def matches(
     what: str,
     within: Restriction,
     now_ms: int,
+    *,
+    trusted: frozenset[str] | None = None,
 ) -> dict[Any, list[Rule]]:
-    """Return what rules match of one list, within a restriction: each with its rules, best first."""
+    """Return what rules match of one list, within a restriction: each with its rules, best first.
+
+    `trusted`: the labels of which a host's own word counts; None: as set. Who owns a thing, and so who
+    sees it, must not be for the host to say.
+    """
+    believed = trusted_labels(connection) if trusted is None else trusted
     found: dict[Any, list[Rule]] = defaultdict(list)
     table_name, column_name = _IDENTITIES[what]
     for rule in rules:
         if rule.asks(now_ms) != what:
             continue
         for sealed in (False, True) if what == "keys" else (False,):
-            asked = ask(connection, rule.query, what, now_ms, sealed=sealed)
+            asked = ask(connection, rule.query, what, now_ms, sealed=sealed, host_labels=believed)
             column = getattr(asked.tables, table_name).c[column_name]
             rows = connection.execute(select(column).where(within(asked.tables), asked.condition))
             for identity in rows.scalars():

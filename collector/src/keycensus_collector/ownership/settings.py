@@ -10,6 +10,8 @@ from keycensus_collector.store.tables.ownership import owner_setting, team
 
 # The team that answers for what nobody owns.
 FALLBACK = "fallback"
+# Keys of labels of which rules believe the host's own word.
+TRUSTED = "trusted-host-labels"
 
 
 def setting(connection: Connection, name: str, as_of_ms: int | None = None) -> str:
@@ -64,3 +66,8 @@ def fallback_no(connection: Connection, as_of_ms: int | None = None) -> int | No
     return connection.execute(
         select(team.c.team_no).where(team.c.team_no == int(number))
     ).scalar_one_or_none()
+
+
+def trusted_labels(connection: Connection) -> frozenset[str]:
+    """Return the keys of labels of which rules believe what a host says of itself."""
+    return frozenset(setting(connection, TRUSTED).split())

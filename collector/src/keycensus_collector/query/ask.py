@@ -63,11 +63,20 @@ _OF_KEYS: tuple[tuple[str, str | int], ...] = (
 
 
 def ask(
-    connection: Connection, query: Query, target: str, now_ms: int, *, sealed: bool = False
+    connection: Connection,
+    query: Query,
+    target: str,
+    now_ms: int,
+    *,
+    sealed: bool = False,
+    host_labels: frozenset[str] | None = None,
 ) -> Asked:
-    """Return a query for the list `target`; of keys `sealed` is the other half. QueryError points."""
+    """Return a query for the list `target`; of keys `sealed` is the other half. QueryError points.
+
+    `host_labels`: of which labels the host's own word counts; None: of all.
+    """
     bindings = bind(query, target, now_ms)
-    tables = tables_for(target, bindings.as_of_ms, sealed=sealed)
+    tables = tables_for(target, bindings.as_of_ms, sealed=sealed, host_labels=host_labels)
     known = _known(target, tables)
     condition, counted = compiled(connection, bindings, tables, known)
     return Asked(bindings, tables, and_(condition, *known), and_(counted, *known))

@@ -391,7 +391,10 @@ def _label(columns: Columns, literal: Literal, _: Level) -> ColumnElement[bool]:
     claimed = {
         source: document[(source, literal.label)].as_string() for source in ("token", "host")
     }
-    value = func.coalesce(*((kept | claimed)[source] for source in _SOURCES))
+    trusted = columns.tables.host_labels
+    own_word = trusted is None or literal.label in trusted
+    sources = _SOURCES if own_word else [source for source in _SOURCES if source != "host"]
+    value = func.coalesce(*((kept | claimed)[source] for source in sources))
     if isinstance(literal.test, Known):
         return value.is_not(None) if literal.test.known else value.is_(None)
     test = expected(TextTest, literal.test)

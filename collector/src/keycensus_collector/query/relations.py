@@ -46,7 +46,8 @@ SEALED_KINDS = ("sealed-key", "sealed-container")
 class Tables:
     """What conditions take their columns from. `kinds`: of the entries that a place is asked for.
 
-    `places_first`: entries are looked for at places, never places of entries.
+    `places_first`: entries are looked for at places, never places of entries. `host_labels`: of which
+    labels the host's own word counts; None: of all.
     """
 
     certificate: FromClause
@@ -58,9 +59,16 @@ class Tables:
     kinds: tuple[str, ...]
     as_of_ms: int | None
     places_first: bool = False
+    host_labels: frozenset[str] | None = None
 
 
-def tables_for(target: str, as_of_ms: int | None, *, sealed: bool = False) -> Tables:
+def tables_for(
+    target: str,
+    as_of_ms: int | None,
+    *,
+    sealed: bool = False,
+    host_labels: frozenset[str] | None = None,
+) -> Tables:
     """Return the tables of a list; keys are asked in two halves, paired and sealed ones."""
     kinds: tuple[str, ...] = ()
     if target == "certificates":
@@ -79,6 +87,7 @@ def tables_for(target: str, as_of_ms: int | None, *, sealed: bool = False) -> Ta
         manifest_part,
         kinds,
         as_of_ms,
+        host_labels=host_labels,
     )
 
 
