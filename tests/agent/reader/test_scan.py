@@ -105,6 +105,34 @@ def test_a_link_never_leads_out_of_the_root(tmp_path: Path) -> None:
     assert paths(scanned(root)) == []
 
 
+def test_a_planted_name_of_anothers_key_is_told_as_the_keys_owners(tmp_path: Path) -> None:
+    """T25: who plants a link in a directory of their own learns nothing that the file is not theirs for."""
+    key, planted = tmp_path / "root/key.pem", tmp_path / "home/eve"
+    key.parent.mkdir()
+    planted.mkdir(parents=True)
+    key.write_bytes(Leaf("a.example").key_pem)
+    key.chmod(0o600)
+    key.parent.chmod(0o700)
+    (planted / "hard.pem").hardlink_to(key)
+    (planted / "soft.pem").symlink_to("../../root/key.pem")
+    if os.geteuid() == 0:
+        os.chown(planted, 65534, 65534)
+        os.chown(planted / "soft.pem", 65534, 65534, follow_symlinks=False)
+    with ParserClient(details=True) as parser:
+        result = scan(ScanRequest(root=os.fsencode(tmp_path)), parser, salt=b"s", mounts=LOCAL)
+    places = [finding.place for finding in result.findings]
+    assert [place.path for place in places] == [
+        b"/home/eve/hard.pem",
+        b"/home/eve/soft.pem",
+        b"/root/key.pem",
+    ]
+    for place in places:
+        facts = (place.facts.mode & 0o777, place.facts.uid, place.facts.link_count)
+        assert facts == (0o600, key.stat().st_uid, 2)
+        assert place.readable_by == "owner"
+    assert len({place.file_id for place in places}) == 1
+
+
 def test_a_scanned_link_to_a_directory_is_walked_where_it_leads(tmp_path: Path) -> None:
     (tmp_path / "srv").mkdir()
     (tmp_path / "srv/a.pem").write_bytes(PEM)
