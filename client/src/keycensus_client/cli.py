@@ -30,6 +30,8 @@ COMMANDS = {
     "imports": "List what was imported, by whom and when.",
     "mark": "Mark a certificate, key or authority as compromised or distrusted; list marks.",
     "unmark": "Lift marks.",
+    "tokens": "List, make and revoke your API tokens.",
+    "audit": "List what was done, and by whom.",
     "export": "Write saved views into files, for git.",
     "apply": "Make saved views what files say, after showing how.",
     "show": "Show everything about a certificate, key or host.",

@@ -219,9 +219,9 @@ class Host:
     gaps: int
     labels: dict[str, dict[str, str]]
     refused: int = 0
-    place_owner: str = ""
     imported: str | None = None
     imported_by: str = ""
+    place_owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -654,8 +654,21 @@ def _decode(hint: Any, value: Any) -> Any:  # noqa: ANN401 - JSON is any
         }
     if origin is UnionType or NoneType in arguments:
         return None if value is None else _decode(arguments[0], value)
+    if hint is object:
+        return _any(value)
     checked = _checked(value, hint)
     return safe_again(checked) if hint is str else checked
+
+
+def _any(value: Any) -> Any:  # noqa: ANN401 - JSON is any
+    """Return what may be anything, all text in it made safe to show."""
+    if isinstance(value, str):
+        return safe_again(value)
+    if isinstance(value, list):
+        return [_any(item) for item in value]
+    if isinstance(value, dict):
+        return {safe_again(key): _any(item) for key, item in value.items()}
+    return value
 
 
 def _checked(value: Any, type_: type[Any]) -> Any:  # noqa: ANN401 - JSON is any
