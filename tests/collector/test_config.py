@@ -72,7 +72,7 @@ def test_every_mistake_is_told_at_once_with_key_and_what_would_be_right() -> Non
         "log.level: write one of: debug, info",
         'database.url: write "sqlite:////absolute/path" or "postgresql://USER@HOST/DATABASE"',
         "state.directory: write an absolute path",
-        "nonsense: there is no such key; known here: database",
+        "nonsense: there is no such key; known here: audit, database",
     ):
         assert piece in told
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from keycensus_collector.access.syslog_target import Target, target_of
 from keycensus_collector.errors import ConfigurationError
 from keycensus_collector.store.address import is_postgresql
 from keycensus_collector.text import safe_text
@@ -82,6 +83,13 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
+class Audit:
+    """Where the audit log is sent besides; None: nowhere."""
+
+    syslog: Target | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Configuration:
     """Everything that `collector.toml` says, with defaults filled in."""
 
@@ -91,6 +99,7 @@ class Configuration:
     names: tuple[str, ...] = ()
     limits: IntakeLimits = field(default_factory=IntakeLimits)
     log: Log = field(default_factory=Log)
+    audit: Audit = field(default_factory=Audit)
 
 
 def load(path: Path) -> Configuration:
@@ -133,6 +142,7 @@ def parse(text: str, source: str) -> Configuration:
             level=reader.take("log", "level", _one_of(LOG_LEVELS), log.level),
             format=reader.take("log", "format", _one_of(LOG_FORMATS), log.format),
         ),
+        audit=Audit(reader.take("audit", "syslog", target_of, None)),
     )
     reader.finish()
     return configuration

@@ -23,6 +23,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from keycensus_collector.access.syslog import Forwarder
 from keycensus_collector.admin import AdminServer
 from keycensus_collector.authority.admission import Admission
 from keycensus_collector.authority.agents_service import AgentsServicer, Reporter
@@ -305,6 +306,9 @@ class Server:
 
         for make in self._parts.workers:
             self._work(make(store, self._clock).run())
+        target = self._configuration.audit.syslog
+        if target is not None:
+            self._work(Forwarder(store, duties, target).run())
         self._work(_every(_SILENCE_CHECK_SECONDS, watch_silence))
         self._work(_every(_CERTIFICATE_CHECK_SECONDS, tls.renew_if_due))
         self._work(_every(_AUTHORITY_CHECK_SECONDS, follow_authority))

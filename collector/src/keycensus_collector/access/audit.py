@@ -108,18 +108,25 @@ def list_rows(
         statement = statement.where(audit.c.at_ms >= wanted.since_ms)
     if wanted.until_ms is not None:
         statement = statement.where(audit.c.at_ms < wanted.until_ms)
-    return [
-        {
-            "number": row.audit_no,
-            "at_ms": row.at_ms,
-            "actor": row.actor,
-            "action": row.action,
-            "subject": row.subject,
-            "detail": json.loads(row.detail),
-            "hash": "" if row.hash is None else row.hash.hex(),
-        }
-        for row in connection.execute(statement)
-    ]
+    return [_told(row) for row in connection.execute(statement)]
+
+
+def rows_after(connection: Connection, number: int, limit: int) -> list[dict[str, Any]]:
+    """Return the rows that follow one, the oldest first."""
+    following = select(audit).where(audit.c.audit_no > number).order_by(audit.c.audit_no)
+    return [_told(row) for row in connection.execute(following.limit(limit))]
+
+
+def _told(row: Row[Any]) -> dict[str, Any]:
+    return {
+        "number": row.audit_no,
+        "at_ms": row.at_ms,
+        "actor": row.actor,
+        "action": row.action,
+        "subject": row.subject,
+        "detail": json.loads(row.detail),
+        "hash": "" if row.hash is None else row.hash.hex(),
+    }
 
 
 def _all(connection: Connection) -> Iterator[Row[Any]]:

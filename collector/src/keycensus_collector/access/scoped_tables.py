@@ -57,6 +57,7 @@ OPEN_TABLES = frozenset(
         "api_token",
         "audit",
         "audit_chain",
+        "audit_sent",
         "deployment",
         "login_address",
         "login_failure",

@@ -50,3 +50,11 @@ audit_chain = Table(
     Column("last_no", BigInteger, nullable=False),
     Column("hash", LargeBinary(32), nullable=False),
 )
+
+# How far it was sent to a syslog server: one row.
+audit_sent = Table(
+    "audit_sent",
+    metadata,
+    Column("sent_id", Integer, primary_key=True, autoincrement=False),
+    Column("sent_no", BigInteger, nullable=False),
+)
