@@ -386,11 +386,12 @@ def test_every_command_has_help_and_the_list_of_them_is_whole() -> None:
         check=True,
     ).stdout
     folder = Path(__file__).parents[2] / "client/src/keycensus_client/commands"
-    files = {path.stem for path in folder.glob("*.py")} - {"__init__", "session"}
+    # `import` is a word of the language, so its file has another name.
+    files = {path.stem.rstrip("_") for path in folder.glob("*.py")} - {"__init", "session"}
     assert files == set(COMMANDS)
     for name, line in COMMANDS.items():
         assert f"{name} " in help_
-        assert line in help_
+        assert line in " ".join(help_.split())
         done = subprocess.run(
             [sys.executable, "-m", "keycensus_client", name, "--help"],
             capture_output=True,

@@ -186,7 +186,7 @@ ANSWERS = [
     (("summary",), "readable by everybody"),
     (("summary", "-o", "json"), '"gaps": 1'),
     (("summary", "-o", "csv"), '"gaps"'),
-    (("show", "web1"), "env=prod (token)"),
+    (("show", "web1"), "env=prod  of the token it was enrolled with"),
     (("show", "web1", "-o", "json"), '"counters"'),
     (("show", LEAVES[0].sha256.hex()), "private key  web1:/etc/all.pem"),
     (("show", private_key(LEAVES[0].key).artifact.hex()), "n0.example"),

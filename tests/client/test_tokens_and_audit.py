@@ -12,12 +12,21 @@ import pytest
 from fakes.census import Census
 from fakes.served import Served, api_token
 
+from keycensus_collector.access.users import add_user, hash_of, set_password
+
+PASSWORD = "correct horse battery"
+
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     directory = tmp_path_factory.mktemp("served")
     census = Census.create(directory)
     served = Served(census, directory, api_token(census, role="admin"))
+    now_ms = census.clock.now_ms()
+    with census.store.write() as connection:
+        add_user(connection, name="ann", role="viewer", now_ms=now_ms, actor="test")
+        hashed = hash_of(PASSWORD)
+        set_password(connection, name="ann", password_hash=hashed, now_ms=now_ms, actor="test")
     assert served.login().returncode == 0
     yield served
     served.close()
@@ -76,3 +85,33 @@ def test_the_log_tells_it_the_newest_first(served: Served) -> None:
     assert int(row[0]) >= rows[0]["number"]
     assert "api-token.create" in output(served, "audit", "--actor", "user:ada")
     assert "api-token" not in output(served, "audit", "--actor", "nobody", "-o", "csv")
+
+
+def test_a_password_gets_a_token_and_leaves_no_session(served: Served, tmp_path: Path) -> None:
+    own = {"KEYCENSUS_CONFIG": str(tmp_path / "config")}
+    file = tmp_path / "password"
+    file.write_text(PASSWORD + "\n")
+    arguments = ("login", served.url, "--ca-file", str(served.ca_file), "--user", "ann")
+    done = served.run(*arguments, "--password-file", str(file), **own)
+    assert done.returncode == 0, done.stderr
+    assert "as ann (viewer)" in done.stdout
+    assert PASSWORD not in done.stdout + done.stderr
+    [token] = json.loads(served.run("tokens", "list", "-o", "json", **own).stdout)
+    assert token["name"].startswith("login on ")
+    rows = json.loads(output(served, "audit", "--actor", "user:ann", "-o", "json"))
+    assert [row["action"] for row in reversed(rows)][:3] == [
+        "session.begin",
+        "api-token.create",
+        "session.end",
+    ]
+    for extra, said in (
+        ((), "--password-file"),
+        (("--password-file", "/missing"), "/missing can't be read"),
+        (("--token-file", "x"), "give either --user"),
+    ):
+        refused = served.run(*arguments, *extra, stdin="", **own)
+        assert (refused.returncode, said in refused.stderr) == (2, True), refused.stderr
+    file.write_text("wrong horse battery")
+    refused = served.run(*arguments, "--password-file", str(file), **own)
+    assert refused.returncode != 0
+    assert "the user name or the password is wrong" in refused.stderr

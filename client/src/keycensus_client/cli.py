@@ -13,7 +13,7 @@ from keycensus_client.errors import KeycensusError
 
 # Name, and what it does in a line; each is `command` in its own file below commands/.
 COMMANDS = {
-    "login": "Log in to a collector with an API token.",
+    "login": "Log in to a collector with a password or an API token.",
     "certs": "List certificates, those that expire first at the top.",
     "keys": "List private keys with their places.",
     "hosts": "List hosts by name.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, BinaryIO, Self, TypeVar
 from urllib.parse import quote
@@ -12,6 +13,7 @@ from urllib.parse import quote
 import httpx
 
 from keycensus_client import __version__, model
+from keycensus_client.account import NewToken
 from keycensus_client.credentials import Credentials
 from keycensus_client.errors import (
     AmbiguousError,
@@ -41,6 +43,11 @@ _Type = TypeVar("_Type")
 Parameters = Mapping[str, str | int | bool | None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Session:
+    csrf: str = field(repr=False)
+
+
 class Client:
     """A connection to one collector. Close it, or use it as a context manager.
 
@@ -54,13 +61,28 @@ class Client:
         self._http = httpx.Client(
             base_url=f"{credentials.url}/api/v1",
             headers={
-                "Authorization": f"Bearer {credentials.token}",
                 "User-Agent": f"keycensus/{__version__}",
+                **({"Authorization": f"Bearer {credentials.token}"} if credentials.token else {}),
             },
             verify=_trust(credentials.ca_file),
             timeout=httpx.Timeout(TIMEOUT, connect=_CONNECT_TIMEOUT),
             transport=transport,
         )
+
+    def sign_in(self, user: str, password: str, *, name: str, days: int) -> NewToken:
+        """Return a new API token called `name`, made in a session that ends with it.
+
+        For a client without a token; UnauthorisedError if user or password is wrong.
+        """
+        response = self._send("POST", "/login", json={"user": user, "password": password})
+        session = model.decode(_Session, _json(response, self._url))
+        own = {"X-CSRF-Token": session.csrf, "Origin": self._url}
+        try:
+            body = {"name": name, "days": days}
+            made = self._send("POST", "/tokens", json=body, headers=own)
+            return model.decode(NewToken, _json(made, self._url))
+        finally:
+            self._send("POST", "/logout", headers=own)
 
     def whoami(self) -> model.WhoAmI:
         """Return whose token this is."""
