@@ -37,7 +37,7 @@ CERTIFICATES ?= 100000
 DATABASE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types proto proto-check unit coverage bench bench-query fuzz api-fuzz fleet evil soak churn day faults-long postgresql packages clean
+.PHONY: help demo test lint types proto proto-check unit coverage bench bench-query fuzz api-fuzz fleet evil soak churn day faults-long postgresql packages machine clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -110,6 +110,10 @@ soak: $(DEVELOPMENT) ## half an hour of reconnects: slopes of memory, descriptor
 
 packages: $(DEVELOPMENT) ## the agent's Debian package, into dist/
 	@PYTHONPATH=packaging/deb $(BIN)/python -m keycensus_deb
+
+# What `make test` leaves out: a whole Debian 12 is made, the package installed, booted, upgraded and purged.
+machine: $(DEVELOPMENT) ## the Debian package on a Debian 12 of its own
+	$(BIN)/python -m pytest -q -m long tests/packaging/test_debian_machine.py $(PYTEST)
 
 # An agent's watches against a disk that changes: what tests/end_to_end/test_churn.py does in short.
 churn: $(DEVELOPMENT) ## 1,000 random changes, with an overflow, with 50 watches; one file 1,000 times a second (OPERATIONS=)

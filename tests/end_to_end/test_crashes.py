@@ -193,7 +193,7 @@ def test_a_thousand_changes_without_a_collector_all_arrive(
     for _ in range(4):
         done = agent.command("run", "--once")
         assert done.returncode == 3
-        assert "1000 changes wait" in done.stderr
+        assert "Waiting in the outbox: 1,000 changes." in done.stderr
         sizes.append((agent.state / "state/state.db").stat().st_size)
     assert sizes[-1] == sizes[0], "space grows with time, not with what changed"
     collector.start()

@@ -53,7 +53,7 @@ def test_a_clock_that_is_a_year_off_is_named_and_nothing_is_lost(
         assert done.returncode == 3, done.stdout
         assert said in done.stderr
         assert "clock" in done.stderr
-        assert "changes wait" in done.stderr
+        assert "Waiting in the outbox: " in done.stderr
         assert "Traceback" not in done.stderr
     preload.shift_clock(0)
     agent.run_once()
@@ -107,4 +107,4 @@ def test_a_certificate_that_expired_in_a_long_outage_is_replaced_without_a_perso
                 disk.is_inventory_of(collector)
             else:
                 assert "leave --force" in done.stderr
-                assert "changes wait" in done.stderr
+                assert "Waiting in the outbox: " in done.stderr

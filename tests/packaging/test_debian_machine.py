@@ -27,7 +27,7 @@ from keycensus_deb.release import UNITS
 from keycensus_agent.reader.status_file import read_status
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.timeout(600),
     pytest.mark.skipif(
         os.geteuid() != 0 or not SYSTEMD.exists() or shutil.which("debootstrap") is None,

@@ -263,7 +263,7 @@ def test_status_before_and_after_a_run(
     assert status.run(arguments(agent)) == 1
     second = capsys.readouterr().out
     assert "complete" in second
-    assert ", 1 change," in second
+    assert "1 changes" in second
     assert "not-enrolled" in second
     status.run(arguments(agent, output="json"))
     assert json.loads(capsys.readouterr().out)["last_sweep"]["changes"] == 1

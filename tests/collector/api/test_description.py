@@ -27,7 +27,7 @@ def description(census: Census) -> dict[str, Any]:
 
 
 def test_no_request_gets_an_answer_that_the_description_has_not(census: Census) -> None:
-    requests, failures = fuzz(census, examples=3, whole=False)
+    requests, failures = fuzz(census, examples=1, whole=False)
     assert not failures, "\n".join(failures)
     assert requests > 50
 

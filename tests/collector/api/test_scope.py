@@ -228,7 +228,7 @@ def _without_folded(text: str) -> list[str]:
     ]
 
 
-@pytest.fixture(params=range(4))
+@pytest.fixture(params=range(2))
 def both(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Census, Census]]:
     """Make a company, and what there would be of it without all that is not team a's."""
     plan = Plan.drawn(request.param)

@@ -202,7 +202,7 @@ def test_all_mistakes_are_told_with_their_lines() -> None:
         ("owners: web", "write a list of rules"),
         ("owners: [1]", "a rule has a name"),
         ("!!python/object/apply:os.system ['id']", "write sections"),
-        ("[" * 5000, "YAML"),
+        ("[" * 5000, "nested too deeply"),
         ("owners: [{rule: a, of: hosts, host: x, owner: [web]}]", "write one value"),
         ("owners: [{rule: a, of: hosts, query: 'as-of:2d host:x', owner: web}]", "leave as-of out"),
         ("x" * 1_000_001, "at most 1,000,000"),

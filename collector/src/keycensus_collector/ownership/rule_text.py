@@ -23,6 +23,8 @@ from keycensus_collector.text import safe_text
 MOST_CHARACTERS = 1_000_000
 MOST_RULES = 2_000
 _MOST_MISTAKES = 50
+# A rule's value that is a list is four levels down.
+_DEEPEST = 10
 MATCHERS = ("host", "path", "name", "issuer", "package", "service", "label")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _LABEL = re.compile(r"([a-z0-9][a-z0-9._-]{0,62})=(.+)", re.DOTALL)
@@ -107,7 +109,12 @@ def _trusted(reader: _Reader, node: yaml.Node) -> Iterator[str]:
 
 def _composed(text: str) -> yaml.Node | None:
     try:
+        depth = 0
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST:
+                raise UsageError("this YAML is nested too deeply")
             if isinstance(event, yaml.AliasEvent):
                 raise UsageError(
                     f"*{safe_text(str(event.anchor))}: write it out, aliases are not taken here"
@@ -118,8 +125,6 @@ def _composed(text: str) -> yaml.Node | None:
         where = f"line {mark.line + 1}: " if mark is not None else ""
         said = getattr(error, "problem", None) or "it can't be read"
         raise UsageError(f"{where}this is no YAML: {safe_text(str(said))}") from None
-    except RecursionError:
-        raise UsageError("this YAML is nested too deeply") from None
 
 
 def _sections(reader: _Reader, node: yaml.Node | None) -> Iterator[Written]:
