@@ -273,7 +273,7 @@ def test_what_is_read_again_is_found_in_one_pass_and_ends(census: Census) -> Non
         after_certificates = requeue(connection, Unread(), 1)
         assert after_certificates is not None
         assert requeue(connection, after_certificates, 1) is None
-    assert time.process_time() - started < 3
+    assert time.process_time() - started < 60  # a pass for each row takes many minutes
     assert sorted(row[0] for row in census.rows(select(schema.work.c.subject))) == sorted(hashes)
 
 

@@ -152,7 +152,7 @@ def test_a_thousand_bytes_can_not_ask_for_hours() -> None:
     bags = [encrypted_safe(scheme(6, 1_500_000), b"8 bytes ") for _ in range(20)]
     before = time.process_time()
     result = read(store(*bags), "a", "b")
-    assert time.process_time() - before < 8
+    assert time.process_time() - before < 60  # without a bound it takes hours
     assert result.status is Status.LOCKED
 
 
