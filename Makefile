@@ -37,7 +37,7 @@ CERTIFICATES ?= 100000
 DATABASE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types proto proto-check unit coverage bench bench-query fuzz api-fuzz fleet evil soak churn day faults-long postgresql packages machine clean
+.PHONY: help demo test lint types proto proto-check unit coverage bench bench-query fuzz api-fuzz fleet evil soak churn day faults-long postgresql packages long machine clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,7 +75,7 @@ coverage: $(DEVELOPMENT) ## pytest with coverage, at least 85 %
 # hundred kills, a thousand of one image.
 faults-long: $(DEVELOPMENT) ## the fault tests of state and report in full (an hour)
 	KEYCENSUS_SEEDS=500 KEYCENSUS_SWEEPS_A_DAY=24 KEYCENSUS_EXAMPLES=500 KEYCENSUS_KILLS=100 KEYCENSUS_COPIES=1000 KEYCENSUS_HOSTS=1000 \
-		$(BIN)/python -m pytest -q tests/faults/test_state_faults.py \
+		$(BIN)/python -m pytest -q -m "long or not long" tests/faults/test_state_faults.py \
 		tests/faults/test_long_outage.py tests/faults/test_two_sides.py \
 		tests/end_to_end/test_crashes.py tests/end_to_end/test_image.py \
 		tests/collector/intake/test_clones.py tests/faults/test_several_collectors.py $(PYTEST)
@@ -111,7 +111,11 @@ soak: $(DEVELOPMENT) ## half an hour of reconnects: slopes of memory, descriptor
 packages: $(DEVELOPMENT) ## the agent's Debian package, into dist/
 	@PYTHONPATH=packaging/deb $(BIN)/python -m keycensus_deb
 
-# What `make test` leaves out: a whole Debian 12 is made, the package installed, booted, upgraded and purged.
+# What `make test` leaves out, since CI has 25 minutes: long partitions, roll-overs, churn, copies of an image,
+# reconnects, and a whole Debian 12 that is made, on which the package is installed, booted, upgraded and purged.
+long: $(DEVELOPMENT) ## the tests that take minutes
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m long $(PYTEST)
+
 machine: $(DEVELOPMENT) ## the Debian package on a Debian 12 of its own
 	$(BIN)/python -m pytest -q -m long tests/packaging/test_debian_machine.py $(PYTEST)
 

@@ -50,6 +50,7 @@ def test_the_same_when_the_kernel_lost_events(bench: Bench) -> None:
     bench.settle(SECONDS)
 
 
+@pytest.mark.long
 def test_nothing_grows_that_is_not_given_back(bench: Bench) -> None:
     change(bench, 20)
     bench.settle(SECONDS)
@@ -60,6 +61,7 @@ def test_nothing_grows_that_is_not_given_back(bench: Bench) -> None:
     assert least(bench) == before
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a user namespace")
 def test_with_too_few_watches_the_next_sweep_tells_the_rest(tmp_path: Path) -> None:
     with running(tmp_path, seed=11, interval=8, limited=True) as bench:

@@ -48,6 +48,7 @@ def until_refused(machines: list[Machine], word: str) -> None:
     pytest.fail(f"not every machine was refused {word!r}")
 
 
+@pytest.mark.long
 def test_each_copy_gets_an_identity_of_its_own_and_the_named_one_stays_the_host(
     tmp_path: Path,
 ) -> None:
@@ -77,6 +78,7 @@ def test_each_copy_gets_an_identity_of_its_own_and_the_named_one_stays_the_host(
         assert [machine.say() for _ in range(2) for machine in machines] == ["ack"] * 6
 
 
+@pytest.mark.long
 def test_a_banned_identity_gives_none_to_its_copies(tmp_path: Path) -> None:
     with Collector.make(tmp_path / "collector") as collector:
         machines = copies_of(join(collector, tmp_path / "image"), tmp_path, 2)

@@ -6,6 +6,7 @@ import asyncio
 import json
 from pathlib import Path
 
+import pytest
 from fakes.collector import Collector
 from fakes.enrolled_agent import join
 from fakes.link_hello import Machine
@@ -81,6 +82,7 @@ def test_who_was_stranded_on_purpose_is_refused_by_its_own_agent(tmp_path: Path)
         assert machine.say() == "tls"
 
 
+@pytest.mark.long
 def test_a_database_from_before_the_roll_over_follows_the_key_that_is_there(tmp_path: Path) -> None:
     collector = Collector.make(tmp_path / "collector")
     collector.start()
@@ -101,6 +103,7 @@ def test_a_database_from_before_the_roll_over_follows_the_key_that_is_there(tmp_
         assert states == {"current", "past"}
 
 
+@pytest.mark.long
 def test_a_roll_over_without_a_server_and_a_next_authority_that_is_dropped(tmp_path: Path) -> None:
     collector = Collector.make(tmp_path / "collector")
     assert json.loads(collector.command("ca", "next", "-o", "json").stdout)["subject"]

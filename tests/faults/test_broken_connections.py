@@ -154,6 +154,7 @@ def test_a_slow_line_fills_no_memory_and_everything_arrives_in_the_end(
     assert one(collector.database, PLACES_OF, agent.name) == 30
 
 
+@pytest.mark.long
 def test_a_partition_without_a_reset_is_noticed_and_healed(tmp_path: Path) -> None:
     """The cable is pulled in mid-stream: nobody says so, and the agent finds out."""
     with cable() as (near, far, wire):

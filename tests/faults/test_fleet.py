@@ -30,7 +30,7 @@ async def test_a_fleet_that_lost_its_collector_comes_back_spread_and_is_served(
     assert len(seen.enrolments) == 3
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_reconnects_leave_no_descriptor_and_no_thread_behind(tmp_path: Path) -> None:
     soak = Soak(tmp_path, agents=8, seconds=24, every=2.0, resets_every=4.0)
     samples = await soak.run()
