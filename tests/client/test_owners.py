@@ -53,6 +53,7 @@ def run(served: Served, *arguments: str) -> str:
     return str(done.stdout)
 
 
+@pytest.mark.long
 def test_the_life_of_a_team_and_of_what_it_owns(served: Served) -> None:
     assert "team web" in run(served, "owners", "create", "web", "--contact", "#web")
     run(served, "owners", "create", "desk")

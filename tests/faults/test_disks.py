@@ -93,6 +93,7 @@ def test_what_the_collectors_disk_did_not_keep_is_not_acknowledged(
         disk.is_inventory_of(collector)
 
 
+@pytest.mark.long
 def test_a_collector_goes_on_after_single_failures_and_acknowledged_nothing_that_it_lost(
     tmp_path: Path, preload: Preload
 ) -> None:

@@ -16,6 +16,7 @@ WINDOW_SECONDS = 12.0
 POOLED_DESCRIPTORS = 3
 
 
+@pytest.mark.long
 async def test_a_fleet_that_lost_its_collector_comes_back_spread_and_is_served(
     tmp_path: Path,
 ) -> None:

@@ -55,6 +55,7 @@ def test_what_comes_before_a_release_sorts_before_it(python: str, debian: str) -
     assert debian_version(python, BOOKWORM) == debian
 
 
+@pytest.mark.long
 def test_another_build_elsewhere_gives_the_same_bytes(deb: Path, tmp_path: Path) -> None:
     again = build(BOOKWORM, tmp_path, level=0, wheels=deb.parent / "wheels")
     assert again.name == deb.name

@@ -295,7 +295,9 @@ class Daemon:
         log.debug("looked", shallow=len(due.shallow), deep=len(due.deep), changes=look.changes)
         if look.changes:
             self._watching.choose(self.service.state)
-            self._schedule.news(time.monotonic(), noise=look.changed <= noisy)
+            # Where a link was turned, a place changed and no directory's files did.
+            noise = bool(look.changed) and look.changed <= noisy
+            self._schedule.news(time.monotonic(), noise=noise)
         now = time.monotonic()
         if self._schedule.talk_at > now and self.service.drop_link():
             self._schedule.guessed_wrong(now)
