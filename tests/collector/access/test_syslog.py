@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 from keycensus_collector.access import audit
 from keycensus_collector.access.syslog import Forwarder, message
 from keycensus_collector.access.syslog_target import Target, target_of
+from keycensus_collector.errors import StoreError
 from keycensus_collector.store.duties import Duties
 from keycensus_collector.store.engine import Store
 
@@ -123,6 +124,23 @@ async def test_a_tcp_server_that_was_away_gets_what_it_missed(store: Store) -> N
         rest = rest[int(length) :]
     assert [row["subject"] for row in found] == [f"s{number}" for number in range(450)]
     assert found[0]["detail"] == {"reason": "y" * 3_000}
+
+
+async def test_a_database_that_fails_ends_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ends this task ends the collector."""
+
+    async def fails(_store: Store, _function: object) -> None:
+        raise StoreError("the disk is full")
+
+    with monkeypatch.context() as patch, capture_logs() as logs:
+        patch.setattr(Store, "run_read", fails)
+        task = asyncio.create_task(Forwarder(store, Duties(store), Target("udp://h")).run())
+        await until(lambda: bool(logs))
+        assert not task.done()
+        task.cancel()
+    assert logs[0]["event"] == "syslog.failed"
 
 
 def test_a_message_that_is_cut_is_still_a_message() -> None:

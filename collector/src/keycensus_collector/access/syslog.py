@@ -23,6 +23,7 @@ from sqlalchemy import Connection, select
 
 from keycensus_collector.access.audit import rows_after
 from keycensus_collector.access.syslog_target import Target
+from keycensus_collector.errors import StoreError
 from keycensus_collector.store.duties import Duties
 from keycensus_collector.store.engine import Store, upsert
 from keycensus_collector.store.tables.access import audit_sent
@@ -76,7 +77,7 @@ class Forwarder:
                 if self._failing:
                     _log.info("syslog.sending", to=self._target.url)
                 self._failing, rest = False, 0.0 if more else _REST_SECONDS
-            except (OSError, TimeoutError) as error:
+            except (OSError, TimeoutError, StoreError) as error:
                 if not self._failing:
                     _log.error("syslog.failed", to=self._target.url, error=str(error) or "timeout")
                 self._failing, rest = True, min(max(rest, 1.0) * 2, _LONGEST_REST_SECONDS)
