@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import quote
 
 from keycensus_client.model import Label, Ownership
 
@@ -166,8 +165,3 @@ class Labelled:
 
     things: int
     changed: int
-
-
-def path(*parts: str) -> str:
-    """Return a path of the interface from its parts."""
-    return "/" + "/".join(quote(part, safe="") for part in parts)

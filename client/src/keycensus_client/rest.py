@@ -122,11 +122,11 @@ class Client:
 
     def view(self, name: str) -> model.View:
         """Return one view; NotFoundError if there is none of this name."""
-        return self._get(model.View, f"/views/{quote(name, safe='')}")
+        return self._get(model.View, path("views", name))
 
     def view_and_tag(self, name: str) -> tuple[model.View, str]:
         """Return one view, and the tag by which `save_view` knows that it is still the same."""
-        response = self._send("GET", f"/views/{quote(name, safe='')}")
+        response = self._send("GET", path("views", name))
         view = model.decode(model.View, _json(response, self._url))
         return view, response.headers.get("ETag", "")
 
@@ -149,7 +149,7 @@ class Client:
         headers = {} if over is None else _condition(over)
         response = self._send(
             "PUT",
-            f"/views/{quote(name, safe='')}",
+            path("views", name),
             json=body,
             params={"check": "true"} if check else None,
             headers=headers,
@@ -158,7 +158,7 @@ class Client:
 
     def delete_view(self, name: str) -> None:
         """Delete a saved view."""
-        self._send("DELETE", f"/views/{quote(name, safe='')}")
+        self._send("DELETE", path("views", name))
 
     def marks(self, *, lifted: bool = False) -> list[model.Mark]:
         """Return the marks that stand, the newest first, and those that were lifted if asked for."""
@@ -344,6 +344,11 @@ def whole(lines: Iterable[str]) -> Iterator[str]:
         before = line
     if before is None or not _END.fullmatch(before):
         raise AnswerError("the collector's answer was cut short: what came is not all, ask again")
+
+
+def path(*parts: str) -> str:
+    """Return a path of the interface from its parts."""
+    return "/" + "/".join(quote(part, safe="") for part in parts)
 
 
 _Cause = TypeVar("_Cause", bound=BaseException)

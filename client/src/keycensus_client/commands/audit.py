@@ -11,8 +11,7 @@ from keycensus_client.account import AuditRow
 from keycensus_client.commands.session import connect, effective_limit, limit_option, output_option
 from keycensus_client.output.files import field_titles, print_csv, print_json
 from keycensus_client.output.table import Column, Row, print_table
-from keycensus_client.owners import path
-from keycensus_client.rest import Client
+from keycensus_client.rest import PAGE_LIMIT, Client, path
 
 _COLUMNS = (
     Column("NUMBER", "right"),
@@ -22,8 +21,6 @@ _COLUMNS = (
     Column("TO", fold=True),
     Column("DETAIL", fold=True),
 )
-# Rows that are asked for at a time.
-_PAGE = 1_000
 
 
 @click.command("audit")
@@ -57,7 +54,7 @@ def _rows(client: Client, wanted: dict[str, str | None], limit: int | None) -> l
     rows: list[AuditRow] = []
     before: int | None = None
     while limit is None or len(rows) < limit:
-        size = _PAGE if limit is None else min(_PAGE, limit - len(rows))
+        size = PAGE_LIMIT if limit is None else min(PAGE_LIMIT, limit - len(rows))
         asked: dict[str, str | int | bool | None] = {**wanted, "before": before, "limit": size}
         page = client.ask(list[AuditRow], path("audit"), asked)
         rows += page

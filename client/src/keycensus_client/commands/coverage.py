@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from keycensus_client.commands.session import connect, now
+from keycensus_client.commands.session import connect, now, text_or_json_option
 from keycensus_client.model import Coverage
 from keycensus_client.output.cells import ago
 from keycensus_client.output.files import print_json
@@ -20,14 +20,7 @@ _PLACES = (Column("PLACES"), Column("COUNT", "right"), Column("QUERY", fold=True
 
 
 @click.command("coverage")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="Text for people; JSON for scripts.",
-)
+@text_or_json_option
 def command(*, output: str) -> None:
     """Show how much of the fleet was looked at: hosts, gaps by reason, places by status."""
     with connect() as client:

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import click
 
-from keycensus_client.commands.session import connect
+from keycensus_client.commands.session import connect, text_or_json_option
 from keycensus_client.errors import UsageError
 from keycensus_client.model import BundleTaken, KnownTaken
 from keycensus_client.output.files import print_json
@@ -30,14 +30,7 @@ _SHOWN = 20
     type=click.Choice(["csv", "ansible-ini", "ansible-yaml", "json"]),
     help="How the list is written; else by the file's name.",
 )
-@click.option(
-    "-o",
-    "--output",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="Text for people; JSON for scripts.",
-)
+@text_or_json_option
 def command(
     *, file: Path, rename: bool, source: str | None, format_: str | None, output: str
 ) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import click
 
-from keycensus_client.commands.session import connect, output_option
+from keycensus_client.commands.session import connect, meant, output_option, things_options
 from keycensus_client.identity import resolve
 from keycensus_client.model import Label
 from keycensus_client.output.files import field_titles, field_values, print_csv, print_json
 from keycensus_client.output.table import Column, print_table
-from keycensus_client.owners import Labelled, LabelsOf, path
+from keycensus_client.owners import Labelled, LabelsOf
+from keycensus_client.rest import path
 
 _LABELS = (Column("LABEL"), Column("VALUE", fold=True), Column("WHY", fold=True))
-_LISTS = click.Choice(["certificates", "hosts"])
+_LISTS = ("certificates", "hosts")
 
 
 @click.group("labels")
@@ -42,16 +43,7 @@ def show(*, id: str, output: str) -> None:  # noqa: A002 - the argument's name, 
 
 @command.command("set")
 @click.argument("label")
-@click.argument("id", required=False)
-@click.option("-q", "--query", "q", metavar="QUERY", help="All that a query lists, instead of ID.")
-@click.option(
-    "--list",
-    "what",
-    type=_LISTS,
-    default="hosts",
-    show_default=True,
-    help="The list that is asked.",
-)
+@things_options(_LISTS, "hosts")
 def set_(*, label: str, id: str | None, q: str | None, what: str) -> None:  # noqa: A002 - as in the usage
     """Set LABEL, as key=value, on ID or on all that a query lists."""
     key, equals, value = label.partition("=")
@@ -62,30 +54,14 @@ def set_(*, label: str, id: str | None, q: str | None, what: str) -> None:  # no
 
 @command.command("unset")
 @click.argument("key")
-@click.argument("id", required=False)
-@click.option("-q", "--query", "q", metavar="QUERY", help="All that a query lists, instead of ID.")
-@click.option(
-    "--list",
-    "what",
-    type=_LISTS,
-    default="hosts",
-    show_default=True,
-    help="The list that is asked.",
-)
+@things_options(_LISTS, "hosts")
 def unset(*, key: str, id: str | None, q: str | None, what: str) -> None:  # noqa: A002 - as in the usage
     """Take off what was said by hand: the other sources count again."""
     _tell(key, None, id, q, what)
 
 
 def _tell(key: str, value: str | None, identity: str | None, q: str | None, what: str) -> None:
-    if (identity is None) == (q is None):
-        raise click.UsageError("say what is meant: either ID, or -q QUERY")
-    body: dict[str, object] = {"key": key, "value": value}
-    if q is not None:
-        body |= {"what": what, "q": q}
-    else:
-        found = resolve(identity or "")
-        body |= {"id": found.id, "kind": found.kind}
+    body = {"key": key, "value": value} | meant(identity, q, what)
     with connect() as client:
         done = client.tell(Labelled, "POST", path("labels"), body)
     click.echo(f"{done.changed:,} of {done.things:,} changed")

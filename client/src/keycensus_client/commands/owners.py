@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
-from keycensus_client.commands.session import connect, output_option
+from keycensus_client.commands.session import connect, meant, output_option, things_options
 from keycensus_client.identity import resolve
 from keycensus_client.output.cells import day
 from keycensus_client.output.files import field_titles, field_values, print_csv, print_json
 from keycensus_client.output.table import Column, print_facts, print_table
-from keycensus_client.owners import Assigned, Fallback, Held, OwnersOf, Team, path
+from keycensus_client.owners import Assigned, Fallback, Held, OwnersOf, Team
+from keycensus_client.rest import path
 
 _TEAMS = (
     Column("TEAM"),
@@ -23,7 +24,7 @@ _OWNERS = (
     Column("WHY", fold=True),
     Column("REACH", fold=True),
 )
-_LISTS = click.Choice(["certificates", "keys", "places", "hosts"])
+_LISTS = ("certificates", "keys", "places", "hosts")
 
 
 @click.group("owners")
@@ -154,16 +155,7 @@ def show(*, id: str, output: str) -> None:  # noqa: A002 - the argument's name, 
 
 @command.command("set")
 @click.argument("owner")
-@click.argument("id", required=False)
-@click.option("-q", "--query", "q", metavar="QUERY", help="All that a query lists, instead of ID.")
-@click.option(
-    "--list",
-    "what",
-    type=_LISTS,
-    default="certificates",
-    show_default=True,
-    help="The list that is asked.",
-)
+@things_options(_LISTS, "certificates")
 @click.option("--reason", metavar="TEXT", required=True, help="Why; whoever asks is told.")
 @click.option("--preview", is_flag=True, help="Say what would change, and change nothing.")
 def set_(
@@ -176,22 +168,13 @@ def set_(
     preview: bool,
 ) -> None:
     """Give ID, or all that a query lists, to a team or person."""
-    body = _what(id, q, what) | {"owner": owner, "reason": reason, "preview": preview}
+    body = meant(id, q, what) | {"owner": owner, "reason": reason, "preview": preview}
     with connect() as client:
         _print_assigned(client.tell(Assigned, "POST", path("owners"), body), f"given to {owner}")
 
 
 @command.command("unset")
-@click.argument("id", required=False)
-@click.option("-q", "--query", "q", metavar="QUERY", help="All that a query lists, instead of ID.")
-@click.option(
-    "--list",
-    "what",
-    type=_LISTS,
-    default="certificates",
-    show_default=True,
-    help="The list that is asked.",
-)
+@things_options(_LISTS, "certificates")
 @click.option("--preview", is_flag=True, help="Say what would change, and change nothing.")
 def unset(
     *,
@@ -201,7 +184,7 @@ def unset(
     preview: bool,
 ) -> None:
     """Take back what was given by hand: rules and places say again whose it is."""
-    body = _what(id, q, what) | {"owner": None, "preview": preview}
+    body = meant(id, q, what) | {"owner": None, "preview": preview}
     with connect() as client:
         _print_assigned(client.tell(Assigned, "POST", path("owners"), body), "taken back")
 
@@ -218,15 +201,6 @@ def fallback(*, team_name: str | None, nobody: bool) -> None:
         else:
             found = client.ask(Fallback, path("fallback"))
     click.echo(f"fallback team: {found.team or 'none'}")
-
-
-def _what(identity: str | None, q: str | None, what: str) -> dict[str, object]:
-    if (identity is None) == (q is None):
-        raise click.UsageError("say what is meant: either ID, or -q QUERY")
-    if q is not None:
-        return {"what": what, "q": q}
-    found = resolve(identity or "")
-    return {"id": found.id, "kind": found.kind}
 
 
 def _print_assigned(found: Assigned, done: str) -> None:

@@ -10,7 +10,8 @@ from keycensus_client.commands.session import connect, output_option
 from keycensus_client.output.cells import day
 from keycensus_client.output.files import field_titles, field_values, print_csv, print_json
 from keycensus_client.output.table import Column, print_table
-from keycensus_client.owners import Left, Person, Roster, path
+from keycensus_client.owners import Left, Person, Roster
+from keycensus_client.rest import path
 
 _PEOPLE = (
     Column("NAME"),

@@ -8,7 +8,8 @@ import click
 
 from keycensus_client.commands.session import connect
 from keycensus_client.errors import UsageError
-from keycensus_client.owners import Applied, RuleFile, Tried, path
+from keycensus_client.owners import Applied, RuleFile, Tried
+from keycensus_client.rest import path
 
 _FILE = click.argument(
     "file", type=click.Path(exists=True, dir_okay=False, path_type=Path, allow_dash=False)

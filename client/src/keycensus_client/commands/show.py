@@ -7,7 +7,7 @@ from datetime import datetime
 import click
 
 from keycensus_client.commands.certs import print_certificates
-from keycensus_client.commands.session import connect, now
+from keycensus_client.commands.session import connect, now, text_or_json_option
 from keycensus_client.commands.where import print_places
 from keycensus_client.identity import resolve
 from keycensus_client.model import (
@@ -46,14 +46,7 @@ _HISTORY = (
 
 @click.command("show")
 @click.argument("id")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="Text for people; JSON for scripts.",
-)
+@text_or_json_option
 def command(*, id: str, output: str) -> None:  # noqa: A002 - the argument's name, as in the usage
     """Show everything about what ID names: facts, chain, key, places, history.
 

@@ -13,7 +13,7 @@ from keycensus_client.errors import UsageError
 from keycensus_client.output.cells import ago, day
 from keycensus_client.output.files import field_titles, field_values, print_csv, print_json
 from keycensus_client.output.table import Cell, Column, Row, print_table
-from keycensus_client.owners import path
+from keycensus_client.rest import path
 
 _COLUMNS = (
     Column("ID"),
