@@ -14,7 +14,7 @@ from keycensus_collector.errors import UsageError
 from keycensus_collector.ownership import queue
 from keycensus_collector.ownership.assignments import Thing, given_now, scopes_of
 from keycensus_collector.ownership.facts import apply_fact_rules
-from keycensus_collector.ownership.rule_text import Written, read_rules, trusted_in
+from keycensus_collector.ownership.rule_text import Written, read_rules
 from keycensus_collector.ownership.rules import Rule, is_in_conflict, matches
 from keycensus_collector.ownership.settings import TRUSTED, change_setting, setting
 from keycensus_collector.ownership.sweeps import next_of
@@ -58,10 +58,9 @@ class Tried:
 
 def try_rules(connection: Connection, text: str, *, now_ms: int, seconds: float = 20.0) -> Tried:
     """Say what the rules of a file would do; UsageError with all mistakes in it."""
-    rules = _rules(connection, read_rules(text, now_ms))
-    trial = _Trial(
-        connection, rules, trusted_in(text), now_ms, Tried(len(rules)), _names(connection)
-    )
+    file = read_rules(text, now_ms)
+    rules = _rules(connection, file.rules)
+    trial = _Trial(connection, rules, file.trusted, now_ms, Tried(len(rules)), _names(connection))
     end = time.monotonic() + seconds
     for kind in queue.SWEEPS:
         for chunk in _chunks(connection, kind):
@@ -81,8 +80,9 @@ def apply_rules(
     Returns the version of the file, and how many rules are new or changed, and how many ended.
     Owners follow in the background.
     """
-    written = read_rules(text, now_ms)
-    trusted = " ".join(sorted(trusted_in(text)))
+    file = read_rules(text, now_ms)
+    written = file.rules
+    trusted = " ".join(sorted(file.trusted))
     if trusted != setting(connection, TRUSTED):
         change_setting(connection, TRUSTED, trusted, actor=actor, now_ms=now_ms)
     facts_changed = apply_fact_rules(connection, written, now_ms)

@@ -64,12 +64,21 @@ def _line(node: yaml.Node) -> int:
     return 0 if node.start_mark is None else node.start_mark.line + 1
 
 
-def read_rules(text: str, now_ms: int) -> list[Written]:
-    """Return the rules of a file; UsageError with every mistake, a line each."""
+@dataclass(frozen=True, slots=True)
+class RuleText:
+    """A file of rules, checked. `trusted`: the labels that it lets hosts say of themselves."""
+
+    rules: list[Written]
+    trusted: frozenset[str]
+
+
+def read_rules(text: str, now_ms: int) -> RuleText:
+    """Return what a file says; UsageError with every mistake, a line each."""
     if len(text) > MOST_CHARACTERS:
         raise UsageError(f"a file of rules has at most {MOST_CHARACTERS:,} characters")
     reader = _Reader(now_ms)
-    rules = list(_sections(reader, _composed(text)))
+    trusted: set[str] = set()
+    rules = list(_sections(reader, _composed(text), trusted))
     seen: dict[tuple[str, str], int] = {}
     for rule in rules:
         before = seen.setdefault((rule.section, rule.name), rule.line)
@@ -83,28 +92,19 @@ def read_rules(text: str, now_ms: int) -> list[Written]:
         more = len(reader.mistakes) - _MOST_MISTAKES
         told = reader.mistakes[:_MOST_MISTAKES] + ([f"and {more} more"] if more > 0 else [])
         raise UsageError("the rules were not taken:\n" + "\n".join(told))
-    return rules
-
-
-def trusted_in(text: str) -> frozenset[str]:
-    """Return the labels that a file, which `read_rules` has taken, lets hosts say of themselves."""
-    node = _composed(text)
-    return frozenset() if node is None else frozenset(_trusted(_Reader(0), node))
+    return RuleText(rules, frozenset(trusted))
 
 
 def _trusted(reader: _Reader, node: yaml.Node) -> Iterator[str]:
-    for key, value in _pairs(reader, node, "write sections"):
-        if key.value != _TRUST:
-            continue
-        if not isinstance(value, yaml.SequenceNode):
-            reader.wrong(value, f"{_TRUST}: write a list of labels' keys, each with - before it")
-            continue
-        for item in value.value:
-            name = _text(reader, _TRUST, item)
-            if _NAME.fullmatch(name):
-                yield name
-            elif isinstance(item, yaml.ScalarNode):
-                reader.wrong(item, f"{_TRUST}: a label's key has up to 63 of a-z, 0-9 and . _ -")
+    if not isinstance(node, yaml.SequenceNode):
+        reader.wrong(node, f"{_TRUST}: write a list of labels' keys, each with - before it")
+        return
+    for item in node.value:
+        name = _text(reader, _TRUST, item)
+        if _NAME.fullmatch(name):
+            yield name
+        elif isinstance(item, yaml.ScalarNode):
+            reader.wrong(item, f"{_TRUST}: a label's key has up to 63 of a-z, 0-9 and . _ -")
 
 
 def _composed(text: str) -> yaml.Node | None:
@@ -127,15 +127,14 @@ def _composed(text: str) -> yaml.Node | None:
         raise UsageError(f"{where}this is no YAML: {safe_text(str(said))}") from None
 
 
-def _sections(reader: _Reader, node: yaml.Node | None) -> Iterator[Written]:
+def _sections(reader: _Reader, node: yaml.Node | None, trusted: set[str]) -> Iterator[Written]:
+    """Yield the rules, and gather the labels of the section `trust`."""
     if node is None:
         return
-    for _ in _trusted(reader, node):
-        pass
     for key, value in _pairs(reader, node, "write sections: owners, labels, importance, trust"):
         if key.value == _TRUST:
-            continue
-        if key.value not in _SECTIONS:
+            trusted.update(_trusted(reader, value))
+        elif key.value not in _SECTIONS:
             known = (*_SECTIONS, _TRUST)
             reader.wrong(key, f"there is no section {_shown(key)}{_near(key, known)}")
         elif not isinstance(value, yaml.SequenceNode):
