@@ -68,6 +68,13 @@ _GRAMMARS = (
     "nothing was taken",
     "the list ",
     "a source has a name",
+    "by takes a date",
+    "the date has to lie ahead",
+    "nobody holds anything",
+    "can't name a campaign",
+    "you are in no team",
+    "leave as-of out",
+    "is named for what is disputed",
 )
 
 

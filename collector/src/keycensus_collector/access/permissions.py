@@ -22,6 +22,7 @@ class Permission(StrEnum):
     OWNERS_READ = "owners.read"  # teams, people, who owns what, and why
     OWNERS_WRITE = "owners.write"  # of the things of own teams, unless one sees all
     CONFIRM_WRITE = "confirm.write"  # recertification of what own teams hold
+    CAMPAIGNS_WRITE = "campaigns.write"  # of recertification: start, end, accept, answer for others
     TEAMS_WRITE = "teams.write"
     PEOPLE_WRITE = "people.write"
     RULES_WRITE = "rules.write"
@@ -54,6 +55,7 @@ _OWNER = _VIEWER | {Permission.OWNERS_WRITE, Permission.CONFIRM_WRITE}
 _OPERATOR = _OWNER | {
     Permission.VIEWS_WRITE,
     Permission.VIEWS_SHARE,
+    Permission.CAMPAIGNS_WRITE,
     Permission.TEAMS_WRITE,
     Permission.PEOPLE_WRITE,
     Permission.RULES_WRITE,

@@ -44,7 +44,7 @@ from sqlalchemy import (
 
 from keycensus_collector.ownership.scope import artifact_owned_by, host_owned_by, place_owned_by
 from keycensus_collector.store import schema
-from keycensus_collector.store.tables import imports, known_hosts, marks, ownership
+from keycensus_collector.store.tables import imports, known_hosts, marks, ownership, recertification
 from keycensus_collector.store.tables.ownership import CERTIFICATE, KEY
 
 Statement = Any  # a select, or several joined by union: what a common table expression holds
@@ -440,6 +440,14 @@ def _people(_: Teams) -> Statement:
     )
 
 
+def _campaigns(_: Teams) -> Statement:
+    """Return campaigns that ask these teams; the query may name what others have."""
+    row, asked = recertification.campaign, _as_scoped(recertification.campaign_line)
+    return select(*_all(row, query=literal_column("''"))).where(
+        _in(row.c.campaign_no, asked.c.campaign_no)
+    )
+
+
 def _nothing(original: Table) -> Callable[[Teams], Statement]:
     return lambda _: select(original).where(~true())
 
@@ -491,6 +499,8 @@ SCOPED: dict[str, tuple[Callable[[Teams], Statement], bool]] = {
     "owner_setting": (_nothing(ownership.owner_setting), False),
     "owner_work": (_nothing(ownership.owner_work), False),
     "owner_sweep": (_nothing(ownership.owner_sweep), False),
+    "campaign": (_campaigns, False),
+    "campaign_line": (_of_teams(recertification.campaign_line), False),
     "label": (_labels, False),
     "fact_rule": (_nothing(ownership.fact_rule), False),
     "rule_file": (_nothing(ownership.rule_file), False),

@@ -13,6 +13,8 @@ from keycensus_collector import __version__
 from keycensus_collector.api import (
     account,
     audit,
+    campaign_answers,
+    campaigns,
     imports,
     labels,
     lists,
@@ -76,6 +78,8 @@ def create_app(store: Store, clock: Clock) -> FastAPI:
     app.include_router(owners.router)
     app.include_router(labels.router)
     app.include_router(rules.router)
+    app.include_router(campaigns.router)
+    app.include_router(campaign_answers.router)
     app.include_router(timeline.router)
     app.include_router(audit.router)
     app.include_router(questions.open_router)

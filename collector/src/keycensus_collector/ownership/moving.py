@@ -22,6 +22,7 @@ from keycensus_collector.ownership import queue
 from keycensus_collector.ownership.assignments import Thing, follow
 from keycensus_collector.ownership.settings import FALLBACK, change_setting, fallback_no
 from keycensus_collector.ownership.teams import team_no
+from keycensus_collector.recertification.handing import hand_over
 from keycensus_collector.store.tables.ownership import (
     CERTIFICATE,
     KEY,
@@ -93,7 +94,10 @@ def held_by(connection: Connection, number: int) -> Held:
 def move_all(
     connection: Connection, source: int, target: int, *, reason: str, actor: str, now_ms: int
 ) -> None:
-    """Give everything that was given to one team, by hand or by rule, to another."""
+    """Give everything that was given to one team, by hand or by rule, to another.
+
+    What it has left open in campaigns of recertification goes along.
+    """
     given = owner_assignment.c
     open_ = given.team_no == source, given.to_ms.is_(None)
     rows = connection.execute(
@@ -126,6 +130,7 @@ def move_all(
         )
     )
     connection.execute(update(owner_rule).where(*mine).values(to_ms=now_ms))
+    hand_over(connection, source, target, now_ms)
     if has_rules or len(rows) > _MOST_FOLLOWED:
         queue.ask_for_sweep(connection, now_ms)
     else:

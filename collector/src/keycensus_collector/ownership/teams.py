@@ -131,8 +131,22 @@ def team_no(connection: Connection, name: str) -> int:
 
 def owner_no(connection: Connection, name: str, *, actor: str, now_ms: int) -> int:
     """Return the team that a name means as an owner: a team's, or a person's, who becomes one."""
-    if connection.execute(select(team.c.team_no).where(team.c.name == name)).first():
+    alone = check_owner(connection, name)
+    if alone is None:
         return team_no(connection, name)
+    number = _insert(connection, name, now_ms, person_number=alone)
+    _By(connection, actor, now_ms).record("team.create", name, {"person": name})
+    return number
+
+
+def check_owner(connection: Connection, name: str) -> int | None:
+    """Return the number of a person who could own something and does not; None: it is a team's name.
+
+    UsageError if it is neither a team's nor a person's, or that one is no more.
+    """
+    if connection.execute(select(team.c.team_no).where(team.c.name == name)).first():
+        team_no(connection, name)
+        return None
     row = connection.execute(
         select(person.c.person_no, person.c.state).where(person.c.name == name)
     ).one_or_none()
@@ -142,9 +156,7 @@ def owner_no(connection: Connection, name: str, *, actor: str, now_ms: int) -> i
         )
     if row.state != "active":
         raise UsageError(f"{name} has left and can own nothing")
-    number = _insert(connection, name, now_ms, person_number=row.person_no)
-    _By(connection, actor, now_ms).record("team.create", name, {"person": name})
-    return number
+    return int(row.person_no)
 
 
 def list_teams(connection: Connection) -> list[Team]:

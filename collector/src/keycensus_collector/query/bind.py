@@ -167,8 +167,10 @@ class _Binder:
             return Text(word, "part" if kind is Kind.PART else "glob")
         if kind is Kind.PATH:
             return self._path(term, word)
-        if kind in {Kind.UNTIL, Kind.SINCE}:
-            return values.times(operator, word, self.now_ms, age=kind is Kind.SINCE)
+        if kind in {Kind.UNTIL, Kind.SINCE, Kind.ANSWER}:
+            said = _choice(found, word.lower()) if kind is Kind.ANSWER and operator == ":" else None
+            age = kind is not Kind.UNTIL
+            return said or values.times(operator, word, self.now_ms, age=age)
         return _number(found, operator, word)
 
     def _path(self, term: Term, word: str) -> Path:
@@ -244,6 +246,7 @@ def _wanted(found: Field) -> str:
         Kind.CHOICE: f"is one of {', '.join(found.values)}",
         Kind.UNTIL: f"takes a time: {values.TIME_HELP}; with : a date or a range",
         Kind.SINCE: f"takes a time or an age: {values.TIME_HELP}; with : a date or a range",
+        Kind.ANSWER: f"is one of {', '.join(found.values)}; or takes a time or an age: {values.TIME_HELP}",
         Kind.NUMBER: "takes a number or a range: 2048, 1024..2048",
         Kind.MODE: "takes permission bits: 0640",
         Kind.HASH: f"takes a hash in hexadecimal, or its first {values.SHORTEST_PREFIX} digits",

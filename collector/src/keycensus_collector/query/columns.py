@@ -51,6 +51,7 @@ from keycensus_collector.query.patterns import (
     text_matches,
     word_matches,
 )
+from keycensus_collector.query.recertified import is_recertified
 from keycensus_collector.query.relations import (
     SEALED_KINDS,
     Tables,
@@ -208,6 +209,10 @@ def _marked(columns: Columns, literal: Literal, level: Level) -> ColumnElement[b
 
 def _reappeared(columns: Columns, literal: Literal, level: Level) -> ColumnElement[bool]:
     return _is(has_reappeared(columns.tables, level), literal.test, "yes")
+
+
+def _recertified(columns: Columns, literal: Literal, level: Level) -> ColumnElement[bool]:
+    return is_recertified(columns.tables, literal.test, level, columns.now_ms)
 
 
 def _issuer_found(columns: Columns, literal: Literal, _: Level) -> ColumnElement[bool]:
@@ -416,6 +421,7 @@ _SPECIAL: dict[str, _Special] = {
     "under": _under,
     "marked": _marked,
     "reappeared": _reappeared,
+    "recertified": _recertified,
     "issuer-found": _issuer_found,
     "private-key": _private_key,
     "certificate": _certified,

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from keycensus_collector.recertification.states import ASKED
+
 TARGETS = ("certificates", "keys", "places", "hosts")
 
 
@@ -36,6 +38,7 @@ class Kind(Enum):
     NUMBER = "number"
     MODE = "mode"
     HASH = "hash"
+    ANSWER = "answer"  # one of the words, or when something was said last
     SERIAL = "serial"
 
 
@@ -49,6 +52,7 @@ OPERATORS_OF = {
     Kind.NUMBER: (":", "<", "<=", ">", ">=", "!="),
     Kind.MODE: (":", "=", "!="),
     Kind.HASH: (":", "=", "!="),
+    Kind.ANSWER: (":", "<", "<=", ">", ">="),
     Kind.SERIAL: (":", "=", "!="),
 }
 
@@ -196,6 +200,13 @@ FIELDS = (
         "team or person that owns it or a place of it",
         ("none", "mine"),
         nullable=True,
+    ),
+    Field(
+        "recertified",
+        (_C, _K, _P, _H),
+        Kind.ANSWER,
+        "what its owner said of it in the last campaign, or when it was confirmed last",
+        ASKED,
     ),
     # of an entry of a file
     Field("holds", (_E,), Kind.CHOICE, "what it holds there", _ENTRY_KINDS),

@@ -26,6 +26,18 @@ DEFAULTS = (
     ),
     _view("ownerless", "certificates", "owner:none", "Nobody renews them, as far as is known"),
     _view("owned-by-me", "certificates", "owner:mine", "Those that you or your teams renew"),
+    _view(
+        "mine-to-confirm",
+        "certificates",
+        "recertified:open owner:mine",
+        "A campaign asks you or your teams whether they are still yours",
+    ),
+    _view(
+        "unconfirmed",
+        "certificates",
+        "recertified:lapsed",
+        "Their owners did not say by the date that they are theirs",
+    ),
     _view("open-keys", "keys", "readable-by:world", "Private keys whose file anyone can read"),
     _view("shared-keys", "keys", "hosts>1", "The same private key on several hosts"),
     _view("lone-keys", "keys", "certificate:none", "Private keys without any certificate"),
