@@ -24,9 +24,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, event, insert, text
 
-from keycensus_collector.inventory.certificates import CertificateFilter, list_certificates
-from keycensus_collector.inventory.hosts import HostFilter, list_hosts
-from keycensus_collector.inventory.keys import KeyFilter, list_keys
+from keycensus_collector.inventory.certificates import list_certificates
+from keycensus_collector.inventory.hosts import list_hosts
+from keycensus_collector.inventory.keys import list_keys
 from keycensus_collector.inventory.place_list import list_places
 from keycensus_collector.query.parse import parse
 from keycensus_collector.store import schema
@@ -150,16 +150,10 @@ def _measure(store: Store, rounds: int, only: str, *, explain: bool) -> int:
 
 
 _LISTS: dict[str, Callable[[Connection, str], Any]] = {
-    "certificates": lambda connection, q: list_certificates(
-        connection,
-        CertificateFilter(status="any", trust_stores=True, query=parse(q or "use:live")),
-        NOW,
-    ),
-    "keys": lambda connection, q: list_keys(
-        connection, KeyFilter(status="any", query=parse(q or "use:live")), NOW
-    ),
+    "certificates": lambda connection, q: list_certificates(connection, parse(q), NOW),
+    "keys": lambda connection, q: list_keys(connection, parse(q), NOW),
     "places": lambda connection, q: list_places(connection, parse(q), NOW),
-    "hosts": lambda connection, q: list_hosts(connection, HostFilter(query=parse(q)), NOW),
+    "hosts": lambda connection, q: list_hosts(connection, parse(q), NOW),
 }
 
 

@@ -37,6 +37,7 @@ class Row:
     state: State | None = None
     place: Place | None = None
     host: Host | None = None
+    paths: tuple[str, ...] = ()  # of the place, of a name in its tree, or of all of them
 
 
 Predicate = Callable[[Row], bool | None]
@@ -113,7 +114,9 @@ def _others(empty: Row, target: str) -> Iterator[tuple[object, Iterator[Row]]]:
         for place in empty.made.places:
             state = place.at(empty.moment)
             if state is not None:
-                yield place.number, _entries(empty, place, state)
+                # A tree is one place: each name in it is a path of it.
+                paths = (place.path, *(path_of(place, entry) for entry in state.entries))
+                yield place.number, _entries(empty, place, state, paths)
         return
     for host in empty.made.hosts:
         if empty.moment is None or host.created_ms <= empty.moment:
@@ -124,17 +127,26 @@ def _placed(alone: Row, kind: str, artifact: bytes) -> Iterator[Row]:
     yield alone
     for entry, state, place in alone.made.placements(alone.moment):
         if (entry.kind, entry.artifact) == (kind, artifact):
-            yield replace(alone, entry=entry, state=state, place=place, host=place.host)
+            paths = (path_of(place, entry),)
+            yield replace(
+                alone, entry=entry, state=state, place=place, host=place.host, paths=paths
+            )
 
 
-def _entries(empty: Row, place: Place, state: State) -> Iterator[Row]:
-    alone = replace(empty, place=place, state=state, host=place.host)
+def path_of(place: Place, entry: Entry) -> str:
+    """Return where an entry stands: a tree's, at its name there."""
+    return f"{place.path}/{entry.name}" if entry.name else place.path
+
+
+def _entries(empty: Row, place: Place, state: State, paths: tuple[str, ...] = ()) -> Iterator[Row]:
+    alone = replace(empty, place=place, state=state, host=place.host, paths=paths or (place.path,))
     yield alone
     made = empty.made
     for entry in state.entries:
         yield replace(
             alone,
             entry=entry,
+            paths=paths or (path_of(place, entry),),
             certificate=made.certificates.get(entry.artifact)
             if entry.kind == "certificate"
             else None,
@@ -184,7 +196,7 @@ def of_state(look: Callable[[State], bool | None]) -> Predicate:
 
 
 def of_path(look: Callable[[str], bool]) -> Predicate:
-    return lambda row: None if row.place is None else look(row.place.path)
+    return lambda row: None if row.place is None else any(map(look, row.paths))
 
 
 def of_host(look: Callable[[Host], bool | None]) -> Predicate:
@@ -277,13 +289,14 @@ def count_of(what: str, look: Callable[[int], bool]) -> Predicate:
         artifact = row.certificate.sha256 if row.certificate else row.key.key_id  # type: ignore[union-attr]
         kind = "certificate" if row.certificate else "private-key"
         places = [
-            (state, place)
+            (entry, state, place)
             for entry, state, place in row.made.placements(row.moment)
             if (entry.kind, entry.artifact) == (kind, artifact)
         ]
         if what == "hosts":
-            return look(len({place.host.number for _, place in places}))
-        return look(len({place.number for state, place in places if state.use != "retained"}))
+            return look(len({place.host.number for _, _, place in places}))
+        live = [(place, entry) for entry, state, place in places if state.use != "retained"]
+        return look(len({(place.number, entry.name) for place, entry in live}))
 
     return predicate
 

@@ -9,7 +9,7 @@ from fakes.census import Census, certificate, private_key, sealed_key
 from fakes.pki import issue
 from sqlalchemy import ColumnElement
 
-from keycensus_collector.inventory.certificates import CertificateFilter, list_certificates
+from keycensus_collector.inventory.certificates import list_certificates
 from keycensus_collector.ownership.assignments import Thing, assign
 from keycensus_collector.ownership.people import Person, add_person
 from keycensus_collector.ownership.teams import add_member, create_team, team_no
@@ -97,7 +97,7 @@ class Company:
         return {word: count for word, count in one.counts.items() if count}
 
     def certs(self, query: str) -> set[str]:
-        wanted = CertificateFilter(status="any", trust_stores=True, query=parse(query))
+        wanted = parse(query)
         with self.census.store.read() as connection:
             found = list_certificates(connection, wanted, self.now_ms)
             assert found.total == len(found.items)

@@ -11,7 +11,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ PATHS = (
     "/opt/appX1/key.pem",
     "/srv/100%/x?.jks",
 )
+TREE_NAMES = ("b.pem", "key.pem", "x?.jks")
 PACKAGES = ("", "nginx")
 
 
@@ -69,6 +70,7 @@ class Entry:
     artifact: bytes
     member: str
     encrypted: bool
+    name: str = ""  # of its file, in a tree
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ class Inventory:
     hosts: list[Host] = field(default_factory=list)
     places: list[Place] = field(default_factory=list)
     manifests: dict[bytes, tuple[Entry, ...]] = field(default_factory=dict)
-    parts: list[tuple[bytes, bytes]] = field(default_factory=list)
+    parts: list[tuple[bytes, bytes, str]] = field(default_factory=list)  # with a name in a tree
 
     def placements(self, moment: int | None) -> Iterator[tuple[Entry, State, Place]]:
         for place in self.places:
@@ -180,9 +182,15 @@ def random_inventory(seed: int) -> Inventory:
         )
     manifests = [_manifest(made, rng) for _ in range(6)] + [b""]
     whole = hash_of("whole", seed)
-    made.parts += [(whole, manifests[0]), (whole, manifests[1])]
+    made.parts += [(whole, part, "") for part in manifests[:2]]
     made.manifests[whole] = tuple(e for part in manifests[:2] for e in made.manifests[part])
-    manifests.append(whole)
+    tree = hash_of("tree", seed)
+    named = list(zip(TREE_NAMES, (manifests[1], manifests[1], manifests[2]), strict=True))
+    made.parts += [(tree, part, name) for name, part in named]
+    made.manifests[tree] = tuple(
+        replace(entry, name=name) for name, part in named for entry in made.manifests[part]
+    )
+    manifests += [whole, tree, tree]
     for host in made.hosts:
         for path in rng.sample(PATHS, rng.randint(1, 5)):
             states = _states(made, rng, manifests)
@@ -296,7 +304,7 @@ def _write_content(made: Inventory, connection: Connection) -> None:
                 bits=key.bits,
                 first_seen_ms=NOW - 30 * DAY,
             )
-    composed = {manifest for manifest, _ in made.parts}
+    composed = {manifest for manifest, _, _ in made.parts}
     for hash_, entries in made.manifests.items():
         _put(connection, schema.manifest, hash=hash_)
         for position, entry in enumerate(() if hash_ in composed else entries):
@@ -310,8 +318,9 @@ def _write_content(made: Inventory, connection: Connection) -> None:
                 member=entry.member,
                 encrypted=entry.encrypted,
             )
-    for position, (manifest, part) in enumerate(made.parts):
-        _put(connection, schema.manifest_part, manifest=manifest, position=position, part=part)
+    for position, (manifest, part, name) in enumerate(made.parts):
+        values = {"manifest": manifest, "position": position, "part": part, "name": name or None}
+        _put(connection, schema.manifest_part, **values)
 
 
 def _write_hosts(made: Inventory, connection: Connection) -> None:
@@ -379,20 +388,21 @@ def _write_place(place: Place, connection: Connection) -> None:
 
 def _columns(state: State) -> dict[str, Any]:
     names = ("manifest", "status", "role", "use", "mode", "readable_by", "package")
-    return {name: getattr(state, name) for name in names}
+    is_tree = any(entry.name for entry in state.entries)
+    return {name: getattr(state, name) for name in names} | {"format": "tree" if is_tree else "pem"}
 
 
 def _write_counts(made: Inventory, connection: Connection) -> None:
     """Write what intake and fold count: holdings outside trust stores, and the folded columns."""
     held: dict[tuple[bytes, int, str], list[int]] = {}
-    folded: dict[tuple[bytes, str], tuple[set[int], set[int], set[int]]] = {}
+    folded: dict[tuple[bytes, str], tuple[set[object], set[object], set[object]]] = {}
     for entry, state, place in made.placements(None):
         retained = state.use == "retained"
         if state.role != "trust-store":
             counts = held.setdefault((entry.artifact, place.host.number, entry.kind), [0, 0])
             counts[retained] += 1
         sets = folded.setdefault((entry.artifact, entry.kind), (set(), set(), set()))
-        sets[retained].add(place.number)
+        sets[retained].add((place.number, entry.name))
         sets[2].add(place.host.number)
     for (artifact, host_no, kind), (live, kept) in held.items():
         _put(

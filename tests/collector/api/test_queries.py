@@ -134,6 +134,15 @@ async def test_filters_hold_beside_a_query(client: httpx.AsyncClient) -> None:
     assert await listed(client, "certificates", "expires<2y", host="db1") == ["shop.example.org"]
     assert await listed(client, "keys", "host:db1", sealed="true") == ["sealed-key"]
     assert await listed(client, "hosts", "gap:any", state="active") == []
+    # Of one and the same place.
+    assert await listed(client, "places", "path:/etc/** mode:0640 host:web1") == [
+        "/etc/nginx/www.pem"
+    ]
+    assert await listed(client, "certificates", "mode:0600", path="/srv") == ["shop.example.org"]
+    assert await listed(client, "certificates", "mode:0600", path="/etc") == []
+    # Filters speak of the past day, too.
+    then = {"host": "web1", "expires_within": "1y", "as_of": "2d"}
+    assert await listed(client, "certificates", "mode:0644", **then) == ["www.example.com"]
 
 
 MISTAKES = [

@@ -16,7 +16,7 @@ from keycensus_collector.imports.known_hosts import (
     take_known_hosts,
 )
 from keycensus_collector.inventory.coverage import coverage
-from keycensus_collector.inventory.hosts import HostFilter, list_hosts
+from keycensus_collector.inventory.hosts import list_hosts
 from keycensus_collector.query.parse import parse
 from keycensus_collector.store.schema import host
 from keycensus_proto.v1.inventory_pb2 import HostFacts
@@ -55,7 +55,7 @@ def settle(census: Census) -> int:
 
 def names(census: Census, query: str) -> list[str]:
     with census.store.read() as connection:
-        page = list_hosts(connection, HostFilter(query=parse(query)), census.clock.now_ms())
+        page = list_hosts(connection, parse(query), census.clock.now_ms())
     return [item.name for item in page.items]
 
 

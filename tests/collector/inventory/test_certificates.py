@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +10,11 @@ from fakes.census import Census, certificate, private_key
 from fakes.pki import issue
 from sqlalchemy import update
 
+from keycensus_collector.api.parameters import CertificateParameters
 from keycensus_collector.errors import UsageError
 from keycensus_collector.inventory import paging
-from keycensus_collector.inventory.certificates import CertificateFilter, list_certificates
+from keycensus_collector.inventory.certificates import list_certificates
+from keycensus_collector.query.model import EVERYTHING
 from keycensus_collector.store import schema
 
 pytestmark = pytest.mark.usefixtures("each_database_in_full")
@@ -57,16 +58,16 @@ def filled(directory: Path) -> Census:
     return census
 
 
-def names(census: Census, wanted: CertificateFilter) -> list[str]:
+def names(census: Census, wanted: CertificateParameters) -> list[str]:
     with census.store.read() as connection:
-        page = list_certificates(connection, wanted, census.clock.now_ms())
+        page = list_certificates(connection, wanted.as_query(), census.clock.now_ms())
     assert page.total == len(page.items)
     assert page.total_is_exact
     return [item.name for item in page.items]
 
 
 def test_by_default_live_ones_outside_trust_stores_by_their_end(shared: Census) -> None:
-    assert names(shared, CertificateFilter()) == [
+    assert names(shared, CertificateParameters()) == [
         "www.example.com",
         "*.shop.example.com",
         "R11, Let's Encrypt",
@@ -76,43 +77,52 @@ def test_by_default_live_ones_outside_trust_stores_by_their_end(shared: Census) 
 @pytest.mark.parametrize(
     ("wanted", "expected"),
     [
-        (CertificateFilter(expires_within_ms=30 * DAY), ["www.example.com"]),
-        (CertificateFilter(expires_within_ms=5 * DAY), []),
-        (CertificateFilter(expired=True, status="any"), ["legacy.example.org"]),
-        (CertificateFilter(expired=True), []),
-        (CertificateFilter(expired=False, expires_within_ms=30 * DAY), ["www.example.com"]),
+        (CertificateParameters(expires_within="30d"), ["www.example.com"]),
+        (CertificateParameters(expires_within="5d"), []),
+        (CertificateParameters(expired=True, status="any"), ["legacy.example.org"]),
+        (CertificateParameters(expired=True), []),
+        (CertificateParameters(expired=False, expires_within="30d"), ["www.example.com"]),
         (
-            CertificateFilter(expired=True, expires_within_ms=30 * DAY, status="any"),
+            CertificateParameters(expired=True, expires_within="30d", status="any"),
             ["legacy.example.org"],
         ),
-        (CertificateFilter(host="web1"), ["www.example.com", "R11, Let's Encrypt"]),
-        (CertificateFilter(host="db*"), ["*.shop.example.com"]),
-        (CertificateFilter(host="nowhere"), []),
-        (CertificateFilter(host="db1", status="retained"), ["legacy.example.org"]),
-        (CertificateFilter(host="web1", path="/etc/nginx2"), []),
-        (CertificateFilter(issuer="let's enc"), ["www.example.com", "*.shop.example.com"]),
-        (CertificateFilter(issuer="Example Root"), ["R11, Let's Encrypt"]),
-        (CertificateFilter(issuer="R%"), []),
-        (CertificateFilter(name="EXAMPLE.com"), ["www.example.com"]),
-        (CertificateFilter(name="*.example.com"), ["www.example.com", "*.shop.example.com"]),
-        (CertificateFilter(name="example"), []),
-        (CertificateFilter(name="r11*"), ["R11, Let's Encrypt"]),
-        (CertificateFilter(path="/etc/nginx"), ["www.example.com", "R11, Let's Encrypt"]),
-        (CertificateFilter(path="/etc/nginx/www.pem", is_ca=False), ["www.example.com"]),
-        (CertificateFilter(path="/ETC/nginx"), []),
-        (CertificateFilter(path="*.pem", is_ca=False), ["www.example.com", "*.shop.example.com"]),
-        (CertificateFilter(path="/etc/nginx?/*"), []),
-        (CertificateFilter(path="/backup"), []),
-        (CertificateFilter(path="/backup", status="any"), ["www.example.com"]),
-        (CertificateFilter(is_ca=True), ["R11, Let's Encrypt"]),
-        (CertificateFilter(is_ca=True, trust_stores=True), ["R11, Let's Encrypt", "Public Root"]),
-        (CertificateFilter(host="db1", trust_stores=True), ["*.shop.example.com", "Public Root"]),
-        (CertificateFilter(without_key=True, is_ca=False), ["*.shop.example.com"]),
-        (CertificateFilter(status="gone"), []),
-        (CertificateFilter(line=999), []),
+        (CertificateParameters(host="web1"), ["www.example.com", "R11, Let's Encrypt"]),
+        (CertificateParameters(host="db*"), ["*.shop.example.com"]),
+        (CertificateParameters(host="nowhere"), []),
+        (CertificateParameters(host="db1", status="retained"), ["legacy.example.org"]),
+        (CertificateParameters(host="web1", path="/etc/nginx2"), []),
+        (CertificateParameters(issuer="let's enc"), ["www.example.com", "*.shop.example.com"]),
+        (CertificateParameters(issuer="Example Root"), ["R11, Let's Encrypt"]),
+        (CertificateParameters(issuer="R%"), []),
+        (CertificateParameters(name="EXAMPLE.com"), ["www.example.com"]),
+        (CertificateParameters(name="*.example.com"), ["www.example.com", "*.shop.example.com"]),
+        (CertificateParameters(name="example"), []),
+        (CertificateParameters(name="r11*"), ["R11, Let's Encrypt"]),
+        (CertificateParameters(path="/etc/nginx"), ["www.example.com", "R11, Let's Encrypt"]),
+        (CertificateParameters(path="/etc/nginx/www.pem", is_ca=False), ["www.example.com"]),
+        (CertificateParameters(path="/ETC/nginx"), []),
+        (
+            CertificateParameters(path="*.pem", is_ca=False),
+            ["www.example.com", "*.shop.example.com"],
+        ),
+        (CertificateParameters(path="/etc/nginx?/*"), []),
+        (CertificateParameters(path="/backup"), []),
+        (CertificateParameters(path="/backup", status="any"), ["www.example.com"]),
+        (CertificateParameters(is_ca=True), ["R11, Let's Encrypt"]),
+        (
+            CertificateParameters(is_ca=True, include="trust-stores"),
+            ["R11, Let's Encrypt", "Public Root"],
+        ),
+        (
+            CertificateParameters(host="db1", include="trust-stores"),
+            ["*.shop.example.com", "Public Root"],
+        ),
+        (CertificateParameters(without_key=True, is_ca=False), ["*.shop.example.com"]),
+        (CertificateParameters(status="gone"), []),
+        (CertificateParameters(line=999), []),
     ],
 )
-def test_filters(shared: Census, wanted: CertificateFilter, expected: list[str]) -> None:
+def test_filters(shared: Census, wanted: CertificateParameters, expected: list[str]) -> None:
     assert names(shared, wanted) == expected
 
 
@@ -120,20 +130,23 @@ def test_a_certificate_that_left_every_place_is_gone_and_still_known(census: Cen
     number = census.row(schema.host.select().where(schema.host.c.name == "DB1")).host_no
     census.gone(number, "/etc/nginx2/shop.pem")
     census.fold()
-    assert names(census, CertificateFilter(status="gone")) == ["*.shop.example.com"]
-    assert "*.shop.example.com" not in names(census, CertificateFilter())
-    assert "*.shop.example.com" in names(census, CertificateFilter(status="any"))
-    assert "Public Root" not in names(census, CertificateFilter(status="any"))
+    assert names(census, CertificateParameters(status="gone")) == ["*.shop.example.com"]
+    assert "*.shop.example.com" not in names(census, CertificateParameters())
+    assert "*.shop.example.com" in names(census, CertificateParameters(status="any"))
+    assert "Public Root" not in names(census, CertificateParameters(status="any"))
 
 
 def test_by_key_and_by_line(census: Census) -> None:
     with census.store.read() as connection:
         page = list_certificates(
-            connection, CertificateFilter(name="www.example.com"), 0, with_places=True
+            connection,
+            CertificateParameters(name="www.example.com").as_query(),
+            0,
+            with_places=True,
         )
     (item,) = page.items
-    assert names(census, CertificateFilter(key_id=bytes.fromhex(item.key_id))) == [item.name]
-    assert names(census, CertificateFilter(line=item.line)) == [item.name]
+    assert names(census, CertificateParameters(key_id=item.key_id)) == [item.name]
+    assert names(census, CertificateParameters(line=item.line)) == [item.name]
     assert (item.private_key_places, item.issuer_name) == (1, "R11, Let's Encrypt")
     assert item.places is not None
     assert [(p.path, p.use, p.mode) for p in item.places] == [
@@ -156,10 +169,10 @@ def test_pages_hold_every_certificate_once_also_those_without_an_end(
             .where(schema.certificate.c.sha256.in_(undated))
             .values(not_after_ms=None)
         )
-    wanted, seen, cursor = CertificateFilter(host="many"), [], ""
+    wanted, seen, cursor = CertificateParameters(host="many"), [], ""
     for _ in range(20):
         with census.store.read() as connection:
-            page = list_certificates(connection, wanted, 0, limit=2, cursor=cursor)
+            page = list_certificates(connection, wanted.as_query(), 0, limit=2, cursor=cursor)
         assert page.total == 9
         seen += page.items
         if page.next is None:
@@ -174,7 +187,7 @@ def test_pages_hold_every_certificate_once_also_those_without_an_end(
 @pytest.mark.parametrize("cursor", ["nonsense", "W10", "W3t9LDFd", "WyIxIiwgIngiXQ", "é"])
 def test_a_cursor_that_is_none_of_ours_is_refused(shared: Census, cursor: str) -> None:
     with shared.store.read() as connection, pytest.raises(UsageError, match="start without one"):
-        list_certificates(connection, CertificateFilter(), 0, cursor=cursor)
+        list_certificates(connection, EVERYTHING, 0, cursor=cursor)
 
 
 def test_totals_are_exact_only_up_to_a_bound(
@@ -182,20 +195,15 @@ def test_totals_are_exact_only_up_to_a_bound(
 ) -> None:
     monkeypatch.setattr(paging, "EXACT_TOTAL", 2)
     with shared.store.read() as connection:
-        page = list_certificates(connection, CertificateFilter(), 0)
+        page = list_certificates(connection, EVERYTHING, 0)
     assert (page.total, page.total_is_exact, len(page.items)) == (2, False, 3)
 
 
 @pytest.mark.parametrize("hostile", ["'; DROP TABLE place; --", "%", "_", "[a-z]", "🦊" * 900])
 def test_text_from_people_is_only_ever_text(shared: Census, hostile: str) -> None:
-    everything = CertificateFilter(status="any", trust_stores=True)
-    for wanted in (
-        replace(everything, host=hostile),
-        replace(everything, issuer=hostile),
-        replace(everything, name=hostile),
-        replace(everything, path=hostile),
-    ):
-        assert names(shared, wanted) == []
+    for field in ("host", "issuer", "name", "path"):
+        wanted = {"status": "any", "include": "trust-stores", field: hostile}
+        assert names(shared, CertificateParameters.model_validate(wanted)) == []
 
 
 def test_in_a_long_manifest_of_parts_it_is_found_all_the_same(census: Census) -> None:
@@ -211,6 +219,6 @@ def test_in_a_long_manifest_of_parts_it_is_found_all_the_same(census: Census) ->
             schema.manifest_part.insert().values(manifest=whole, position=0, part=part)
         )
     census.fold()
-    assert names(census, CertificateFilter(path="/whole.pem", expired=True)) == [
+    assert names(census, CertificateParameters(path="/whole.pem", expired=True)) == [
         "legacy.example.org"
     ]

@@ -9,11 +9,17 @@ import pytest
 from fakes.census import Census, blob_item, certificate, private_key, sealed_key
 from fakes.pki import issue, new_key, spki_of
 
-from keycensus_collector.inventory.certificates import CertificateFilter, list_certificates
-from keycensus_collector.inventory.hosts import HostFilter, host_detail, list_hosts
-from keycensus_collector.inventory.keys import KeyFilter, list_keys
+from keycensus_collector.api.parameters import (
+    CertificateParameters,
+    HostParameters,
+    KeyParameters,
+)
+from keycensus_collector.inventory.certificates import list_certificates
+from keycensus_collector.inventory.hosts import host_detail, list_hosts
+from keycensus_collector.inventory.keys import list_keys
 from keycensus_collector.inventory.results import Key
 from keycensus_collector.inventory.summary import summarise
+from keycensus_collector.query.model import EVERYTHING
 from keycensus_collector.store import schema
 
 pytestmark = pytest.mark.usefixtures("each_database_in_full")
@@ -43,14 +49,14 @@ def census(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Census]:
     census.store.close()
 
 
-def keys(census: Census, wanted: KeyFilter) -> list[Key]:
+def keys(census: Census, wanted: KeyParameters) -> list[Key]:
     with census.store.read() as connection:
-        page = list_keys(connection, wanted)
+        page = list_keys(connection, wanted.as_query(), 0)
     assert page.total == len(page.items)
     return page.items
 
 
-def paths(census: Census, wanted: KeyFilter) -> set[str]:
+def paths(census: Census, wanted: KeyParameters) -> set[str]:
     return {place.path for key in keys(census, wanted) for place in key.places}
 
 
@@ -65,14 +71,16 @@ def test_what_the_agent_says_of_readers_goes_before_the_mode(tmp_path: Path) -> 
     ):
         census.report(host, path, private_key(new_key()), mode=mode, readable_by=readers)
     census.fold()
-    assert paths(census, KeyFilter(readable_by="world")) == {"/open.key", "/old-agent.key"}
-    assert paths(census, KeyFilter(readable_by="group")) == {
+    assert paths(census, KeyParameters(readable_by="world")) == {"/open.key", "/old-agent.key"}
+    assert paths(census, KeyParameters(readable_by="group")) == {
         *("/open.key", "/list.key", "/old-agent.key"),
     }
 
 
 def test_keys_come_with_their_places_and_certificates(census: Census) -> None:
-    wild = next(key for key in keys(census, KeyFilter()) if key.certificates == ["*.example.com"])
+    wild = next(
+        key for key in keys(census, KeyParameters()) if key.certificates == ["*.example.com"]
+    )
     assert [(place.host, place.mode) for place in wild.places] == [
         ("db1", "0604"),
         ("web1", "0600"),
@@ -83,24 +91,24 @@ def test_keys_come_with_their_places_and_certificates(census: Census) -> None:
 @pytest.mark.parametrize(
     ("wanted", "expected"),
     [
-        (KeyFilter(), {"/etc/www.pem", "/etc/wild.pem", "/orphan.key", "/root/box.p12"}),
-        (KeyFilter(without_certificate=True), {"/orphan.key"}),
-        (KeyFilter(without_certificate=True, status="any"), {"/orphan.key", "/bak/spare.key"}),
-        (KeyFilter(readable_by="world"), {"/etc/wild.pem", "/orphan.key"}),
-        (KeyFilter(readable_by="world", host="web1"), set()),
-        (KeyFilter(readable_by="group"), {"/etc/www.pem", "/etc/wild.pem", "/orphan.key"}),
-        (KeyFilter(host="web*"), {"/etc/www.pem", "/etc/wild.pem"}),
-        (KeyFilter(path="/etc"), {"/etc/www.pem", "/etc/wild.pem"}),
-        (KeyFilter(sealed=True), {"/root/box.p12"}),
-        (KeyFilter(sealed=False, path="/root"), set()),
-        (KeyFilter(encrypted=True, status="any"), {"/bak/spare.key", "/root/box.p12"}),
-        (KeyFilter(encrypted=False), {"/etc/www.pem", "/etc/wild.pem", "/orphan.key"}),
-        (KeyFilter(status="retained"), {"/bak/spare.key"}),
-        (KeyFilter(algorithm="RSA"), set()),
-        (KeyFilter(algorithm="EC", path="*.key"), {"/orphan.key"}),
+        (KeyParameters(), {"/etc/www.pem", "/etc/wild.pem", "/orphan.key", "/root/box.p12"}),
+        (KeyParameters(without_certificate=True), {"/orphan.key"}),
+        (KeyParameters(without_certificate=True, status="any"), {"/orphan.key", "/bak/spare.key"}),
+        (KeyParameters(readable_by="world"), {"/etc/wild.pem", "/orphan.key"}),
+        (KeyParameters(readable_by="world", host="web1"), set()),
+        (KeyParameters(readable_by="group"), {"/etc/www.pem", "/etc/wild.pem", "/orphan.key"}),
+        (KeyParameters(host="web*"), {"/etc/www.pem", "/etc/wild.pem"}),
+        (KeyParameters(path="/etc"), {"/etc/www.pem", "/etc/wild.pem"}),
+        (KeyParameters(sealed=True), {"/root/box.p12"}),
+        (KeyParameters(sealed=False, path="/root"), set()),
+        (KeyParameters(encrypted=True, status="any"), {"/bak/spare.key", "/root/box.p12"}),
+        (KeyParameters(encrypted=False), {"/etc/www.pem", "/etc/wild.pem", "/orphan.key"}),
+        (KeyParameters(status="retained"), {"/bak/spare.key"}),
+        (KeyParameters(algorithm="RSA"), set()),
+        (KeyParameters(algorithm="EC", path="*.key"), {"/orphan.key"}),
     ],
 )
-def test_key_filters(census: Census, wanted: KeyFilter, expected: set[str]) -> None:
+def test_key_filters(census: Census, wanted: KeyParameters, expected: set[str]) -> None:
     assert paths(census, wanted) == expected
 
 
@@ -108,7 +116,9 @@ def test_keys_come_in_pages(census: Census) -> None:
     seen, cursor = [], ""
     while True:
         with census.store.read() as connection:
-            page = list_keys(connection, KeyFilter(status="any"), limit=2, cursor=cursor)
+            page = list_keys(
+                connection, KeyParameters(status="any").as_query(), 0, limit=2, cursor=cursor
+            )
         seen += [key.id for key in page.items]
         if page.next is None:
             break
@@ -118,7 +128,7 @@ def test_keys_come_in_pages(census: Census) -> None:
 
 def test_hosts_say_what_they_hold_and_what_was_not_seen(census: Census) -> None:
     with census.store.read() as connection:
-        page = list_hosts(connection, HostFilter())
+        page = list_hosts(connection, EVERYTHING, 0)
     assert [host.name for host in page.items] == ["attic", "db1", "web1"]
     db = page.items[1]
     assert (db.live_places, db.retained_places) == (4, 1)
@@ -129,15 +139,15 @@ def test_hosts_say_what_they_hold_and_what_was_not_seen(census: Census) -> None:
 @pytest.mark.parametrize(
     ("wanted", "expected"),
     [
-        (HostFilter(state="silent"), ["db1"]),
-        (HostFilter(name="B1"), ["db1", "web1"]),
-        (HostFilter(name="w*1"), ["web1"]),
-        (HostFilter(state="active", name="attic"), []),
+        (HostParameters(state="silent"), ["db1"]),
+        (HostParameters(name="B1"), ["db1", "web1"]),
+        (HostParameters(name="w*1"), ["web1"]),
+        (HostParameters(state="active", name="attic"), []),
     ],
 )
-def test_host_filters(census: Census, wanted: HostFilter, expected: list[str]) -> None:
+def test_host_filters(census: Census, wanted: HostParameters, expected: list[str]) -> None:
     with census.store.read() as connection:
-        page = list_hosts(connection, wanted)
+        page = list_hosts(connection, wanted.as_query(), 0)
     assert [host.name for host in page.items] == expected
     assert page.total == len(expected)
 
@@ -146,7 +156,7 @@ def test_hosts_come_in_pages(census: Census) -> None:
     seen, cursor = [], ""
     while True:
         with census.store.read() as connection:
-            page = list_hosts(connection, HostFilter(), limit=1, cursor=cursor)
+            page = list_hosts(connection, EVERYTHING, 0, limit=1, cursor=cursor)
         seen += [host.name for host in page.items]
         if page.next is None:
             break
@@ -172,17 +182,23 @@ def test_each_count_of_the_summary_is_the_total_of_its_list(census: Census) -> N
     with census.store.read() as connection:
         summary = summarise(connection, now_ms)
 
-        def certificates(wanted: CertificateFilter) -> int:
-            return list_certificates(connection, wanted, now_ms).total
+        def certificates(wanted: CertificateParameters) -> int:
+            return list_certificates(connection, wanted.as_query(), now_ms).total
 
-        assert summary.certificates == certificates(CertificateFilter()) == 3
-        assert summary.expired == certificates(CertificateFilter(expired=True)) == 1
-        soon = CertificateFilter(expires_within_ms=30 * 86_400_000)
+        assert summary.certificates == certificates(CertificateParameters()) == 3
+        assert summary.expired == certificates(CertificateParameters(expired=True)) == 1
+        soon = CertificateParameters(expires_within="30d")
         assert summary.expiring_30_days == certificates(soon) == 1
-        assert summary.keys == list_keys(connection, KeyFilter()).total == 4
-        orphans = KeyFilter(without_certificate=True)
-        assert summary.keys_without_certificate == list_keys(connection, orphans).total == 1
-        world = KeyFilter(readable_by="world")
-        assert summary.keys_readable_by_world == list_keys(connection, world).total == 2
+        assert summary.keys == list_keys(connection, KeyParameters().as_query(), 0).total == 4
+        orphans = KeyParameters(without_certificate=True)
+        assert (
+            summary.keys_without_certificate
+            == list_keys(connection, orphans.as_query(), 0).total
+            == 1
+        )
+        world = KeyParameters(readable_by="world")
+        assert (
+            summary.keys_readable_by_world == list_keys(connection, world.as_query(), 0).total == 2
+        )
     assert (summary.hosts, summary.hosts_by_state["silent"]) == (3, 1)
     assert (summary.places, summary.locked_places, summary.gaps, summary.waiting) == (8, 1, 1, 0)

@@ -11,8 +11,9 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from fakes.census import Census, private_key
 from fakes.pki import new_key
 
-from keycensus_collector.inventory.keys import KeyFilter, list_keys
+from keycensus_collector.inventory.keys import list_keys
 from keycensus_collector.inventory.known_keys import known_key
+from keycensus_collector.query.model import EVERYTHING
 
 FILE = "asymmetric/PKCS8/ec_private_key.pem"
 
@@ -27,7 +28,7 @@ def test_a_published_key_says_where_it_is_from(tmp_path: Path) -> None:
     census.report(host, "/etc/own.key", private_key(new_key()))
     census.fold()
     with census.store.read() as connection:
-        keys = list_keys(connection, KeyFilter()).items
+        keys = list_keys(connection, EVERYTHING, 0).items
     known = {key.places[0].path: key.known_key for key in keys}
     assert known["/etc/own.key"] == ""
     assert known["/etc/published.key"].startswith("cryptography_vectors ")

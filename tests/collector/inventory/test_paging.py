@@ -10,9 +10,9 @@ from fakes.small_inventory import NOW, random_inventory, write
 from sqlalchemy import Connection
 
 from keycensus_collector.inventory import paging
-from keycensus_collector.inventory.certificates import CertificateFilter, list_certificates
-from keycensus_collector.inventory.hosts import HostFilter, list_hosts
-from keycensus_collector.inventory.keys import KeyFilter, list_keys
+from keycensus_collector.inventory.certificates import list_certificates
+from keycensus_collector.inventory.hosts import list_hosts
+from keycensus_collector.inventory.keys import list_keys
 from keycensus_collector.inventory.place_list import list_places
 from keycensus_collector.query import compile as compiling
 from keycensus_collector.query.parse import parse
@@ -22,13 +22,13 @@ QUERIES = ("use:live", "readable-by:world", "mode:0644", "path:/etc/**", "role:a
 
 def pages(connection: Connection, text: str) -> list[tuple[int, bool, list[object]]]:
     query = parse(text)
-    of_certificates = CertificateFilter(status="any", trust_stores=True, query=query)
-    of_keys = KeyFilter(status="any", query=query)
+    of_certificates = query
+    of_keys = query
     found: list[Any] = [
         list_certificates(connection, of_certificates, NOW, limit=5),
         list_keys(connection, of_keys, NOW, limit=5),
         list_places(connection, query, NOW, limit=5),
-        list_hosts(connection, HostFilter(query=query), NOW, limit=5),
+        list_hosts(connection, query, NOW, limit=5),
     ]
     return [(page.total, page.total_is_exact, [page.next, *page.items]) for page in found]
 

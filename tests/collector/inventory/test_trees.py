@@ -10,9 +10,13 @@ from fakes.census import Census, certificate
 from fakes.pki import Issued, issue
 from sqlalchemy import select
 
+from keycensus_collector.api.parameters import CertificateParameters
 from keycensus_collector.inventory import detail, results
-from keycensus_collector.inventory.certificates import CertificateFilter, list_certificates
+from keycensus_collector.inventory.certificates import list_certificates
+from keycensus_collector.inventory.hosts import list_hosts
 from keycensus_collector.inventory.identify import identify
+from keycensus_collector.inventory.place_list import list_places
+from keycensus_collector.query.parse import parse
 from keycensus_collector.store import schema
 
 pytestmark = pytest.mark.usefixtures("each_database_in_full")
@@ -99,29 +103,74 @@ def test_where_and_counts_are_the_same_in_both_ways(
 def test_a_path_finds_names_in_both_ways(
     both: tuple[Census, Census], path: str, count: int
 ) -> None:
-    wanted = CertificateFilter(path=path, trust_stores=True)
+    wanted = CertificateParameters(path=path, include="trust-stores")
     for census in both:
         with census.store.read() as connection:
-            page = list_certificates(connection, wanted, 0)
+            page = list_certificates(connection, wanted.as_query(), 0)
         assert page.total == len(page.items) == count
 
 
 def test_only_the_wanted_hosts_names_count(both: tuple[Census, Census]) -> None:
     for name, count in (("web2", 1), ("web3", 0)):
         path = f"{DIRECTORY}/Root_1.pem"
-        wanted = CertificateFilter(host=name, path=path, trust_stores=True)
+        wanted = CertificateParameters(host=name, path=path, include="trust-stores")
         for census in both:
             with census.store.read() as connection:
-                assert list_certificates(connection, wanted, 0).total == count
+                assert list_certificates(connection, wanted.as_query(), 0).total == count
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        (f"path={DIRECTORY}/Root_1.pem role:any", 1),
+        (f"path:{DIRECTORY}/* role:any", 3),
+        ("path:**/0* role:any", 1),
+        (f"path:{DIRECTORY} not path:**/Root_2.pem role:any", 2),
+        (f"path:{DIRECTORY}/Root_1.pem host:web2 role:any", 1),
+        (f"path:{DIRECTORY}/Root_1.pem host:web3 role:any", 0),
+        (f"path={DIRECTORY} role:any", 0),
+        (f"role:any any(path:{DIRECTORY}/Root_1.pem) none(path:/opt/**)", 0),
+        ("places>3 role:any", 2),
+    ],
+)
+def test_a_query_for_paths_lists_the_same_in_both_ways(
+    both: tuple[Census, Census], query: str, count: int
+) -> None:
+    for as_of in ("", " as-of:1d"):
+        for census in both:
+            now_ms = census.clock.now_ms() + 2 * 86_400_000
+            with census.store.read() as connection:
+                page = list_certificates(connection, parse(query + as_of), now_ms)
+            assert page.total == len(page.items) == count, (query, as_of)
+
+
+def test_a_tree_is_one_place_of_its_host_and_found_by_its_names(
+    both: tuple[Census, Census],
+) -> None:
+    tree, _ = both
+    with tree.store.read() as connection:
+        for query, paths in (
+            ("", [DIRECTORY, "/opt/bundle.pem", DIRECTORY]),
+            (f"path:{DIRECTORY}/Root_1.pem host:web2", [DIRECTORY]),
+            (f"path={DIRECTORY} host:web2", [DIRECTORY]),
+            (f"not path:{DIRECTORY}/Root_1.pem", ["/opt/bundle.pem"]),
+        ):
+            listed = list_places(connection, parse(query), 0)
+            assert [place.path for place in listed.items] == paths, query
+        hosts = list_hosts(connection, parse(f"path:{DIRECTORY}/Root_1.pem"), 0).items
+        totals = {host.name: host.live_places for host in hosts}
+        for name, total in totals.items():
+            assert list_places(connection, parse(f"host:{name}"), 0).total == total
+    assert totals == {"web1": 2, "web2": 1}
 
 
 def test_trust_stores_stay_out_of_lists_that_do_not_ask_for_them(
     both: tuple[Census, Census],
 ) -> None:
     for census in both:
-        for wanted in (CertificateFilter(), CertificateFilter(path=DIRECTORY)):
+        for wanted in (CertificateParameters(), CertificateParameters(path=DIRECTORY)):
             with census.store.read() as connection:
-                assert list_certificates(connection, wanted, 0).total == 0
+                assert list_certificates(connection, wanted.as_query(), 0).total == 0
         assert census.rows(select(schema.holding)) == []
 
 

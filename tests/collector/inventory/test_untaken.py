@@ -11,8 +11,9 @@ from fakes.pki import issue
 from sqlalchemy import insert, select, update
 
 from keycensus_collector.inventory.detail import show, where
-from keycensus_collector.inventory.hosts import HostFilter, host_detail, list_hosts
+from keycensus_collector.inventory.hosts import host_detail, list_hosts
 from keycensus_collector.inventory.identify import identify
+from keycensus_collector.query.model import EVERYTHING
 from keycensus_collector.store.schema import host, manifest_entry, place, refusal
 
 pytestmark = pytest.mark.usefixtures("each_database_in_full")
@@ -55,7 +56,7 @@ def test_refused_rows_are_counted_at_the_host_and_listed_with_path_and_reason(
     refuse(census, one, "/b.pem", "quota")
     refuse(census, one, "", "malformed", row_class=3)
     with census.store.read() as connection:
-        page = list_hosts(connection, HostFilter())
+        page = list_hosts(connection, EVERYTHING, 0)
         detail = host_detail(connection, host_id(census, one), census.clock.now_ms())
         theirs = host_detail(connection, host_id(census, other), census.clock.now_ms())
     assert {item.name: item.refused for item in page.items} == {"one": 2, "other": 0}

@@ -8,8 +8,9 @@ import pytest
 from fakes.census import Census, certificate, private_key
 from fakes.pki import NOW_MS, issue
 
+from keycensus_collector.api.parameters import CertificateParameters
 from keycensus_collector.inventory import detail, results
-from keycensus_collector.inventory.certificates import CertificateFilter, list_certificates
+from keycensus_collector.inventory.certificates import list_certificates
 from keycensus_collector.inventory.hosts import host_detail
 from keycensus_collector.inventory.identify import identify
 from keycensus_collector.store import schema
@@ -119,7 +120,9 @@ def test_an_authority_is_not_blamed_for_what_it_issued(census: Census) -> None:
     assert {usage.service for usage in found.usages} == {"nginx", "renewer"}
     with census.store.read() as connection:
         page = list_certificates(
-            connection, CertificateFilter(status="any", trust_stores=True, name=""), NOW_MS
+            connection,
+            CertificateParameters(status="any", include="trust-stores").as_query(),
+            NOW_MS,
         )
     notes = {item.name: (item.verdict, item.renewed_by) for item in page.items}
     # Self-signed: what it says is its own.
@@ -130,10 +133,16 @@ def test_an_authority_is_not_blamed_for_what_it_issued(census: Census) -> None:
 def test_certificates_are_found_by_their_verdict(census: Census) -> None:
     with census.store.read() as connection:
         bad = list_certificates(
-            connection, CertificateFilter(verdict="not-reloaded", status="any"), NOW_MS
+            connection, CertificateParameters(verdict="not-reloaded").as_query(), NOW_MS
         )
-        live = list_certificates(connection, CertificateFilter(verdict="not-reloaded"), NOW_MS)
-        none = list_certificates(connection, CertificateFilter(verdict="served"), NOW_MS)
+        live = list_certificates(
+            connection,
+            CertificateParameters(verdict="not-reloaded", status="live").as_query(),
+            NOW_MS,
+        )
+        none = list_certificates(
+            connection, CertificateParameters(verdict="served", status="live").as_query(), NOW_MS
+        )
     assert {item.sha256 for item in bad.items} >= {OLD.sha256.hex(), NEW.sha256.hex()}
     assert OLD.sha256.hex() not in {item.sha256 for item in live.items}
     assert none.items == []

@@ -11,9 +11,9 @@ from fakes.pki import Issued, issue, new_key
 from sqlalchemy import select
 
 from keycensus_collector.errors import UsageError
-from keycensus_collector.inventory.certificates import CertificateFilter, list_certificates
+from keycensus_collector.inventory.certificates import list_certificates
 from keycensus_collector.inventory.detail import certificate_detail, key_detail
-from keycensus_collector.inventory.keys import KeyFilter, list_keys
+from keycensus_collector.inventory.keys import list_keys
 from keycensus_collector.marks.reach import MarkDetail, reach_of
 from keycensus_collector.marks.stored import Mark, find_mark, lift_mark, list_marks, set_mark
 from keycensus_collector.query.parse import parse
@@ -53,14 +53,14 @@ def later(census: Census, days: float = 1) -> None:
 
 
 def names(census: Census, query: str) -> list[str]:
-    wanted = CertificateFilter(status="any", trust_stores=True, query=parse(query))
+    wanted = parse(query)
     with census.store.read() as connection:
         page = list_certificates(connection, wanted, census.clock.now_ms())
     return [item.name for item in page.items]
 
 
 def key_ids(census: Census, query: str) -> list[str]:
-    wanted = KeyFilter(status="any", query=parse(query))
+    wanted = parse(query)
     with census.store.read() as connection:
         return [item.id for item in list_keys(connection, wanted, census.clock.now_ms()).items]
 

@@ -9,7 +9,7 @@ import pytest
 from fakes import naive_query as naive
 from fakes.small_inventory import NOW, Inventory, random_inventory, write
 
-from keycensus_collector.inventory.certificates import CertificateFilter, list_certificates
+from keycensus_collector.inventory.certificates import list_certificates
 from keycensus_collector.marks.appearing import marks_reaching, standing_marks
 from keycensus_collector.marks.stored import set_mark
 from keycensus_collector.query.parse import parse
@@ -19,9 +19,7 @@ EVERYWHERE = "found:any"
 
 
 def listed(store: Store, query: str) -> set[bytes]:
-    wanted = CertificateFilter(
-        status="any", trust_stores=True, query=parse(f"{query} {EVERYWHERE}")
-    )
+    wanted = parse(f"{query} {EVERYWHERE}")
     with store.read() as connection:
         page = list_certificates(connection, wanted, NOW, limit=1000)
     return {bytes.fromhex(item.sha256) for item in page.items}

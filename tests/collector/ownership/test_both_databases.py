@@ -8,10 +8,10 @@ import pytest
 from fakes.census import Census, certificate, private_key, sealed_key
 from fakes.pki import issue
 
-from keycensus_collector.inventory.certificates import CertificateFilter, list_certificates
+from keycensus_collector.inventory.certificates import list_certificates
 from keycensus_collector.inventory.detail import certificate_detail
-from keycensus_collector.inventory.hosts import HostFilter, list_hosts
-from keycensus_collector.inventory.keys import KeyFilter, list_keys
+from keycensus_collector.inventory.hosts import list_hosts
+from keycensus_collector.inventory.keys import list_keys
 from keycensus_collector.inventory.place_list import list_places
 from keycensus_collector.ownership.applying import apply_rules, try_rules
 from keycensus_collector.ownership.assignments import Thing, assign
@@ -57,7 +57,7 @@ def test_owners_live_alike_on_both(tmp_path: Path) -> None:  # noqa: PLR0915 - o
         settle(connection, now_ms)
 
     def certs(query: str, **more: bool) -> list[str]:
-        wanted = CertificateFilter(status="any", trust_stores=True, query=parse(query))
+        wanted = parse(query)
         with census.store.read() as connection:
             page = list_certificates(connection, wanted, census.clock.now_ms(), **more)  # type: ignore[arg-type]
         return [item.name.removesuffix(".example.com") for item in page.items]
@@ -68,11 +68,11 @@ def test_owners_live_alike_on_both(tmp_path: Path) -> None:  # noqa: PLR0915 - o
     assert certs("owner:none or team:none") == []
     with census.store.read() as connection:
         now_ms = census.clock.now_ms()
-        keys = list_keys(connection, KeyFilter(query=parse("owner:db")), now_ms)
+        keys = list_keys(connection, parse("owner:db"), now_ms)
         assert [item.kind for item in keys.items] == ["sealed-key"]
         places = list_places(connection, parse("not owner:web"), now_ms)
         assert {item.place_owner for item in places.items} == {"db"}
-        hosts = list_hosts(connection, HostFilter(query=parse("owner:none")), now_ms)
+        hosts = list_hosts(connection, parse("owner:none"), now_ms)
         assert [item.name for item in hosts.items] == ["db1"]
     census.clock.advance(DAY)
     with census.store.write() as connection:

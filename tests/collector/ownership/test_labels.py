@@ -13,8 +13,8 @@ from fakes.pki import issue
 from sqlalchemy import select
 
 from keycensus_collector.errors import UsageError
-from keycensus_collector.inventory.certificates import CertificateFilter, list_certificates
-from keycensus_collector.inventory.hosts import HostFilter, list_hosts
+from keycensus_collector.inventory.certificates import list_certificates
+from keycensus_collector.inventory.hosts import list_hosts
 from keycensus_collector.ownership.applying import apply_rules, try_rules
 from keycensus_collector.ownership.assignments import Thing
 from keycensus_collector.ownership.labels import (
@@ -84,7 +84,7 @@ def put(census: Census, thing: Thing, key: str, value: str | None) -> int:
 
 
 def certs(census: Census, query: str, *, by_importance: bool = False) -> list[str]:
-    wanted = CertificateFilter(status="any", trust_stores=True, query=parse(query))
+    wanted = parse(query)
     names: list[str] = []
     cursor: str | None = ""
     with census.store.read() as connection:
@@ -104,7 +104,7 @@ def certs(census: Census, query: str, *, by_importance: bool = False) -> list[st
 
 def hosts(census: Census, query: str) -> list[str]:
     with census.store.read() as connection:
-        page = list_hosts(connection, HostFilter(query=parse(query)), census.clock.now_ms())
+        page = list_hosts(connection, parse(query), census.clock.now_ms())
     return [item.name for item in page.items]
 
 

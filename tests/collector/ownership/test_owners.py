@@ -12,9 +12,9 @@ from fakes.pki import issue
 from sqlalchemy import select
 
 from keycensus_collector.errors import UsageError
-from keycensus_collector.inventory.certificates import CertificateFilter, list_certificates
-from keycensus_collector.inventory.hosts import HostFilter, list_hosts
-from keycensus_collector.inventory.keys import KeyFilter, list_keys
+from keycensus_collector.inventory.certificates import list_certificates
+from keycensus_collector.inventory.hosts import list_hosts
+from keycensus_collector.inventory.keys import list_keys
 from keycensus_collector.inventory.place_list import list_places
 from keycensus_collector.ownership.assignments import Thing, assign, release
 from keycensus_collector.ownership.moving import dissolve_team
@@ -56,7 +56,7 @@ class Owned:
             settle(connection, self.census.clock.now_ms())
 
     def certs(self, query: str) -> set[str]:
-        wanted = CertificateFilter(status="any", trust_stores=True, query=parse(query))
+        wanted = parse(query)
         with self.census.store.read() as connection:
             page = list_certificates(connection, wanted, self.census.clock.now_ms())
             assert page.total == len(page.items)
@@ -114,11 +114,11 @@ def test_a_host_gives_its_places_and_their_certificates_an_owner(owned: Owned) -
     }
     with owned.census.store.read() as connection:
         now_ms = owned.census.clock.now_ms()
-        keys = list_keys(connection, KeyFilter(query=parse("owner:db")), now_ms)
+        keys = list_keys(connection, parse("owner:db"), now_ms)
         assert [item.kind for item in keys.items] == ["sealed-key"]
-        keys = list_keys(connection, KeyFilter(query=parse("owner:web")), now_ms)
+        keys = list_keys(connection, parse("owner:web"), now_ms)
         assert [item.kind for item in keys.items] == ["private-key"]
-        hosts = list_hosts(connection, HostFilter(query=parse("owner:web")), now_ms)
+        hosts = list_hosts(connection, parse("owner:web"), now_ms)
         assert [item.name for item in hosts.items] == ["web1"]
 
 

@@ -132,6 +132,7 @@ PLACED: dict[str, naive.Predicate] = {
     "path:/etc/Nginx/d[1].pem": path_is("/etc/Nginx/d[1].pem"),
     "path=/opt/appX1/key.pem": path_is("/opt/appX1/key.pem"),
     "path:/srv/100%/x?.*": path_is("/srv/100%/x?.*"),
+    "path:/etc/nginx/*/*": path_is("/etc/nginx/*/*"),
     "use:live": naive.of_state(lambda s: s.use == "live"),
     "use:retained": naive.of_state(lambda s: s.use == "retained"),
     "use:any": naive.of_state(lambda _: True),

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from fakes.recertified import BY, Company
 
-from keycensus_collector.inventory.hosts import HostFilter, list_hosts
-from keycensus_collector.inventory.keys import KeyFilter, list_keys
+from keycensus_collector.inventory.hosts import list_hosts
+from keycensus_collector.inventory.keys import list_keys
 from keycensus_collector.inventory.place_list import list_places
 from keycensus_collector.ownership.worker import settle
 from keycensus_collector.query.parse import parse
@@ -50,9 +50,9 @@ def test_a_campaign_lives_alike_on_both(tmp_path: Path) -> None:
     assert company.certs("recertified<1d not recertified:never") == {"api", "sh"}
     with company.census.store.read() as connection:
         now_ms = company.now_ms
-        hosts = list_hosts(connection, HostFilter(query=parse("recertified:confirmed")), now_ms)
+        hosts = list_hosts(connection, parse("recertified:confirmed"), now_ms)
         assert [item.name for item in hosts.items] == ["db1"]
-        keys = list_keys(connection, KeyFilter(query=parse("recertified:confirmed")), now_ms)
+        keys = list_keys(connection, parse("recertified:confirmed"), now_ms)
         assert [item.kind for item in keys.items] == ["sealed-key"]
         places = list_places(connection, parse("recertified:confirmed"), now_ms)
         assert {item.host for item in places.items} == {"db1"}

@@ -9,9 +9,9 @@ from fakes.census import Census, certificate, private_key
 from fakes.pki import issue
 
 from keycensus_collector.errors import UsageError
-from keycensus_collector.inventory.certificates import CertificateFilter, list_certificates
+from keycensus_collector.inventory.certificates import list_certificates
 from keycensus_collector.inventory.coverage import coverage
-from keycensus_collector.inventory.hosts import HostFilter, list_hosts
+from keycensus_collector.inventory.hosts import list_hosts
 from keycensus_collector.inventory.identify import identify
 from keycensus_collector.inventory.place_list import list_places
 from keycensus_collector.marks.stored import lift_mark, set_mark
@@ -163,9 +163,7 @@ def test_a_difference_is_what_two_lists_differ_in(census: Census) -> None:
     assert [each.id for each in back.came] == [FIRST.sha256.hex()]
     with census.store.read() as connection:
         for days in ("6d", "3d"):
-            wanted = CertificateFilter(
-                status="any", trust_stores=True, query=parse(f"name:* as-of:{days}")
-            )
+            wanted = parse(f"name:* as-of:{days}")
             page = list_certificates(connection, wanted, census.clock.now_ms())
             assert page.total == 2
 
@@ -183,7 +181,7 @@ def test_coverage_counts_what_its_queries_list(census: Census) -> None:
         found = coverage(connection, now_ms)
         assert (found.hosts, found.complete, found.with_gaps, found.unfinished) == (2, 1, 1, 1)
         for gap in found.gaps:
-            listed = list_hosts(connection, HostFilter(query=parse(gap.query)), now_ms)
+            listed = list_hosts(connection, parse(gap.query), now_ms)
             assert (gap.reason, gap.hosts) == ("network-file-system", listed.total)
         assert {each.status: each.places for each in found.places} == {"read": 3, "locked": 1}
         for status in found.places:

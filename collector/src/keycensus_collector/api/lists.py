@@ -36,13 +36,13 @@ async def certificates(
 ) -> results.CertificatePage:
     """Certificates that fit all filters, those that expire first at the start.
 
-    Without filters: every certificate that is live somewhere outside trust stores. `host` and `path`
-    mean one and the same place. Counts are true as of each item's `folded`.
+    Without filters: every certificate that is live somewhere outside trust stores. Filters are conditions
+    of the query, so that all of them, and `q`, mean one and the same place. Counts are true as of each item's `folded`.
     """
     return await store.run_read(
         partial(
             list_certificates,
-            wanted=parameters.asked_by(principal).as_filter(),
+            query=parameters.asked_by(principal).as_query(),
             now_ms=clock.now_ms(),
             limit=parameters.limit,
             cursor=parameters.cursor,
@@ -76,7 +76,7 @@ async def keys(
     return await store.run_read(
         partial(
             list_keys,
-            wanted=parameters.asked_by(principal).as_filter(),
+            query=parameters.asked_by(principal).as_query(),
             now_ms=clock.now_ms(),
             limit=parameters.limit,
             cursor=parameters.cursor,
@@ -105,7 +105,7 @@ async def hosts(
     return await store.run_read(
         partial(
             list_hosts,
-            wanted=parameters.asked_by(principal).as_filter(),
+            query=parameters.asked_by(principal).as_query(),
             now_ms=clock.now_ms(),
             limit=parameters.limit,
             cursor=parameters.cursor,

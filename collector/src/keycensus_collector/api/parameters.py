@@ -1,4 +1,4 @@
-"""What can be asked: the query parameters of each list, and what they mean as filters.
+"""What can be asked: the query parameters of each list, and the query that they make.
 
 An unknown parameter is refused: a misspelt filter must not pass for an answer to everything.
 """
@@ -12,31 +12,24 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr
 
 from keycensus_collector.access.principals import Principal
+from keycensus_collector.api import filters
 from keycensus_collector.errors import QueryError, UsageError
-from keycensus_collector.inventory.certificates import CertificateFilter
-from keycensus_collector.inventory.hosts import HostFilter
-from keycensus_collector.inventory.keys import KeyFilter
-from keycensus_collector.inventory.paging import BIGGEST_INTEGER, DEFAULT_LIMIT, PAGE_LIMIT
+from keycensus_collector.inventory.paging import DEFAULT_LIMIT, PAGE_LIMIT
 from keycensus_collector.query.bind import AS_OF_TAKES, is_moment
-from keycensus_collector.query.model import EVERYTHING, Query
+from keycensus_collector.query.model import Query
 from keycensus_collector.query.parse import parse
 
 _TEXT = 1_000
-_DURATION = re.compile(r"(\d{1,6})([hdwy])")
-_UNIT_MS = {"h": 3_600_000, "d": 86_400_000, "w": 604_800_000, "y": 31_536_000_000}
+_DURATION = re.compile(r"\d{1,6}[hdwy]")
+# Numbers of a query have 15 digits.
+_BIGGEST_LINE = 10**15 - 1
 
 
-def duration_ms(text: str) -> int:
-    """Return "36h", "30d", "4w" or "1y" in milliseconds; ValueError for anything else."""
-    match = _DURATION.fullmatch(text.strip())
-    if match is None:
+def _duration(text: str) -> str:
+    """Return "36h", "30d", "4w" or "1y" as a query has it; ValueError for anything else."""
+    if not _DURATION.fullmatch(text.strip()):
         raise ValueError(f"{text!r} is no duration; write 36h, 30d, 4w or 1y")
-    return int(match[1]) * _UNIT_MS[match[2]]
-
-
-def _checked(text: str) -> str:
-    duration_ms(text)
-    return text
+    return text.strip()
 
 
 Text = Annotated[str, Field(max_length=_TEXT)]
@@ -109,7 +102,7 @@ class CertificateParameters(ListParameters):
 
     expires_within: Annotated[
         str | None,
-        AfterValidator(lambda text: text and _checked(text)),
+        AfterValidator(lambda text: text and _duration(text)),
         Field(
             description="Still valid, and expires within this time: hours, days, weeks, years.",
             examples=["30d"],
@@ -145,7 +138,7 @@ class CertificateParameters(ListParameters):
         str | None, Field(pattern="^[0-9a-fA-F]{64}$", description="Certifies this key.")
     ] = None
     line: Annotated[
-        int | None, Field(ge=1, le=BIGGEST_INTEGER, description="Belongs to this line.")
+        int | None, Field(ge=1, le=_BIGGEST_LINE, description="Belongs to this line.")
     ] = None
     without_key: Annotated[bool, Field(description="Its private key was found nowhere.")] = False
     include: Annotated[
@@ -169,28 +162,36 @@ class CertificateParameters(ListParameters):
         Field(description="By their end, or the most important first (docs/ownership.md)."),
     ] = "expiry"
 
-    def as_filter(self) -> CertificateFilter:
-        """Return what is asked for."""
-        within, query = self.expires_within, self.as_query()
-        # A query says itself what it means; so does whoever asks for a verdict.
-        open_ = bool(self.verdict or query != EVERYTHING) and "status" not in self.model_fields_set
-        return CertificateFilter(
-            expires_within_ms=duration_ms(within) if within else None,
-            expired=self.expired,
-            host=self.host,
-            issuer=self.issuer,
-            name=self.name,
-            path=self.path,
-            status="any" if open_ else self.status,
-            is_ca=self.is_ca,
-            key_id=bytes.fromhex(self.key_id) if self.key_id else None,
-            line=self.line,
-            without_key=self.without_key,
-            trust_stores=self.include == "trust-stores"
-            or (query != EVERYTHING and "status" not in self.model_fields_set),
-            verdict=self.verdict,
-            query=query,
+    def as_query(self) -> Query:
+        """Return all that is asked for as one query."""
+        query = super().as_query()
+        nodes = [
+            *filters.text("issuer", self.issuer),
+            *filters.text("name", self.name),
+            *filters.text("host", self.host),
+            *filters.path(self.path),
+            *filters.expiry(self.expires_within, expired=self.expired),
+            *filters.choice("ca", self.is_ca),
+            *filters.word("key-id", self.key_id),
+            *filters.word("line", self.line),
+            *filters.word("listener", self.verdict),
+        ]
+        if self.without_key:
+            nodes += filters.word("private-key", "none")
+        nodes += filters.status_of_certificates(
+            self._status(query),
+            trust_stores=self.include == "trust-stores",
+            at_a_place=bool(self.host or self.path),
         )
+        return filters.narrowed(query, nodes)
+
+    def _status(self, query: Query) -> str:
+        """Return the status that is meant; empty: a query says itself which uses and roles it means."""
+        if "status" in self.model_fields_set:
+            return self.status
+        if query.expression is not None:
+            return ""
+        return "any" if self.verdict else ""
 
 
 class KeyParameters(ListParameters):
@@ -218,21 +219,21 @@ class KeyParameters(ListParameters):
         Field(description="Live somewhere; kept only; or either."),
     ] = "live"
 
-    def as_filter(self) -> KeyFilter:
-        """Return what is asked for."""
-        query = self.as_query()
-        open_ = query != EVERYTHING and "status" not in self.model_fields_set
-        return KeyFilter(
-            without_certificate=self.without_certificate,
-            readable_by=self.readable_by,
-            host=self.host,
-            path=self.path,
-            algorithm=self.algorithm,
-            encrypted=self.encrypted,
-            sealed=self.sealed,
-            status="any" if open_ else self.status,
-            query=query,
-        )
+    def as_query(self) -> Query:
+        """Return all that is asked for as one query."""
+        nodes = [
+            *filters.word("readable-by", self.readable_by),
+            *filters.text("host", self.host),
+            *filters.path(self.path),
+            *filters.text("key", self.algorithm, operator="="),
+            *filters.choice("encrypted", self.encrypted),
+            *filters.choice("sealed", self.sealed),
+        ]
+        if self.without_certificate:
+            nodes += filters.word("certificate", "none")
+        if "status" in self.model_fields_set:
+            nodes += filters.status_of_keys(self.status)
+        return filters.narrowed(super().as_query(), nodes)
 
 
 class HostParameters(ListParameters):
@@ -244,9 +245,10 @@ class HostParameters(ListParameters):
     ] = ""
     name: Annotated[Text, Field(description="Part of the name, with `*`.", examples=["web"])] = ""
 
-    def as_filter(self) -> HostFilter:
-        """Return what is asked for."""
-        return HostFilter(self.state, self.name, self.as_query())
+    def as_query(self) -> Query:
+        """Return all that is asked for as one query."""
+        nodes = [*filters.word("state", self.state), *filters.part_of_name(self.name)]
+        return filters.narrowed(super().as_query(), nodes)
 
 
 class PlaceParameters(ListParameters):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Annotated, Literal
 
@@ -14,13 +14,12 @@ from sqlalchemy import Connection
 from keycensus_collector.api.parameters import QueryParameters
 from keycensus_collector.api.security import AUTHENTICATED, ClockOf, CurrentPrincipal, StoreOf
 from keycensus_collector.inventory import export, groups, results
-from keycensus_collector.inventory.certificates import CertificateFilter, list_certificates
-from keycensus_collector.inventory.hosts import HostFilter, list_hosts
-from keycensus_collector.inventory.keys import KeyFilter, list_keys
+from keycensus_collector.inventory.certificates import list_certificates
+from keycensus_collector.inventory.hosts import list_hosts
+from keycensus_collector.inventory.keys import list_keys
 from keycensus_collector.inventory.paging import PAGE_LIMIT
 from keycensus_collector.inventory.place_list import list_places
 from keycensus_collector.query.complete import Completion, complete
-from keycensus_collector.query.model import EVERYTHING
 from keycensus_collector.query.model import Query as Asked
 from keycensus_collector.query.parse import MOST_CHARACTERS
 
@@ -144,31 +143,16 @@ async def exported(
 def _page(
     connection: Connection, *, list_: str, query: Asked, now_ms: int, cursor: str
 ) -> results.Page:
-    """Return a page of a list for a query alone, which says itself what it means."""
-    limit = PAGE_LIMIT
-    if list_ == "certificates":
-        return list_certificates(
-            connection, certificates_of(query), now_ms, limit=limit, cursor=cursor
-        )
-    if list_ == "keys":
-        return list_keys(connection, keys_of(query), now_ms, limit=limit, cursor=cursor)
-    if list_ == "places":
-        return list_places(connection, query, now_ms, limit=limit, cursor=cursor)
-    return list_hosts(connection, HostFilter(query=query), now_ms, limit=limit, cursor=cursor)
+    """Return a page of the list of this name."""
+    return _LISTS[list_](connection, query, now_ms, limit=PAGE_LIMIT, cursor=cursor)
 
 
-def certificates_of(query: Asked) -> CertificateFilter:
-    """Return the filter that leaves all to the query; without one, that of the list without filters."""
-    if query == EVERYTHING:
-        return CertificateFilter()
-    return CertificateFilter(status="any", trust_stores=True, query=query)
-
-
-def keys_of(query: Asked) -> KeyFilter:
-    """Return the filter that leaves all to the query; without one, that of the list without filters."""
-    if query == EVERYTHING:
-        return KeyFilter()
-    return KeyFilter(status="any", query=query)
+_LISTS: dict[str, Callable[..., results.Page]] = {
+    "certificates": list_certificates,
+    "keys": list_keys,
+    "places": list_places,
+    "hosts": list_hosts,
+}
 
 
 @router.get("/completion/{list_}", tags=["queries"], summary="What can stand in a query")

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 
 from keycensus_collector.api.conditional import (
     IfMatch,
@@ -21,9 +21,9 @@ from keycensus_collector.api.problems import no_view
 from keycensus_collector.api.queries import List
 from keycensus_collector.api.security import AUTHENTICATED, ClockOf, CurrentPrincipal, StoreOf
 from keycensus_collector.inventory import export, results
+from keycensus_collector.inventory.counts import count
 from keycensus_collector.inventory.paging import EXACT_TOTAL
 from keycensus_collector.inventory.values import time_text
-from keycensus_collector.query.ask import ask
 from keycensus_collector.query.parse import parse
 from keycensus_collector.views.model import View
 from keycensus_collector.views.stored import (
@@ -143,13 +143,8 @@ def _check_unchanged(connection: Connection, name: str, if_match: str, if_none_m
 
 def _count(connection: Connection, view: View, now_ms: int, asker: str) -> int:
     """Return how many a view lists, or 10,001 for more than 10,000."""
-    total, query = 0, replace(parse(view.query), asker=asker)
-    for sealed in (False, True) if view.what == "keys" else (False,):
-        asked = ask(connection, query, view.what, now_ms, sealed=sealed)
-        table = getattr(asked.tables, view.what.removesuffix("s"))
-        rows = select(table).where(asked.condition).limit(EXACT_TOTAL + 1).subquery()
-        total += connection.execute(select(func.count()).select_from(rows)).scalar_one()
-    return min(total, EXACT_TOTAL + 1)
+    query = replace(parse(view.query), asker=asker)
+    return count(connection, query, view.what, now_ms, most=EXACT_TOTAL + 1)
 
 
 def _shown(view: View, count: int | None) -> results.View:

@@ -29,11 +29,17 @@ from keycensus_collector.intake.model import (
     ReceivedBlob,
 )
 from keycensus_collector.intake.words import WORD_CHARACTERS
-from keycensus_collector.store.schema import blob, manifest, manifest_entry, manifest_part, work
+from keycensus_collector.store.schema import (
+    TREE_FORMAT,
+    blob,
+    manifest,
+    manifest_entry,
+    manifest_part,
+    work,
+)
 from keycensus_collector.text import safe_path, safe_text
 
 MANIFEST_ENTRIES = 4096
-TREE_FORMAT = "tree"
 # Longest name of a file on any system (NAME_MAX).
 NAME_BYTES = 255
 _NO_FILES = frozenset({b".", b".."})

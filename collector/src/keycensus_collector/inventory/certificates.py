@@ -1,12 +1,12 @@
-"""Lists of certificates: filters, order and pages."""
+"""Lists of certificates: order and pages of what a query means."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, or_, select
 
 from keycensus_collector.inventory import results
 from keycensus_collector.inventory.owners import with_owners
@@ -20,21 +20,8 @@ from keycensus_collector.inventory.paging import (
     hash_in,
 )
 from keycensus_collector.inventory.past import Counted, counted
-from keycensus_collector.inventory.patterns import contains, matches_name
-from keycensus_collector.inventory.places import (
-    artifacts_at,
-    artifacts_named,
-    hosts_named,
-    place_conditions,
-    places_of,
-    uses,
-)
-from keycensus_collector.inventory.usages import (
-    NOTHING_TOLD,
-    Told,
-    artifacts_with_verdict,
-    told_of,
-)
+from keycensus_collector.inventory.places import places_of
+from keycensus_collector.inventory.usages import NOTHING_TOLD, Told, told_of
 from keycensus_collector.inventory.values import (
     certificate_name,
     lines_of,
@@ -42,42 +29,16 @@ from keycensus_collector.inventory.values import (
     time_text,
 )
 from keycensus_collector.query.ask import Asked, ask
-from keycensus_collector.query.model import EVERYTHING, Query
-from keycensus_collector.store import schema
-from keycensus_collector.store.schema import certificate, holding, manifest_entry, place, public_key
+from keycensus_collector.query.model import Query
+from keycensus_collector.store.schema import certificate, public_key
 
-STATUSES = ("live", "retained", "gone", "any")
 # Places shown with each certificate of a list; `where` has them all.
 _PLACES_EACH = 50
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateFilter:
-    """Which certificates are meant. Empty text and None are no condition.
-
-    `host` and `path` bind to the same place, together with a status of live or retained. Without
-    `trust_stores`, certificates that stand in trust stores only are left out.
-    """
-
-    expires_within_ms: int | None = None
-    expired: bool | None = None
-    host: str = ""
-    issuer: str = ""
-    name: str = ""
-    path: str = ""
-    status: str = "live"
-    is_ca: bool | None = None
-    key_id: bytes | None = None
-    line: int | None = None
-    without_key: bool = False
-    trust_stores: bool = False
-    verdict: str = ""
-    query: Query = EVERYTHING
-
-
 def list_certificates(
     connection: Connection,
-    wanted: CertificateFilter,
+    query: Query,
     now_ms: int,
     *,
     limit: int = DEFAULT_LIMIT,
@@ -92,10 +53,9 @@ def list_certificates(
 
     `exactly`: count all, however many there are.
     """
-    asked = ask(connection, wanted.query, "certificates", now_ms)
-    conditions = filter_conditions(connection, wanted, now_ms, asked)
-    counted_ones = conditions if exactly or not _is_query(wanted) else [asked.counted]
-    statement = select(certificate.c.sha256, certificate.c.not_after_ms).where(*counted_ones)
+    asked = ask(connection, query, "certificates", now_ms)
+    statement = select(certificate.c.sha256, certificate.c.not_after_ms)
+    statement = statement.where(asked.condition if exactly else asked.counted)
     rows: list[Row[Any]] | None = None
     if cursor or exactly or by_importance:
         total, exact = count_up_to(connection, statement, exactly=exactly)
@@ -104,10 +64,10 @@ def list_certificates(
         rows = None if first is None else _rows_of(connection, [row.sha256 for row in first])
     if rows is None and by_importance:
         after = decode_cursor(cursor, 3) if cursor else None
-        rows = _rows_by_importance(connection, conditions, after, limit + 1)
+        rows = _rows_by_importance(connection, asked.condition, after, limit + 1)
     elif rows is None:
         after = decode_cursor(cursor, 2) if cursor else None
-        rows = _rows(connection, conditions, after, limit + 1)
+        rows = _rows(connection, asked.condition, after, limit + 1)
     page = rows[:limit]
     identities = [row.sha256 for row in page]
     told = _told(connection, page) if asked.as_of_ms is None else {}
@@ -178,11 +138,6 @@ def _as_they_were(
     ]
 
 
-def _is_query(wanted: CertificateFilter) -> bool:
-    """Whether a filter says nothing beside its query."""
-    return wanted == CertificateFilter(status="any", trust_stores=True, query=wanted.query)
-
-
 def _rows_of(connection: Connection, hashes: Sequence[bytes]) -> list[Row[Any]]:
     """Return the rows of certificates in the order of their hashes here."""
     rows = connection.execute(select_certificates().where(certificate.c.sha256.in_(hashes)))
@@ -191,7 +146,7 @@ def _rows_of(connection: Connection, hashes: Sequence[bytes]) -> list[Row[Any]]:
 
 
 def _rows(
-    connection: Connection, conditions: Sequence[ColumnElement[bool]], after: Key | None, limit: int
+    connection: Connection, condition: ColumnElement[bool], after: Key | None, limit: int
 ) -> list[Row[Any]]:
     """Return dated certificates first, then those without an end: each in the order of an index."""
     end, hash_ = certificate.c.not_after_ms, certificate.c.sha256
@@ -204,29 +159,29 @@ def _rows(
         if after is not None:
             same = and_(end == after[0], hash_ > hash_in(after[1]))
             dated.append(and_(end >= after[0], or_(end > after[0], same)))
-        statement = select_certificates().where(*conditions, *dated)
+        statement = select_certificates().where(condition, *dated)
         rows = list(connection.execute(statement.order_by(end, hash_).limit(limit)))
     if len(rows) < limit:
-        statement = select_certificates().where(*conditions, *undated)
+        statement = select_certificates().where(condition, *undated)
         rows += connection.execute(statement.order_by(hash_).limit(limit - len(rows)))
     return rows
 
 
 def _rows_by_importance(
-    connection: Connection, conditions: Sequence[ColumnElement[bool]], after: Key | None, limit: int
+    connection: Connection, condition: ColumnElement[bool], after: Key | None, limit: int
 ) -> list[Row[Any]]:
     """Return dated certificates in the order of their importance, then those without an end."""
     rank, end, hash_ = certificate.c.rank, certificate.c.not_after_ms, certificate.c.sha256
     if after is not None and after[1] is None:
-        return _rows(connection, conditions, after[1:], limit)
-    dated = [*conditions, end.is_not(None)]
+        return _rows(connection, condition, after[1:], limit)
+    dated = [condition, end.is_not(None)]
     if after is not None:
         later = or_(end > after[1], and_(end == after[1], hash_ > hash_in(after[2])))
         dated += [rank >= after[0], or_(rank > after[0], later)]
     statement = select_certificates().where(*dated).order_by(rank, end, hash_)
     rows = list(connection.execute(statement.limit(limit)))
     if len(rows) < limit:
-        undated = select_certificates().where(*conditions, end.is_(None)).order_by(hash_)
+        undated = select_certificates().where(condition, end.is_(None)).order_by(hash_)
         rows += connection.execute(undated.limit(limit - len(rows)))
     return rows
 
@@ -238,103 +193,6 @@ def select_certificates() -> Select[*tuple[Any, ...]]:
         public_key.c.live_places.label("key_live"),
         public_key.c.retained_places.label("key_retained"),
     ).outerjoin(public_key, public_key.c.key_id == certificate.c.key_id)
-
-
-def filter_conditions(
-    connection: Connection, wanted: CertificateFilter, now_ms: int, asked: Asked | None = None
-) -> list[ColumnElement[bool]]:
-    """Return what the filter means in SQL; a query says itself which uses and roles it means."""
-    conditions = [*_status(wanted), *_expiry(wanted, now_ms), *_identity(wanted)]
-    if asked is not None and wanted.query != EVERYTHING:
-        conditions.append(asked.condition)
-    if wanted.issuer:
-        conditions.append(contains(certificate.c.issuer, wanted.issuer))
-    if wanted.name:
-        names = schema.certificate_name.c
-        matching = select(names.sha256).where(matches_name(names.value, wanted.name))
-        conditions.append(certificate.c.sha256.in_(matching))
-    if wanted.verdict:
-        conditions.append(certificate.c.sha256.in_(artifacts_with_verdict(wanted.verdict)))
-    if wanted.path or (wanted.host and wanted.trust_stores):
-        at = [
-            *place_conditions(connection, host_name=wanted.host, path=wanted.path),
-            *uses(wanted.status),
-        ]
-        if not wanted.trust_stores:
-            at.append(place.c.role != "trust-store")
-        kind = [manifest_entry.c.kind == "certificate"]
-        found: ColumnElement[bool] = certificate.c.sha256.in_(artifacts_at(kind, at))
-        if wanted.path and wanted.trust_stores:
-            elsewhere = [
-                *place_conditions(connection, host_name=wanted.host),
-                *uses(wanted.status),
-            ]
-            named = artifacts_named(connection, wanted.path, kind, elsewhere)
-            found = or_(found, certificate.c.sha256.in_(named))
-        conditions.append(found)
-    elif wanted.host:
-        conditions.append(certificate.c.sha256.in_(_held_by(wanted)))
-    return conditions
-
-
-def _held_by(wanted: CertificateFilter) -> Select[bytes]:
-    held = select(holding.c.artifact).where(
-        holding.c.kind == "certificate", holding.c.host_no.in_(hosts_named(wanted.host))
-    )
-    if wanted.status == "live":
-        return held.where(holding.c.live > 0)
-    return held.where(holding.c.retained > 0) if wanted.status == "retained" else held
-
-
-def _status(wanted: CertificateFilter) -> list[ColumnElement[bool]]:
-    live, retained = certificate.c.live_places, certificate.c.retained_places
-    by_status: dict[str, list[ColumnElement[bool]]] = {
-        "live": [live > 0],
-        "retained": [live == 0, retained > 0],
-        "gone": [live == 0, retained == 0],
-        "any": [],
-    }
-    if wanted.status == "live" and not wanted.trust_stores:
-        return [certificate.c.in_use > 0]
-    conditions = by_status[wanted.status]
-    if not wanted.trust_stores and wanted.status != "gone":
-        held = exists().where(
-            holding.c.artifact == certificate.c.sha256, holding.c.kind == "certificate"
-        )
-        nowhere = and_(live == 0, retained == 0)
-        conditions.append(or_(nowhere, held) if wanted.status == "any" else held)
-    return conditions
-
-
-def _expiry(wanted: CertificateFilter, now_ms: int) -> list[ColumnElement[bool]]:
-    end = certificate.c.not_after_ms
-    conditions: list[ColumnElement[bool]] = []
-    if wanted.expires_within_ms is not None:
-        conditions.append(end < now_ms + wanted.expires_within_ms)
-        if wanted.expired is None:
-            conditions.append(end >= now_ms)
-    if wanted.expired is not None:
-        conditions.append(end < now_ms if wanted.expired else end >= now_ms)
-    return conditions
-
-
-def _identity(wanted: CertificateFilter) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    if wanted.is_ca is not None:
-        conditions.append(certificate.c.is_ca.is_(wanted.is_ca))
-    if wanted.key_id is not None:
-        conditions.append(certificate.c.key_id == wanted.key_id)
-    if wanted.line is not None:
-        conditions.append(certificate.c.line_no == wanted.line)
-    if wanted.without_key:
-        # An alias: the list joins the table too.
-        key = public_key.alias()
-        has_key = exists().where(
-            key.c.key_id == certificate.c.key_id,
-            key.c.live_places + key.c.retained_places > 0,
-        )
-        conditions.append(~has_key)
-    return conditions
 
 
 def certificate_of(row: Row[Any], told: Mapping[bytes, Told]) -> results.Certificate:

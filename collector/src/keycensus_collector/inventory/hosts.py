@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, and_, case, func, or_, select
@@ -12,7 +11,7 @@ from sqlalchemy import Connection, Row, Select, and_, case, func, or_, select
 from keycensus_collector.imports.stored import imported_hosts
 from keycensus_collector.intake.convert import decode_description
 from keycensus_collector.inventory import results
-from keycensus_collector.inventory.certificates import CertificateFilter, list_certificates
+from keycensus_collector.inventory.certificates import list_certificates
 from keycensus_collector.inventory.labels import kept_labels, labels_of
 from keycensus_collector.inventory.owners import owner_of_host, ownership_of
 from keycensus_collector.inventory.paging import (
@@ -22,7 +21,6 @@ from keycensus_collector.inventory.paging import (
     encode_cursor,
     first_page,
 )
-from keycensus_collector.inventory.patterns import contains
 from keycensus_collector.inventory.places import PRIVATE_KINDS, is_now, places_on
 from keycensus_collector.inventory.untaken import long_on, refused_counts, refused_on
 from keycensus_collector.inventory.usages import usages_on
@@ -30,30 +28,20 @@ from keycensus_collector.inventory.values import time_text
 from keycensus_collector.ownership.assignments import Thing
 from keycensus_collector.ownership.why import why_host
 from keycensus_collector.query.ask import ask
-from keycensus_collector.query.model import EVERYTHING, Query
+from keycensus_collector.query.model import Query, Term
 from keycensus_collector.store.schema import gap, holding, host, place
 from keycensus_collector.text import safe_text
 
-STATES = ("active", "silent", "retired", "imported", "known")
 _ADDRESSES = 64
 _GAPS = 1_000
 _UNREAD = 200
 _EXPIRING = 20
 
 
-@dataclass(frozen=True, slots=True)
-class HostFilter:
-    """Which hosts are meant: `state` one of STATES or empty, `name` a part of the name."""
-
-    state: str = ""
-    name: str = ""
-    query: Query = EVERYTHING
-
-
 def list_hosts(
     connection: Connection,
-    wanted: HostFilter,
-    now_ms: int = 0,
+    query: Query,
+    now_ms: int,
     *,
     limit: int = DEFAULT_LIMIT,
     cursor: str = "",
@@ -64,12 +52,7 @@ def list_hosts(
     For a past day: the hosts of that day; what is told of each is of today.
     """
     statement: Select[Any] = select(host.c.host_no, host.c.name)
-    if wanted.query != EVERYTHING:
-        statement = statement.where(ask(connection, wanted.query, "hosts", now_ms).condition)
-    if wanted.state:
-        statement = statement.where(host.c.state == wanted.state)
-    if wanted.name:
-        statement = statement.where(contains(host.c.name, wanted.name))
+    statement = statement.where(ask(connection, query, "hosts", now_ms).condition)
     first: Sequence[Row[Any]] | None = None
     if cursor or exactly:
         total, exact = count_up_to(connection, statement, exactly=exactly)
@@ -107,9 +90,8 @@ def host_detail(connection: Connection, host_id: str, now_ms: int) -> results.Ho
         .order_by(gap.c.prefix, gap.c.reason)
         .limit(_GAPS)
     )
-    expiring = list_certificates(
-        connection, CertificateFilter(host=host_id), now_ms, limit=_EXPIRING
-    )
+    here = Query(Term("host", "=", host_id))
+    expiring = list_certificates(connection, here, now_ms, limit=_EXPIRING)
     said = decode_description(row.facts)
     return results.HostDetail(
         host=_hosts(connection, [row])[0],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, case, func, select, union
+from sqlalchemy import Connection, case, func, literal, select, union
 
 from keycensus_collector.query.relations import Tables, is_there
 from keycensus_collector.store.schema import manifest_entry, manifest_part
@@ -25,8 +25,9 @@ def counted(
     """Return the counts of artifacts at the moment of `tables`, or now; those that stood nowhere are left out."""
     entry, part, spot = manifest_entry.c, manifest_part.c, tables.place.c
     wanted = (entry.artifact.in_(artifacts), entry.kind.in_(kinds))
-    whole = select(entry.artifact, entry.manifest).where(*wanted)
-    in_parts = select(entry.artifact, part.manifest).join(
+    # Once for a place, and for each name in a tree, as the fold counts them.
+    whole = select(entry.artifact, entry.manifest, literal("").label("name")).where(*wanted)
+    in_parts = select(entry.artifact, part.manifest, func.coalesce(part.name, "")).join(
         manifest_part, part.part == entry.manifest
     )
     found = union(whole, in_parts.where(*wanted)).subquery("found")

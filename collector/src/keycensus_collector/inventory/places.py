@@ -8,24 +8,19 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
-    CompoundSelect,
     Connection,
     FromClause,
     Row,
-    Select,
     Subquery,
-    and_,
     func,
     literal,
     literal_column,
-    or_,
     select,
     union_all,
 )
 
 from keycensus_collector.inventory import results
 from keycensus_collector.inventory.owners import owner_of_place
-from keycensus_collector.inventory.patterns import matches_name, matches_path
 from keycensus_collector.inventory.values import mode_text, time_text
 from keycensus_collector.store.schema import (
     host,
@@ -64,79 +59,6 @@ def entries(*conditions: ColumnElement[bool]) -> Subquery:
 def is_now() -> ColumnElement[bool]:
     """Places that there are now."""
     return place.c.gone_ms.is_(None)
-
-
-def uses(status: str) -> list[ColumnElement[bool]]:
-    """Conditions for a status that a place can have: live or retained; else none."""
-    if status == "live":
-        return [place.c.use != "retained"]
-    return [place.c.use == "retained"] if status == "retained" else []
-
-
-def hosts_named(text: str) -> Select[int]:
-    """Return numbers of hosts with this name, in any case and with `*`, or this UUID."""
-    lowered = func.lower(host.c.name)
-    return select(host.c.host_no).where(
-        or_(matches_name(lowered, text), host.c.host_id == text.lower())
-    )
-
-
-def artifacts_at(
-    entry_conditions: Sequence[ColumnElement[bool]], place_conditions: Sequence[ColumnElement[bool]]
-) -> CompoundSelect[bytes]:
-    """Return artifacts of entries that one and the same place satisfies all conditions for.
-
-    It starts at the places, which the conditions mostly select few of. A tree is its directory here:
-    for a path, add `artifacts_named`.
-    """
-    manifests = select(place.c.manifest).where(is_now(), *place_conditions)
-    whole = select(manifest_entry.c.artifact).where(
-        *entry_conditions, manifest_entry.c.manifest.in_(manifests)
-    )
-    in_parts = (
-        select(manifest_entry.c.artifact)
-        .join(manifest_part, manifest_part.c.part == manifest_entry.c.manifest)
-        .where(*entry_conditions, manifest_part.c.manifest.in_(manifests))
-    )
-    return union_all(whole, in_parts)
-
-
-def artifacts_named(
-    connection: Connection,
-    path: str,
-    entry_conditions: Sequence[ColumnElement[bool]],
-    place_conditions: Sequence[ColumnElement[bool]],
-) -> Select[bytes]:
-    """Return artifacts of entries whose name in a tree has this path.
-
-    It starts at the trees, of which there are few, and at the few directories that have one.
-    """
-    trees = select(manifest_part.c.manifest).where(manifest_part.c.name.is_not(None))
-    places = (
-        select(place.c.path, place.c.manifest)
-        .where(place.c.manifest.in_(trees), is_now(), *place_conditions)
-        .distinct()
-        .subquery("trees")
-    )
-    file = places.c.path + "/" + manifest_part.c.name
-    return (
-        select(manifest_entry.c.artifact)
-        .join(manifest_part, manifest_part.c.part == manifest_entry.c.manifest)
-        .join(places, places.c.manifest == manifest_part.c.manifest)
-        .where(*entry_conditions, matches_path(connection, file, path))
-    )
-
-
-def place_conditions(
-    connection: Connection, *, host_name: str = "", path: str = ""
-) -> list[ColumnElement[bool]]:
-    """Return conditions on a place's host and path; empty text is no condition."""
-    conditions: list[ColumnElement[bool]] = []
-    if host_name:
-        conditions.append(place.c.host_no.in_(hosts_named(host_name)))
-    if path:
-        conditions.append(matches_path(connection, place.c.path, path))
-    return conditions
 
 
 # Why a newer state of a place was not taken (keycensus.v1.RowClass: 1 is a place).
@@ -280,18 +202,3 @@ def place_of(rows: Sequence[Any]) -> results.Place:
 def named(path: str, name: str) -> str:
     """Return the path of a place, or of a name in a tree."""
     return f"{path.rstrip('/')}/{name}" if name else path
-
-
-# An agent that does not judge it: its places go by their mode.
-_UNSAID = place.c.readable_by == ""
-
-
-def world_readable() -> ColumnElement[bool]:
-    """Places whose file everybody can read, by all that its agent knows."""
-    return or_(place.c.readable_by == "world", and_(_UNSAID, place.c.mode.op("&")(0o004) != 0))
-
-
-def group_readable() -> ColumnElement[bool]:
-    """Places whose file others than its owner can read, by all that its agent knows."""
-    said = and_(~_UNSAID, place.c.readable_by != "owner")
-    return or_(said, and_(_UNSAID, place.c.mode.op("&")(0o044) != 0))

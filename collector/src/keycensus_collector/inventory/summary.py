@@ -1,45 +1,38 @@
-"""The counts that people look at first, from the same filters as the lists behind them."""
+"""The counts that people look at first: each is the total of the list with the same query."""
 
 from __future__ import annotations
 
 from sqlalchemy import Connection, func, select
 
-from keycensus_collector.inventory.certificates import CertificateFilter, filter_conditions
-from keycensus_collector.inventory.keys import KeyFilter, count_keys
-from keycensus_collector.inventory.places import is_now
+from keycensus_collector.inventory.counts import count
 from keycensus_collector.inventory.results import Summary
 from keycensus_collector.inventory.values import time_text
-from keycensus_collector.store.schema import certificate, gap, host, place, work
-
-_DAY_MS = 86_400_000
+from keycensus_collector.query.parse import parse
+from keycensus_collector.store.schema import gap, host, work
 
 
 def summarise(connection: Connection, now_ms: int) -> Summary:
-    """Return the counts as of now; each equals the total of the list with the same filter."""
+    """Return the counts as of now."""
 
-    def certificates(wanted: CertificateFilter) -> int:
-        conditions = filter_conditions(connection, wanted, now_ms)
-        statement = select(func.count()).select_from(certificate).where(*conditions)
-        return connection.execute(statement).scalar_one()
+    def total(target: str, query: str = "") -> int:
+        return count(connection, parse(query), target, now_ms)
 
     states = connection.execute(select(host.c.state, func.count()).group_by(host.c.state))
     by_state = {row[0]: row[1] for row in states}
-    locked = select(func.count()).select_from(place).where(is_now(), place.c.status == "locked")
-    places = select(func.count()).select_from(place).where(is_now())
     gaps = select(func.count()).select_from(gap).where(gap.c.to_ms.is_(None))
     waiting = select(func.count()).select_from(work)
     return Summary(
         as_of=time_text(now_ms),
         hosts=sum(by_state.values()),
         hosts_by_state=by_state,
-        places=connection.execute(places).scalar_one(),
-        certificates=certificates(CertificateFilter()),
-        expired=certificates(CertificateFilter(expired=True)),
-        expiring_30_days=certificates(CertificateFilter(expires_within_ms=30 * _DAY_MS)),
-        keys=count_keys(connection, KeyFilter()),
-        keys_without_certificate=count_keys(connection, KeyFilter(without_certificate=True)),
-        keys_readable_by_world=count_keys(connection, KeyFilter(readable_by="world")),
-        locked_places=connection.execute(locked).scalar_one(),
+        places=total("places"),
+        certificates=total("certificates"),
+        expired=total("certificates", "expires<0d"),
+        expiring_30_days=total("certificates", "expires>=0d expires<30d"),
+        keys=total("keys"),
+        keys_without_certificate=total("keys", "certificate:none"),
+        keys_readable_by_world=total("keys", "readable-by:world"),
+        locked_places=total("places", "status:locked"),
         gaps=connection.execute(gaps).scalar_one(),
         waiting=connection.execute(waiting).scalar_one(),
     )

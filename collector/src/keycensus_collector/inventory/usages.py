@@ -10,7 +10,6 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
-    CompoundSelect,
     Connection,
     Row,
     Select,
@@ -18,7 +17,6 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
-    union_all,
 )
 
 from keycensus_collector.inventory import results
@@ -28,7 +26,6 @@ from keycensus_collector.inventory.values import lines_of, time_text
 from keycensus_collector.store.schema import (
     host,
     manifest_entry,
-    manifest_part,
     place,
     usage,
     usage_place,
@@ -201,26 +198,3 @@ def told_of(connection: Connection, artifacts: Iterable[bytes]) -> dict[bytes, T
             before.renewal_overdue or bool(overdue),
         )
     return told
-
-
-def artifacts_with_verdict(verdict: str) -> CompoundSelect[bytes]:
-    """Return artifacts at places of usages with this verdict, and what those presented."""
-    manifests = (
-        select(place.c.manifest)
-        .join(usage_place, usage_place.c.path_hash == place.c.path_hash)
-        .join(
-            usage,
-            and_(usage.c.usage_no == usage_place.c.usage_no, usage.c.host_no == place.c.host_no),
-        )
-        .where(usage.c.verdict == verdict, _stands(), is_now())
-        .union(select(usage.c.manifest).where(usage.c.verdict == verdict, _stands()))
-    )
-    whole = select(manifest_entry.c.artifact).where(
-        manifest_entry.c.kind == "certificate", manifest_entry.c.manifest.in_(manifests)
-    )
-    in_parts = (
-        select(manifest_entry.c.artifact)
-        .join(manifest_part, manifest_part.c.part == manifest_entry.c.manifest)
-        .where(manifest_entry.c.kind == "certificate", manifest_part.c.manifest.in_(manifests))
-    )
-    return union_all(whole, in_parts)

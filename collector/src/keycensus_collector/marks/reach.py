@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, select
 
 from keycensus_collector.inventory import results
-from keycensus_collector.inventory.certificates import CertificateFilter, list_certificates
-from keycensus_collector.inventory.hosts import HostFilter, list_hosts
-from keycensus_collector.inventory.keys import KeyFilter, list_keys
+from keycensus_collector.inventory.counts import count
+from keycensus_collector.inventory.paging import EXACT_TOTAL
 from keycensus_collector.inventory.place_list import list_places
 from keycensus_collector.inventory.places import PLACES_LIMIT
 from keycensus_collector.inventory.values import time_text
 from keycensus_collector.marks.stored import Mark
+from keycensus_collector.query.model import Query
 from keycensus_collector.query.parse import parse
 from keycensus_collector.store.schema import host, place
 from keycensus_collector.store.tables.marks import reappearance
@@ -50,18 +50,20 @@ class MarkDetail:
 def reach_of(connection: Connection, mark: Mark, now_ms: int) -> MarkDetail:
     """Return what a mark reaches now, with at most PLACES_LIMIT places."""
     query = parse(mark.query + _EVERYWHERE)
-    certificates = CertificateFilter(status="any", trust_stores=True, query=query)
+
+    def total(target: str, query: Query) -> int:
+        return count(connection, query, target, now_ms, most=EXACT_TOTAL)
+
     # Of a certificate's mark the key is not meant: nobody said that it got out.
     keys = 0
     if mark.kind == "key":
-        own = KeyFilter(status="any", query=parse(f"key-id:{mark.id} use:any role:any"))
-        keys = list_keys(connection, own, now_ms, limit=1).total
+        keys = total("keys", parse(f"key-id:{mark.id}{_EVERYWHERE}"))
     places = list_places(connection, query, now_ms, limit=PLACES_LIMIT)
     return MarkDetail(
         mark=mark,
-        certificates=list_certificates(connection, certificates, now_ms, limit=1).total,
+        certificates=total("certificates", query),
         keys=keys,
-        hosts=list_hosts(connection, HostFilter(query=query), now_ms, limit=1).total,
+        hosts=total("hosts", query),
         places_total=places.total,
         places=sorted(places.items, key=lambda each: (each.use == "retained", each.host)),
         reappearances=_reappearances(connection, mark.number),

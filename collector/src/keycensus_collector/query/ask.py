@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, literal, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, func, literal, select
 
 from keycensus_collector.query.bind import bind
 from keycensus_collector.query.bound import Bindings
@@ -38,6 +38,12 @@ class Asked:
     def as_of_ms(self) -> int | None:
         """The past moment that it is about; None: now."""
         return self.bindings.as_of_ms
+
+    @property
+    def own(self) -> FromClause:
+        """The table whose rows the list has."""
+        table: FromClause = getattr(self.tables, self.bindings.target.removesuffix("s"))
+        return table
 
     def key_columns(self, condition: ColumnElement[bool] | None = None) -> Select[Any]:
         """Return the keys that are meant, with the columns of a list of keys."""
@@ -80,6 +86,12 @@ def ask(
     known = _known(target, tables)
     condition, counted = compiled(connection, bindings, tables, known)
     return Asked(bindings, tables, and_(condition, *known), and_(counted, *known))
+
+
+def asked_whole(connection: Connection, query: Query, target: str, now_ms: int) -> list[Asked]:
+    """Return the query for all of a list: of keys, for both halves."""
+    halves = (False, True) if target == "keys" else (False,)
+    return [ask(connection, query, target, now_ms, sealed=sealed) for sealed in halves]
 
 
 def _known(target: str, tables: Tables) -> list[ColumnElement[bool]]:

@@ -29,10 +29,12 @@ from sqlalchemy import (
     exists,
     false,
     func,
+    literal_column,
     not_,
     or_,
     select,
     true,
+    union,
     union_all,
 )
 
@@ -47,9 +49,11 @@ from keycensus_collector.query.bound import (
     is_own,
     own_levels,
 )
-from keycensus_collector.query.columns import Columns, in_range
+from keycensus_collector.query.columns import condition
 from keycensus_collector.query.conditions import Choice, Known, Range, expected
 from keycensus_collector.query.fields import LEVELS, Level
+from keycensus_collector.query.in_files import in_a_file
+from keycensus_collector.query.matching import in_range
 from keycensus_collector.query.relations import (
     SEALED_KINDS,
     Tables,
@@ -60,12 +64,14 @@ from keycensus_collector.query.relations import (
 from keycensus_collector.query.shapes import (
     Held,
     flattened,
-    is_about_the_file,
     is_about_the_place,
+    is_of_any_place,
     is_outside,
-    needs_an_entry,
+    mentions_path,
     without_places,
 )
+from keycensus_collector.query.sources import Sources
+from keycensus_collector.query.trees import entries_in_trees, holds_a_name
 from keycensus_collector.store.schema import certificate, holding
 
 # Up to so many places it is cheaper to start from them.
@@ -86,25 +92,25 @@ def compiled(
     `known`: what holds of a row besides.
     """
     compiler = _Compiler(
-        bindings.target, tables, Columns(connection, tables, bindings.now_ms, bindings.asker)
+        bindings.target, tables, Sources(connection, tables, bindings.now_ms, bindings.asker)
     )
-    condition = compiler.closed(bindings.condition)
+    listed = compiler.closed(bindings.condition)
     counted = compiler.counted(bindings.condition, known)
-    return condition, condition if counted is None else counted
+    return listed, listed if counted is None else counted
 
 
 @dataclass(slots=True)
 class _Compiler:
     target: str
     tables: Tables
-    columns: Columns
+    sources: Sources
     expansions: int = _EXPANSIONS
     probes: dict[Bound, bool] = field(default_factory=dict)
 
     def closed(self, node: Bound) -> ColumnElement[bool]:
         """Return a condition that looks for the places it needs by itself."""
         if is_own(node, self.target):
-            return self._plain(node)
+            return self.plain(node)
         if is_of_place(node, self.target):
             return self._at_a_place([node])
         if isinstance(node, Some):
@@ -113,7 +119,7 @@ class _Compiler:
         own = [part for part in parts if is_own(part, self.target)]
         placed = [part for part in parts if is_of_place(part, self.target)]
         mixed = [part for part in parts if part not in own and part not in placed]
-        outside = [self._plain(part) for part in own]
+        outside = [self.plain(part) for part in own]
         if not mixed:
             return and_(*outside, self._at_a_place(placed))
         first, *others = mixed
@@ -123,7 +129,7 @@ class _Compiler:
             rest = (*placed, *others)
             return and_(*outside, or_(*(self.closed(All((part, *rest))) for part in first.parts)))
         alone = without_places(All((*placed, *mixed)), self.target)
-        return and_(*outside, or_(self._looked_up([*placed, *mixed]), self._plain(alone)))
+        return and_(*outside, or_(self._looked_up([*placed, *mixed]), self.plain(alone)))
 
     def counted(
         self, node: Bound, known: Sequence[ColumnElement[bool]]
@@ -143,26 +149,24 @@ class _Compiler:
             return None
         if Held.of(placed) is not None or self._use(placed) is not None or self._are_few(placed):
             return None
-        outside = [self._plain(part) for part in own]
+        outside = [self.plain(part) for part in own]
         if outside and (self.target == "certificates" or self._fit_few(outside)):
             return None
         is_meant = exists().where(self._joins_here(), *outside, *known)
         tables = replace(self.tables, places_first=True)
-        entry = tables.entry
-        conditions = [*(self._plain(part) for part in placed), is_meant.correlate(entry)]
-        found = union_all(*entries_of(tables, entry.c.artifact, conditions, self._own()))
+        found = union_all(*self._entries(tables, placed, [is_meant.correlate(tables.entry)]))
         first = select(found.subquery().c.artifact).distinct().limit(COUNTED + 1).subquery()
         return self._identity().in_(select(first.c.artifact))
 
-    def _plain(self, node: Bound) -> ColumnElement[bool]:
+    def plain(self, node: Bound) -> ColumnElement[bool]:
         """Return a condition in which every part is on columns at hand."""
         if isinstance(node, Exists):
-            found = self.closed(node.inner)
+            found = self._at(None).closed(node.inner)
             return found if node.exist else not_(func.coalesce(found, false()))
         if isinstance(node, All):
-            return and_(true(), *map(self._plain, node.parts))
+            return and_(true(), *map(self.plain, node.parts))
         if isinstance(node, Some):
-            return or_(false(), *map(self._plain, node.parts))
+            return or_(false(), *map(self.plain, node.parts))
         return self._literal(node)
 
     def _literal(self, literal: Literal) -> ColumnElement[bool]:
@@ -178,10 +182,48 @@ class _Compiler:
         return or_(*each) if len(each) > 1 else each[0]
 
     def _on(self, literal: Literal, level: Level) -> ColumnElement[bool]:
-        condition = and_(self._is_there(level), self.columns.condition(literal, level))
+        if self.target == "places" and literal.field.name == "path":
+            return self._own_path(literal)
+        found = and_(self._is_there(level), condition(self.sources, literal, level))
         if level is not Level.HOST or self.target == "hosts":
-            return condition
-        return self.tables.place.c.host_no.in_(self._hosts(condition))
+            return found
+        return self.tables.place.c.host_no.in_(self._hosts(found))
+
+    def _own_path(self, literal: Literal) -> ColumnElement[bool]:
+        """Return that a place's own path is so, or one in its tree; or that none of them is."""
+        test = replace(literal, negated=False)
+        own = condition(self.sources, test, Level.PLACE)
+        named = holds_a_name(
+            self.sources, lambda path: condition(self._at(path).sources, test, Level.PLACE)
+        )
+        return not_(or_(own, named)) if literal.negated else or_(own, named)
+
+    def _at(self, path: ColumnElement[str] | None) -> _Compiler:
+        """Return what compiles conditions where the path is that of a name in a tree, or the place's."""
+        return replace(self, sources=replace(self.sources, path=path))
+
+    def _plain_at(self, node: Bound, path: ColumnElement[str] | None) -> ColumnElement[bool]:
+        return self._at(path).plain(node)
+
+    def _entries(
+        self,
+        tables: Tables,
+        parts: Sequence[Bound],
+        joined: Sequence[ColumnElement[bool]] = (),
+    ) -> list[Select[Any]]:
+        """Return artifacts of entries for which all parts hold, and what is `joined`."""
+        artifact, own = tables.entry.c.artifact, self._own()
+        conditions = [*joined, *map(self.plain, parts)]
+        names = mentions_path(parts)
+        found = entries_of(tables, artifact, conditions, own, but_names=names)
+        if names:
+            plain = self._plain_at
+            found.append(
+                entries_in_trees(
+                    tables, artifact, parts, joined, plain, target=self.target, outside=own
+                )
+            )
+        return found
 
     def _is_there(self, level: Level) -> ColumnElement[bool]:
         """Return that an outer join found something: of nothing, nothing holds, not even "none"."""
@@ -210,13 +252,18 @@ class _Compiler:
             return self._counterpart(name, expected(Choice, test))
         if name not in {"places", "hosts"}:
             return None
+        # A place once, and each name of a tree, as the fold counts them.
         column, conditions = tables.place.c.host_no, [self._joins_here()]
+        names: list[ColumnElement[Any]] = [literal_column("''"), literal_column("''")]
         if name == "places":
             column = tables.place.c.place_no
             conditions.append(live(tables))
-        found = union_all(*entries_of(tables, column.label("number"), conditions, self._own()))
-        numbers = found.subquery()
-        count = select(func.count(numbers.c.number.distinct())).scalar_subquery()
+            names[1] = func.coalesce(tables.part.c.name, "")
+        found = entries_of(tables, column.label("number"), conditions, self._own())
+        numbers = union(
+            *(query.add_columns(each) for query, each in zip(found, names, strict=True))
+        ).subquery()
+        count = select(func.count()).select_from(numbers).scalar_subquery()
         return in_range(count, expected(Range, test))
 
     def _counterpart(self, name: str, test: Choice) -> ColumnElement[bool] | None:
@@ -241,7 +288,7 @@ class _Compiler:
         """Return that there is one place for which all parts hold."""
         flat = flattened(All(tuple(parts)))
         if self.target in {"places", "hosts"}:
-            return self._in_a_file(flat)
+            return in_a_file(self.sources, self.target, flat, self._plain_at)
         held = Held.of(flat) if self.tables.as_of_ms is None else None
         if held is not None:
             return self._held(held)
@@ -249,17 +296,16 @@ class _Compiler:
         if used is not None:
             return used
         if self.tables.as_of_ms is not None or self._are_few(flat):
-            conditions = [self._plain(part) for part in flat]
-            artifact = self.tables.entry.c.artifact
-            found = entries_of(self.tables, artifact, conditions, self._own())
-            return self._identity().in_(union_all(*found))
+            return self._identity().in_(union_all(*self._entries(self.tables, flat)))
         return and_(*self._on_some_host(flat), self._looked_up(flat))
 
     def _use(self, parts: Sequence[Bound]) -> ColumnElement[bool] | None:
         """Return what the fold has counted already, if the use of places is all that is asked for."""
-        if self.tables.as_of_ms is not None or len(parts) != 1:
+        any_use = [part for part in parts if is_of_any_place(part)]
+        said = [part for part in parts if part not in any_use] or any_use[:1]
+        if self.tables.as_of_ms is not None or len(said) != 1:
             return None
-        part = parts[0]
+        part = said[0]
         if not isinstance(part, Literal) or part.field.name != "use" or part.negated:
             return None
         own = self._own().c
@@ -276,10 +322,8 @@ class _Compiler:
     def _looked_up(self, parts: Sequence[Bound]) -> ColumnElement[bool]:
         """Return the same, asked for each thing by itself."""
         if self.target in {"places", "hosts"}:
-            return self._in_a_file(parts)
-        conditions = [self._joins_here(), *(self._plain(part) for part in parts)]
-        artifact = self.tables.entry.c.artifact
-        found = entries_of(self.tables, artifact, conditions, self._own())
+            return in_a_file(self.sources, self.target, parts, self._plain_at)
+        found = self._entries(self.tables, parts, [self._joins_here()])
         return or_(*(exists(query) for query in found))
 
     def _own(self) -> FromClause:
@@ -310,23 +354,23 @@ class _Compiler:
         if key not in self.probes:
             some = (
                 select(spot.c.place_no)
-                .where(*is_there(self.tables), *(self._plain(part) for part in about))
+                .where(*is_there(self.tables), *(self.plain(part) for part in about))
                 .limit(_FEW + 1)
                 .subquery()
             )
             count = select(func.count()).select_from(some)
-            self.probes[key] = self.columns.connection.execute(count).scalar_one() <= _FEW
+            self.probes[key] = self.sources.connection.execute(count).scalar_one() <= _FEW
         return self.probes[key]
 
     def _fit_few(self, conditions: Sequence[ColumnElement[bool]]) -> bool:
         some = select(self._identity()).where(*conditions).limit(_FEW + 1).subquery()
         count = select(func.count()).select_from(some)
-        return self.columns.connection.execute(count).scalar_one() <= _FEW
+        return self.sources.connection.execute(count).scalar_one() <= _FEW
 
     def _holds_few(self, conditions: Sequence[ColumnElement[bool]]) -> bool:
         some = select(holding.c.host_no).where(*conditions).limit(_FEW + 1).subquery()
         count = select(func.count()).select_from(some)
-        return self.columns.connection.execute(count).scalar_one() <= _FEW
+        return self.sources.connection.execute(count).scalar_one() <= _FEW
 
     def _held(self, held: Held) -> ColumnElement[bool]:
         """Return that a host holds it, which needs no look at places."""
@@ -337,7 +381,7 @@ class _Compiler:
             conditions.append(holding.c.live > 0 if held.use == "live" else holding.c.retained > 0)
         on_hosts: list[Select[Any]] = []
         for literal in held.hosts:
-            on_host = self.columns.condition(literal, Level.HOST)
+            on_host = condition(self.sources, literal, Level.HOST)
             on_hosts.append(self._hosts(on_host))
         few = [*conditions, *(holding.c.host_no.in_(hosts) for hosts in on_hosts)]
         if held.hosts and self._holds_few(few):
@@ -345,57 +389,3 @@ class _Compiler:
         # Plus nothing: so no index is used that tries every host of the list for each artifact.
         conditions += [(holding.c.host_no + 0).in_(hosts) for hosts in on_hosts]
         return exists().where(holding.c.artifact == self._identity(), *conditions)
-
-    def _in_a_file(self, parts: Sequence[Bound]) -> ColumnElement[bool]:
-        """Return that an entry of the place, or of one on the host, is so."""
-        tables = self.tables
-        conditions = [*(self._plain(part) for part in parts), *self._of_certificates(parts)]
-        spot, entry, part = tables.place, tables.entry, tables.part
-        if self.target == "places":
-            parted = entry.join(part, part.c.part == entry.c.manifest)
-            whole = select(entry.c.manifest).select_from(self._with_artifacts(entry))
-            in_parts = select(part.c.manifest).select_from(self._with_artifacts(parted))
-            found = [query.where(*conditions).correlate(spot) for query in (whole, in_parts)]
-            return spot.c.manifest.in_(union_all(*found))
-        conditions += is_there(tables)
-        number = select(spot.c.host_no)
-        if not any(map(is_about_the_file, parts)):
-            found = [number.select_from(spot)]
-        else:
-            # A place without entries has its part in an or; else what an entry is narrows most.
-            needed = any(map(needs_an_entry, parts))
-            same = spot.c.manifest == entry.c.manifest
-            joined = entry.join(spot, same) if needed else spot.outerjoin(entry, same)
-            by_part = entry.join(part, part.c.part == entry.c.manifest).join(
-                spot, spot.c.manifest == part.c.manifest
-            )
-            found = [number.select_from(self._with_artifacts(start)) for start in (joined, by_part)]
-        queries = [query.where(*conditions).correlate(tables.host) for query in found]
-        return tables.host.c.host_no.in_(union_all(*queries) if len(queries) > 1 else queries[0])
-
-    def _of_certificates(self, parts: Sequence[Bound]) -> list[ColumnElement[bool]]:
-        """Return what the conditions on certificates say once more, so that those are looked for first."""
-        of = certificate.alias("looked_for")
-        columns = replace(self.columns, tables=replace(self.tables, certificate=of))
-        alone = [part for part in parts if isinstance(part, Literal)]
-        conditions = [
-            columns.condition(literal, Level.CERTIFICATE)
-            for literal in alone
-            if literal.field.levels == (Level.CERTIFICATE,) and not self._is_counted(literal)
-        ]
-        if not conditions:
-            return []
-        found = select(of.c.sha256).where(*conditions).correlate(None)
-        return [self.tables.entry.c.artifact.in_(found)]
-
-    def _is_counted(self, literal: Literal) -> bool:
-        return self.tables.as_of_ms is not None or literal.field.name == "found"
-
-    def _with_artifacts(self, entries: FromClause) -> FromClause:
-        """Return entries with the certificate or key that each is."""
-        entry, certificates, keys = self.tables.entry, self.tables.certificate, self.tables.key
-        is_certificate = and_(
-            entry.c.kind == "certificate", certificates.c.sha256 == entry.c.artifact
-        )
-        is_key = and_(entry.c.kind == "private-key", keys.c.key_id == entry.c.artifact)
-        return entries.outerjoin(certificates, is_certificate).outerjoin(keys, is_key)

@@ -96,6 +96,8 @@ _C, _K, _E, _P, _H = Level.CERTIFICATE, Level.KEY, Level.ENTRY, Level.PLACE, Lev
 _YES = ("yes", "no")
 _OF_ARTIFACTS = ("certificates", "keys")
 _ALGORITHMS = ("rsa", "ec", "ed25519", "ed448", "dsa", "ml-dsa-65")
+# Of handshakes, held against the disk.
+VERDICTS = ("served", "not-reloaded", "served-but-not-on-disk", "served-another")
 _ENTRY_KINDS = (
     "certificate",
     "private-key",
@@ -138,6 +140,14 @@ FIELDS = (
     Field("under", (_C,), Kind.HASH, "issued by this certificate or key, or below, by signature"),
     Field("issuer-found", (_C,), Kind.CHOICE, "its issuer's certificate is known", _YES),
     Field("private-key", (_C,), Kind.CHOICE, "its private key is somewhere", ("found", "none")),
+    Field(
+        "listener",
+        (_C,),
+        Kind.CHOICE,
+        "how a listener was seen that presents it, or has it on its disk",
+        VERDICTS,
+        nullable=True,
+    ),
     # of private keys
     Field("certificate", (_K,), Kind.CHOICE, "a certificate of it is somewhere", ("found", "none")),
     Field("sealed", (_K,), Kind.CHOICE, "its public half can't be read", _YES),
@@ -253,7 +263,7 @@ FIELDS = (
         (_P,),
         Kind.NAME,
         "what a listener that names the place presents",
-        ("served", "not-reloaded", "served-but-not-on-disk", "served-another"),
+        VERDICTS,
         nullable=True,
     ),
     Field(

@@ -101,16 +101,18 @@ def entries_of(
     column: ColumnElement[Any],
     conditions: list[ColumnElement[bool]],
     outside: FromClause,
+    *,
+    but_names: bool = False,
 ) -> list[Select[Any]]:
     """Return a column of entries with their places: of the manifest itself, and as a part of it.
 
-    `outside` is what conditions may take from the statement around; the rest has the same names as
+    `but_names`: without what stands under a name in a tree (`query.trees`). `outside` is what conditions may take from the statement around; the rest has the same names as
     other looks for places there, and must not be taken for theirs.
     """
     entry, spot, part = tables.entry, tables.place, tables.part
-    few_parts: list[ColumnElement[bool]] = []
+    few_parts: list[ColumnElement[bool]] = [part.c.name.is_(None)] if but_names else []
     if tables.places_first:
-        few_parts = [spot.c.manifest.in_(select(part.c.manifest).correlate(None))]
+        few_parts.append(spot.c.manifest.in_(select(part.c.manifest).correlate(None)))
     if tables.kinds:
         conditions = [entry.c.kind.in_(tables.kinds), *conditions]
     conditions = [*is_there(tables), *conditions]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from keycensus_collector.query.bound import All, Bound, Exists, Literal, Some, is_own
@@ -47,6 +47,16 @@ def is_outside(literal: Literal) -> bool:
     return literal.field.name == "role" and literal.negated and literal.test == _TRUST_STORE
 
 
+def is_of_any_place(node: Bound) -> bool:
+    """Whether a condition holds of every place: any use, any role."""
+    return (
+        isinstance(node, Literal)
+        and node.field.name in {"use", "role"}
+        and node.test == Known(known=True)
+        and not node.negated
+    )
+
+
 def without_places(node: Bound, target: str) -> Bound:
     """Return what is left of a condition where there is no place: nothing holds of it."""
     if isinstance(node, Literal):
@@ -82,3 +92,47 @@ def is_about_the_file(node: Bound) -> bool:
     if isinstance(node, Literal):
         return not {Level.ENTRY, Level.CERTIFICATE, Level.KEY}.isdisjoint(node.field.levels)
     return not isinstance(node, Exists) and any(map(is_about_the_file, node.parts))
+
+
+def literals(node: Bound) -> Iterator[Literal]:
+    """Yield each condition, but those about other places."""
+    if isinstance(node, Literal):
+        yield node
+    elif not isinstance(node, Exists):
+        for part in node.parts:
+            yield from literals(part)
+
+
+def mentions_path(parts: Sequence[Bound]) -> bool:
+    """Whether a path is asked for, so that names in trees are meant, too."""
+    return any(literal.field.name == "path" for part in parts for literal in literals(part))
+
+
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """Parts of an and by what they need: a path alone, a place, an entry of a file, or more than one."""
+
+    paths: list[Bound]
+    places: list[Bound]
+    files: list[Bound]
+    rest: list[Bound]
+
+    @classmethod
+    def of(cls, parts: Sequence[Bound], levels_outside: frozenset[Level]) -> Sorted:
+        """Sort them. `levels_outside`: of what the list is of, which no place has at hand."""
+        found = cls([], [], [], [])
+        for part in parts:
+            found._kind(part, levels_outside).append(part)
+        return found
+
+    def _kind(self, part: Bound, levels_outside: frozenset[Level]) -> list[Bound]:
+        """Return the list that a part belongs to."""
+        levels = frozenset(level for each in literals(part) for level in each.field.levels)
+        of_paths = {each.field.name == "path" for each in literals(part)}
+        if isinstance(part, Exists) or levels & levels_outside:
+            return self.rest
+        if True in of_paths:
+            return self.paths if of_paths == {True} else self.rest
+        if levels <= {Level.PLACE, Level.HOST}:
+            return self.places
+        return self.rest if levels & {Level.PLACE, Level.HOST} else self.files

@@ -322,6 +322,10 @@ manifest_part = Table(
 PATH_START = 500
 
 # The rows as they are now. A place that went stays for its history with `gone_ms` set.
+# Of trust-store directories that are told as one place: a name leads to each file in it.
+TREE_FORMAT = "tree"
+TREE_PLACE = f"format = '{TREE_FORMAT}' AND gone_ms IS NULL"
+
 place = Table(
     "place",
     metadata,
@@ -358,6 +362,13 @@ place = Table(
     ),
     # PostgreSQL's B-tree entries are too short for the longest paths.
     Index("ix_place_path", "path").ddl_if(dialect="sqlite"),
+    # Which trees there are, and where: one of each is looked at, of ten thousands.
+    Index(
+        "ix_place_tree",
+        *("manifest", "path_hash", "place_no"),
+        sqlite_where=text(TREE_PLACE),
+        postgresql_where=text(TREE_PLACE),
+    ),
 )
 
 place_version = Table(

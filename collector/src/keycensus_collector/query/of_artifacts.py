@@ -1,0 +1,169 @@
+"""Conditions on certificates, keys and entries of files, as SQL."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    exists,
+    false,
+    not_,
+    null,
+    or_,
+    select,
+    true,
+    union_all,
+)
+
+from keycensus_collector.ownership.intervals import at
+from keycensus_collector.query.authorities import is_under
+from keycensus_collector.query.bound import Literal
+from keycensus_collector.query.conditions import Choice, Hash, Known, Range, Text, expected
+from keycensus_collector.query.fields import Level
+from keycensus_collector.query.labels import own_label
+from keycensus_collector.query.marks import has_reappeared, is_marked
+from keycensus_collector.query.matching import in_range, is_choice, matches
+from keycensus_collector.query.patterns import name_matches, word_matches
+from keycensus_collector.query.relations import SEALED_KINDS, is_there
+from keycensus_collector.query.sources import Sources, Special
+from keycensus_collector.store.schema import certificate as certificates
+from keycensus_collector.store.schema import (
+    certificate_name,
+    issuer_edge,
+    public_key,
+    usage,
+    usage_place,
+)
+
+
+def _named(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool]:
+    test = expected(Text, literal.test)
+    names = certificate_name.c
+    matching = select(names.sha256).where(name_matches(names.value, test))
+    if literal.field.name == "san":
+        matching = matching.where(names.kind != "common-name")
+    return sources.tables.certificate.c.sha256.in_(matching)
+
+
+def _purpose(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool]:
+    column = sources.tables.certificate.c.extended_key_usage
+    if isinstance(literal.test, Text):
+        return word_matches(column, literal.test)
+    return matches(sources.connection, column, literal.test)
+
+
+def _under(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool]:
+    return is_under(sources.tables, expected(Hash, literal.test))
+
+
+def _marked(sources: Sources, literal: Literal, level: Level) -> ColumnElement[bool]:
+    return is_marked(sources.tables, literal.test, level)
+
+
+def _reappeared(sources: Sources, literal: Literal, level: Level) -> ColumnElement[bool]:
+    return is_choice(has_reappeared(sources.tables, level), literal.test, "yes")
+
+
+def _issuer_found(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool]:
+    table = sources.tables.certificate
+    known = or_(
+        table.c.self_signed.is_(True), exists().where(issuer_edge.c.child == table.c.sha256)
+    )
+    return is_choice(known, literal.test, "yes")
+
+
+def _private_key(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool]:
+    key = public_key.alias("its_key")
+    held = exists().where(
+        key.c.key_id == sources.tables.certificate.c.key_id,
+        key.c.live_places + key.c.retained_places > 0,
+    )
+    return is_choice(held, literal.test, "found")
+
+
+def _certified(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool]:
+    """Whether a sealed key has a certificate nobody can know."""
+    if sources.tables.kinds == SEALED_KINDS:
+        return null().is_not(None)
+    other = certificates.alias("its_certificate")
+    held = exists().where(
+        other.c.key_id == sources.tables.key.c.key_id,
+        other.c.live_places + other.c.retained_places > 0,
+    )
+    return is_choice(held, literal.test, "found")
+
+
+def _sealed(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool]:
+    if not sources.tables.kinds:
+        return is_choice(sources.tables.entry.c.kind.in_(SEALED_KINDS), literal.test, "yes")
+    sealed = sources.tables.kinds == SEALED_KINDS
+    return is_choice(true() if sealed else false(), literal.test, "yes")
+
+
+def _encrypted(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool]:
+    """Ask the entry; a sealed key is encrypted by being sealed, whatever that says."""
+    entry = sources.tables.entry.c
+    return is_choice(
+        or_(entry.encrypted.is_(True), entry.kind.in_(SEALED_KINDS)), literal.test, "yes"
+    )
+
+
+def _holds(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool]:
+    test = expected(Choice, literal.test)
+    return sources.tables.entry.c.kind == test.value
+
+
+def _listened(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool]:
+    """Look for listeners that were seen so: at places that they name, and what they presented."""
+    test, tables = literal.test, sources.tables
+    entry, part, spot = tables.entry.c, tables.part, tables.place.c
+    seen = [at(usage, tables.as_of_ms)]
+    if isinstance(test, Known):
+        seen.append(usage.c.verdict != "")
+    else:
+        seen.append(usage.c.verdict == expected(Choice, test).value)
+    at_places = (
+        select(spot.manifest)
+        .join(usage_place, usage_place.c.path_hash == spot.path_hash)
+        .join(
+            usage,
+            and_(usage.c.usage_no == usage_place.c.usage_no, usage.c.host_no == spot.host_no),
+        )
+        .where(*seen, *is_there(tables))
+    )
+    presented = select(usage.c.manifest).where(*seen)
+    manifests = union_all(at_places.correlate(None), presented.correlate(None))
+    of_certificates = entry.kind == "certificate"
+    whole = select(entry.artifact).where(of_certificates, entry.manifest.in_(manifests))
+    in_parts = (
+        select(entry.artifact)
+        .join(part, part.c.part == entry.manifest)
+        .where(of_certificates, part.c.manifest.in_(manifests))
+    )
+    found = tables.certificate.c.sha256.in_(
+        union_all(whole.correlate(None), in_parts.correlate(None))
+    )
+    return not_(found) if isinstance(test, Known) and not test.known else found
+
+
+def _importance(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool]:
+    return in_range(-sources.tables.certificate.c.rank, expected(Range, literal.test))
+
+
+OF_ARTIFACTS: dict[str, Special] = {
+    "name": _named,
+    "san": _named,
+    "eku": _purpose,
+    "under": _under,
+    "marked": _marked,
+    "reappeared": _reappeared,
+    "issuer-found": _issuer_found,
+    "listener": _listened,
+    "private-key": _private_key,
+    "certificate": _certified,
+    "sealed": _sealed,
+    "encrypted": _encrypted,
+    "holds": _holds,
+    "importance": _importance,
+    "own-label": own_label,
+}

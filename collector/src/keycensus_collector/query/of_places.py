@@ -1,0 +1,78 @@
+"""Conditions on places, as SQL: path, use, role, readers, and who uses them."""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, not_, select, tuple_
+
+from keycensus_collector.ownership.intervals import at
+from keycensus_collector.query.bound import Literal
+from keycensus_collector.query.conditions import Choice, Known, Path, Text, expected
+from keycensus_collector.query.fields import Level
+from keycensus_collector.query.matching import is_choice, matches
+from keycensus_collector.query.patterns import path_matches, text_matches
+from keycensus_collector.query.relations import live, owner_only, world_readable
+from keycensus_collector.query.sources import Sources, Special
+from keycensus_collector.store.schema import usage, usage_place
+
+
+def _path(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool]:
+    test, named = expected(Path, literal.test), sources.path
+    if named is not None:
+        return path_matches(sources.connection, named, test, indexed=False)
+    column = sources.tables.place.c.path
+    return path_matches(sources.connection, column, test, indexed=sources.tables.as_of_ms is None)
+
+
+def _use(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool]:
+    if isinstance(literal.test, Known):
+        return sources.tables.place.c.place_no.is_not(None)
+    return is_choice(live(sources.tables), literal.test, "live")
+
+
+def _role(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool]:
+    column = sources.tables.place.c
+    if isinstance(literal.test, Known) and literal.test.known:
+        return column.place_no.is_not(None)
+    return matches(sources.connection, column.role, literal.test)
+
+
+def _readable(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool]:
+    test = expected(Choice, literal.test)
+    if test.value == "world":
+        return world_readable(sources.tables)
+    alone = owner_only(sources.tables)
+    return alone if test.value == "owner" else not_(alone)
+
+
+_USAGE = {"service": usage.c.service, "verdict": usage.c.verdict, "renewal": usage.c.renewal_tool}
+
+
+def _used(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool]:
+    """Look for a usage that names the place: a list of names of places, made once."""
+    as_of_ms, spot = sources.tables.as_of_ms, sources.tables.place.c
+    stands = at(usage, as_of_ms)
+    column, test = _USAGE[literal.field.name], literal.test
+    if isinstance(test, Known):
+        condition: ColumnElement[bool] = column != ""
+    else:
+        condition = text_matches(column, expected(Text, test))
+        if literal.field.name == "renewal" and expected(Text, test).pattern == "overdue":
+            condition = usage.c.renewal_overdue.is_(True)
+    named = (
+        select(usage.c.host_no, usage_place.c.path_hash)
+        .join(usage_place, usage_place.c.usage_no == usage.c.usage_no)
+        .where(stands, condition)
+    )
+    found = tuple_(spot.host_no, spot.path_hash).in_(named)
+    return not_(found) if isinstance(test, Known) and not test.known else found
+
+
+OF_PLACES: dict[str, Special] = {
+    "path": _path,
+    "use": _use,
+    "role": _role,
+    "readable-by": _readable,
+    "service": _used,
+    "verdict": _used,
+    "renewal": _used,
+}

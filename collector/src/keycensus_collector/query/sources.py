@@ -1,0 +1,29 @@
+"""What conditions are made from: the tables they look at, and whose SQL they are for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection
+
+from keycensus_collector.query.bound import Literal
+from keycensus_collector.query.fields import Level
+from keycensus_collector.query.relations import Tables
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where conditions take their columns from, and the connection whose SQL they are for.
+
+    `path`: that of a name in a tree, where such a name is looked at; None: the place's own.
+    """
+
+    connection: Connection
+    tables: Tables
+    now_ms: int
+    asker: str = ""
+    path: ColumnElement[str] | None = None
+
+
+Special = Callable[[Sources, Literal, Level], ColumnElement[bool]]
