@@ -75,6 +75,7 @@ _GRAMMARS = (
     "you are in no team",
     "leave as-of out",
     "is named for what is disputed",
+    "of these can't be",
 )
 
 

@@ -23,8 +23,9 @@ _EMPTY = """
 DO $$ DECLARE name text; BEGIN
     SET session_replication_role = replica;
     FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
-        IF name NOT IN ('alembic_version', 'removal') THEN EXECUTE format('DELETE FROM %I', name); END IF;
+        IF name NOT IN ('alembic_version', 'removal', 'audit_chain') THEN EXECUTE format('DELETE FROM %I', name); END IF;
     END LOOP;
+    UPDATE audit_chain SET last_no = 0, hash = decode(repeat('00', 32), 'hex');
     PERFORM setval(oid::regclass, 1, false) FROM pg_class WHERE relkind = 'S';
 END $$
 """

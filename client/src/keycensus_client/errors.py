@@ -33,6 +33,16 @@ class UsageError(KeycensusError):
     exit_status = 2
 
 
+class MistakenError(UsageError):
+    """Parts of what was sent can't be: of each its name, its line in that (0: none), and why."""
+
+    error_id = "client.mistaken"
+
+    def __init__(self, text: str, mistakes: list[tuple[str, int, str]]) -> None:
+        super().__init__(text)
+        self.mistakes = mistakes
+
+
 class NotLoggedInError(KeycensusError):
     """There are no credentials, or they can't be read."""
 

@@ -15,11 +15,13 @@ import httpx
 from keycensus_client import __version__, model
 from keycensus_client.account import NewToken
 from keycensus_client.credentials import Credentials
+from keycensus_client.declared import DeclaredOutcome
 from keycensus_client.errors import (
     AmbiguousError,
     AnswerError,
     ChangedError,
     KeycensusError,
+    MistakenError,
     NotFoundError,
     UnauthorisedError,
     UnreachableError,
@@ -124,37 +126,12 @@ class Client:
         """Return one view; NotFoundError if there is none of this name."""
         return self._get(model.View, path("views", name))
 
-    def view_and_tag(self, name: str) -> tuple[model.View, str]:
-        """Return one view, and the tag by which `save_view` knows that it is still the same."""
-        response = self._send("GET", path("views", name))
-        view = model.decode(model.View, _json(response, self._url))
-        return view, response.headers.get("ETag", "")
-
     def save_view(
-        self,
-        name: str,
-        list_: str,
-        query: str,
-        description: str,
-        columns: list[str],
-        *,
-        check: bool = False,
-        over: str | None = None,
+        self, name: str, list_: str, query: str, description: str, columns: list[str]
     ) -> model.View:
-        """Save a view, over one of the same name; with `check`, only return what it would be.
-
-        `over`: the tag of the view that it may go over, or empty for none; ChangedError if another is there.
-        """
+        """Save a view, over one of the same name."""
         body = {"what": list_, "query": query, "description": description, "columns": columns}
-        headers = {} if over is None else _condition(over)
-        response = self._send(
-            "PUT",
-            path("views", name),
-            json=body,
-            params={"check": "true"} if check else None,
-            headers=headers,
-        )
-        return model.decode(model.View, _json(response, self._url))
+        return self.tell(model.View, "PUT", path("views", name), body)
 
     def delete_view(self, name: str) -> None:
         """Delete a saved view."""
@@ -215,6 +192,21 @@ class Client:
     def delete(self, path: str) -> None:
         """Delete what is at a path."""
         self._send("DELETE", path)
+
+    def declare(self, body: Mapping[str, Any], *, check: bool, over: str = "") -> DeclaredOutcome:
+        """Make all that people set what `body` says; with `check`, only return what it would be.
+
+        `over`: the tag of what it may go over; ChangedError if another is there. MistakenError.
+        """
+        response = self._send(
+            "POST",
+            path("declared"),
+            json=dict(body),
+            params={"check": "true"} if check else None,
+            headers={"If-Match": over} if over else {},
+            timeout=UPLOAD_TIMEOUT,
+        )
+        return model.decode(DeclaredOutcome, _json(response, self._url))
 
     def import_hosts(self, file: BinaryIO, source: str, format_: str) -> model.KnownTaken:
         """Bring a list of known hosts; UsageError says what is wrong with it."""
@@ -331,10 +323,6 @@ def _trust(ca_file: str) -> ssl.SSLContext:
     return context
 
 
-def _condition(over: str) -> dict[str, str]:
-    return {"If-Match": over} if over else {"If-None-Match": "*"}
-
-
 def whole(lines: Iterable[str]) -> Iterator[str]:
     """Yield lines without the last one, which says that the rest is all of it; AnswerError if none does."""
     before: str | None = None
@@ -393,8 +381,23 @@ def _problem(response: httpx.Response, url: str) -> KeycensusError:
     if status in {httpx.codes.BAD_REQUEST, httpx.codes.FORBIDDEN}:
         pointer = content.get("pointer")
         lines = [f"  {safe_again(str(line))}" for line in pointer or []]
-        return UsageError("\n".join([detail, *lines]))
+        mistakes = _mistakes(content.get("mistakes"))
+        return (
+            MistakenError(detail, mistakes) if mistakes else UsageError("\n".join([detail, *lines]))
+        )
     return AnswerError(f"{url} answers with an error ({status}): {detail}")
+
+
+def _mistakes(said: object) -> list[tuple[str, int, str]]:
+    """Return mistakes that say where in what was sent they are."""
+    return [
+        (safe_again(each["parameter"]), each["line"], safe_again(each["message"]))
+        for each in (said if isinstance(said, list) else [])
+        if isinstance(each, dict)
+        and isinstance(each.get("line"), int)
+        and isinstance(each.get("parameter"), str)
+        and isinstance(each.get("message"), str)
+    ]
 
 
 _Page = TypeVar("_Page", bound=model.Page)

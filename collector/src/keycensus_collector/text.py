@@ -6,6 +6,7 @@ zero-width characters and lone surrogates become visible escapes; nothing else c
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 # General categories that can move the cursor, reorder or hide text: control, format, surrogate,
@@ -41,3 +42,16 @@ def safe_path(value: bytes) -> str:
         else:
             pieces.append(_safe_character(character))
     return "".join(pieces)
+
+
+_ESCAPED = re.compile(r"\\\\|\\x([0-9a-f]{2})|\\u([0-9a-f]{4})|\\U(000[0-9a-f]{5}|0010[0-9a-f]{4})")
+
+
+def plain_text(value: str) -> str:
+    r"""Return what `safe_text` was given: for text that was shown, kept in a file, and comes back."""
+    return _ESCAPED.sub(_plain_character, value)
+
+
+def _plain_character(match: re.Match[str]) -> str:
+    code = match[1] or match[2] or match[3]
+    return chr(int(code, 16)) if code else "\\"

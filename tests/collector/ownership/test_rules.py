@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from keycensus_collector.errors import UsageError
-from keycensus_collector.ownership.applying import apply_rules, rules_text, try_rules
+from keycensus_collector.ownership.applying import apply_rules, try_rules
 from keycensus_collector.ownership.assignments import Thing, assign
+from keycensus_collector.ownership.people import Person, add_person
 from keycensus_collector.ownership.resolve import Said, of_artifact, own_row_of_place
+from keycensus_collector.ownership.rule_file import rules_text
 from keycensus_collector.ownership.rule_text import read_rules
 from keycensus_collector.ownership.specificity import specificity
-from keycensus_collector.ownership.teams import create_team
+from keycensus_collector.ownership.teams import create_team, list_teams
 from keycensus_collector.ownership.worker import settle
 from keycensus_collector.query.parse import parse
 from keycensus_collector.store.engine import Store
@@ -214,8 +216,25 @@ def test_what_is_no_file_of_rules_is_refused(text: str, said: str) -> None:
 
 
 def test_a_rule_of_a_team_that_is_not_there_is_refused(census: Census) -> None:
-    with pytest.raises(UsageError, match="line 1: there is no team 'nobody'"):
+    with pytest.raises(UsageError, match="line 1: there is no team or person 'nobody'"):
         put(census, "owners: [{rule: a, of: hosts, host: x, owner: nobody}]")
+
+
+def test_a_rule_may_name_a_person_who_becomes_a_team_of_one(census: Census) -> None:
+    text = "owners: [{rule: a, of: hosts, host: 'web*', owner: ann}]"
+    with census.store.write() as connection:
+        add_person(connection, Person("ann"), now_ms=census.clock.now_ms(), **BY)
+    with census.store.read() as connection:
+        tried = try_rules(connection, text, now_ms=census.clock.now_ms())
+        names = [each.name for each in list_teams(connection)]
+    assert tried.samples
+    assert all(sample.endswith("-> ann") for sample in tried.samples)
+    assert "ann" not in names  # nothing was changed
+    put(census, text)
+    with census.store.read() as connection:
+        number = next(each.number for each in list_teams(connection) if each.person == "ann")
+    assert set(ruled(census).values()) == {number}
+    assert len(ruled(census)) == tried.assigned
 
 
 def test_the_more_specific_query_weighs_more() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,20 +25,21 @@ _MOST_DEPTH = 20
 
 @dataclass(slots=True)
 class Mistakes:
-    """What is wrong in the files read, each with its place."""
+    """What is wrong in the files of a directory, each with its place."""
 
+    directory: Path
     found: list[tuple[str, int, str]] = field(default_factory=list)
 
     def add(self, file: Path, line: int, text: str) -> None:
         """Note a mistake at a line, counted from 1."""
-        self.found.append((safe_text(file.name), line, text))
+        self.found.append((safe_text(str(file.relative_to(self.directory))), line, text))
 
-    def check(self, directory: Path) -> None:
+    def check(self) -> None:
         """Raise UsageError with all of them, if there are any."""
         if self.found:
             number = f"{len(self.found)} mistakes" if len(self.found) > 1 else "a mistake"
             lines = "\n".join(f"  {file}:{line}: {text}" for file, line, text in sorted(self.found))
-            raise UsageError(f"{number} in {directory}; nothing was changed:\n{lines}")
+            raise UsageError(f"{number} in {self.directory}; nothing was changed:\n{lines}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Value:
 def read(file: Path, mistakes: Mistakes) -> Value | None:
     """Return what a file says; None, and mistakes noted, if it can't be read."""
     try:
-        node = _composed(file)
+        node = _composed(_text(file))
     except _UnreadableError as error:
         mistakes.add(file, error.line, str(error))
         return None
@@ -67,19 +68,35 @@ class _UnreadableError(Exception):
         self.line = line
 
 
-def _composed(file: Path) -> yaml.Node | None:
+def read_text(file: Path, mistakes: Mistakes) -> str:
+    """Return a file as text; empty, and a mistake noted, if it can't be read."""
     try:
+        return _text(file)
+    except _UnreadableError as error:
+        mistakes.add(file, error.line, str(error))
+        return ""
+
+
+def _text(file: Path) -> str:
+    """Return what is in a file. A link could lead to what is nobody's business who sent the files."""
+    try:
+        if file.is_symlink() or not file.is_file():
+            raise _UnreadableError("it is no regular file")
         with file.open("rb") as opened:
             data = opened.read(_MOST_BYTES + 1)
         if len(data) > _MOST_BYTES:
             raise _UnreadableError(f"it has more than {_MOST_BYTES:,} bytes")
-        text = data.decode()
-        _check_events(text)
-        return yaml.compose(text, Loader=yaml.SafeLoader)
+        return data.decode()
     except OSError as error:
         raise _UnreadableError(f"it can't be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise _UnreadableError("it is not UTF-8") from None
+
+
+def _composed(text: str) -> yaml.Node | None:
+    try:
+        _check_events(text)
+        return yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise _UnreadableError(f"it is no YAML: {safe_text(error.problem or '')}", line) from None
@@ -145,10 +162,10 @@ class Members:
         self.mistakes.add(self.file, value.line, f"{name} is text")
         return ""
 
-    def choice(self, name: str, choices: Sequence[str]) -> str:
+    def choice(self, name: str, choices: Sequence[str], *, default: str | None = None) -> str:
         """Return a member that is one of some words; empty, and a mistake noted, if it is none."""
         line = self.values[name].line if name in self.values else self.line
-        word = self.text(name)
+        word = self.text(name, default=default)
         if word in choices:
             return word
         if word:
@@ -170,6 +187,17 @@ class Members:
             self.mistakes.add(self.file, value.line, f"{name} is a list of texts")
         return found
 
+    def labels(self, name: str) -> dict[str, str]:
+        """Return a member that is texts by name."""
+        value = self._take(name, required=True)
+        if value is None:
+            return {}
+        content = value.content if isinstance(value.content, dict) else {}
+        said = {key: item.content for key, item in content.items() if isinstance(item.content, str)}
+        if not said or len(said) < len(content):
+            self.mistakes.add(self.file, value.line, f"{name} are texts by name, as in env: prod")
+        return said
+
     def end(self, known: Sequence[str]) -> None:
         """Note what is there and not known."""
         for name, value in self.values.items():
@@ -183,39 +211,64 @@ class Members:
         return self.values.get(name)
 
 
-def named(
-    root: Value | None, kind: str, file: Path, mistakes: Mistakes
-) -> Iterator[tuple[str, Members]]:
-    """Yield the things of one kind in a file, each by its name: `{kind: {name: {…}}}`."""
+def members_of(root: Value | None, file: Path, mistakes: Mistakes) -> Members:
+    """Return the members of a file; none, and a mistake noted, if it holds anything else."""
+    content = {} if root is None or root.content == "" else root.content
+    if isinstance(content, dict):
+        return Members(content, 1, file, mistakes)
+    mistakes.add(file, root.line if root else 1, "it holds members, each on a line of its own")
+    return Members({}, 1, file, mistakes)
+
+
+def line_of(root: Value | None, said: str) -> int:
+    """Return the line of the first name or text that a message has in quotes; 1 if it names none."""
     if root is None:
-        return
-    head = root.content if isinstance(root.content, dict) else {}
-    things = head.get(kind)
-    if things is None or len(head) != 1:
-        mistakes.add(file, root.line, f"it holds {kind}: and nothing besides")
-    if things is None or things.content == "":
-        return
-    if not isinstance(things.content, dict):
-        mistakes.add(file, things.line, f"{kind} stand by their names")
-        return
-    for name, value in things.content.items():
-        if isinstance(value.content, dict):
-            yield name, Members(value.content, value.line, file, mistakes)
-        else:
-            mistakes.add(
-                file, value.line, f"{safe_text(name)} has members, each on a line of its own"
-            )
+        return 1
+    if isinstance(root.content, str):
+        return root.line if root.content and repr(root.content) in said else 1
+    if isinstance(root.content, list):
+        return next((line for part in root.content if (line := line_of(part, said)) > 1), 1)
+    return next(
+        (
+            line
+            for name, part in root.content.items()
+            if (line := part.line if repr(name) in said else line_of(part, said)) > 1
+        ),
+        1,
+    )
 
 
-def write(file: Path, content: dict[str, Any]) -> bool:
-    """Write a file if it says something else now; return whether it did. UsageError if it can't be."""
-    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=1_000)
-    return _guarded(file, lambda: _replace(file, text))
+def dumped(content: dict[str, Any]) -> str:
+    """Return content as YAML, as people would write it."""
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=1_000)
 
 
-def _replace(file: Path, text: str) -> bool:
-    if file.exists() and file.read_bytes() == text.encode():
+def means_the_same(file: Path, text: str) -> bool:
+    """Whether a file says what a text says, with whatever comments and spaces."""
+    try:
+        return _plain(_composed(_text(file))) == _plain(_composed(text))
+    except _UnreadableError:
         return False
+
+
+def _plain(node: yaml.Node | None) -> object:
+    """Return what a node says, without its place."""
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(item) for item in node.value]
+    if isinstance(node, yaml.MappingNode):
+        return {str(key.value): _plain(value) for key, value in node.value}
+    return node.value if isinstance(node, yaml.ScalarNode) else None
+
+
+def write(file: Path, text: str) -> None:
+    """Write a file, whole or not at all. UsageError if it can't be."""
+    try:
+        _replace(file, text)
+    except OSError as error:
+        raise UsageError(f"{file} can't be written: {error.strerror}") from None
+
+
+def _replace(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     descriptor, new = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     try:
@@ -229,11 +282,3 @@ def _replace(file: Path, text: str) -> bool:
     except BaseException:
         Path(new).unlink(missing_ok=True)
         raise
-    return True
-
-
-def _guarded(file: Path, work: Callable[[], bool]) -> bool:
-    try:
-        return work()
-    except OSError as error:
-        raise UsageError(f"{file} can't be written: {error.strerror}") from None

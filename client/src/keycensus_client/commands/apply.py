@@ -7,11 +7,10 @@ from pathlib import Path
 
 import click
 
-from keycensus_client.as_code import views
-from keycensus_client.as_code.documents import Mistakes
-from keycensus_client.as_code.plan import shown, summary
+from keycensus_client.as_code.directory import read_directory
+from keycensus_client.as_code.plan import plan, shown, summary
 from keycensus_client.commands.session import connect
-from keycensus_client.errors import UsageError
+from keycensus_client.errors import ChangedError, MistakenError
 
 
 @click.command("apply")
@@ -21,21 +20,30 @@ from keycensus_client.errors import UsageError
 )
 @click.option("--prune", is_flag=True, help="Delete what is in no file.")
 def command(*, directory: Path, diff: bool, prune: bool) -> None:
-    """Make saved views what the files below DIRECTORY say. Told first; again, it does nothing."""
-    file = directory / f"{views.KIND}.yaml"
-    if not file.is_file():
-        raise UsageError(f"there is no {file.name} in {directory}: keycensus export writes one")
-    mistakes = Mistakes()
+    """Make views, teams, people, rules and labels what the files below DIRECTORY say.
+
+    All of it or nothing, told first; again, it does nothing.
+    """
+    found = read_directory(directory, prune=prune)
     with connect() as client:
-        steps = views.plan(client, file, mistakes, prune=prune)
-        mistakes.check(directory)
-        for line in shown(steps):
+        try:
+            would = client.declare(found.body, check=True)
+        except MistakenError as error:
+            found.blame(error)
+            raise
+        steps = plan(would, found.files)
+        for line in shown(steps, would):
             click.echo(line)
-        to_do = [step for step in steps if step.what != "keep"]
-        click.echo(summary(steps))
+        to_do = any(step.what != "keep" for step in steps)
+        click.echo(summary(steps, len(would.absent)))
         if diff:
-            sys.exit(int(bool(to_do)))
-        for step in to_do:
-            step.take()
-    if to_do:
-        click.echo("done")
+            sys.exit(int(to_do))
+        if not to_do:
+            return
+        try:
+            client.declare(found.body, check=False, over=would.tag)
+        except ChangedError:
+            raise ChangedError(
+                "somebody changed some of this at the collector meanwhile, so nothing was done: look again"
+            ) from None
+    click.echo("done")

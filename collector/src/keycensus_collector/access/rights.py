@@ -71,6 +71,8 @@ ENDPOINTS: dict[str, P] = {
     f"GET {_API}/rules": P.OWNERS_READ,
     f"PUT {_API}/rules": P.RULES_WRITE,
     f"POST {_API}/rules/trial": P.RULES_WRITE,
+    f"GET {_API}/declared": P.EXPORT_READ,
+    f"POST {_API}/declared": P.RULES_WRITE,
     f"GET {_API}/fallback": P.OWNERS_READ,
     f"PUT {_API}/fallback": P.TEAMS_WRITE,
     f"GET {_API}/whoami": P.ACCOUNT_READ,

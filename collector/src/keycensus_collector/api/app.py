@@ -15,6 +15,7 @@ from keycensus_collector.api import (
     audit,
     campaign_answers,
     campaigns,
+    declared,
     imports,
     labels,
     lists,
@@ -80,13 +81,14 @@ def create_app(store: Store, clock: Clock) -> FastAPI:
     app.include_router(rules.router)
     app.include_router(campaigns.router)
     app.include_router(campaign_answers.router)
+    app.include_router(declared.router)
     app.include_router(timeline.router)
     app.include_router(audit.router)
     app.include_router(questions.open_router)
     # The last one stands outermost.
     app.add_middleware(TimeLimit)
     app.add_middleware(Conditional)
-    app.add_middleware(BodyLimit, larger=imports.LARGER)
+    app.add_middleware(BodyLimit, larger=imports.LARGER | declared.LARGER)
     app.add_middleware(SecurityHeaders)
     return app
 

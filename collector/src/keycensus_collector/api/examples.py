@@ -13,6 +13,7 @@ _TIME = "2026-11-23T15:15:01Z"
 
 # By member, or by schema and member where a word means several things.
 _VALUES: dict[str, Any] = {
+    "DeclaredBody.kinds": ["views", "teams"],
     "Host.id": _HOST_ID,
     "Host.name": "web1",
     "LiftBody.reason": "the key was made anew",

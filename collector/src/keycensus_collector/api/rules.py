@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from keycensus_collector.api.problems import ProblemError
 from keycensus_collector.api.security import AUTHENTICATED, ClockOf, CurrentPrincipal, StoreOf
 from keycensus_collector.inventory.values import time_text
-from keycensus_collector.ownership.applying import apply_rules, rules_text, try_rules
+from keycensus_collector.ownership.applying import apply_rules, try_rules
+from keycensus_collector.ownership.rule_file import rules_text
 from keycensus_collector.ownership.rule_text import MOST_CHARACTERS
 
 router = APIRouter(prefix="/api/v1", dependencies=AUTHENTICATED, tags=["ownership"])

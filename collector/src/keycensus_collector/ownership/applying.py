@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,13 +11,16 @@ from sqlalchemy import ColumnElement, Connection, insert, select, update
 
 from keycensus_collector.access import audit
 from keycensus_collector.errors import UsageError
+from keycensus_collector.fold.chunks import chunked
 from keycensus_collector.ownership import queue
 from keycensus_collector.ownership.assignments import Thing, given_now, scopes_of
 from keycensus_collector.ownership.facts import apply_fact_rules
+from keycensus_collector.ownership.rule_file import keep_file
 from keycensus_collector.ownership.rule_text import Written, read_rules
 from keycensus_collector.ownership.rules import Rule, is_in_conflict, matches
 from keycensus_collector.ownership.settings import TRUSTED, change_setting, setting
 from keycensus_collector.ownership.sweeps import next_of
+from keycensus_collector.ownership.teams import owner_no
 from keycensus_collector.ownership.telling import told
 from keycensus_collector.query.relations import Tables
 from keycensus_collector.query.stored import dump
@@ -28,8 +31,8 @@ from keycensus_collector.store.tables.ownership import (
     artifact_owner,
     host_owner,
     owner_rule,
+    person,
     place_owner,
-    rule_file,
     team,
 )
 from keycensus_collector.text import safe_text
@@ -59,8 +62,10 @@ class Tried:
 def try_rules(connection: Connection, text: str, *, now_ms: int, seconds: float = 20.0) -> Tried:
     """Say what the rules of a file would do; UsageError with all mistakes in it."""
     file = read_rules(text, now_ms)
-    rules = _rules(connection, file.rules)
-    trial = _Trial(connection, rules, file.trusted, now_ms, Tried(len(rules)), _names(connection))
+    people = _people_without_team(connection, file.rules)
+    rules = _rules(connection, file.rules, people)
+    names = _names(connection) | {number: name for name, number in people.items()}
+    trial = _Trial(connection, rules, file.trusted, now_ms, Tried(len(rules)), names)
     end = time.monotonic() + seconds
     for kind in queue.SWEEPS:
         for chunk in _chunks(connection, kind):
@@ -82,6 +87,8 @@ def apply_rules(
     """
     file = read_rules(text, now_ms)
     written = file.rules
+    for name in _people_without_team(connection, written):
+        owner_no(connection, name, actor=actor, now_ms=now_ms)
     trusted = " ".join(sorted(file.trusted))
     if trusted != setting(connection, TRUSTED):
         change_setting(connection, TRUSTED, trusted, actor=actor, now_ms=now_ms)
@@ -105,11 +112,7 @@ def apply_rules(
             insert(owner_rule),
             [dict(zip(columns, key, strict=True)) | {"from_ms": now_ms} for key in begun],
         )
-    version = connection.execute(
-        insert(rule_file)
-        .values(text=text, applied_by=safe_text(actor), applied_ms=now_ms)
-        .returning(rule_file.c.version)
-    ).scalar_one()
+    version = keep_file(connection, text, actor=actor, now_ms=now_ms)
     queue.ask_for_sweep(connection, now_ms)
     audit.record(
         connection,
@@ -119,25 +122,37 @@ def apply_rules(
         subject=f"version {version}",
         detail={"begun": [key[0] for key in begun], "ended": len(ended)},
     )
-    return int(version), len(begun) + facts_changed[0], len(ended) + facts_changed[1]
+    return version, len(begun) + facts_changed[0], len(ended) + facts_changed[1]
 
 
-def rules_text(connection: Connection) -> tuple[int, str, str, int] | None:
-    """Return version, text, who applied it and when of the file in force; None if there is none."""
-    row = connection.execute(
-        select(rule_file).order_by(rule_file.c.version.desc()).limit(1)
-    ).one_or_none()
-    return None if row is None else (row.version, row.text, row.applied_by, row.applied_ms)
+def _people_without_team(connection: Connection, written: Sequence[Written]) -> dict[str, int]:
+    """Return people who are named as owners and are no team of one yet, each with a number that no team has."""
+    named = sorted({rule.says["owner"] for rule in written if rule.section == "owners"})
+    teams = select(team.c.name)
+    return {
+        row.name: -row.person_no
+        for chunk in chunked(named)
+        for row in connection.execute(
+            select(person.c.name, person.c.person_no).where(
+                person.c.name.in_(chunk), person.c.state == "active", person.c.name.not_in(teams)
+            )
+        )
+    }
 
 
-def _rules(connection: Connection, all_written: Sequence[Written]) -> list[Rule]:
+def _rules(
+    connection: Connection,
+    all_written: Sequence[Written],
+    people: Mapping[str, int] | None = None,
+) -> list[Rule]:
+    """Return the rules on owners, what wins first; `people`: who will be a team of one."""
     written = [rule for rule in all_written if rule.section == "owners"]
-    teams = {
+    teams = dict(people or {}) | {
         row.name: row.team_no
         for row in connection.execute(select(team).where(team.c.dissolved_ms.is_(None)))
     }
     unknown = [
-        f"line {rule.line}: there is no team {rule.says['owner']!r}"
+        f"line {rule.line}: there is no team or person {rule.says['owner']!r}"
         for rule in written
         if rule.says["owner"] not in teams
     ]

@@ -48,10 +48,7 @@ def set_label(
     now_ms: int,
 ) -> int:
     """Set a label by hand on hosts and certificates, or take it off (None); return how many changed."""
-    if not _KEY.match(key):
-        raise UsageError(f"{key!r} can't name a label: use up to 63 of a-z, 0-9 and . _ -")
-    if value is not None and not 0 < len(value) <= _MOST_VALUE:
-        raise UsageError(f"a label's value has 1 to {_MOST_VALUE} characters")
+    check_label(key, value)
     scopes = scopes_of(connection, things)
     if any(scope.kind not in {"host", "certificate", "line"} for scope in scopes):
         raise UsageError("labels stand on hosts and certificates")
@@ -71,6 +68,14 @@ def set_label(
             detail={"key": key, "value": value, "things": [s.name for s in changed[:1_000]]},
         )
     return len(changed)
+
+
+def check_label(key: str, value: str | None) -> None:
+    """Raise UsageError for what can't be a label."""
+    if not _KEY.match(key):
+        raise UsageError(f"{key!r} can't name a label: use up to 63 of a-z, 0-9 and . _ -")
+    if value is not None and not 0 < len(value) <= _MOST_VALUE:
+        raise UsageError(f"a label's value has 1 to {_MOST_VALUE} characters")
 
 
 def _set(  # noqa: PLR0917 - each is a column

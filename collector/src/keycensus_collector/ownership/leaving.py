@@ -12,7 +12,7 @@ from keycensus_collector.errors import UsageError
 from keycensus_collector.ownership.moving import Held, held_by, move_all
 from keycensus_collector.ownership.people import person_no
 from keycensus_collector.ownership.settings import fallback_no
-from keycensus_collector.ownership.teams import team_no
+from keycensus_collector.ownership.teams import team_name, team_no
 from keycensus_collector.store.schema import api_token, user
 from keycensus_collector.store.tables.ownership import membership, person, team
 
@@ -100,7 +100,7 @@ def _leaving(connection: Connection, name: str, to: str) -> tuple[Leaving, int |
         raise UsageError(
             f"{name} holds something: say which team takes it (--to TEAM), or set a fallback team"
         )
-    moves_to = "" if target is None else _name(connection, target)
+    moves_to = "" if target is None else team_name(connection, target)
     teams = connection.execute(
         select(team.c.name)
         .join(membership, membership.c.team_no == team.c.team_no)
@@ -183,8 +183,3 @@ def _shut_out(connection: Connection, name: str, actor: str, now_ms: int) -> Non
     )
     if row.disabled_ms is None:
         change_user(connection, name=name, disabled=True, actor=actor, now_ms=now_ms)
-
-
-def _name(connection: Connection, number: int) -> str:
-    name = connection.execute(select(team.c.name).where(team.c.team_no == number)).scalar_one()
-    return str(name)

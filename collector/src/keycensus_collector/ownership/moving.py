@@ -20,8 +20,9 @@ from keycensus_collector.access import audit
 from keycensus_collector.errors import UsageError
 from keycensus_collector.ownership import queue
 from keycensus_collector.ownership.assignments import Thing, follow
+from keycensus_collector.ownership.rule_file import rename_owner
 from keycensus_collector.ownership.settings import FALLBACK, change_setting, fallback_no
-from keycensus_collector.ownership.teams import team_no
+from keycensus_collector.ownership.teams import team_name, team_no
 from keycensus_collector.recertification.handing import hand_over
 from keycensus_collector.store.tables.ownership import (
     CERTIFICATE,
@@ -131,6 +132,9 @@ def move_all(
     )
     connection.execute(update(owner_rule).where(*mine).values(to_ms=now_ms))
     hand_over(connection, source, target, now_ms)
+    if has_rules:
+        old, new = (team_name(connection, number) for number in (source, target))
+        rename_owner(connection, old, new, actor=actor, now_ms=now_ms)
     if has_rules or len(rows) > _MOST_FOLLOWED:
         queue.ask_for_sweep(connection, now_ms)
     else:

@@ -11,6 +11,7 @@ from keycensus_collector.access import audit
 from keycensus_collector.errors import UsageError
 from keycensus_collector.ownership.people import check_name, person_no
 from keycensus_collector.ownership.rows import number_of
+from keycensus_collector.ownership.rule_file import rename_owner
 from keycensus_collector.store.tables.ownership import membership, person, team
 from keycensus_collector.text import safe_text
 
@@ -79,6 +80,7 @@ def rename_team(connection: Connection, name: str, new: str, *, actor: str, now_
     if connection.execute(select(team.c.person_no).where(team.c.team_no == number)).scalar_one():
         raise UsageError(f"{name} is a person: a team of one has the person's name")
     connection.execute(update(team).where(team.c.team_no == number).values(name=new))
+    rename_owner(connection, name, new, actor=actor, now_ms=now_ms)
     _By(connection, actor, now_ms).record("team.rename", name, {"name": new})
 
 
@@ -127,6 +129,12 @@ def team_no(connection: Connection, name: str) -> int:
     if row.dissolved_ms is not None:
         raise UsageError(f"team {name} was dissolved; create one of another name")
     return int(row.team_no)
+
+
+def team_name(connection: Connection, number: int) -> str:
+    """Return the name of a team by its number."""
+    name = connection.execute(select(team.c.name).where(team.c.team_no == number)).scalar_one()
+    return str(name)
 
 
 def owner_no(connection: Connection, name: str, *, actor: str, now_ms: int) -> int:
