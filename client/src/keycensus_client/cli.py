@@ -19,6 +19,7 @@ COMMANDS = {
     "hosts": "List hosts by name.",
     "places": "List places by host and path, whatever they hold.",
     "owners": "Say who owns what: teams, what they are given, and why.",
+    "recertify": "Ask owners by a date what is theirs, and answer.",
     "people": "Say who there is, and what they held when they leave.",
     "labels": "Say what hosts and certificates are for, and why.",
     "rules": "Try and apply rules, which say whose things are.",

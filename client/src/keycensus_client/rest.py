@@ -232,25 +232,25 @@ class Client:
         self, limit: int | None, **filters: str | int | bool | None
     ) -> Iterator[model.CertificatePage]:
         """Yield pages until `limit` items came, or all."""
-        return _pages(self.certificates, limit, filters)
+        return pages(self.certificates, limit, filters)
 
     def all_keys(
         self, limit: int | None, **filters: str | int | bool | None
     ) -> Iterator[model.KeyPage]:
         """Yield pages until `limit` items came, or all."""
-        return _pages(self.keys, limit, filters)
+        return pages(self.keys, limit, filters)
 
     def all_hosts(
         self, limit: int | None, **filters: str | int | bool | None
     ) -> Iterator[model.HostPage]:
         """Yield pages until `limit` items came, or all."""
-        return _pages(self.hosts, limit, filters)
+        return pages(self.hosts, limit, filters)
 
     def all_places(
         self, limit: int | None, **filters: str | int | bool | None
     ) -> Iterator[model.PlacePage]:
         """Yield pages until `limit` items came, or all."""
-        return _pages(self.places, limit, filters)
+        return pages(self.places, limit, filters)
 
     def close(self) -> None:
         """Close the connection."""
@@ -403,7 +403,8 @@ def _mistakes(said: object) -> list[tuple[str, int, str]]:
 _Page = TypeVar("_Page", bound=model.Page)
 
 
-def _pages(get: Callable[..., _Page], limit: int | None, filters: Parameters) -> Iterator[_Page]:
+def pages(get: Callable[..., _Page], limit: int | None, filters: Parameters) -> Iterator[_Page]:
+    """Yield pages as `get` gives them until `limit` items came, or all."""
     left = limit
     cursor: str | None = None
     while left is None or left > 0:

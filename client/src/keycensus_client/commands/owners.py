@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from keycensus_client.commands.session import connect, meant, output_option, things_options
+from keycensus_client.commands.session import LISTS, connect, meant, output_option, things_options
 from keycensus_client.identity import resolve
 from keycensus_client.output.cells import day
 from keycensus_client.output.files import field_titles, field_values, print_csv, print_json
@@ -24,7 +24,6 @@ _OWNERS = (
     Column("WHY", fold=True),
     Column("REACH", fold=True),
 )
-_LISTS = ("certificates", "keys", "places", "hosts")
 
 
 @click.group("owners")
@@ -155,7 +154,7 @@ def show(*, id: str, output: str) -> None:  # noqa: A002 - the argument's name, 
 
 @command.command("set")
 @click.argument("owner")
-@things_options(_LISTS, "certificates")
+@things_options(LISTS, "certificates")
 @click.option("--reason", metavar="TEXT", required=True, help="Why; whoever asks is told.")
 @click.option("--preview", is_flag=True, help="Say what would change, and change nothing.")
 def set_(
@@ -174,7 +173,7 @@ def set_(
 
 
 @command.command("unset")
-@things_options(_LISTS, "certificates")
+@things_options(LISTS, "certificates")
 @click.option("--preview", is_flag=True, help="Say what would change, and change nothing.")
 def unset(
     *,

@@ -19,6 +19,8 @@ _Item_co = TypeVar("_Item_co", covariant=True)
 
 # Rows of a table when nothing else is said; scripts get everything.
 TABLE_LIMIT = 100
+# What can be asked.
+LISTS = ("certificates", "keys", "places", "hosts")
 
 
 def connect() -> Client:
@@ -55,6 +57,18 @@ def text_or_json_option(function: _Function) -> _Function:
     )(function)
 
 
+def list_option(lists: Sequence[str], default: str) -> Callable[[_Function], _Function]:
+    """Add `--list`: which list a query is asked of."""
+    return click.option(
+        "--list",
+        "what",
+        type=click.Choice(lists),
+        default=default,
+        show_default=True,
+        help="The list that is asked.",
+    )
+
+
 def things_options(lists: Sequence[str], default: str) -> Callable[[_Function], _Function]:
     """Add `[ID]`, `-q QUERY` and `--list`: what a command changes, one thing or all that a query lists.
 
@@ -62,14 +76,7 @@ def things_options(lists: Sequence[str], default: str) -> Callable[[_Function], 
     """
 
     def add(function: _Function) -> _Function:
-        asked = click.option(
-            "--list",
-            "what",
-            type=click.Choice(lists),
-            default=default,
-            show_default=True,
-            help="The list that is asked.",
-        )(function)
+        asked = list_option(lists, default)(function)
         queried = click.option(
             "-q", "--query", "q", metavar="QUERY", help="All that a query lists, instead of ID."
         )(asked)

@@ -56,6 +56,11 @@ def ago(time: str | None, now: datetime) -> str:
     return "never" if moment is None else f"{duration((now - moment).total_seconds())} ago"
 
 
+def counted(count: int, what: str) -> str:
+    """Return "1 host", "2,000 hosts"."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
 def day(time: str | None) -> str:
     """Return the day of a time, "2026-11-23"; "-" where there is none."""
     return time[:10] if time else "-"
