@@ -59,7 +59,7 @@ class Ticking:
 def parts_with(worker: Ticking) -> Parts:
     return Parts(
         lambda _store, _clock, _configuration: HelloReporter(),
-        lambda _store, _clock: FastAPI(),
+        lambda *_: FastAPI(),
         (lambda _store, _clock: worker,),
     )
 

@@ -108,7 +108,7 @@ async def running_server(
     def make_reporter(_store: Store, _clock: Clock, _configuration: Configuration) -> Reporter:
         return reporter
 
-    parts = Parts(make_reporter, lambda _store, _clock: FastAPI(), ())
+    parts = Parts(make_reporter, lambda *_: FastAPI(), ())
     server = Server(configuration, clock, parts)
     bound = await server.start()
     anchor = (directory / "authority" / "chain.pem").read_bytes()

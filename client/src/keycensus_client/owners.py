@@ -49,7 +49,7 @@ class Team:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A person."""
+    """A person. `by_groups`: those of `teams` that groups at a provider of OpenID Connect give."""
 
     name: str
     full_name: str
@@ -59,6 +59,7 @@ class Person:
     subject: str
     state: str
     teams: list[str]
+    by_groups: list[str]
     left: str | None
 
 
@@ -72,7 +73,7 @@ class Left:
     teams: list[str]
     last: dict[str, Held]
     moves_to: str
-    user: str
+    users: list[str]
     tokens: int
 
 

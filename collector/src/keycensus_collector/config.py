@@ -7,25 +7,23 @@ its key and what would be right.
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import re
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 from keycensus_collector.access.syslog_target import Target, target_of
+from keycensus_collector.config_reader import Reader, absolute_path, one_of
 from keycensus_collector.errors import ConfigurationError
+from keycensus_collector.oidc.settings import SignIn, provider_sections, read_sign_in
 from keycensus_collector.store.address import is_postgresql
 from keycensus_collector.text import safe_text
 
 DEFAULT_FILE = Path("/etc/keycensus/collector.toml")
 DEFAULT_STATE = Path("/var/lib/keycensus-collector")
 DATABASE_FILE = "keycensus.db"
-
-_Value = TypeVar("_Value")
 
 _DNS_NAME = re.compile(
     r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
@@ -100,6 +98,7 @@ class Configuration:
     limits: IntakeLimits = field(default_factory=IntakeLimits)
     log: Log = field(default_factory=Log)
     audit: Audit = field(default_factory=Audit)
+    sign_in: SignIn = field(default_factory=SignIn)
 
 
 def load(path: Path) -> Configuration:
@@ -123,9 +122,13 @@ def parse(text: str, source: str) -> Configuration:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{source}: not valid TOML: {safe_text(str(error))}") from None
-    reader = _Reader(source, document)
-    state = reader.take("state", "directory", _absolute_path, DEFAULT_STATE)
+    providers = document.pop("oidc", {})
+    reader = Reader(source, document | provider_sections(providers))
+    state = reader.take("state", "directory", absolute_path, DEFAULT_STATE)
     listen, log = Listen(), Log()
+    web = reader.take("listen", "web", _address, listen.web)
+    no_names: tuple[str, ...] = ()
+    names = reader.take("names", "public", _names, no_names)
     configuration = Configuration(
         state_directory=state,
         database_url=reader.take(
@@ -134,21 +137,26 @@ def parse(text: str, source: str) -> Configuration:
         listen=Listen(
             enrol=reader.take("listen", "enrol", _address, listen.enrol),
             report=reader.take("listen", "report", _address, listen.report),
-            web=reader.take("listen", "web", _address, listen.web),
+            web=web,
         ),
-        names=reader.take("names", "public", _names, ()),
+        names=names,
         limits=_limits(reader),
         log=Log(
-            level=reader.take("log", "level", _one_of(LOG_LEVELS), log.level),
-            format=reader.take("log", "format", _one_of(LOG_FORMATS), log.format),
+            level=reader.take("log", "level", one_of(LOG_LEVELS), log.level),
+            format=reader.take("log", "format", one_of(LOG_FORMATS), log.format),
         ),
         audit=Audit(reader.take("audit", "syslog", target_of, None)),
+        sign_in=read_sign_in(reader, providers, default_url=_default_url(names, web)),
     )
     reader.finish()
     return configuration
 
 
-def _limits(reader: _Reader) -> IntakeLimits:
+def _default_url(names: tuple[str, ...], web: Address) -> str:
+    return f"https://{Address(names[0], web.port)}" if names else ""
+
+
+def _limits(reader: Reader) -> IntakeLimits:
     limits = IntakeLimits()
     return IntakeLimits(
         streams=reader.take("limits", "streams", _count(1, 100_000), limits.streams),
@@ -184,47 +192,6 @@ def _limits(reader: _Reader) -> IntakeLimits:
     )
 
 
-class _Reader:
-    """Takes values out of a parsed file, and gathers every mistake and unknown key."""
-
-    def __init__(self, source: str, document: dict[str, object]) -> None:
-        self._source = source
-        self._document = document
-        self._known: dict[str, set[str]] = {}
-        self._mistakes: list[str] = []
-
-    def take(
-        self, section: str, key: str, check: Callable[[object], _Value], default: _Value
-    ) -> _Value:
-        self._known.setdefault(section, set()).add(key)
-        table = self._document.get(section, {})
-        if not isinstance(table, dict) or key not in table:
-            return default
-        try:
-            return check(table[key])
-        except ValueError as error:
-            self._mistakes.append(f"{self._source}: {section}.{key}: {error}")
-            return default
-
-    def finish(self) -> None:
-        for section, table in self._document.items():
-            if section not in self._known:
-                self._unknown(section, list(self._known))
-            elif not isinstance(table, dict):
-                self._mistakes.append(f"{self._source}: {section}: write it as a table [{section}]")
-            else:
-                known = self._known[section]
-                for key in table.keys() - known:
-                    self._unknown(f"{section}.{key}", [f"{section}.{name}" for name in known])
-        if self._mistakes:
-            raise ConfigurationError("\n".join(sorted(self._mistakes)))
-
-    def _unknown(self, name: str, known: list[str]) -> None:
-        close = difflib.get_close_matches(name, known, 1, 0.5)
-        hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(sorted(known))}"
-        self._mistakes.append(f"{self._source}: {safe_text(name)}: there is no such key; {hint}")
-
-
 def parse_address(value: str) -> Address:
     """Read "HOST:PORT", "[IPv6]:PORT" or ":PORT"; ValueError says what would be right."""
     host, separator, port = value.rpartition(":")
@@ -258,12 +225,6 @@ def _address(value: object) -> Address:
     return parse_address(value)
 
 
-def _absolute_path(value: object) -> Path:
-    if not isinstance(value, str) or not value.startswith("/") or "\0" in value:
-        raise ValueError('write an absolute path, as in "/var/lib/keycensus-collector"')
-    return Path(value)
-
-
 def check_database_url(value: object) -> str:
     """Return the address of a database; ValueError says what would be right."""
     if isinstance(value, str) and is_postgresql(value):
@@ -286,15 +247,6 @@ def _count(least: int, most: int) -> Callable[[object], int]:
     def check(value: object) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
             raise ValueError(f"write a whole number from {least} to {most}")
-        return value
-
-    return check
-
-
-def _one_of(words: tuple[str, ...]) -> Callable[[object], str]:
-    def check(value: object) -> str:
-        if not isinstance(value, str) or value not in words:
-            raise ValueError(f"write one of: {', '.join(words)}")
         return value
 
     return check

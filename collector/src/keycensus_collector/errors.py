@@ -15,6 +15,7 @@
     ├── ScopeError                        collector.scope             3
     ├── AuthorityError                    collector.authority         3
     ├── AddressError                      collector.address           3
+    ├── SignInError                       collector.sign-in           3   oidc/refusals.py
     └── Refusal                           collector.refusal           3   said to an agent or a person
 
 The last column is the exit status.

@@ -78,7 +78,7 @@ class Parts:
     """What the server is put together from; tests put in others."""
 
     reporter: Callable[[Store, Clock, Configuration], Reporter]
-    application: Callable[[Store, Clock], FastAPI]
+    application: Callable[[Store, Clock, Configuration], FastAPI]
     workers: tuple[Callable[[Store, Clock], Worker], ...]
 
 
@@ -121,7 +121,10 @@ def standard_parts() -> Parts:
             ),
         )
 
-    return Parts(reporter, create_app, (CatalogueWorker, OwnershipWorker))
+    def application(store: Store, clock: Clock, configuration: Configuration) -> FastAPI:
+        return create_app(store, clock, configuration.sign_in)
+
+    return Parts(reporter, application, (CatalogueWorker, OwnershipWorker))
 
 
 class Server:
@@ -267,8 +270,9 @@ class Server:
 
     def _serve_web(self, store: Store, tls: ServerTls) -> Address:
         address = self._configuration.listen.web
+        application = self._parts.application(store, self._clock, self._configuration)
         listener = bind_tcp(address, "listen.web")
-        server = _WebServer(self._parts.application(store, self._clock), tls.web)
+        server = _WebServer(application, tls.web)
         task = self._begin(server.serve([listener]))
 
         async def stop() -> None:

@@ -209,7 +209,6 @@ def test_people_are_found_as_the_users_they_are(owned: Owned) -> None:
             assert add_member(connection, "web", who, now_ms=now_ms, **BY)
         assert not add_member(connection, "web", "bob", now_ms=now_ms, **BY)
         assert teams_of_user(connection, "anna") == {web}
-        assert teams_of_user(connection, "x", email="anna@example.com") == {web}
         assert teams_of_user(connection, "robert") == {web}
         assert teams_of_user(connection, "bob") == frozenset()
         assert remove_member(connection, "web", "bob", now_ms=now_ms + 1, **BY)

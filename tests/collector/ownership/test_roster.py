@@ -99,6 +99,6 @@ def test_who_is_missing_has_left_but_not_everybody_at_once(census: Census) -> No
         create_team(connection, "web", **by)  # type: ignore[arg-type]
         add_member(connection, "web", "p1", **by)  # type: ignore[arg-type]
         left = leave(connection, "p1", **by)  # type: ignore[arg-type]
-        assert (left.teams, list(left.last), left.user) == (("web",), ["web"], "p1")
+        assert (left.teams, list(left.last), left.users) == (("web",), ["web"], ("p1",))
         with pytest.raises(UsageError, match="has left"):
             add_member(connection, "web", "p1", **by)  # type: ignore[arg-type]

@@ -43,7 +43,7 @@ def list_(*, output: str) -> None:
         titles = field_titles(Person)
         print_csv(titles, (field_values(person, titles) for person in found))
     else:
-        rows = [(p.name, p.full_name, p.email, ", ".join(p.teams), _state(p)) for p in found]
+        rows = [(p.name, p.full_name, p.email, _teams(p), _state(p)) for p in found]
         print_table(_PEOPLE, rows)
 
 
@@ -83,8 +83,9 @@ def leave(*, name: str, to: str, preview: bool) -> None:
         click.echo(f"  team {team} has nobody else; it held: {held.text}")
     if left.moves_to:
         click.echo(f"  what was held {'went' if left.done else 'would go'} to {left.moves_to}")
-    if left.user:
-        click.echo(f"  user {left.user} disabled, {left.tokens} API token(s) revoked")
+    if left.users:
+        users = ", ".join(left.users)
+        click.echo(f"  user {users} disabled, {left.tokens} API token(s) revoked")
 
 
 @command.command("import")
@@ -117,6 +118,11 @@ def import_(*, file: Path, format_: str | None, to: str, sure: bool, preview: bo
         ("left" if found.done else "would leave", found.leaving),
     ):
         click.echo(f"{len(names):,} {what}" + (f": {_some(names)}" if names else ""))
+
+
+def _teams(person: Person) -> str:
+    by_groups = set(person.by_groups)
+    return ", ".join(f"{each} (by group)" if each in by_groups else each for each in person.teams)
 
 
 def _some(names: list[str]) -> str:

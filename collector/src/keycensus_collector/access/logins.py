@@ -66,7 +66,7 @@ def begin(connection: Connection, *, name: str, address: str, now_ms: int) -> At
     wait_ms = _wait(connection, buckets, now_ms)
     if wait_ms > 0:
         return Attempt(name, number, where, familiar, wait_ms)
-    connection.execute(delete(login_failure).where(login_failure.c.last_ms < now_ms - _FORGET_MS))
+    _forget(connection, now_ms)
     for bucket in buckets:
         _count(connection, bucket, now_ms)
     stored = "" if row is None else str(row.password_hash)
@@ -78,11 +78,7 @@ def succeeded(connection: Connection, attempt: Attempt, now_ms: int) -> None:
     pair, *others = _buckets(attempt.name, attempt.address, familiar=attempt.familiar)
     connection.execute(delete(login_failure).where(login_failure.c.subject == pair.key))
     for bucket in others:
-        connection.execute(
-            update(login_failure)
-            .where(login_failure.c.subject == bucket.key)
-            .values(failures=login_failure.c.failures - 1, blocked_until_ms=0)
-        )
+        _take_back(connection, bucket)
     old = login_address.c.last_ms < now_ms - _KNOWN_MS
     connection.execute(delete(login_address).where(old))
     values = {"user_no": attempt.user_no, "address": attempt.address, "last_ms": now_ms}
@@ -92,6 +88,25 @@ def succeeded(connection: Connection, attempt: Attempt, now_ms: int) -> None:
             index_elements=["user_no", "address"], set_={"last_ms": now_ms}
         )
     )
+
+
+def begin_elsewhere(connection: Connection, *, address: str, now_ms: int) -> Attempt:
+    """Count an attempt that shows no name, as one that comes back from a provider; or say how long to wait.
+
+    It counts for the address alone. `succeeded_elsewhere` takes it back.
+    """
+    where = _hash("address", _network(address))
+    bucket = _by_address(where)
+    wait_ms = _wait(connection, [bucket], now_ms)
+    if wait_ms <= 0:
+        _forget(connection, now_ms)
+        _count(connection, bucket, now_ms)
+    return Attempt("", None, where, wait_ms=max(wait_ms, 0))
+
+
+def succeeded_elsewhere(connection: Connection, attempt: Attempt) -> None:
+    """Take back what such an attempt counted."""
+    _take_back(connection, _by_address(attempt.address))
 
 
 def failed(connection: Connection, attempt: Attempt, *, address: str, now_ms: int) -> None:
@@ -111,7 +126,11 @@ def _buckets(name: str, address: bytes, *, familiar: bool) -> list[_Bucket]:
     pair = _Bucket(hashlib.sha256(account + address).digest(), 5, 15 * 60_000)
     if familiar:
         return [pair]
-    return [pair, _Bucket(address, 20, 15 * 60_000), _Bucket(account, 20, 5 * 60_000)]
+    return [pair, _by_address(address), _Bucket(account, 20, 5 * 60_000)]
+
+
+def _by_address(address: bytes) -> _Bucket:
+    return _Bucket(address, 20, 15 * 60_000)
 
 
 def _is_familiar(connection: Connection, user_no: int | None, address: bytes, now_ms: int) -> bool:
@@ -135,6 +154,18 @@ def _wait(connection: Connection, buckets: list[_Bucket], now_ms: int) -> int:
         )
     ).scalars()
     return max((int(moment) - now_ms for moment in until), default=0)
+
+
+def _forget(connection: Connection, now_ms: int) -> None:
+    connection.execute(delete(login_failure).where(login_failure.c.last_ms < now_ms - _FORGET_MS))
+
+
+def _take_back(connection: Connection, bucket: _Bucket) -> None:
+    connection.execute(
+        update(login_failure)
+        .where(login_failure.c.subject == bucket.key)
+        .values(failures=login_failure.c.failures - 1, blocked_until_ms=0)
+    )
 
 
 def _count(connection: Connection, bucket: _Bucket, now_ms: int) -> None:

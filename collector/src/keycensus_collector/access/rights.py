@@ -14,7 +14,16 @@ from keycensus_collector.access.permissions import Permission as P  # noqa: N817
 _API = "/api/v1"
 
 # Answered without anybody's name.
-OPEN: frozenset[str] = frozenset({f"GET {_API}/health", f"POST {_API}/login"})
+OPEN: frozenset[str] = frozenset(
+    {
+        f"GET {_API}/health",
+        f"POST {_API}/login",
+        f"GET {_API}/oidc",
+        f"GET {_API}/oidc/{{provider}}/start",
+        f"GET {_API}/oidc/{{provider}}/callback",
+        f"GET {_API}/oidc/{{provider}}/end",
+    }
+)
 
 ENDPOINTS: dict[str, P] = {
     f"GET {_API}/certificates": P.INVENTORY_READ,

@@ -61,6 +61,8 @@ OPEN_TABLES = frozenset(
         "deployment",
         "login_address",
         "login_failure",
+        "oidc_account",
+        "oidc_state",
         "user",
         "user_session",
         "view",

@@ -98,10 +98,12 @@ def change_user(
     role: str | None = None,
     disabled: bool | None = None,
     sees: str | None = None,
+    even_last: bool = False,
 ) -> None:
     """Change a user's role or what they see, or disable or enable them; any of it ends their sessions.
 
-    UsageError if there is no such user or role, or nobody would be left who may do this.
+    UsageError if there is no such user or role, or nobody would be left who may do this, unless
+    `even_last`: root on the collector's machine may always.
     """
     number = user_no(connection, name)
     values: dict[str, object] = {}
@@ -113,7 +115,7 @@ def change_user(
         values["role"] = check_role(role)
     if disabled is not None:
         values["disabled_ms"] = now_ms if disabled else None
-    if disabled or role not in (None, _LAST_ROLE) or sees == "teams":
+    if not even_last and (disabled or role not in (None, _LAST_ROLE) or sees == "teams"):
         _check_not_last(connection, number)
     if not values:
         return

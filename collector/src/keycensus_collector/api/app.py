@@ -21,6 +21,7 @@ from keycensus_collector.api import (
     lists,
     login,
     marks,
+    oidc,
     owners,
     problems,
     queries,
@@ -36,6 +37,7 @@ from keycensus_collector.api.conditional import Conditional
 from keycensus_collector.api.limits import TimeLimit
 from keycensus_collector.api.security import SecurityHeaders
 from keycensus_collector.clock import Clock
+from keycensus_collector.oidc.settings import SignIn
 from keycensus_collector.store.engine import Store
 
 _DESCRIPTION = """\
@@ -50,8 +52,11 @@ Answers of JSON have an `ETag`: send it as `If-None-Match` and get 304 while not
 """
 
 
-def create_app(store: Store, clock: Clock) -> FastAPI:
-    """Return the application over an open store, which it does not close."""
+def create_app(store: Store, clock: Clock, sign_in: SignIn | None = None) -> FastAPI:
+    """Return the application over an open store, which it does not close.
+
+    `sign_in`: at which providers of OpenID Connect people sign in, besides by password.
+    """
     app = FastAPI(
         title="keycensus",
         version=__version__,
@@ -64,6 +69,7 @@ def create_app(store: Store, clock: Clock) -> FastAPI:
     )
     app.state.store = store
     app.state.clock = clock
+    app.state.oidc = oidc.clients(sign_in or SignIn(), clock)
     problems.install(app)
     app.include_router(lists.router)
     app.include_router(questions.router)
@@ -72,6 +78,7 @@ def create_app(store: Store, clock: Clock) -> FastAPI:
     app.include_router(marks.router)
     app.include_router(login.open_router)
     app.include_router(login.router)
+    app.include_router(oidc.open_router)
     app.include_router(account.router)
     app.include_router(users.router)
     app.include_router(imports.router)

@@ -39,6 +39,7 @@ _PROBLEM: dict[str, Any] = {
             "items": {"type": "string"},
         },
         "retry_after": {"type": "integer", "description": "`#too-many-attempts`: seconds."},
+        "reason": {"type": "string", "description": "`#sign-in`: a stable word for why."},
         "candidates": {
             "type": "array",
             "description": "`#ambiguous`: what the ID fits.",
@@ -99,6 +100,13 @@ _EXAMPLES: dict[int, tuple[str, dict[str, Any]]] = {
         {"detail": "too many attempts: try again in 16 s", "retry_after": 16},
     ),
     500: ("internal", {"detail": "the collector made a mistake: its log has the details"}),
+    502: (
+        "sign-in",
+        {
+            "detail": "the provider at sso.example.com can't be asked: it took longer than 10 s",
+            "reason": "provider-down",
+        },
+    ),
     503: ("store", {"detail": "the collector's database can't be used now: its log says why"}),
 }
 _QUERY_EXAMPLE = {
@@ -110,6 +118,8 @@ _QUERY_EXAMPLE = {
     "length": 6,
     "pointer": ["expirs<30d", "^^^^^^"],
 }
+# Of what leads to a provider of OpenID Connect and back, by how the path ends.
+_AT_PROVIDERS = {"start": [502], "end": [502], "callback": [403, 429, 502]}
 _METHODS = ("get", "put", "post", "patch", "delete")
 
 
@@ -173,6 +183,7 @@ def _errors(
         statuses.append(409)
     if not names.isdisjoint({"password", "old"}):
         statuses += [401, 429]
+    statuses += _AT_PROVIDERS.get(path.rpartition("/")[2], [])
     if "If-Match" in names:
         statuses.append(412)
     if "requestBody" in operation:

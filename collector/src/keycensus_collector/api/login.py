@@ -127,14 +127,7 @@ async def check_password(
     attempt = await store.run_write(
         partial(logins.begin, name=name, address=address, now_ms=now_ms), urgent=True
     )
-    if attempt.wait_ms:
-        seconds = -(-attempt.wait_ms // 1000)
-        raise ProblemError(
-            HTTPStatus.TOO_MANY_REQUESTS,
-            "too-many-attempts",
-            f"too many attempts: try again in {seconds} s",
-            retry_after=seconds,
-        )
+    wait_before_next(attempt)
     matches = await asyncio.get_running_loop().run_in_executor(
         _COMPARISONS, password_matches, attempt.password_hash, password
     )
@@ -145,6 +138,18 @@ async def check_password(
         raise _wrong()
     await store.run_write(partial(logins.succeeded, attempt=attempt, now_ms=now_ms), urgent=True)
     return attempt
+
+
+def wait_before_next(attempt: Attempt) -> None:
+    """Refuse who has to wait before the next attempt: a problem "too-many-attempts"."""
+    if attempt.wait_ms:
+        seconds = -(-attempt.wait_ms // 1000)
+        raise ProblemError(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            "too-many-attempts",
+            f"too many attempts: try again in {seconds} s",
+            retry_after=seconds,
+        )
 
 
 def set_cookie(response: Response, text: str) -> None:

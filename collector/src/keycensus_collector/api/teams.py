@@ -51,7 +51,10 @@ class Team:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A person. `user`: the local user that is theirs, if it has another name."""
+    """A person. `user`: the user that is theirs, if it has another name.
+
+    `by_groups`: those of `teams` that groups at a provider of OpenID Connect give.
+    """
 
     name: str
     full_name: str
@@ -61,6 +64,7 @@ class Person:
     subject: str
     state: str
     teams: list[str]
+    by_groups: list[str]
     left: str | None
 
 
@@ -74,7 +78,7 @@ class Left:
     teams: list[str]
     last: dict[str, Held]
     moves_to: str
-    user: str
+    users: list[str]
     tokens: int
 
 
@@ -326,7 +330,7 @@ async def leave(
         teams=list(found.teams),
         last={each: _held(held) for each, held in found.last.items()},
         moves_to=found.moves_to,
-        user=found.user,
+        users=list(found.users),
         tokens=found.tokens,
     )
 
@@ -394,5 +398,6 @@ def _person(found: people.Person) -> Person:
         subject=found.subject,
         state=found.state,
         teams=list(found.teams),
+        by_groups=list(found.by_groups),
         left=time_text(found.left_ms),
     )

@@ -37,7 +37,7 @@ def declared_now(connection: Connection) -> Declared:
             each.name: DeclaredTeam(
                 each.description,
                 each.contact,
-                list(each.members),
+                [name for name in each.members if name not in each.by_groups],
                 "active" if each.dissolved_ms is None else "dissolved",
             )
             for each in list_teams(connection)

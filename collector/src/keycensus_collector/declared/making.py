@@ -144,8 +144,9 @@ class _Making:
             now_ms=self.now_ms,
         )
         held = [*([left.alone] if left.alone else []), *left.last.values()]
-        if left.user:
-            self.moved.append(f"{name} leaves: user {left.user} ends, with {left.tokens} tokens")
+        if left.users:
+            users = ", ".join(left.users)
+            self.moved.append(f"{name} leaves: user {users} ends, with {left.tokens} tokens")
         for each in held:
             if not each.is_nothing:
                 self.moved.append(f"{name} leaves: {_told(each)} goes to {left.moves_to}")

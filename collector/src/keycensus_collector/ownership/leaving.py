@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select, update
@@ -10,7 +11,7 @@ from keycensus_collector.access import audit
 from keycensus_collector.access.users import change_user
 from keycensus_collector.errors import UsageError
 from keycensus_collector.ownership.moving import Held, held_by, move_all
-from keycensus_collector.ownership.people import person_no
+from keycensus_collector.ownership.people import person_no, users_of_person
 from keycensus_collector.ownership.settings import fallback_no
 from keycensus_collector.ownership.teams import team_name, team_no
 from keycensus_collector.store.schema import api_token, user
@@ -26,7 +27,7 @@ class Leaving:
     teams: tuple[str, ...]
     last: dict[str, Held]
     moves_to: str  # empty: nothing moves
-    user: str  # the local user that is disabled; empty: none
+    users: tuple[str, ...]  # who are disabled
     tokens: int
 
 
@@ -49,9 +50,10 @@ def leave(
     UsageError if their user is an admin and whoever asks is not `over_admins`.
     """
     leaving, target = _leaving(connection, name, to)
-    if not over_admins and _is_admin(connection, leaving.user):
+    admins = [] if over_admins else _admins(connection, leaving.users)
+    if admins:
         raise UsageError(
-            f"{leaving.user} is an admin's user: who may change users can let {name} leave"
+            f"{admins[0]} is an admin's user: who may change users can let {name} leave"
         )
     number = person_no(connection, name)
     if target is not None:
@@ -66,7 +68,8 @@ def leave(
     connection.execute(
         update(person).where(person.c.person_no == number).values(state="left", left_ms=now_ms)
     )
-    _shut_out(connection, leaving.user, actor, now_ms)
+    for user_name in leaving.users:
+        _shut_out(connection, user_name, actor, now_ms)
     audit.record(
         connection,
         at_ms=now_ms,
@@ -77,7 +80,7 @@ def leave(
             "moves_to": leaving.moves_to,
             "teams": list(leaving.teams),
             "left_empty": list(leaving.last),
-            "user": leaving.user,
+            "users": list(leaving.users),
             "tokens": leaving.tokens,
         },
     )
@@ -107,7 +110,7 @@ def _leaving(connection: Connection, name: str, to: str) -> tuple[Leaving, int |
         .where(membership.c.person_no == number, membership.c.to_ms.is_(None))
         .order_by(team.c.name)
     ).scalars()
-    found = _user(connection, number)
+    users = tuple(users_of_person(connection, number))
     return (
         Leaving(
             name=name,
@@ -115,8 +118,8 @@ def _leaving(connection: Connection, name: str, to: str) -> tuple[Leaving, int |
             teams=tuple(teams),
             last=dict(zip(last, held[len(own) :], strict=True)),
             moves_to=moves_to,
-            user=found,
-            tokens=_tokens(connection, found),
+            users=users,
+            tokens=_tokens(connection, users),
         ),
         target,
     )
@@ -146,27 +149,19 @@ def _last_in(connection: Connection, number: int) -> dict[str, int]:
     return {row.name: row.team_no for row in rows}
 
 
-def _user(connection: Connection, number: int) -> str:
-    """Return the local user that a person is: the linked one, else of the same name."""
-    row = connection.execute(select(person).where(person.c.person_no == number)).one()
-    name = row.user_name or row.name
-    found = connection.execute(select(user.c.name).where(user.c.name == name)).scalar_one_or_none()
-    return found or ""
-
-
-def _tokens(connection: Connection, name: str) -> int:
+def _tokens(connection: Connection, names: Sequence[str]) -> int:
     statement = (
         select(func.count())
         .select_from(api_token)
         .join(user, user.c.user_no == api_token.c.user_no)
-        .where(user.c.name == name, api_token.c.revoked_ms.is_(None))
+        .where(user.c.name.in_(names), api_token.c.revoked_ms.is_(None))
     )
     return connection.execute(statement).scalar_one()
 
 
-def _is_admin(connection: Connection, name: str) -> bool:
-    role = connection.execute(select(user.c.role).where(user.c.name == name)).scalar_one_or_none()
-    return role == "admin"
+def _admins(connection: Connection, names: Sequence[str]) -> list[str]:
+    statement = select(user.c.name).where(user.c.name.in_(names), user.c.role == "admin")
+    return list(connection.execute(statement).scalars())
 
 
 def _shut_out(connection: Connection, name: str, actor: str, now_ms: int) -> None:

@@ -1,7 +1,7 @@
 """People: who they are, how they are reached, which user of the collector they are.
 
-A person is known to the collector's users by the name of a local user, or by the e-mail or subject of
-an OpenID Connect login. Leaving is in `leaving`, since it moves what they held.
+A person is known to the collector's users by the name of a user, or by an account of OpenID Connect
+that was found to be theirs at its sign-in. Leaving is in `leaving`, since it moves what they held.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from keycensus_collector.access import audit
 from keycensus_collector.errors import UsageError
 from keycensus_collector.ownership.intervals import at
 from keycensus_collector.ownership.rows import number_of
+from keycensus_collector.store.schema import user
+from keycensus_collector.store.tables.oidc import oidc_account
 from keycensus_collector.store.tables.ownership import membership, person, team
 from keycensus_collector.text import safe_text
 
@@ -26,7 +28,10 @@ _MOST_TEXT = 200
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """One person. `user`: the local user whose tokens and sessions are theirs."""
+    """One person. `user`: the user whose tokens and sessions are theirs.
+
+    `by_groups`: those of `teams` that groups at a provider of OpenID Connect give, and take.
+    """
 
     name: str
     full_name: str = ""
@@ -36,6 +41,7 @@ class Person:
     subject: str = ""
     state: str = "active"
     teams: tuple[str, ...] = ()
+    by_groups: tuple[str, ...] = ()
     left_ms: int | None = None
 
 
@@ -47,6 +53,11 @@ def check_name(name: str) -> str:
             "or digit first"
         )
     return name
+
+
+def is_email(text: str) -> bool:
+    """Say whether a text can be the e-mail address of a person."""
+    return _EMAIL.match(text) is not None
 
 
 def add_person(connection: Connection, wanted: Person, *, actor: str, now_ms: int) -> int:
@@ -94,7 +105,7 @@ def change_person(connection: Connection, wanted: Person, *, actor: str, now_ms:
 
 
 def _values(wanted: Person) -> dict[str, Any]:
-    if wanted.email and not _EMAIL.match(wanted.email):
+    if wanted.email and not is_email(wanted.email):
         raise UsageError(f"{wanted.email!r} is no e-mail address")
     if wanted.user:
         check_name(wanted.user)
@@ -122,19 +133,19 @@ def person_no(connection: Connection, name: str) -> int:
 
 def list_people(connection: Connection) -> list[Person]:
     """Return everybody, those who left too, by name."""
-    teams: dict[int, list[str]] = {}
+    teams: dict[int, dict[str, str]] = {}
     for row in connection.execute(
-        select(membership.c.person_no, team.c.name)
+        select(membership.c.person_no, team.c.name, membership.c.source)
         .join(team, team.c.team_no == membership.c.team_no)
         .where(membership.c.to_ms.is_(None), team.c.person_no.is_(None))
         .order_by(team.c.name)
     ):
-        teams.setdefault(row.person_no, []).append(row.name)
+        teams.setdefault(row.person_no, {})[row.name] = row.source
     rows = connection.execute(select(person).order_by(person.c.name))
-    return [_person(row, teams.get(row.person_no, [])) for row in rows]
+    return [_person(row, teams.get(row.person_no, {})) for row in rows]
 
 
-def _person(row: Row[Any], teams: list[str]) -> Person:
+def _person(row: Row[Any], teams: dict[str, str]) -> Person:
     return Person(
         name=row.name,
         full_name=row.full_name,
@@ -144,32 +155,65 @@ def _person(row: Row[Any], teams: list[str]) -> Person:
         subject=row.subject,
         state=row.state,
         teams=tuple(teams),
+        by_groups=tuple(name for name, source in teams.items() if source),
         left_ms=row.left_ms,
     )
 
 
+def persons_of_user(connection: Connection, user_name: str) -> list[int]:
+    """Return the numbers of the people who sign in as a user: as a rule one, or none.
+
+    1. Whoever is said to (`user_name` of a person) is it.
+    2. Else the person that an account of OpenID Connect was found to be at its last sign-in.
+    3. Else, for a user without such an account, the person of the same name: what names an account
+       gives itself is the provider's business.
+    """
+    said = select(person.c.person_no).where(person.c.user_name == user_name)
+    accounts = (
+        select(oidc_account.c.person_no)
+        .join(user, user.c.user_no == oidc_account.c.user_no)
+        .where(user.c.name == user_name)
+    )
+    for statement in (said, accounts):
+        if found := list(connection.execute(statement).scalars()):
+            return [number for number in found if number is not None]
+    same = select(person.c.person_no).where(person.c.name == user_name, person.c.user_name == "")
+    return list(connection.execute(same).scalars())
+
+
+def users_of_person(connection: Connection, number: int) -> list[str]:
+    """Return the names of the users that a person is: what `persons_of_user` says, from the other side."""
+    row = connection.execute(
+        select(person.c.name, person.c.user_name).where(person.c.person_no == number)
+    ).one()
+    candidates = (
+        select(user.c.name)
+        .outerjoin(oidc_account, oidc_account.c.user_no == user.c.user_no)
+        .where(
+            or_(
+                user.c.name.in_([row.user_name, row.name]),
+                oidc_account.c.person_no == number,
+            )
+        )
+        .distinct()
+        .order_by(user.c.name)
+    )
+    names = connection.execute(candidates).scalars().all()
+    return [name for name in names if number in persons_of_user(connection, name)]
+
+
 def teams_of_user(
-    connection: Connection,
-    user: str,
-    *,
-    email: str = "",
-    subject: str = "",
-    as_of_ms: int | None = None,
+    connection: Connection, user_name: str, *, as_of_ms: int | None = None
 ) -> frozenset[int]:
     """Return the numbers of the teams of whoever signs in as a user: their own team of one included.
 
-    Found by the linked user's name, else a person of the same name, the e-mail, or the subject.
     A person who has left is in no team.
     """
-    same = [person.c.user_name == user, (person.c.user_name == "") & (person.c.name == user)]
-    if email:
-        same.append(person.c.email == email.lower())
-    if subject:
-        same.append(person.c.subject == subject)
+    people = persons_of_user(connection, user_name)
     own = select(team.c.team_no).join(person, person.c.person_no == team.c.person_no)
     member = select(membership.c.team_no).join(person, person.c.person_no == membership.c.person_no)
     numbers: set[int] = set()
     for statement in (own, member.where(at(membership, as_of_ms))):
-        found = statement.where(person.c.state == "active", or_(*same))
+        found = statement.where(person.c.state == "active", person.c.person_no.in_(people))
         numbers.update(connection.execute(found).scalars())
     return frozenset(numbers)

@@ -147,7 +147,7 @@ def _is_same(wanted: Person, known: Person) -> bool:
         contact=safe_text(wanted.contact),
         subject=safe_text(wanted.subject),
     )
-    return replace(known, teams=()) == shown
+    return replace(known, teams=(), by_groups=()) == shown
 
 
 _Entries = Iterator[tuple[str, Mapping[str, str]]]

@@ -22,13 +22,17 @@ MOST_TEAMS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Team:
-    """One team with its members now. `person`: it is this person alone, and has their name."""
+    """One team with its members now. `person`: it is this person alone, and has their name.
+
+    `by_groups`: those of `members` who are there by groups at a provider of OpenID Connect alone.
+    """
 
     number: int
     name: str
     description: str
     contact: str
     members: tuple[str, ...]
+    by_groups: tuple[str, ...]
     person: str
     dissolved_ms: int | None
 
@@ -85,16 +89,22 @@ def rename_team(connection: Connection, name: str, new: str, *, actor: str, now_
 
 
 def add_member(connection: Connection, name: str, who: str, *, actor: str, now_ms: int) -> bool:
-    """Let a person belong to a team; False if so already, UsageError if they have left."""
+    """Let a person belong to a team, by hand; False if so already, UsageError if they have left."""
     number, member = team_no(connection, name), person_no(connection, who)
     state = connection.execute(
         select(person.c.state).where(person.c.person_no == member)
     ).scalar_one()
     if state != "active":
         raise UsageError(f"{who} has left; add them again with: keycensus people add {who}")
-    same = membership.c.team_no == number, membership.c.person_no == member
-    if connection.execute(select(membership).where(*same, membership.c.to_ms.is_(None))).first():
+    now = (
+        membership.c.team_no == number,
+        membership.c.person_no == member,
+        membership.c.to_ms.is_(None),
+    )
+    if connection.execute(select(membership).where(*now, membership.c.source == "")).first():
         return False
+    # Who is there by a group stays when that ends, since somebody says so now.
+    connection.execute(update(membership).where(*now).values(to_ms=now_ms))
     connection.execute(
         insert(membership).values(team_no=number, person_no=member, from_ms=now_ms, to_ms=None)
     )
@@ -169,14 +179,14 @@ def check_owner(connection: Connection, name: str) -> int | None:
 
 def list_teams(connection: Connection) -> list[Team]:
     """Return all teams, dissolved ones too, by name."""
-    members: dict[int, list[str]] = {}
+    members: dict[int, dict[str, str]] = {}
     for row in connection.execute(
-        select(membership.c.team_no, person.c.name)
+        select(membership.c.team_no, person.c.name, membership.c.source)
         .join(person, person.c.person_no == membership.c.person_no)
         .where(membership.c.to_ms.is_(None))
         .order_by(person.c.name)
     ):
-        members.setdefault(row.team_no, []).append(row.name)
+        members.setdefault(row.team_no, {})[row.name] = row.source
     rows = connection.execute(
         select(team, person.c.name.label("person_name"))
         .outerjoin(person, person.c.person_no == team.c.person_no)
@@ -188,7 +198,10 @@ def list_teams(connection: Connection) -> list[Team]:
             name=row.name,
             description=row.description,
             contact=row.contact,
-            members=tuple(members.get(row.team_no, [])),
+            members=tuple(members.get(row.team_no, {})),
+            by_groups=tuple(
+                name for name, source in members.get(row.team_no, {}).items() if source
+            ),
             person=row.person_name or "",
             dissolved_ms=row.dissolved_ms,
         )

@@ -11,7 +11,7 @@ user_session = Table(
     metadata,
     Column("session_hash", LargeBinary(32), primary_key=True),  # SHA-256 of what the cookie holds
     Column("user_no", Number, ForeignKey("user.user_no"), nullable=False),
-    Column("how", Text, nullable=False),  # "password", "oidc"
+    Column("how", Text, nullable=False),  # "password", "oidc:NAME"
     Column("address", Text, nullable=False),  # from where it was begun
     Column("browser", Text, nullable=False),  # what that said of itself
     Column("created_ms", BigInteger, nullable=False),

@@ -65,6 +65,8 @@ membership = Table(
     Column("person_no", Number, ForeignKey("person.person_no"), nullable=False),
     Column("from_ms", BigInteger, nullable=False),
     Column("to_ms", BigInteger),
+    # "": by hand; "oidc:NAME": by groups at that provider, and gone when they say so
+    Column("source", Text, nullable=False, server_default=""),
     Index(None, "team_no", "to_ms"),
     Index(None, "person_no", "to_ms"),
 )

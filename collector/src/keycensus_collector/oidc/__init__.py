@@ -1,0 +1,1 @@
+"""Sign-in at a company's own provider by OpenID Connect: authorization code flow with PKCE."""
