@@ -68,6 +68,22 @@ def output(served: Served, *arguments: str) -> str:
     return done.stdout
 
 
+def test_by_a_dimension_it_shows_figures_and_what_lists_them(served: Served) -> None:
+    done = served.run("certs", "--by", "issuer", "-q", "ca:no", "-o", "csv")
+    assert done.returncode == 0, done.stderr
+    value, count, query = next(
+        row for row in csv.reader(io.StringIO(done.stdout)) if "Root" in row[0]
+    )
+    listed = served.run("certs", "-q", query, "-o", "json")
+    assert len(json.loads(listed.stdout)) == int(count) == 1, value
+    table = served.run("hosts", "--by", "state")
+    assert "2 hosts by state" in table.stderr
+    refused = served.run("certs", "--by", "issuer", "--expired")
+    assert (refused.returncode, "say in -q" in refused.stderr) == (2, True)
+    wrong = served.run("keys", "--by", "colour")
+    assert "label.KEY" in wrong.stderr
+
+
 def test_login_checks_the_token_and_stores_it_for_its_owner_alone(served: Served) -> None:
     done = served.login()
     assert f"logged in to {served.url} as ada (viewer)" in done.stdout

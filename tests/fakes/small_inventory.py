@@ -247,7 +247,7 @@ def write(made: Inventory, directory: Path) -> Store:
     return store
 
 
-def _put(connection: Connection, table: Table, **values: Any) -> None:  # noqa: ANN401 - any column
+def put(connection: Connection, table: Table, **values: Any) -> None:  # noqa: ANN401 - any column
     """Insert a row; a column that nobody asks for is empty."""
     empty: dict[str, Any] = {"str": "", "int": 0, "bytes": b"", "bool": False}
     row = {
@@ -262,7 +262,7 @@ def _put(connection: Connection, table: Table, **values: Any) -> None:  # noqa: 
 
 def _write_content(made: Inventory, connection: Connection) -> None:
     for item in made.certificates.values():
-        _put(
+        put(
             connection,
             schema.certificate,
             sha256=item.sha256,
@@ -284,7 +284,7 @@ def _write_content(made: Inventory, connection: Connection) -> None:
         )
         for position, name in enumerate((item.common_name, *item.names)):
             if name:
-                _put(
+                put(
                     connection,
                     schema.certificate_name,
                     sha256=item.sha256,
@@ -293,10 +293,10 @@ def _write_content(made: Inventory, connection: Connection) -> None:
                     value=name,
                 )
         for parent in item.parents:
-            _put(connection, schema.issuer_edge, child=item.sha256, parent=parent)
+            put(connection, schema.issuer_edge, child=item.sha256, parent=parent)
     for key in made.keys.values():
         if key.kind == "private-key":
-            _put(
+            put(
                 connection,
                 schema.public_key,
                 key_id=key.key_id,
@@ -306,9 +306,9 @@ def _write_content(made: Inventory, connection: Connection) -> None:
             )
     composed = {manifest for manifest, _, _ in made.parts}
     for hash_, entries in made.manifests.items():
-        _put(connection, schema.manifest, hash=hash_)
+        put(connection, schema.manifest, hash=hash_)
         for position, entry in enumerate(() if hash_ in composed else entries):
-            _put(
+            put(
                 connection,
                 schema.manifest_entry,
                 manifest=hash_,
@@ -320,12 +320,12 @@ def _write_content(made: Inventory, connection: Connection) -> None:
             )
     for position, (manifest, part, name) in enumerate(made.parts):
         values = {"manifest": manifest, "position": position, "part": part, "name": name or None}
-        _put(connection, schema.manifest_part, **values)
+        put(connection, schema.manifest_part, **values)
 
 
 def _write_hosts(made: Inventory, connection: Connection) -> None:
     for host in made.hosts:
-        _put(
+        put(
             connection,
             schema.host,
             host_no=host.number,
@@ -336,7 +336,7 @@ def _write_hosts(made: Inventory, connection: Connection) -> None:
             created_ms=host.created_ms,
             last_seen_ms=host.last_seen_ms,
         )
-        _put(
+        put(
             connection,
             schema.host_state,
             host_no=host.number,
@@ -345,7 +345,7 @@ def _write_hosts(made: Inventory, connection: Connection) -> None:
         )
         for gap in host.gaps:
             key = hash_of(gap)
-            _put(
+            put(
                 connection,
                 schema.gap,
                 host_no=host.number,
@@ -361,7 +361,7 @@ def _write_place(place: Place, connection: Connection) -> None:
     past = [state for state in place.states if state.to_ms is not None]
     last = now or (past[-1] if past else None)
     columns = _columns(last) if last else {"use": "live", "role": "server"}
-    _put(
+    put(
         connection,
         schema.place,
         place_no=place.number,
@@ -375,7 +375,7 @@ def _write_place(place: Place, connection: Connection) -> None:
         **columns,
     )
     for state in past:
-        _put(
+        put(
             connection,
             schema.place_past,
             place_no=place.number,
@@ -405,7 +405,7 @@ def _write_counts(made: Inventory, connection: Connection) -> None:
         sets[retained].add((place.number, entry.name))
         sets[2].add(place.host.number)
     for (artifact, host_no, kind), (live, kept) in held.items():
-        _put(
+        put(
             connection,
             schema.holding,
             artifact=artifact,

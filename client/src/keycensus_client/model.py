@@ -612,6 +612,27 @@ class WhoAmI:
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """Those of a list with one value. `query` lists them."""
+
+    value: str
+    count: int
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """A list in groups. `overlapping`: a thing may be in several, or in none."""
+
+    by: str
+    total: int
+    groups: list[Group]
+    left_out: int
+    overlapping: bool = False
+    as_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """A query with a name."""
 

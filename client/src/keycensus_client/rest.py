@@ -118,6 +118,10 @@ class Client:
         """Return every place of what an ID names; errors as `show`."""
         return self._get(model.Where, "/where", {"id": identity, "kind": kind or None})
 
+    def groups(self, list_: str, **parameters: str | int | bool | None) -> model.Groups:
+        """Return a list in groups; parameters are those of GET /groups/LIST."""
+        return self._get(model.Groups, path("groups", list_), parameters)
+
     def views(self, *, counts: bool = False) -> list[model.View]:
         """Return all views, with how many each lists if `counts`."""
         return self._get(list[model.View], "/views", {"counts": counts})

@@ -18,6 +18,7 @@ from keycensus_client.commands.session import (
     query_options,
     say_rest,
 )
+from keycensus_client.groups import by_option
 from keycensus_client.model import Certificate, Place
 from keycensus_client.output.cells import SHORT, certificate_key, expires_in, urgency
 from keycensus_client.output.files import field_titles, field_values, print_csv, print_json
@@ -78,6 +79,7 @@ _PLACE_COLUMNS = (
     show_default=True,
     help="What ends first, or what matters most, at the top.",
 )
+@by_option("certificates")
 @query_options
 @output_option
 @limit_option

@@ -15,6 +15,7 @@ from keycensus_client.commands.session import (
     say_rest,
 )
 from keycensus_client.errors import UsageError
+from keycensus_client.groups import by_option
 from keycensus_client.model import Host
 from keycensus_client.output.cells import ago
 from keycensus_client.output.files import field_titles, field_values, print_csv, print_json
@@ -46,6 +47,7 @@ _STYLES = {"silent": "yellow", "retired": "dim"}
 @click.option(
     "--without-agent", is_flag=True, help="Named by imported lists, and no agent reports."
 )
+@by_option("hosts")
 @query_options
 @output_option
 @limit_option

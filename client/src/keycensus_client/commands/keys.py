@@ -15,6 +15,7 @@ from keycensus_client.commands.session import (
     query_options,
     say_rest,
 )
+from keycensus_client.groups import by_option
 from keycensus_client.model import Key, Place
 from keycensus_client.output.cells import SHORT, private_key
 from keycensus_client.output.files import field_titles, field_values, print_csv, print_json
@@ -54,6 +55,7 @@ _WORLD = 0o004
     show_default="live; with a query, what it says",
     help="In use somewhere; old copies only; either.",
 )
+@by_option("keys")
 @query_options
 @output_option
 @limit_option

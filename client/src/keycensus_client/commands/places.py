@@ -14,11 +14,13 @@ from keycensus_client.commands.session import (
     say_rest,
 )
 from keycensus_client.commands.where import print_places
+from keycensus_client.groups import by_option
 from keycensus_client.model import Place
 from keycensus_client.output.files import field_titles, field_values, print_csv, print_json
 
 
 @click.command("places")
+@by_option("places")
 @query_options
 @output_option
 @limit_option

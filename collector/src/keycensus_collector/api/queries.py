@@ -35,8 +35,8 @@ class GroupParameters(QueryParameters):
     by: Annotated[
         str,
         Field(
-            max_length=40,
-            description="What to group by: `issuer`, `key`, `expires-week`, …; a wrong one names all.",
+            max_length=70,
+            description="What to group by: `issuer`, `owner`, `expires-week`, `label.env`, …; a wrong one names all.",
             examples=["issuer"],
         ),
     ]

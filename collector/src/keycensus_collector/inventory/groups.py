@@ -1,25 +1,38 @@
-"""A list in groups: how many of what it lists have which value. For charts and reports.
+"""A list in groups: how many of what it lists have which value. For charts, summaries and reports.
 
 Each group says the query that lists just its members, so a chart leads to its rows and agrees with them.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
+import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FromClause, func, select, union_all
+from sqlalchemy import Connection
 
 from keycensus_collector.errors import UsageError
-from keycensus_collector.query.ask import ask
-from keycensus_collector.query.model import Node, Query, Term, both
+from keycensus_collector.inventory.counts import count
+from keycensus_collector.inventory.dimensions import (
+    Asking,
+    Dimension,
+    OfColumns,
+    by_conditions,
+    by_period,
+    by_renewal,
+    by_state,
+    by_week,
+    equal,
+    is_,
+    key_size,
+    word,
+    yes,
+)
+from keycensus_collector.inventory.several import by_host, by_label, by_owner
+from keycensus_collector.inventory.values import time_text
+from keycensus_collector.query.fields import STATES
+from keycensus_collector.query.model import Query, Term
 from keycensus_collector.query.render import render
 
-_DAY_MS = 86_400_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MOST_GROUPS = 1_000
 
 
@@ -34,173 +47,95 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """A list in groups, the largest first, or by time. `total`: of all, also of groups left out."""
+    """A list in groups, the largest first, or in an order of their own, as of time.
+
+    `total`: how many the list has, whatever group they are in. `overlapping`: a thing may be in several
+    groups, or in none, so that they need not add up to it.
+    """
 
     by: str
     total: int
     groups: list[Group]
     left_out: int  # groups
+    overlapping: bool
+    as_of: str | None  # when they were counted
 
 
-@dataclass(frozen=True, slots=True)
-class _By:
-    """How a list is grouped: a column, and the condition that a value of it stands for."""
-
-    table: str
-    column: str
-    term: Callable[[Any], Term]
-    shown: Callable[[Any], str] = str
-
-
-def _equal(field: str) -> Callable[[Any], Term]:
-    def term(value: object) -> Term:
-        if value == "":
-            return Term(field, ":", "none")
-        return Term(field, "=", str(value), quoted=True)
-
-    return term
-
-
-def _number(field: str) -> Callable[[Any], Term]:
-    return lambda value: Term(field, ":", str(value))
-
-
-def _yes(field: str) -> Callable[[Any], Term]:
-    return lambda value: Term(field, ":", "yes" if value else "no")
-
-
-def _word(value: object) -> str:
-    return "yes" if value else "no"
-
-
-_OF_KEYS = {
-    "key": ("algorithm", _equal("key")),
-    "bits": ("bits", _number("bits")),
-    "curve": ("curve", _equal("curve")),
+_OF_KEYS: dict[str, Dimension] = {
+    "key": OfColumns(("algorithm",), equal("key")),
+    "bits": OfColumns(("bits",), is_("bits")),
+    "curve": OfColumns(("curve",), equal("curve")),
+    "key-size": OfColumns(("algorithm", "bits"), key_size, "{} {}".format),
+    "hosts": OfColumns(("hosts",), is_("hosts")),
+    "owner": by_owner,
+    "host": by_host,
 }
-_OF_HOSTS = {
-    "state": _By("host", "state", _number("state")),
-    "os": _By("host", "operating_system", _equal("os")),
-    "agent": _By("host", "agent_version", _equal("agent")),
-}
-BY: dict[str, dict[str, _By]] = {
+BY: dict[str, dict[str, Dimension]] = {
     "certificates": {
-        **{name: _By("certificate", column, term) for name, (column, term) in _OF_KEYS.items()},
-        "issuer": _By("certificate", "issuer", _equal("issuer")),
-        "signature": _By("certificate", "signature_algorithm", _equal("signature")),
-        "ca": _By("certificate", "is_ca", _yes("ca"), _word),
-        "self-signed": _By("certificate", "self_signed", _yes("self-signed"), _word),
-        "hosts": _By("certificate", "hosts", _number("hosts")),
+        **_OF_KEYS,
+        "issuer": OfColumns(("issuer",), equal("issuer")),
+        "signature": OfColumns(("signature_algorithm",), equal("signature")),
+        "ca": OfColumns(("is_ca",), yes("ca"), word),
+        "self-signed": OfColumns(("self_signed",), yes("self-signed"), word),
+        "expires-week": by_week,
+        "expires-month": by_period("month"),
+        "expires-year": by_period("year"),
+        "state": by_state,
+        "renewal": by_renewal,
     },
-    "keys": {
-        **{name: _By("key", column, term) for name, (column, term) in _OF_KEYS.items()},
-        "hosts": _By("key", "hosts", _number("hosts")),
-    },
+    "keys": _OF_KEYS,
     "places": {
-        name: _By("place", column, _equal(name))
-        for name, column in (
-            *(("role", "role"), ("status", "status"), ("format", "format"), ("user", "owner")),
-            *(("group", "group"), ("package", "package"), ("reason", "reason")),
-        )
+        **{name: OfColumns((name,), equal(name)) for name in ("role", "status", "format")},
+        **{name: OfColumns((name,), equal(name)) for name in ("group", "package", "reason")},
+        "user": OfColumns(("owner",), equal("user")),
+        "host": by_host,
+        "owner": by_owner,
     },
-    "hosts": _OF_HOSTS,
+    "hosts": {
+        "state": by_conditions(*((word_, Term("state", ":", word_)) for word_ in STATES)),
+        "os": OfColumns(("operating_system",), equal("os")),
+        "agent": OfColumns(("agent_version",), equal("agent")),
+        "owner": by_owner,
+    },
 }
-# Of times: by the day in SQL, put together here, so that no product's calendar is asked.
-PERIODS = ("week", "month", "year")
-TIMES = {"certificates": ("expires", "not_after_ms")}
+# What is folded of today alone.
+_OF_TODAY = {"hosts"}
+_LABEL = re.compile(r"label\.([a-z0-9][a-z0-9._-]{0,62})")
 
 
 def choices(target: str) -> list[str]:
-    """Return what a list can be grouped by."""
-    times = [f"{TIMES[target][0]}-{period}" for period in PERIODS] if target in TIMES else []
-    return [*BY[target], *times]
+    """Return what a list can be grouped by, beside `label.KEY`."""
+    return list(BY[target])
+
+
+def dimension(target: str, by: str) -> Dimension:
+    """Return what counts a list by this; UsageError if the list has no such."""
+    label = _LABEL.fullmatch(by)
+    if label is not None:
+        found: Dimension = by_label(label[1])
+        return found
+    if by not in BY[target]:
+        known = ", ".join([*choices(target), "label.KEY"])
+        raise UsageError(f"{target} can't be grouped by {by!r}, but by {known}")
+    return BY[target][by]
 
 
 def group(
     connection: Connection, query: Query, target: str, by: str, now_ms: int, *, limit: int = 100
 ) -> Groups:
     """Return what a query lists, in groups; UsageError if the list has no such."""
-    if by not in choices(target):
-        raise UsageError(
-            f"{target} can't be grouped by {by!r}, but by {', '.join(choices(target))}"
-        )
-    if by in BY[target]:
-        how = BY[target][by]
-        counted = _counted(connection, query, target, how.column, now_ms)
-        return _by_value(query, how, by, counted, limit)
-    return _by_time(connection, query, target, by, now_ms)
-
-
-def _counted(
-    connection: Connection,
-    query: Query,
-    target: str,
-    column: str,
-    now_ms: int,
-    *,
-    day: bool = False,
-) -> list[tuple[Any, int]]:
-    """Return how often each value occurs in what is listed."""
-    parts = []
-    for sealed in (False, True) if target == "keys" else (False,):
-        asked = ask(connection, query, target, now_ms, sealed=sealed)
-        table: FromClause = getattr(asked.tables, target.removesuffix("s"))
-        value: ColumnElement[Any] = table.c[column]
-        if day:
-            value = value // _DAY_MS
-        parts.append(select(value.label("value")).where(asked.condition))
-    found = union_all(*parts).subquery()
-    rows = connection.execute(select(found.c.value, func.count()).group_by(found.c.value))
-    return [(row[0], row[1]) for row in rows]
-
-
-def _by_value(
-    query: Query, how: _By, by: str, counted: list[tuple[Any, int]], limit: int
-) -> Groups:
-    rows = [(value, count) for value, count in counted if value is not None]
-    rows.sort(key=lambda row: (-row[1], str(row[0])))
+    if query.as_of and by in _OF_TODAY:
+        raise UsageError(f"{by} is counted of today: leave as-of out, or group by something else")
+    asking = Asking(connection, query, target, now_ms, limit)
+    counted = dimension(target, by)(asking)
+    found = [each for each in counted.found if each.count]
+    if not counted.in_order:
+        found.sort(key=lambda each: (-each.count, each.value))
+    total = sum(each.count for each in found)
+    if counted.several:
+        total = count(connection, query, target, now_ms)
     groups = [
-        Group(how.shown(value), count, _narrowed(query, how.term(value)))
-        for value, count in rows[:limit]
+        Group(each.value, each.count, render(asking.narrowed(each.node))) for each in found[:limit]
     ]
-    return Groups(by, sum(count for _, count in rows), groups, max(0, len(rows) - limit))
-
-
-def _by_time(connection: Connection, query: Query, target: str, by: str, now_ms: int) -> Groups:
-    field, column = TIMES[target]
-    starts: Counter[datetime] = Counter()
-    for day, count in _counted(connection, query, target, column, now_ms, day=True):
-        if day is not None:
-            starts[_start(day, by.rpartition("-")[2])] += count
-    groups = [
-        Group(_named(start, by), count, _narrowed(query, Term(field, ":", _span(start, by))))
-        for start, count in sorted(starts.items())
-    ]
-    return Groups(by, sum(starts.values()), groups[:MOST_GROUPS], max(0, len(groups) - MOST_GROUPS))
-
-
-def _start(day: int, period: str) -> datetime:
-    try:
-        date = _EPOCH + timedelta(days=day)
-    except OverflowError:
-        date = datetime(9999, 1, 1, tzinfo=UTC)
-    if period == "week":
-        return date - timedelta(days=date.weekday())
-    return date.replace(day=1) if period == "month" else date.replace(month=1, day=1)
-
-
-def _named(start: datetime, by: str) -> str:
-    return start.strftime(
-        {"week": "%Y-%m-%d", "month": "%Y-%m", "year": "%Y"}[by.rpartition("-")[2]]
-    )
-
-
-def _span(start: datetime, by: str) -> str:
-    """Return the value of a query that means the whole period."""
-    if by.endswith("-week"):
-        return f"{start:%Y-%m-%d}..{start + timedelta(days=6):%Y-%m-%d}"
-    return _named(start, by)
-
-
-def _narrowed(query: Query, term: Node) -> str:
-    return render(Query(both(query.expression, term), query.as_of))
+    left_out = counted.left_out + len(found) - len(groups)
+    return Groups(by, total, groups, left_out, counted.several, time_text(now_ms))

@@ -33,6 +33,7 @@ class Asked:
     tables: Tables
     condition: ColumnElement[bool]
     counted: ColumnElement[bool]
+    known: list[ColumnElement[bool]]  # that a thing was known at the moment asked for
 
     @property
     def as_of_ms(self) -> int | None:
@@ -44,6 +45,13 @@ class Asked:
         """The table whose rows the list has."""
         table: FromClause = getattr(self.tables, self.bindings.target.removesuffix("s"))
         return table
+
+    @property
+    def identity(self) -> ColumnElement[Any]:
+        """What names a row of the list: a hash, or a number."""
+        names = {"certificates": "sha256", "keys": "key_id", "places": "place_no"}
+        column: ColumnElement[Any] = self.own.c[names.get(self.bindings.target, "host_no")]
+        return column
 
     def key_columns(self, condition: ColumnElement[bool] | None = None) -> Select[Any]:
         """Return the keys that are meant, with the columns of a list of keys."""
@@ -85,7 +93,7 @@ def ask(
     tables = tables_for(target, bindings.as_of_ms, sealed=sealed, host_labels=host_labels)
     known = _known(target, tables)
     condition, counted = compiled(connection, bindings, tables, known)
-    return Asked(bindings, tables, and_(condition, *known), and_(counted, *known))
+    return Asked(bindings, tables, and_(condition, *known), and_(counted, *known), known)
 
 
 def asked_whole(connection: Connection, query: Query, target: str, now_ms: int) -> list[Asked]:

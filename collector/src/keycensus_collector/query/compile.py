@@ -91,21 +91,27 @@ def compiled(
 
     `known`: what holds of a row besides.
     """
-    compiler = _Compiler(
-        bindings.target, tables, Sources(connection, tables, bindings.now_ms, bindings.asker)
-    )
+    compiler = Compiler.of(connection, bindings, tables)
     listed = compiler.closed(bindings.condition)
     counted = compiler.counted(bindings.condition, known)
     return listed, listed if counted is None else counted
 
 
 @dataclass(slots=True)
-class _Compiler:
+class Compiler:
+    """Makes conditions of a checked query for one list; notes what it has found out on the way."""
+
     target: str
     tables: Tables
     sources: Sources
     expansions: int = _EXPANSIONS
     probes: dict[Bound, bool] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, connection: Connection, bindings: Bindings, tables: Tables) -> Compiler:
+        """Return one for a query and the tables that its rows come from."""
+        sources = Sources(connection, tables, bindings.now_ms, bindings.asker)
+        return cls(bindings.target, tables, sources)
 
     def closed(self, node: Bound) -> ColumnElement[bool]:
         """Return a condition that looks for the places it needs by itself."""
@@ -158,6 +164,50 @@ class _Compiler:
         first = select(found.subquery().c.artifact).distinct().limit(COUNTED + 1).subquery()
         return self._identity().in_(select(first.c.artifact))
 
+    def on_hosts(
+        self, node: Bound, known: Sequence[ColumnElement[bool]], most: int
+    ) -> list[Select[Any]]:
+        """Return `host_no` and `identity` of what stands somewhere so, a statement for each branch.
+
+        At most `most` statements, and one more if there were more.
+        """
+        parts = flattened(node)
+        mixed = [
+            part
+            for part in parts
+            if not is_own(part, self.target) and not is_of_place(part, self.target)
+        ]
+        if mixed:
+            first = expected(Some, mixed[0])
+            rest = tuple(part for part in parts if part is not first)
+            found: list[Select[Any]] = []
+            for part in first.parts:
+                if len(found) <= most:
+                    found += self.on_hosts(All((part, *rest)), known, most)
+            return found[: most + 1]
+        own = [part for part in parts if is_own(part, self.target)]
+        placed = [part for part in parts if part not in own]
+        conditions = [*(self.plain(part) for part in own), *known]
+        held = Held.of(placed) if self.tables.as_of_ms is None else None
+        if held is not None:
+            rows = select(holding.c.host_no, holding.c.artifact).where(*self._holds(held))
+            return [self._of_listed(rows, conditions)]
+        number = self.tables.place.c.host_no
+        rows_of = self._entries(self.tables, placed, beside=number)
+        return [self._of_listed(each, conditions) for each in rows_of]
+
+    def _of_listed(
+        self, rows: Select[Any], conditions: Sequence[ColumnElement[bool]]
+    ) -> Select[Any]:
+        """Return host and identity of rows (`host_no`, `artifact`) whose thing is so."""
+        held = rows.subquery("held")
+        identity = self._identity()
+        return (
+            select(held.c.host_no, identity.label("identity"))
+            .join_from(held, self._own(), identity == held.c.artifact)
+            .where(*conditions)
+        )
+
     def plain(self, node: Bound) -> ColumnElement[bool]:
         """Return a condition in which every part is on columns at hand."""
         if isinstance(node, Exists):
@@ -198,7 +248,7 @@ class _Compiler:
         )
         return not_(or_(own, named)) if literal.negated else or_(own, named)
 
-    def _at(self, path: ColumnElement[str] | None) -> _Compiler:
+    def _at(self, path: ColumnElement[str] | None) -> Compiler:
         """Return what compiles conditions where the path is that of a name in a tree, or the place's."""
         return replace(self, sources=replace(self.sources, path=path))
 
@@ -210,17 +260,31 @@ class _Compiler:
         tables: Tables,
         parts: Sequence[Bound],
         joined: Sequence[ColumnElement[bool]] = (),
+        *,
+        beside: ColumnElement[Any] | None = None,
     ) -> list[Select[Any]]:
-        """Return artifacts of entries for which all parts hold, and what is `joined`."""
+        """Return artifacts of entries for which all parts hold, and what is `joined`.
+
+        `beside`: a column of their places that is to be told, too.
+        """
         artifact, own = tables.entry.c.artifact, self._own()
         conditions = [*joined, *map(self.plain, parts)]
         names = mentions_path(parts)
         found = entries_of(tables, artifact, conditions, own, but_names=names)
+        if beside is not None:
+            found = [query.add_columns(beside) for query in found]
         if names:
             plain = self._plain_at
             found.append(
                 entries_in_trees(
-                    tables, artifact, parts, joined, plain, target=self.target, outside=own
+                    tables,
+                    artifact,
+                    parts,
+                    joined,
+                    plain,
+                    target=self.target,
+                    outside=own,
+                    beside=beside,
                 )
             )
         return found
@@ -372,18 +436,22 @@ class _Compiler:
         count = select(func.count()).select_from(some)
         return self.sources.connection.execute(count).scalar_one() <= _FEW
 
+    def _holds(self, held: Held) -> list[ColumnElement[bool]]:
+        """Return what is so of a row of `holding`."""
+        conditions: list[ColumnElement[bool]] = [holding.c.kind.in_(self.tables.kinds)]
+        if held.use:
+            conditions.append(holding.c.live > 0 if held.use == "live" else holding.c.retained > 0)
+        for literal in held.hosts:
+            hosts = self._hosts(condition(self.sources, literal, Level.HOST))
+            conditions.append(holding.c.host_no.in_(hosts))
+        return conditions
+
     def _held(self, held: Held) -> ColumnElement[bool]:
         """Return that a host holds it, which needs no look at places."""
         if self.target == "certificates" and held == Held("live", ()):
             return self.tables.certificate.c.in_use > 0  # the fold has counted that
-        conditions: list[ColumnElement[bool]] = [holding.c.kind.in_(self.tables.kinds)]
-        if held.use:
-            conditions.append(holding.c.live > 0 if held.use == "live" else holding.c.retained > 0)
-        on_hosts: list[Select[Any]] = []
-        for literal in held.hosts:
-            on_host = condition(self.sources, literal, Level.HOST)
-            on_hosts.append(self._hosts(on_host))
-        few = [*conditions, *(holding.c.host_no.in_(hosts) for hosts in on_hosts)]
+        few, conditions = self._holds(held), self._holds(replace(held, hosts=()))
+        on_hosts = [self._hosts(condition(self.sources, each, Level.HOST)) for each in held.hosts]
         if held.hosts and self._holds_few(few):
             return self._identity().in_(select(holding.c.artifact).where(*few))
         # Plus nothing: so no index is used that tries every host of the list for each artifact.

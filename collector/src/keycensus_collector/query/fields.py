@@ -98,6 +98,7 @@ _OF_ARTIFACTS = ("certificates", "keys")
 _ALGORITHMS = ("rsa", "ec", "ed25519", "ed448", "dsa", "ml-dsa-65")
 # Of handshakes, held against the disk.
 VERDICTS = ("served", "not-reloaded", "served-but-not-on-disk", "served-another")
+STATES = ("active", "silent", "retired", "imported", "known")  # of hosts
 _ENTRY_KINDS = (
     "certificate",
     "private-key",
@@ -281,7 +282,7 @@ FIELDS = (
         (_H,),
         Kind.CHOICE,
         "of the host; imported: told of by a file; known: named by a list, without an agent",
-        ("active", "silent", "retired", "imported", "known"),
+        STATES,
     ),
     Field("os", (_H,), Kind.PART, "operating system", ("Debian", "Red Hat"), nullable=True),
     Field("kernel", (_H,), Kind.NAME, "version of the kernel", ("5.*",)),

@@ -97,11 +97,13 @@ def entries_in_trees(
     *,
     target: str,
     outside: FromClause,
+    beside: ColumnElement[Any] | None = None,
 ) -> Select[Any]:
     """Return a column of entries whose name in a tree is so; as `relations.entries_of` of what has no name.
 
     Conditions on places go over the trees once, those on paths over their names once, and not over every
-    name at every place. `joined`: what holds of an entry besides.
+    name at every place. `joined`: what holds of an entry besides. `beside`: a column of the place that is to
+    be told, for which there is a row for each place.
     """
     entry, part, spot = tables.entry, tables.part, tables.place
     by = Sorted.of(parts, OWN[target])
@@ -112,14 +114,16 @@ def entries_in_trees(
     conditions += [plain(each, path) for each in (*by.paths, *by.files)]
     if tables.kinds:
         conditions.append(entry.c.kind.in_(tables.kinds))
-    if by.rest:
-        same = (spot.c.manifest == tree.c.manifest, spot.c.path == tree.c.path)
-        rest = [plain(each, path) for each in by.rest]
-        one = exists().where(*same, *is_there(tables), *at, *rest)
-        conditions.append(one.correlate_except(spot))
+    same = (spot.c.manifest == tree.c.manifest, spot.c.path == tree.c.path)
+    at_it = [*is_there(tables), *at, *(plain(each, path) for each in by.rest)]
     named = tree.join(part, part.c.manifest == tree.c.manifest).join(
         entry, entry.c.manifest == part.c.part
     )
+    if beside is not None:
+        found = select(column, beside).select_from(named.join(spot, and_(*same)))
+        return found.where(*conditions, *at_it).correlate(outside)
+    if by.rest:
+        conditions.append(exists().where(*same, *at_it).correlate_except(spot))
     return select(column).select_from(named).where(*conditions).correlate(outside)
 
 
