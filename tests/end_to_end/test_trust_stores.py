@@ -86,7 +86,7 @@ def test_debians_trust_store_is_two_rows_a_host_and_crosses_once(
     store = Store.open(f"sqlite:///{collector.database}")
     try:
         with store.read() as connection:
-            found = where(connection, identify(connection, before)[0])
+            found = where(connection, identify(connection, before)[0], 0)
     finally:
         store.close()
     paths = {(place.host, place.path) for place in found.places}

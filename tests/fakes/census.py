@@ -25,6 +25,7 @@ from keycensus_collector.clock import FixedClock
 from keycensus_collector.intake.model import Change
 from keycensus_collector.intake.usage_rows import usage_change, usage_key
 from keycensus_collector.intake.usages import write_usages
+from keycensus_collector.revocation.worker import Worker as RevocationWorker
 from keycensus_collector.store.engine import Store, upsert
 from keycensus_collector.store.schema import (
     blob,
@@ -216,13 +217,17 @@ class Census:
             write_usages(connection, {key: change}, host_no=host_no, at_ms=self.clock.now_ms())
 
     async def work(self) -> int:
-        """Do all that is queued; return how many rows of work that were."""
+        """Do all that is queued; return how many rows of work of the catalogue that were."""
         worker, done = Worker(self.store, self.clock), 0
+        revocation = RevocationWorker(self.store, self.clock)
         try:
             while count := await worker.run_once():
                 done += count
+            while await revocation.run_once():
+                pass
         finally:
             worker.close()
+            revocation.close()
         return done
 
     def fold(self) -> None:

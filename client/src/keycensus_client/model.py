@@ -124,6 +124,10 @@ class Certificate:
     owners: list[str] = field(default_factory=list)
     owned_by: str = ""
     importance: int = 0
+    revoked: str = "unknown"
+    revoked_since: str | None = None
+    revocation_reason: str = ""
+    revocation_as_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -486,6 +490,24 @@ class MarkDetail:
 
 
 @dataclass(frozen=True, slots=True)
+class Revocation:
+    """What revocation lists say of a certificate."""
+
+    status: str
+    why: str
+    reason: str = ""
+    since: str | None = None
+    invalid_since: str | None = None
+    known_since: str | None = None
+    as_of: str | None = None
+    until: str | None = None
+    stale: bool = False
+    list_sha256: str = ""
+    list_issuer: str = ""
+    found: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
 class CertificateDetail:
     """Everything about one certificate."""
 
@@ -502,6 +524,7 @@ class CertificateDetail:
     marks: list[MarkedBy] = field(default_factory=list)
     ownership: list[Ownership] = field(default_factory=list)
     labels: list[Label] = field(default_factory=list)
+    revocation: Revocation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -549,6 +572,12 @@ class DocumentDetail:
     revoked_count: int
     problem: str
     places: list[Place]
+    number: str = ""
+    base_number: str = ""
+    scope: str = ""
+    state: str = ""
+    why: str = ""
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -581,6 +610,7 @@ class Where:
     places: list[Place]
     total: int
     usages: list[Usage] = field(default_factory=list)
+    revocation: Revocation | None = None
 
 
 @dataclass(frozen=True, slots=True)

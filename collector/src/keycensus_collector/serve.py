@@ -102,6 +102,7 @@ def standard_parts() -> Parts:
     from keycensus_collector.intake.model import Limits
     from keycensus_collector.intake.reporter import Reporter as IntakeReporter
     from keycensus_collector.ownership.worker import Worker as OwnershipWorker
+    from keycensus_collector.revocation.worker import Worker as RevocationWorker
 
     def reporter(store: Store, clock: Clock, configuration: Configuration) -> Reporter:
         limits = configuration.limits
@@ -124,7 +125,7 @@ def standard_parts() -> Parts:
     def application(store: Store, clock: Clock, configuration: Configuration) -> FastAPI:
         return create_app(store, clock, configuration.sign_in)
 
-    return Parts(reporter, application, (CatalogueWorker, OwnershipWorker))
+    return Parts(reporter, application, (CatalogueWorker, OwnershipWorker, RevocationWorker))
 
 
 class Server:

@@ -30,9 +30,9 @@ from keycensus_collector.catalogue.parse import (
     parse_certificate,
     parse_public_key,
     parse_request,
-    parse_revocation_list,
     unread,
 )
+from keycensus_collector.catalogue.revocation_list import parse_revocation_list
 
 _PEM = re.compile(rb"-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----(.*?)-----END", re.DOTALL)
 

@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from fakes.census import Census, blob_item, certificate, private_key, sealed_key
-from fakes.pki import NOW, issue, new_key, spki_of
+from fakes.pki import NOW, NOW_MS, issue, new_key, spki_of
 
 from keycensus_collector.errors import UsageError
 from keycensus_collector.inventory import detail, results
@@ -191,7 +191,7 @@ def test_where_answers_before_anything_is_folded(own: Census) -> None:
     own.report(own.host("web2"), "/copy.pem", certificate(SECOND))
     with own.store.read() as connection:
         (match,) = identify(connection, SECOND.sha256.hex())
-        found = detail.where(connection, match)
+        found = detail.where(connection, match, NOW_MS)
     assert [(place.host, place.path) for place in found.places] == [
         ("web1", "/live.pem"),
         ("web2", "/copy.pem"),
@@ -202,7 +202,7 @@ def test_where_answers_before_anything_is_folded(own: Census) -> None:
 def test_where_of_a_host_is_all_its_places(census: Census) -> None:
     with census.store.read() as connection:
         (match,) = identify(connection, "web1")
-        found = detail.where(connection, match)
+        found = detail.where(connection, match, NOW_MS)
     assert found.total == 7
     assert found.places[0].kinds == []
 

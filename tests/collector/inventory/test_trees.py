@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from fakes.census import Census, certificate
-from fakes.pki import Issued, issue
+from fakes.pki import NOW_MS, Issued, issue
 from sqlalchemy import select
 
 from keycensus_collector.api.parameters import CertificateParameters
@@ -66,7 +66,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Census, Cen
 
 def found(census: Census, issued: Issued) -> results.Where:
     with census.store.read() as connection:
-        return detail.where(connection, identify(connection, issued.sha256.hex())[0])
+        return detail.where(connection, identify(connection, issued.sha256.hex())[0], NOW_MS)
 
 
 @pytest.mark.parametrize("root", ROOTS[:3])
@@ -186,7 +186,7 @@ def test_a_name_that_stays_while_others_change_has_one_time_in_its_history(tmp_p
 
     def history(root: Issued) -> list[tuple[str, bool]]:
         with census.store.read() as connection:
-            found = detail.certificate_detail(connection, root.sha256)
+            found = detail.certificate_detail(connection, root.sha256, NOW_MS)
         assert found is not None
         return sorted((interval.path, interval.until is None) for interval in found.history)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from fakes.census import Census, Item, certificate
-from fakes.pki import issue
+from fakes.pki import NOW_MS, issue
 from sqlalchemy import insert, select, update
 
 from keycensus_collector.inventory.detail import show, where
@@ -78,7 +78,7 @@ def test_a_place_says_that_a_newer_state_of_it_was_refused(census: Census) -> No
     census.fold()
     with census.store.read() as connection:
         (match,) = identify(connection, hashlib.sha256(leaf.der).hexdigest())
-        found = where(connection, match)
+        found = where(connection, match, NOW_MS)
     assert [(each.host, each.refused) for each in found.places] == [
         ("one", "hash-mismatch"),
         ("other", ""),
@@ -96,7 +96,7 @@ def test_an_artifact_over_its_cap_is_named_with_its_hash_and_size_at_its_place(
         detail = host_detail(connection, host_id(census, one), census.clock.now_ms())
         (match,) = identify(connection, SHA256.hex()[:12])
         shown = show(connection, match, census.clock.now_ms())
-        found = where(connection, match)
+        found = where(connection, match, NOW_MS)
     assert detail is not None
     assert [(each.path, each.kind, each.sha256, each.size) for each in detail.long] == [
         ("/etc/big.crl", "crl", SHA256.hex(), 2_000_000)

@@ -77,7 +77,7 @@ def census(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Census]:
 
 def shown(census: Census, sha256: bytes) -> results.CertificateDetail:
     with census.store.read() as connection:
-        found = detail.certificate_detail(connection, sha256)
+        found = detail.certificate_detail(connection, sha256, NOW_MS)
     assert found is not None
     return found
 
@@ -152,10 +152,10 @@ def test_a_key_its_places_and_its_host_say_who_uses_them(census: Census) -> None
     with census.store.read() as connection:
         (match,) = identify(connection, "web1")
         host = host_detail(connection, match.id, NOW_MS)
-        everything = detail.where(connection, match)
+        everything = detail.where(connection, match, NOW_MS)
         key_match = results.Match("key", shown(census, NEW.sha256).certificate.key_id, "")
         key = detail.show(connection, key_match, NOW_MS)
-        at = detail.where(connection, key_match)
+        at = detail.where(connection, key_match, NOW_MS)
     assert host is not None
     assert len(host.usages) == len(everything.usages) == 4
     said = (host.kind, host.architecture, host.addresses)

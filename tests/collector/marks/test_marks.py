@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from fakes.census import Census, certificate, private_key, sealed_key
-from fakes.pki import Issued, issue, new_key
+from fakes.pki import NOW_MS, Issued, issue, new_key
 from sqlalchemy import select
 
 from keycensus_collector.errors import UsageError
@@ -177,7 +177,7 @@ def test_a_certificate_whose_issuer_is_found_later_is_told_then(census: Census) 
     assert names(census, "reappeared:yes name:www*") == ["www.example.com"]
     by_path = {each.path: each.at for each in found.reappearances}
     with census.store.read() as connection:
-        own = certificate_detail(connection, LEAF.sha256)
+        own = certificate_detail(connection, LEAF.sha256, NOW_MS)
     assert own is not None
     assert by_path["/etc/a.pem"] == own.history[0].since
     assert began < census.clock.now_ms()
@@ -216,7 +216,10 @@ def test_marks_are_intervals_and_audited(census: Census) -> None:
         assert [m.number for m in list_marks(connection, standing=False, after=None, limit=9)] == [
             made.number
         ]
-        own, its_key = certificate_detail(connection, LEAF.sha256), key_detail(connection, KEY_ID)
+        own, its_key = (
+            certificate_detail(connection, LEAF.sha256, NOW_MS),
+            key_detail(connection, KEY_ID),
+        )
     assert own is not None
     assert its_key is not None
     assert (own.marks, its_key.marks) == ([], [])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from fakes.census import Census, certificate, private_key, sealed_key
-from fakes.pki import issue
+from fakes.pki import NOW_MS, issue
 
 from keycensus_collector.inventory.certificates import list_certificates
 from keycensus_collector.inventory.detail import certificate_detail
@@ -94,7 +94,7 @@ def test_owners_live_alike_on_both(tmp_path: Path) -> None:  # noqa: PLR0915 - o
     assert certs("owner:anna as-of:12h") == ["api"]
     assert certs("owner:db as-of:36h") == ["api"]
     with census.store.read() as connection:
-        detail = certificate_detail(connection, API.sha256)
+        detail = certificate_detail(connection, API.sha256, NOW_MS)
     assert detail is not None
     assert [each.why for each in detail.ownership] == ["given with its line by test: anna left"]
     assert [(each.key, each.value) for each in detail.labels] == [("environment", "test")]

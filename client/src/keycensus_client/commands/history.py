@@ -21,7 +21,7 @@ _COLUMNS = (
     Column("CAUSE"),
 )
 _KINDS = ("certificate", "key", "host")
-_STYLES = {"gone": "dim", "marked": "red", "came-back": "red"}
+_STYLES = {"gone": "dim", "marked": "red", "revoked": "red", "came-back": "red"}
 
 
 @click.command("history")

@@ -32,6 +32,7 @@ from keycensus_client.output.cells import (
 )
 from keycensus_client.output.files import print_json
 from keycensus_client.output.owners import labels_text, owners_text
+from keycensus_client.output.revocation import revocation_cell
 from keycensus_client.output.table import Cell, Column, print_facts, print_table
 from keycensus_client.output.usages import notes_of, print_usages
 
@@ -99,6 +100,8 @@ def _certificate(detail: CertificateDetail, moment: datetime) -> None:
         if links:
             facts.append((title, "\n".join(_link(link, moment) for link in links)))
     facts += _marks(detail.marks)
+    if detail.revocation is not None:
+        facts.append(("revoked", revocation_cell(detail.revocation)))
     if (notes := notes_of(item)).text:
         facts.append(("notes", notes))
     if item.problem:
@@ -253,6 +256,17 @@ def _document(detail: DocumentDetail, kind: str) -> None:
             ("this update", detail.this_update or "unknown"),
             ("next update", detail.next_update or "unknown"),
             ("revoked", f"{detail.revoked_count:,}"),
+        ]
+        facts += [
+            (title, text)
+            for title, text in (
+                ("number", detail.number),
+                ("delta upon", detail.base_number),
+                ("about", detail.scope),
+                ("state", f"{detail.state} {detail.why and f'({detail.why})'}".strip()),
+                ("brought by", detail.origin),
+            )
+            if text
         ]
     if detail.problem:
         facts.append(("problem", Cell(detail.problem, "yellow")))

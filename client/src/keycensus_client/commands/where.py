@@ -10,6 +10,7 @@ from keycensus_client.identity import resolve
 from keycensus_client.model import Place
 from keycensus_client.output.cells import SHORT, day
 from keycensus_client.output.files import field_titles, field_values, print_csv, print_json
+from keycensus_client.output.revocation import revocation_cell
 from keycensus_client.output.table import Cell, Column, print_table
 from keycensus_client.output.usages import print_usages
 
@@ -44,6 +45,8 @@ def command(*, id: str, output: str) -> None:  # noqa: A002 - the argument's nam
         print_csv(titles, (field_values(place, titles) for place in found.places))
     else:
         click.echo(f"{found.kind} {found.name}  {found.id[:SHORT]}")
+        if found.revocation is not None and found.revocation.status == "yes":
+            click.echo(revocation_cell(found.revocation).text)
         if found.places:
             print_places(found.places)
         print_usages(found.usages)

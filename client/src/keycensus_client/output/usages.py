@@ -8,6 +8,7 @@ import click
 
 from keycensus_client.model import Certificate, Usage
 from keycensus_client.output.cells import day
+from keycensus_client.output.revocation import revoked_note
 from keycensus_client.output.table import Cell, Column, Row, print_table
 
 _COLUMNS = (
@@ -95,8 +96,9 @@ def _renewal_of(usage: Usage) -> Iterator[tuple[str, str]]:
 
 
 def notes_of(certificate: Certificate) -> Cell:
-    """Return what a list says of a certificate beside its end: who renews it, what is served."""
-    said: list[str] = []
+    """Return what a list says of a certificate beside its end: revoked, who renews it, what is served."""
+    revoked = revoked_note(certificate)
+    said: list[str] = [revoked] if revoked else []
     style = ""
     if certificate.verdict in _VERDICTS and certificate.verdict != "served":
         text, style = _VERDICTS[certificate.verdict]
@@ -105,4 +107,4 @@ def notes_of(certificate: Certificate) -> Cell:
         overdue = certificate.renewal_overdue
         said.append(f"renewed by {certificate.renewed_by}" + (", overdue" if overdue else ""))
         style = "red" if overdue else style
-    return Cell(", ".join(said), style)
+    return Cell(", ".join(said), "red" if revoked else style)

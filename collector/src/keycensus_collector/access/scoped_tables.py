@@ -44,7 +44,14 @@ from sqlalchemy import (
 
 from keycensus_collector.ownership.scope import artifact_owned_by, host_owned_by, place_owned_by
 from keycensus_collector.store import schema
-from keycensus_collector.store.tables import imports, known_hosts, marks, ownership, recertification
+from keycensus_collector.store.tables import (
+    imports,
+    known_hosts,
+    marks,
+    ownership,
+    recertification,
+    revocation,
+)
 from keycensus_collector.store.tables.ownership import CERTIFICATE, KEY
 
 Statement = Any  # a select, or several joined by union: what a common table expression holds
@@ -84,6 +91,7 @@ _certificate = _as_scoped(schema.certificate)
 _key = _as_scoped(schema.public_key)
 _owner = _as_scoped(ownership.artifact_owner)
 _mark = _as_scoped(marks.mark)
+_revocation = _as_scoped(revocation.certificate_revocation)
 
 _ZERO: ColumnElement[Any] = literal_column("0")
 
@@ -378,6 +386,27 @@ def _documents(original: Table, kind: str) -> Callable[[Teams], Statement]:
     return lambda _: select(original).where(_artifact(original.c.sha256, kind))
 
 
+def _revocations(_: Teams) -> Statement:
+    row = revocation.certificate_revocation
+    return select(row).where(_artifact(row.c.certificate, "certificate"))
+
+
+def _lists_in_force(_: Teams) -> Statement:
+    row = revocation.list_in_force
+    return select(row).where(
+        or_(_in(row.c.series_no, _revocation.c.series_no), _artifact(row.c.sha256, "crl"))
+    )
+
+
+def _revocation_lists(_: Teams) -> Statement:
+    """Return lists that places in scope hold, or that tell of certificates in scope."""
+    row, told = schema.revocation_list, _as_scoped(revocation.list_in_force)
+    origin: ColumnElement[Any] = literal_column("''")
+    return select(*_all(row, origin=origin)).where(
+        or_(_artifact(row.c.sha256, "crl"), _in(row.c.sha256, told.c.sha256))
+    )
+
+
 def _marks(_: Teams) -> Statement:
     row = marks.mark
     return select(row).where(_artifact(row.c.subject, "certificate", "private-key", "public-key"))
@@ -488,7 +517,13 @@ SCOPED: dict[str, tuple[Callable[[Teams], Statement], bool]] = {
     "line": (_lines, False),
     "blob": (_blobs, False),
     "request": (_documents(schema.request, "csr"), False),
-    "revocation_list": (_documents(schema.revocation_list, "crl"), False),
+    "certificate_revocation": (_revocations, False),
+    "list_in_force": (_lists_in_force, False),
+    "revocation_list": (_revocation_lists, False),
+    "revocation_series": (_nothing(revocation.revocation_series), False),
+    "revocation_issuer": (_nothing(revocation.revocation_issuer), False),
+    "revocation_entry": (_nothing(revocation.revocation_entry), False),
+    "revocation_work": (_nothing(revocation.revocation_work), False),
     "mark": (_marks, False),
     "reappearance": (_reappearances, False),
     "team": (_of_teams(ownership.team), False),

@@ -54,9 +54,11 @@ async def certificates(
 
 
 @router.get("/certificates/{sha256}", tags=["certificates"], summary="One certificate, whole")
-async def certificate(sha256: str, store: StoreOf) -> results.CertificateDetail:
+async def certificate(sha256: str, store: StoreOf, clock: ClockOf) -> results.CertificateDetail:
     """Facts, chain by verified signatures, places, private key, line and history."""
-    found = await store.run_read(partial(certificate_detail, sha256=_hash(sha256)))
+    found = await store.run_read(
+        partial(certificate_detail, sha256=_hash(sha256), now_ms=clock.now_ms())
+    )
     if found is None:
         raise not_found(f"certificate {sha256!r}")
     return found

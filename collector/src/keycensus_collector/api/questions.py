@@ -63,11 +63,14 @@ async def show(
 
 
 @router.get("/where", tags=["questions"], summary="Every place of what an ID names")
-async def where(parameters: Annotated[IdParameters, Query()], store: StoreOf) -> results.Where:
+async def where(
+    parameters: Annotated[IdParameters, Query()], store: StoreOf, clock: ClockOf
+) -> results.Where:
     """Live places first; at most 1,000 of them, with the exact total. True at once after a report."""
 
     def work(connection: Connection) -> results.Where:
-        return detail.where(connection, one_match(connection, parameters.id, parameters.kind))
+        match = one_match(connection, parameters.id, parameters.kind)
+        return detail.where(connection, match, clock.now_ms())
 
     return await store.run_read(work)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import resource
 import socket
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 # Named for its effect: verifying a signature imports it, which fails once files can't be opened.
@@ -17,16 +18,29 @@ import cryptography.hazmat.backends.openssl.backend  # noqa: F401 - see above
 
 from keycensus_collector.catalogue.facts import CertificateFacts, Facts
 from keycensus_collector.catalogue.parse import CAPS, parse
-from keycensus_collector.catalogue.signature import are_issued, is_issued_by
-from keycensus_collector.catalogue.wire import encode_frame, facts_to_json, read_frame
+from keycensus_collector.catalogue.revocation_list import parse_revocation_list, revoked_entries
+from keycensus_collector.catalogue.signature import are_issued, are_signed, is_issued_by
+from keycensus_collector.catalogue.wire import (
+    encode_frame,
+    entries_to_json,
+    facts_to_json,
+    read_frame,
+)
 
 # Seconds of processor time for one request; the dearest honest one takes milliseconds.
 CPU_SECONDS = 5
-# Address space: the interpreter with cryptography takes about 100 MiB, the largest blob 1 MiB.
+# For a long revocation list: a million entries take some ten.
+LIST_CPU_SECONDS = 60
+# Bytes of the largest revocation list that an operator may bring: some 1.8 million entries.
+LIST_BYTES = 64 * 1024 * 1024
+# Entries of a list in one answer, of some 70 bytes each.
+_ENTRIES = 5_000
+# Address space: the interpreter with cryptography takes about 100 MiB, the largest list 64 MiB, which is
+# there twice while it is received.
 MEMORY_BYTES = 512 * 1024 * 1024
 # Standard input, output and error are all that is ever open.
 _OPEN_FILES = 3
-PART_LIMIT = max(CAPS.values())
+PART_LIMIT = max(LIST_BYTES, *CAPS.values())
 
 
 def limit_process() -> None:
@@ -37,17 +51,23 @@ def limit_process() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
 
 
-def allow_processor_time() -> None:
+def allow_processor_time(seconds: int = CPU_SECONDS) -> None:
     """Let this process use so much more processor time from now on, then SIGXCPU ends it."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    limit = int(usage.ru_utime + usage.ru_stime) + 1 + CPU_SECONDS
+    limit = int(usage.ru_utime + usage.ru_stime) + 1 + seconds
     resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
 
 
 def answer(request: dict[str, Any], parts: list[bytes]) -> dict[str, Any]:
-    """Return the answer to one request: "parse" with a kind and a blob, or "verify" with several."""
+    """Return the answer to one request: "parse" with a kind and a blob, "verify" with several.
+
+    "list" is a revocation list and certificates that may have signed it.
+    """
     if request["do"] == "verify":
         return {"issued": are_issued(parts, request["pairs"])}
+    if request["do"] == "list":
+        facts = facts_to_json(parse_revocation_list(parts[0]))
+        return {"facts": facts, "signed": are_signed(parts[0], parts[1:])}
     return {"facts": facts_to_json(read_blob(request["kind"], parts[0]))}
 
 
@@ -59,6 +79,15 @@ def read_blob(kind: int, data: bytes) -> Facts:
     # Where the signature can't be judged, the equal names stand.
     self_signed = bool(facts.subject_der_hash) and is_issued_by(data, data) is not False
     return replace(facts, self_signed=self_signed)
+
+
+def send_entries(connection: socket.socket, data: bytes) -> None:
+    """Answer "entries": those of a revocation list in some frames, then one that says it was all."""
+    entries = revoked_entries(data)
+    while chunk := list(islice(entries, _ENTRIES)):
+        connection.sendall(encode_frame({"entries": entries_to_json(chunk)}))
+        allow_processor_time()
+    connection.sendall(encode_frame({"end": True}))
 
 
 def serve(connection: socket.socket) -> None:
@@ -76,8 +105,11 @@ def serve(connection: socket.socket) -> None:
             request, parts = read_frame(read, PART_LIMIT)
         except EOFError:
             return
-        allow_processor_time()
-        connection.sendall(encode_frame(answer(request, parts)))
+        allow_processor_time(LIST_CPU_SECONDS if request["do"] == "list" else CPU_SECONDS)
+        if request["do"] == "entries":
+            send_entries(connection, parts[0])
+        else:
+            connection.sendall(encode_frame(answer(request, parts)))
 
 
 def main() -> None:

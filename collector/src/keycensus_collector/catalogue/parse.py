@@ -9,10 +9,6 @@ in `problem`, and the rest is kept. The bytes were hashed before they came here.
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from typing import TypeVar
 
 from keycensus_collector.catalogue import der
 from keycensus_collector.catalogue.algorithms import (
@@ -31,57 +27,28 @@ from keycensus_collector.catalogue.facts import (
 from keycensus_collector.catalogue.key_id import CURVES, key_id
 from keycensus_collector.catalogue.names import (
     NAMES_PER_CERTIFICATE,
-    DistinguishedName,
     NameFact,
     read_general_names,
-    read_name,
 )
-from keycensus_collector.text import safe_text
+from keycensus_collector.catalogue.parts import (
+    KEY_IDENTIFIER_BYTES,
+    Problems,
+    authority_key_identifier,
+    extension_values,
+    name_of,
+    serial_text,
+    time_ms,
+)
+from keycensus_collector.catalogue.revocation_list import parse_revocation_list, points_of
 
 # Values of keycensus.v1.BlobKind.
 CERTIFICATE, SPKI, CSR, CRL = 2, 3, 4, 5
 # Bytes of the largest blob of each kind that is read (protos/README.md, section 8).
 CAPS = {CERTIFICATE: 256 * 1024, SPKI: 256 * 1024, CSR: 1024 * 1024, CRL: 1024 * 1024}
 
-_PROBLEM_CHARACTERS = 500
-# RFC 5280 allows 20 octets; what is longer still has a value, of which this much is kept.
-_SERIAL_CHARACTERS = 256
 _PURPOSES = 64
-# Key identifiers are 20 bytes as a rule; ones this long do not fit into an index.
-_KEY_IDENTIFIER_BYTES = 512
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_UTC_TIME = re.compile(rb"(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})?(Z|[+-]\d{4})", re.ASCII)
-_GENERALIZED_TIME = re.compile(
-    rb"(\d{4})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})?(?:\.\d+)?(Z|[+-]\d{4})", re.ASCII
-)
 _EXTENSION_REQUEST = "1.2.840.113549.1.9.14"
 _SUBJECT_ALTERNATIVE_NAME = "2.5.29.17"
-
-_Value = TypeVar("_Value")
-_Otherwise = TypeVar("_Otherwise")
-
-
-class _Problems:
-    """Collects what could not be read, each part by its name."""
-
-    def __init__(self) -> None:
-        self._parts: list[str] = []
-
-    def add(self, part: str, reason: str) -> None:
-        self._parts.append(f"{part}: {reason}")
-
-    def guard(
-        self, part: str, read: Callable[[], _Value], otherwise: _Otherwise
-    ) -> _Value | _Otherwise:
-        """Return what `read` does, or `otherwise` and note why."""
-        try:
-            return read()
-        except (der.DerError, ValueError, OverflowError) as error:
-            self.add(part, str(error))
-            return otherwise
-
-    def text(self) -> str:
-        return safe_text("; ".join(self._parts))[:_PROBLEM_CHARACTERS]
 
 
 def parse(kind: int, data: bytes) -> Facts:
@@ -104,7 +71,7 @@ def unread(kind: int, problem: str) -> Facts:
 
 def parse_public_key(spki_der: bytes) -> PublicKeyFacts:
     """Read a SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7)."""
-    problems = _Problems()
+    problems = Problems()
     algorithm, bits, curve = problems.guard("public key", lambda: _key_type(spki_der), ("", 0, ""))
     return PublicKeyFacts(key_id(spki_der), algorithm, bits, curve, problems.text())
 
@@ -146,17 +113,18 @@ def _curve(parameters: der.Element) -> tuple[int, str]:
 
 def parse_certificate(data: bytes) -> CertificateFacts:
     """Read a certificate as far as it can be read."""
-    problems = _Problems()
+    problems = Problems()
     fields = problems.guard("certificate", lambda: _tbs_fields(data), None)
     if fields is None:
         return CertificateFacts(problem=problems.text())
     serial, algorithm, issuer, validity, subject, spki, *rest = fields
     issuer_name, subject_name = (
-        _name("issuer", issuer, problems),
-        _name("subject", subject, problems),
+        name_of("issuer", issuer, problems),
+        name_of("subject", subject, problems),
     )
     not_before, not_after = problems.guard("validity", lambda: _validity(validity), (None, None))
     extensions = _extensions(rest, problems)
+    points, issuers = _distribution_points(extensions.get("2.5.29.31"), problems)
     key = parse_public_key(spki.encoded)
     if key.problem:
         problems.add("", key.problem)
@@ -167,7 +135,7 @@ def parse_certificate(data: bytes) -> CertificateFacts:
         common_name=subject_name.common_name,
         issuer=issuer_name.text,
         issuer_der_hash=hashlib.sha256(issuer.encoded).digest(),
-        serial=problems.guard("serial", lambda: _serial(serial), ""),
+        serial=problems.guard("serial", lambda: serial_text(serial), ""),
         not_before_ms=not_before,
         not_after_ms=not_after,
         names=_alternative_names(extensions.get(_SUBJECT_ALTERNATIVE_NAME), problems),
@@ -177,8 +145,10 @@ def parse_certificate(data: bytes) -> CertificateFacts:
             "signature algorithm", lambda: _signature_algorithm(algorithm), ""
         ),
         subject_key_identifier=_subject_key_identifier(extensions.get("2.5.29.14"), problems),
-        authority_key_identifier=_authority_key_identifier(extensions.get("2.5.29.35"), problems),
+        authority_key_identifier=authority_key_identifier(extensions.get("2.5.29.35"), problems),
         extended_key_usage=_extended_key_usage(extensions.get("2.5.29.37"), problems),
+        crl_points=points,
+        crl_issuers=issuers,
         problem=problems.text(),
     )
 
@@ -196,15 +166,6 @@ def _tbs_fields(data: bytes) -> list[der.Element]:
     return fields
 
 
-def _name(part: str, element: der.Element, problems: _Problems) -> DistinguishedName:
-    return problems.guard(part, lambda: read_name(element), DistinguishedName("", ""))
-
-
-def _serial(element: der.Element) -> str:
-    text = f"{der.read_integer(element):x}"
-    return text[:_SERIAL_CHARACTERS]
-
-
 def _signature_algorithm(element: der.Element) -> str:
     oid = der.read_oid(element.expect(der.SEQUENCE).first_child())
     return SIGNATURE_ALGORITHMS.get(oid, oid)
@@ -214,53 +175,18 @@ def _validity(element: der.Element) -> tuple[int | None, int | None]:
     times = list(element.children())
     if len(times) != 2:
         raise der.DerError("not two times")
-    return _time_ms(times[0]), _time_ms(times[1])
+    return time_ms(times[0]), time_ms(times[1])
 
 
-def _time_ms(element: der.Element) -> int:
-    """Return a Time (RFC 5280, section 4.1.2.5), also in the older forms with offset or no seconds."""
-    pattern = _UTC_TIME if element.tag == der.UTC_TIME else _GENERALIZED_TIME
-    if element.tag not in {der.UTC_TIME, der.GENERALIZED_TIME}:
-        raise der.DerError("not a time")
-    match = pattern.fullmatch(element.content)
-    if match is None:
-        raise der.DerError("time in no known form")
-    year, month, day, hour, minute, second = (int(group or 0) for group in match.groups()[:6])
-    if element.tag == der.UTC_TIME:
-        year += 2000 if year < 50 else 1900
-    moment = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
-    milliseconds = (moment - _EPOCH) // timedelta(milliseconds=1)
-    offset = match.group(7)
-    if offset == b"Z":
-        return milliseconds
-    minutes = int(offset[1:3]) * 60 + int(offset[3:5])
-    return milliseconds + (minutes if offset.startswith(b"-") else -minutes) * 60_000
-
-
-def _extensions(rest: list[der.Element], problems: _Problems) -> dict[str, der.Element]:
+def _extensions(rest: list[der.Element], problems: Problems) -> dict[str, der.Element]:
     """Return extension values by identifier; of one that stands twice, the first."""
     for element in rest:
         if element.tag == 0xA3:
-            return _extension_list(element, problems)
+            return extension_values(element, problems)
     return {}
 
 
-def _extension_list(wrapper: der.Element, problems: _Problems) -> dict[str, der.Element]:
-    found: dict[str, der.Element] = {}
-    try:
-        for extension in wrapper.first_child().expect(der.SEQUENCE).children():
-            parts = list(extension.expect(der.SEQUENCE).children())
-            oid = der.read_oid(parts[0]) if parts else ""
-            if len(parts) not in {2, 3} or oid in found:
-                problems.add("extensions", f"{oid or 'one'} is malformed or there twice")
-                continue
-            found[oid] = parts[-1].expect(der.OCTET_STRING)
-    except der.DerError as error:
-        problems.add("extensions", str(error))
-    return found
-
-
-def _alternative_names(extension: der.Element | None, problems: _Problems) -> tuple[NameFact, ...]:
+def _alternative_names(extension: der.Element | None, problems: Problems) -> tuple[NameFact, ...]:
     if extension is None:
         return ()
     names = problems.guard(
@@ -273,7 +199,7 @@ def _alternative_names(extension: der.Element | None, problems: _Problems) -> tu
     return tuple(names)
 
 
-def _is_ca(extension: der.Element | None, problems: _Problems) -> bool:
+def _is_ca(extension: der.Element | None, problems: Problems) -> bool:
     if extension is None:
         return False
 
@@ -284,30 +210,17 @@ def _is_ca(extension: der.Element | None, problems: _Problems) -> bool:
     return problems.guard("basic constraints", read, otherwise=False)
 
 
-def _subject_key_identifier(extension: der.Element | None, problems: _Problems) -> bytes:
+def _subject_key_identifier(extension: der.Element | None, problems: Problems) -> bytes:
     if extension is None:
         return b""
     return problems.guard(
         "subject key identifier",
         lambda: der.read_whole(extension.content, der.OCTET_STRING).content,
         b"",
-    )[:_KEY_IDENTIFIER_BYTES]
+    )[:KEY_IDENTIFIER_BYTES]
 
 
-def _authority_key_identifier(extension: der.Element | None, problems: _Problems) -> bytes:
-    if extension is None:
-        return b""
-
-    def read() -> bytes:
-        for field in der.read_whole(extension.content, der.SEQUENCE).children():
-            if field.tag == 0x80:
-                return field.content
-        return b""
-
-    return problems.guard("authority key identifier", read, b"")[:_KEY_IDENTIFIER_BYTES]
-
-
-def _extended_key_usage(extension: der.Element | None, problems: _Problems) -> str:
+def _extended_key_usage(extension: der.Element | None, problems: Problems) -> str:
     if extension is None:
         return ""
 
@@ -321,7 +234,7 @@ def _extended_key_usage(extension: der.Element | None, problems: _Problems) -> s
 
 def parse_request(data: bytes) -> RequestFacts:
     """Read a certification request (RFC 2986, section 4) as far as it can be read."""
-    problems = _Problems()
+    problems = Problems()
 
     def read() -> list[der.Element]:
         information = der.read_whole(data, der.SEQUENCE).first_child().expect(der.SEQUENCE)
@@ -339,14 +252,14 @@ def parse_request(data: bytes) -> RequestFacts:
     extensions = _requested_extensions(fields[3:], problems)
     return RequestFacts(
         key=key,
-        subject=_name("subject", fields[1], problems).text,
+        subject=name_of("subject", fields[1], problems).text,
         names=_alternative_names(extensions.get(_SUBJECT_ALTERNATIVE_NAME), problems),
         problem=problems.text(),
     )
 
 
 def _requested_extensions(
-    attributes: list[der.Element], problems: _Problems
+    attributes: list[der.Element], problems: Problems
 ) -> dict[str, der.Element]:
     """Return the extensions of the extensionRequest attribute (RFC 2985, section 5.4.2)."""
 
@@ -358,39 +271,11 @@ def _requested_extensions(
         return None
 
     wrapper = problems.guard("attributes", read, None)
-    return {} if wrapper is None else _extension_list(wrapper, problems)
+    return {} if wrapper is None else extension_values(wrapper, problems)
 
 
-def parse_revocation_list(data: bytes) -> RevocationListFacts:
-    """Read a revocation list (RFC 5280, section 5.1) as far as it can be read."""
-    problems = _Problems()
-
-    def read() -> list[der.Element]:
-        fields = list(der.read_whole(data, der.SEQUENCE).first_child().children())
-        if fields and fields[0].tag == der.INTEGER:
-            del fields[0]
-        if len(fields) < 3:
-            raise der.DerError("fields are missing")
-        return fields
-
-    fields = problems.guard("revocation list", read, None)
-    if fields is None:
-        return RevocationListFacts(problem=problems.text())
-    issuer, this_update, *rest = fields[1:]
-    next_update = None
-    if rest and rest[0].tag in {der.UTC_TIME, der.GENERALIZED_TIME}:
-        element = rest.pop(0)
-        next_update = problems.guard("next update", lambda: _time_ms(element), None)
-    revoked = rest[0] if rest and rest[0].tag == der.SEQUENCE else None
-    return RevocationListFacts(
-        issuer=_name("issuer", issuer, problems).text,
-        issuer_der_hash=hashlib.sha256(issuer.encoded).digest(),
-        this_update_ms=problems.guard("this update", lambda: _time_ms(this_update), None),
-        next_update_ms=next_update,
-        revoked_count=problems.guard("revoked", lambda: _count(revoked), 0),
-        problem=problems.text(),
-    )
-
-
-def _count(sequence: der.Element | None) -> int:
-    return 0 if sequence is None else sum(1 for _ in sequence.children())
+def _distribution_points(extension: der.Element | None, problems: Problems) -> tuple[bytes, bytes]:
+    """Return where its revocation lists are and who else may issue them (RFC 5280, section 4.2.1.13)."""
+    if extension is None:
+        return b"", b""
+    return problems.guard("CRL distribution points", lambda: points_of(extension), (b"", b""))

@@ -14,15 +14,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Any, Self
 
-from keycensus_collector.catalogue.child import MEMORY_STATUS, PART_LIMIT
-from keycensus_collector.catalogue.facts import Facts
+from keycensus_collector.catalogue.child import LIST_BYTES, MEMORY_STATUS, PART_LIMIT
+from keycensus_collector.catalogue.facts import Facts, RevocationListFacts, RevokedEntry
 from keycensus_collector.catalogue.parse import CAPS, unread
 from keycensus_collector.catalogue.wire import (
     WireError,
     encode_frame,
+    entries_from_json,
     facts_from_json,
     read_frame,
 )
@@ -32,6 +33,8 @@ from keycensus_collector.catalogue.wire import (
 START_SECONDS = 60.0
 # Wall-clock limit for one request; longer than the child's processor limit on an idle machine.
 SECONDS = 10.0
+# The same for a long revocation list.
+LIST_SECONDS = 120.0
 _ATTEMPTS = 2
 _LIMIT_STATUSES = {MEMORY_STATUS, -signal.SIGXCPU, -signal.SIGKILL}
 COMMAND = (sys.executable, "-I", "-m", "keycensus_collector.catalogue")
@@ -39,6 +42,10 @@ COMMAND = (sys.executable, "-I", "-m", "keycensus_collector.catalogue")
 
 class ParserUnavailableError(Exception):
     """No child can be had now: it does not start, or the parser was closed."""
+
+
+class ListLostError(Exception):
+    """The entries of a revocation list ended before their end."""
 
 
 class _ChildLostError(Exception):
@@ -103,6 +110,46 @@ class CatalogueParser:
         ]
         return [verdict for verdicts in alone for verdict in verdicts]
 
+    def read_list(
+        self, data: bytes, signers: Sequence[bytes]
+    ) -> tuple[RevocationListFacts, list[bool | None]]:
+        """Return what a revocation list says, and whether each of these certificates signed it."""
+        nobody: list[bool | None] = [None] * len(signers)
+        if len(data) > LIST_BYTES:
+            text = f"too big: {len(data)} bytes where {LIST_BYTES} are read"
+            return RevocationListFacts(problem=text, unusable=text), nobody
+        try:
+            answer = self._ask({"do": "list"}, data, *signers, seconds=LIST_SECONDS)
+            facts, signed = facts_from_json(answer["facts"]), answer["signed"]
+        except _ChildLostError as error:
+            return RevocationListFacts(problem=error.problem, unusable=error.problem), nobody
+        except (WireError, KeyError):
+            return RevocationListFacts(problem="crash", unusable="crash"), nobody
+        if not isinstance(facts, RevocationListFacts) or len(signed) != len(signers):
+            return RevocationListFacts(problem="crash", unusable="crash"), nobody
+        return facts, [verdict if isinstance(verdict, bool) else None for verdict in signed]
+
+    def entries_of(self, data: bytes) -> Generator[list[RevokedEntry], None, None]:
+        """Yield the entries of a revocation list in pieces; ListLostError if that ends before its end."""
+        with self._lock:
+            connection = self._socket or self._start_child()
+            finished = False
+            try:
+                frame = self._exchange(
+                    connection, encode_frame({"do": "entries"}, (data,)), LIST_SECONDS
+                )
+                while "end" not in frame:
+                    yield entries_from_json(frame["entries"])
+                    frame = _receive_frame(connection, time.monotonic() + LIST_SECONDS)
+                finished = True
+            except (OSError, EOFError, WireError, KeyError) as error:
+                self._check_open()
+                raise ListLostError(str(error)) from None
+            finally:
+                if not finished:
+                    self.lost += 1
+                    self._end_child()
+
     def close(self) -> None:
         """Kill the child, for good, without waiting for whoever asks it just now: they get an error."""
         self._closed = True
@@ -122,20 +169,22 @@ class CatalogueParser:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _ask(self, request: dict[str, Any], *parts: bytes) -> dict[str, Any]:
+    def _ask(
+        self, request: dict[str, Any], *parts: bytes, seconds: float | None = None
+    ) -> dict[str, Any]:
         frame = encode_frame(request, parts)
         try:
             with self._lock:
-                return self._ask_twice(frame)
+                return self._ask_twice(frame, seconds or self._seconds)
         finally:
             if self._closed:
                 self.close()
 
-    def _ask_twice(self, frame: bytes) -> dict[str, Any]:
+    def _ask_twice(self, frame: bytes, seconds: float) -> dict[str, Any]:
         for attempt in range(1, _ATTEMPTS + 1):
             connection = self._socket or self._start_child()
             try:
-                return self._exchange(connection, frame)
+                return self._exchange(connection, frame, seconds)
             except (OSError, EOFError, WireError) as error:
                 self._check_open()
                 problem = self._lose_child(error)
@@ -143,9 +192,9 @@ class CatalogueParser:
                     raise _ChildLostError(problem) from None
         raise AssertionError
 
-    def _exchange(self, connection: socket.socket, frame: bytes) -> dict[str, Any]:
-        deadline = time.monotonic() + self._seconds
-        connection.settimeout(self._seconds)
+    def _exchange(self, connection: socket.socket, frame: bytes, seconds: float) -> dict[str, Any]:
+        deadline = time.monotonic() + seconds
+        connection.settimeout(seconds)
         connection.sendall(frame)
         return _receive_frame(connection, deadline)
 

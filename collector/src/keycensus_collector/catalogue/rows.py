@@ -100,6 +100,8 @@ def _certificate(hash_: bytes, sha1: bytes, facts: CertificateFacts, now_ms: int
         "subject_key_identifier": facts.subject_key_identifier,
         "authority_key_identifier": facts.authority_key_identifier,
         "extended_key_usage": facts.extended_key_usage,
+        "crl_points": facts.crl_points,
+        "crl_issuers": facts.crl_issuers,
         "problem": facts.problem,
         "catalogue_version": CATALOGUE_VERSION,
         "first_seen_ms": now_ms,
@@ -171,13 +173,24 @@ def _request(hash_: bytes, facts: RequestFacts, now_ms: int) -> dict[str, Any]:
 
 
 def _crl(hash_: bytes, facts: RevocationListFacts, now_ms: int) -> dict[str, Any]:
+    return {"sha256": hash_, "first_seen_ms": now_ms, **list_columns(facts)}
+
+
+def list_columns(facts: RevocationListFacts) -> dict[str, Any]:
+    """Return what a revocation list says as columns of its row."""
     return {
-        "sha256": hash_,
         "issuer": facts.issuer,
         "issuer_der_hash": facts.issuer_der_hash,
         "this_update_ms": facts.this_update_ms,
         "next_update_ms": facts.next_update_ms,
         "revoked_count": facts.revoked_count,
+        "number": facts.number,
+        "base_number": facts.base_number,
+        "authority_key_identifier": facts.authority_key_identifier,
+        "only_contains": facts.only_contains,
+        "reasons": facts.reasons,
+        "indirect": facts.indirect,
+        "points": facts.points,
+        "unusable": facts.unusable,
         "problem": facts.problem,
-        "first_seen_ms": now_ms,
     }

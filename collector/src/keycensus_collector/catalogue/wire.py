@@ -7,7 +7,7 @@ the JSON's "parts" names. What the child answers is checked field by field: it h
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields, is_dataclass
 from typing import Any, get_args, get_type_hints
 
@@ -17,12 +17,14 @@ from keycensus_collector.catalogue.facts import (
     PublicKeyFacts,
     RequestFacts,
     RevocationListFacts,
+    RevokedEntry,
 )
 from keycensus_collector.catalogue.names import NameFact
 
 LENGTH_BYTES = 4
 # A certificate with every name it may have, and room.
 HEADER_LIMIT = 16 * 1024 * 1024
+_HASH_BYTES = 32
 
 _TYPES: dict[str, type[Facts]] = {
     "certificate": CertificateFacts,
@@ -103,3 +105,32 @@ def _field(hint: Any, value: Any) -> Any:  # noqa: ANN401 - JSON is any
     if type(value) not in allowed:
         raise WireError("a field of another type")
     return value
+
+
+def entries_to_json(entries: Iterable[RevokedEntry]) -> list[list[Any]]:
+    """Return entries of a revocation list as JSON values, an issuer only where it is another one."""
+    rows: list[list[Any]] = []
+    issuer = b""
+    for each in entries:
+        changed = "" if each.issuer == issuer else each.issuer.hex()
+        issuer = each.issuer
+        rows.append([changed, each.serial, each.revoked_ms, each.reason, each.invalidity_ms])
+    return rows
+
+
+def entries_from_json(value: Any) -> list[RevokedEntry]:  # noqa: ANN401 - JSON is any
+    """Return the entries that `entries_to_json` wrote; WireError if any field is of another type."""
+    entries: list[RevokedEntry] = []
+    issuer = b""
+    try:
+        for changed, serial, revoked_ms, reason, invalidity_ms in value:
+            issuer = bytes.fromhex(changed) or issuer
+            row = (serial, revoked_ms, reason, invalidity_ms)
+            if tuple(map(type, row[:3])) != (str, int, str) or len(issuer) != _HASH_BYTES:
+                raise WireError("an entry of another type")
+            if not (invalidity_ms is None or type(invalidity_ms) is int):
+                raise WireError("an entry of another type")
+            entries.append(RevokedEntry(issuer, *row))
+    except (TypeError, ValueError) as error:
+        raise WireError("entries that are no entries") from error
+    return entries

@@ -26,12 +26,13 @@ from keycensus_collector.catalogue.issuers import (
     load_certificates,
     write_edges,
 )
-from keycensus_collector.catalogue.parse import CAPS, CERTIFICATE, SPKI
+from keycensus_collector.catalogue.parse import CAPS, CERTIFICATE, CRL, SPKI
 from keycensus_collector.catalogue.parser import CatalogueParser
 from keycensus_collector.catalogue.rows import ReadBlob, read_blob_of, write_blobs
 from keycensus_collector.clock import Clock
 from keycensus_collector.fold.fold import fold_batches
 from keycensus_collector.fold.returned import note_issued
+from keycensus_collector.revocation.queue import note_authorities, note_lists, note_statuses
 from keycensus_collector.store.duties import Duties
 from keycensus_collector.store.engine import Store
 from keycensus_collector.store.schema import blob, certificate, public_key, work
@@ -226,16 +227,17 @@ def _finish(connection: Connection, group: _Group, now_ms: int) -> int:
     blobs = [(row[1], row[2], group.read[row[0]]) for row in group.blobs if row[0] in ours]
     if blobs:
         write_blobs(connection, [item for _, _, item in blobs], now_ms)
-    queue(
-        connection,
-        (("issuers", hash_, 0) for hash_, kind, _ in blobs if kind == CERTIFICATE),
-        now_ms,
-    )
+    certificates = [hash_ for hash_, kind, _ in blobs if kind == CERTIFICATE]
+    queue(connection, (("issuers", hash_, 0) for hash_ in certificates), now_ms)
+    note_lists(connection, [hash_ for hash_, kind, _ in blobs if kind == CRL])
+    note_authorities(connection, certificates)
     for number, _ in group.issuers:
         if number in ours:
             edges = group.edges.get(number, [])
             write_edges(connection, edges, now_ms)
-            note_issued(connection, {child for child, _ in edges})
+            children = {child for child, _ in edges}
+            note_issued(connection, children)
+            note_statuses(connection, children)
             if group.more.get(number):
                 queue(connection, [("issuers", group.more[number], 0)], now_ms)
     batches = [batch_no for number, batch_no in group.batches if number in ours]

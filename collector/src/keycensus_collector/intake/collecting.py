@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import structlog
-from sqlalchemy import ColumnElement, Connection, delete, exists, select, update
+from sqlalchemy import ColumnElement, Connection, delete, exists, or_, select, update
 
 from keycensus_collector.intake.bulk import chunks
 from keycensus_collector.intake.model import BlobKind
@@ -134,7 +134,13 @@ def _is_unnamed(kind: int) -> ColumnElement[bool]:
         presented = exists().where(usage.c.manifest == blob.c.hash)
         in_whole = exists().where(manifest_part.c.part == blob.c.hash)
         return ~in_history & ~presented & ~in_whole
-    return ~exists().where(manifest_entry.c.artifact == blob.c.hash)
+    named = exists().where(manifest_entry.c.artifact == blob.c.hash)
+    # Lists that statuses rest on, or that somebody brought.
+    counts = exists().where(
+        revocation_list.c.sha256 == blob.c.hash,
+        or_(revocation_list.c.state == "in-force", revocation_list.c.origin != ""),
+    )
+    return ~named & ~counts
 
 
 def _delete(connection: Connection, kind: int, hashes: Sequence[bytes]) -> None:

@@ -21,6 +21,7 @@ from keycensus_collector.inventory.paging import (
 )
 from keycensus_collector.inventory.past import Counted, counted
 from keycensus_collector.inventory.places import places_of
+from keycensus_collector.inventory.revocation import with_revocation
 from keycensus_collector.inventory.usages import NOTHING_TOLD, Told, told_of
 from keycensus_collector.inventory.values import (
     certificate_name,
@@ -75,6 +76,7 @@ def list_certificates(
     if asked.as_of_ms is not None:
         items = _as_they_were(connection, asked, items, page)
     items = with_owners(connection, items, asked.as_of_ms)
+    items = with_revocation(connection, items, now_ms, asked.as_of_ms)
     if with_places:
         spot = asked.tables.place
         found = places_of(

@@ -21,6 +21,7 @@ from keycensus_collector.inventory.places import (
     places_of,
     places_on,
 )
+from keycensus_collector.inventory.revocation import revocation_of, with_revocation
 from keycensus_collector.inventory.untaken import is_over_cap
 from keycensus_collector.inventory.usages import told_of, usages_of, usages_on
 from keycensus_collector.inventory.values import certificate_name, lines_of, time_text
@@ -60,7 +61,7 @@ def show(connection: Connection, match: results.Match, now_ms: int) -> results.S
         return None if found is None else results.Shown("host", host=found)
     identity = bytes.fromhex(match.id)
     if match.kind == "certificate":
-        detail = certificate_detail(connection, identity)
+        detail = certificate_detail(connection, identity, now_ms)
         return None if detail is None else results.Shown("certificate", certificate=detail)
     if match.kind == "key":
         key = key_detail(connection, identity)
@@ -69,7 +70,7 @@ def show(connection: Connection, match: results.Match, now_ms: int) -> results.S
     return None if document is None else results.Shown(match.kind, document=document)
 
 
-def where(connection: Connection, match: results.Match) -> results.Where:
+def where(connection: Connection, match: results.Match, now_ms: int) -> results.Where:
     """Return every place of what `identify` found; of a host, all its places."""
     if match.kind == "host":
         number = connection.execute(
@@ -82,10 +83,15 @@ def where(connection: Connection, match: results.Match) -> results.Where:
     places = places_of(connection, [identity], kinds).get(identity, [])
     total = count_places_of(connection, identity, kinds)
     usages = usages_of(connection, identity, kinds)
-    return results.Where(match.kind, match.id, match.name, places, total, usages)
+    revocation = None
+    if match.kind == "certificate":
+        revocation = revocation_of(connection, identity, now_ms)
+    return results.Where(match.kind, match.id, match.name, places, total, usages, revocation)
 
 
-def certificate_detail(connection: Connection, sha256: bytes) -> results.CertificateDetail | None:
+def certificate_detail(
+    connection: Connection, sha256: bytes, now_ms: int
+) -> results.CertificateDetail | None:
     """Return everything about a certificate; None if there is none of this hash."""
     row = connection.execute(
         select_certificates().where(certificate.c.sha256 == sha256)
@@ -94,7 +100,7 @@ def certificate_detail(connection: Connection, sha256: bytes) -> results.Certifi
         return None
     kinds = ("certificate",)
     item = certificate_of(row, told_of(connection, [sha256]))
-    item = with_owners(connection, [item])[0]
+    item = with_revocation(connection, with_owners(connection, [item]), now_ms)[0]
     names = [] if item.is_ca and not item.self_signed else item.names or [item.name]
     return results.CertificateDetail(
         certificate=item,
@@ -110,6 +116,7 @@ def certificate_detail(connection: Connection, sha256: bytes) -> results.Certifi
         marks=marks_reaching_one(connection, "certificate", sha256, row.key_id),
         ownership=ownership_of(why_artifact(connection, CERTIFICATE, sha256)),
         labels=labels_of(connection, Thing("certificate", artifact=sha256)),
+        revocation=revocation_of(connection, sha256, now_ms),
     )
 
 
@@ -242,7 +249,24 @@ def _document(connection: Connection, kind: str, sha256: bytes) -> results.Docum
         revoked_count=row.revoked_count,
         problem=row.problem,
         places=places,
+        number=row.number.lstrip("0") or row.number[:1],
+        base_number=row.base_number.lstrip("0") or row.base_number[:1],
+        scope=_scope(row),
+        state=row.state,
+        why=row.why,
+        origin=row.origin,
     )
+
+
+def _scope(row: Row[Any]) -> str:
+    """Return what a revocation list is about, in words; empty: everything that its issuer issued."""
+    parts = [
+        f"{row.only_contains} certificates only" if row.only_contains else "",
+        "some reasons only" if row.reasons else "",
+        "one distribution point" if row.points else "",
+        "other issuers' certificates too" if row.indirect else "",
+    ]
+    return ", ".join(filter(None, parts))
 
 
 def _over_cap(connection: Connection, sha256: bytes) -> results.DocumentDetail | None:

@@ -116,6 +116,10 @@ class Certificate:
     owners: list[str] = field(default_factory=list)  # teams and people that renew it
     owned_by: str = ""  # "explicit", "rule", "places", "shared", "fallback"; empty: nobody owns it
     importance: int = 0  # by rules; the most important comes first with sort=importance
+    revoked: str = "unknown"  # "yes", "no" (good as of `revocation_as_of`), "unknown"
+    revoked_since: str | None = None
+    revocation_reason: str = ""  # "keyCompromise", …, "certificateHold"; empty: it does not say
+    revocation_as_of: str | None = None  # when the list that says so was made
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +314,24 @@ class MarkedBy:
 
 
 @dataclass(frozen=True, slots=True)
+class Revocation:
+    """What revocation lists say of a certificate."""
+
+    status: str  # "yes", "no", "unknown"
+    why: str  # why it is unknown
+    reason: str = ""
+    since: str | None = None  # when it was revoked, by its issuer
+    invalid_since: str | None = None  # since when it is to be distrusted, by its issuer
+    known_since: str | None = None  # when the collector learnt of this status
+    as_of: str | None = None  # when the list in force was made
+    until: str | None = None  # when the next one is due
+    stale: bool = False  # it is overdue
+    list_sha256: str = ""
+    list_issuer: str = ""
+    found: list[str] = field(default_factory=list)  # places of the list, at most some
+
+
+@dataclass(frozen=True, slots=True)
 class CertificateDetail:
     """Everything about one certificate."""
 
@@ -326,6 +348,7 @@ class CertificateDetail:
     marks: list[MarkedBy]
     ownership: list[Ownership] = field(default_factory=list)
     labels: list[Label] = field(default_factory=list)
+    revocation: Revocation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,6 +396,13 @@ class DocumentDetail:
     revoked_count: int
     problem: str
     places: list[Place]
+    # Of a revocation list: its number and, of a delta, that of its base (hexadecimal); what became of it.
+    number: str = ""
+    base_number: str = ""
+    scope: str = ""  # "user certificates only", …; empty: all
+    state: str = ""  # "in-force", "replaced", "older", "waiting", "unverified", "unusable"
+    why: str = ""
+    origin: str = ""  # a configured file or an import; empty: hosts report it
 
 
 @dataclass(frozen=True, slots=True)
@@ -405,6 +435,7 @@ class Where:
     places: list[Place]
     total: int
     usages: list[Usage]
+    revocation: Revocation | None = None  # of a certificate
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     ColumnElement,
+    FromClause,
     and_,
     exists,
     false,
@@ -25,6 +26,7 @@ from keycensus_collector.query.marks import has_reappeared, is_marked
 from keycensus_collector.query.matching import in_range, is_choice, matches
 from keycensus_collector.query.patterns import name_matches, word_matches
 from keycensus_collector.query.relations import SEALED_KINDS, is_there
+from keycensus_collector.query.revocation import is_revoked, revoked_with
 from keycensus_collector.query.sources import Sources, Special
 from keycensus_collector.store.schema import certificate as certificates
 from keycensus_collector.store.schema import (
@@ -54,6 +56,18 @@ def _purpose(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool
 
 def _under(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool]:
     return is_under(sources.tables, expected(Hash, literal.test))
+
+
+def _revoked(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool]:
+    test = literal.test
+    if isinstance(test, Choice):
+        return is_revoked(sources.tables, test.value, sources.now_ms)
+    name = "revoked_ms" if literal.field.name == "revoked" else "reason"
+
+    def holds(table: FromClause) -> ColumnElement[bool]:
+        return matches(sources.connection, table.c[name], test)
+
+    return revoked_with(sources.tables, holds)
 
 
 def _marked(sources: Sources, literal: Literal, level: Level) -> ColumnElement[bool]:
@@ -156,6 +170,8 @@ OF_ARTIFACTS: dict[str, Special] = {
     "eku": _purpose,
     "under": _under,
     "marked": _marked,
+    "revoked": _revoked,
+    "revocation-reason": _revoked,
     "reappeared": _reappeared,
     "issuer-found": _issuer_found,
     "listener": _listened,

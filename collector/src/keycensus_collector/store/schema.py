@@ -555,6 +555,9 @@ certificate = Table(
     Column("subject_key_identifier", LargeBinary, nullable=False),
     Column("authority_key_identifier", LargeBinary, nullable=False),
     Column("extended_key_usage", Text, nullable=False),  # names or OIDs, space-separated
+    # SHA-256 of each name of its CRL distribution points, and of other CRL issuers there.
+    Column("crl_points", LargeBinary, nullable=False, server_default=""),
+    Column("crl_issuers", LargeBinary, nullable=False, server_default=""),
     Column("problem", Text, nullable=False),  # why it could not be parsed whole; else empty
     Column("catalogue_version", Integer, nullable=False),
     Column("first_seen_ms", BigInteger, nullable=False),
@@ -589,7 +592,7 @@ certificate = Table(
     # For charts; PostgreSQL's B-tree entries are too short for the longest names.
     Index("ix_certificate_issuer", "issuer", "in_use").ddl_if(dialect="sqlite"),
     Index(None, "subject_der_hash"),
-    Index(None, "issuer_der_hash"),
+    Index(None, "issuer_der_hash", "sha256"),
     Index(None, "line_no"),
 )
 
@@ -653,6 +656,21 @@ revocation_list = Table(
     Column("revoked_count", Integer, nullable=False),
     Column("problem", Text, nullable=False),
     Column("first_seen_ms", BigInteger, nullable=False),
+    Column("number", Text, nullable=False, server_default=""),  # 40 hexadecimal digits; or empty
+    Column("base_number", Text, nullable=False, server_default=""),  # of a delta
+    Column("authority_key_identifier", LargeBinary, nullable=False, server_default=""),
+    Column("only_contains", Text, nullable=False, server_default=""),  # "user", "ca", "attribute"
+    Column("reasons", LargeBinary, nullable=False, server_default=""),  # empty: all
+    Column("indirect", Boolean, nullable=False, server_default=false()),
+    Column("points", LargeBinary, nullable=False, server_default=""),
+    Column("unusable", Text, nullable=False, server_default=""),
+    # What became of it (revocation/taking.py): "", "in-force", "replaced", "older", "waiting", "unverified",
+    # "unusable"; and why.
+    Column("state", Text, nullable=False, server_default=""),
+    Column("why", Text, nullable=False, server_default=""),
+    # Where else than on hosts it is from: a configured file, an import; empty: hosts report it.
+    Column("origin", Text, nullable=False, server_default=""),
+    Index(None, "issuer_der_hash"),
 )
 
 # child was signed by parent's key: verified, not guessed from names.

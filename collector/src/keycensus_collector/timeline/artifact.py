@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import Any
 
 from sqlalchemy import Connection, Row, or_, select
 
 from keycensus_collector.fold.chunks import chunked
 from keycensus_collector.inventory.places import entries, named
-from keycensus_collector.inventory.values import certificate_name
+from keycensus_collector.inventory.values import certificate_name, time_text
 from keycensus_collector.store.schema import (
     certificate,
     host,
@@ -23,6 +23,7 @@ from keycensus_collector.store.schema import (
 )
 from keycensus_collector.store.tables.marks import mark, reappearance
 from keycensus_collector.store.tables.ownership import CERTIFICATE, KEY, artifact_owner, team
+from keycensus_collector.store.tables.revocation import certificate_revocation
 from keycensus_collector.timeline.changes import facts_of, what_changed
 from keycensus_collector.timeline.model import Happening
 
@@ -38,6 +39,7 @@ def happenings_of(
     found = list(_moves(_at_places(connection, artifact, kinds)))
     if is_certificate:
         found += _steps(connection, artifact)
+        found += _revocations(connection, artifact)
     found += _owners(connection, artifact, CERTIFICATE if is_certificate else KEY)
     found += _marks(connection, artifact, key_id)
     return found
@@ -172,6 +174,22 @@ def _owners(connection: Connection, artifact: bytes, kind: int) -> Iterator[Happ
         yield Happening(row.from_ms, "owner", detail=f"{row.name} owns it ({row.how})")
         if row.to_ms is not None:
             yield Happening(row.to_ms, "owner", detail=f"{row.name} owns it no more")
+
+
+def _revocations(connection: Connection, sha256: bytes) -> Iterator[Happening]:
+    rows = connection.execute(
+        select(certificate_revocation)
+        .where(certificate_revocation.c.certificate == sha256)
+        .order_by(certificate_revocation.c.from_ms, certificate_revocation.c.revocation_no)
+    ).all()
+    for row, after in zip_longest(rows, rows[1:]):
+        if row.status != "revoked":
+            continue
+        reason = row.reason or "for no reason that it gives"
+        detail = f"{reason}, by its issuer on {time_text(row.revoked_ms)}"
+        yield Happening(row.from_ms, "revoked", detail=detail)
+        if row.to_ms is not None and (after is None or after.status != "revoked"):
+            yield Happening(row.to_ms, "unrevoked", detail="its issuer's list names it no more")
 
 
 def _marks(connection: Connection, artifact: bytes, key_id: bytes) -> Iterator[Happening]:

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, Row, select
 
 from keycensus_collector.errors import UsageError
 from keycensus_collector.fold.chunks import chunked
 from keycensus_collector.inventory.past import Counted, counted
+from keycensus_collector.inventory.revocation import statuses_of
 from keycensus_collector.inventory.values import certificate_name, time_text
 from keycensus_collector.query.ask import Asked, ask
 from keycensus_collector.query.model import Query
@@ -152,7 +153,16 @@ def _artifacts(
 
 
 def _certificates(connection: Connection, asked: Asked) -> dict[Any, State]:
-    return _artifacts(connection, asked, asked.tables.certificate.c.sha256, ("certificate",))
+    states = _artifacts(connection, asked, asked.tables.certificate.c.sha256, ("certificate",))
+    said = statuses_of(connection, list(states), asked.as_of_ms)
+    return {
+        identity: (*state, ("revoked", "yes" if _is_revoked(said.get(identity)) else "no"))
+        for identity, state in states.items()
+    }
+
+
+def _is_revoked(row: Row[Any] | None) -> bool:
+    return row is not None and row.status == "revoked"
 
 
 def _keys(connection: Connection, asked: Asked) -> dict[Any, State]:

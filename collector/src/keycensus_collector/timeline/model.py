@@ -6,7 +6,17 @@ from dataclasses import dataclass
 
 EVENTS = (
     *("appeared", "moved", "changed", "permissions", "file-owner", "use", "status", "gone"),
-    *("renewed", "follows", "owner", "marked", "unmarked", "came-back", "state"),
+    *(
+        "renewed",
+        "follows",
+        "owner",
+        "marked",
+        "unmarked",
+        "revoked",
+        "unrevoked",
+        "came-back",
+        "state",
+    ),
 )
 
 

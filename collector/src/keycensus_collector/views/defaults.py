@@ -60,6 +60,12 @@ DEFAULTS = (
         "marked:any use:any role:any",
         "Compromised or distrusted, or below an authority that is, and still somewhere",
     ),
+    _view(
+        "revoked-but-live",
+        "certificates",
+        "revoked:yes",
+        "Revoked by their issuer, and still in use",
+    ),
     _view("marked-keys", "keys", "marked:any use:any", "Compromised or distrusted keys"),
     _view(
         "marked-and-back",

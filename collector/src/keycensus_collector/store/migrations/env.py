@@ -9,6 +9,7 @@ from keycensus_collector.store.tables import (  # noqa: F401 - their tables join
     access,
     oidc,
     ownership,
+    revocation,
     sharing,
 )
 
