@@ -101,6 +101,7 @@ def standard_parts() -> Parts:
     from keycensus_collector.catalogue.worker import Worker as CatalogueWorker
     from keycensus_collector.intake.model import Limits
     from keycensus_collector.intake.reporter import Reporter as IntakeReporter
+    from keycensus_collector.inventory.keeper import Keeper
     from keycensus_collector.ownership.worker import Worker as OwnershipWorker
     from keycensus_collector.revocation.worker import Worker as RevocationWorker
 
@@ -125,7 +126,8 @@ def standard_parts() -> Parts:
     def application(store: Store, clock: Clock, configuration: Configuration) -> FastAPI:
         return create_app(store, clock, configuration.sign_in)
 
-    return Parts(reporter, application, (CatalogueWorker, OwnershipWorker, RevocationWorker))
+    workers = (CatalogueWorker, OwnershipWorker, RevocationWorker, Keeper)
+    return Parts(reporter, application, workers)
 
 
 class Server:

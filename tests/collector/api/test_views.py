@@ -191,6 +191,29 @@ async def test_what_can_be_no_view_is_refused(
     assert said in response.json()["detail"]
 
 
+async def test_views_come_in_pages_and_are_known_again(client: httpx.AsyncClient) -> None:
+    body = {"what": "hosts", "query": ""}
+    for name in ("zulu", "alpha", "silent-too"):
+        await client.put(f"/views/{name}", json=body)
+    whole = await client.get("/views")
+    assert "Link" not in whole.headers
+    names, url = [], "/views?limit=4"
+    while url:
+        page = await client.get(url)
+        names += [view["name"] for view in page.json()]
+        url = page.links.get("next", {}).get("url", "").removeprefix("/api/v1")
+    assert names == [view["name"] for view in whole.json()]
+    assert names[-3:] == ["alpha", "silent-too", "zulu"]
+    again = await client.get("/views?limit=4", headers={"If-None-Match": "W/x"})
+    tag = again.headers["ETag"]
+    assert tag.startswith("W/")
+    known = await client.get("/views?limit=4", headers={"If-None-Match": tag})
+    assert (known.status_code, known.content) == (304, b"")
+    assert [v["name"] for v in (await client.get("/views?after=silent-too")).json()] == ["zulu"]
+    for name in ("zulu", "alpha", "silent-too"):
+        await client.delete(f"/views/{name}")
+
+
 async def test_a_viewer_reads_views_and_writes_none(
     client: httpx.AsyncClient, tokens: dict[str, str]
 ) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, insert, select
 
 from keycensus_collector.errors import UsageError
 from keycensus_collector.inventory.counts import count
-from keycensus_collector.inventory.groups import choices, group
+from keycensus_collector.inventory.groups import choices, counted_now
 from keycensus_collector.query.model import EVERYTHING, Query
 from keycensus_collector.query.parse import parse
 from keycensus_collector.query.render import render
@@ -109,9 +109,9 @@ def test_each_group_counts_what_its_query_lists(
     with stores[seed].read() as connection:
         if query.as_of and by == "hosts":
             with pytest.raises(UsageError, match="of today"):
-                group(connection, query, target, by, NOW)
+                counted_now(connection, query, target, by, NOW)
             return
-        found = group(connection, query, target, by, NOW)
+        found = counted_now(connection, query, target, by, NOW)
         for each in found.groups:
             assert count(connection, parse(each.query), target, NOW) == each.count, each
         assert found.total == count(connection, query, target, NOW)
@@ -129,7 +129,7 @@ def test_every_dimension_finds_something(stores: Stores) -> None:
             counts = []
             for store in stores:
                 with store.read() as connection:
-                    counts.append(len(group(connection, query, target, by, NOW).groups))
+                    counts.append(len(counted_now(connection, query, target, by, NOW).groups))
             assert any(counts), (target, by)
 
 
@@ -142,7 +142,7 @@ def test_what_ends_is_told_by_week_a_year_ahead(tmp_path: Path) -> None:
         made.certificates[hash_] = replace(one, sha256=hash_, not_after_ms=end, parents=())
     store = write(made, tmp_path)
     with store.read() as connection:
-        found = group(connection, parse("found:any"), "certificates", "expires-week", NOW)
+        found = counted_now(connection, parse("found:any"), "certificates", "expires-week", NOW)
     store.close()
     assert [(each.value, each.count) for each in found.groups] == [
         ("expired", 1),
@@ -160,10 +160,10 @@ def test_what_ends_is_told_by_week_a_year_ahead(tmp_path: Path) -> None:
 def test_the_largest_groups_come_first_and_the_rest_is_told(stores: Stores) -> None:
     with stores[0].read() as connection:
         query = parse("found:any")
-        whole = group(connection, query, "certificates", "issuer", NOW)
-        first = group(connection, query, "certificates", "issuer", NOW, limit=1)
+        whole = counted_now(connection, query, "certificates", "issuer", NOW)
+        first = counted_now(connection, query, "certificates", "issuer", NOW, limit=1)
         with pytest.raises(UsageError, match=r"label\.KEY"):
-            group(connection, query, "certificates", "colour", NOW)
+            counted_now(connection, query, "certificates", "colour", NOW)
     counts = [each.count for each in whole.groups]
     assert counts == sorted(counts, reverse=True)
     assert first.groups == whole.groups[:1]

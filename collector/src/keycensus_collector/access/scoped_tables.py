@@ -45,6 +45,7 @@ from sqlalchemy import (
 from keycensus_collector.ownership.scope import artifact_owned_by, host_owned_by, place_owned_by
 from keycensus_collector.store import schema
 from keycensus_collector.store.tables import (
+    figures,
     imports,
     known_hosts,
     marks,
@@ -479,6 +480,11 @@ def _campaigns(_: Teams) -> Statement:
     )
 
 
+def _odd_trust_stores(_: Teams) -> Statement:
+    row = figures.odd_trust_store
+    return select(row).where(_in(row.c.manifest, _manifests.c.hash))
+
+
 def _nothing(original: Table) -> Callable[[Teams], Statement]:
     return lambda _: select(original).where(~true())
 
@@ -538,6 +544,9 @@ SCOPED: dict[str, tuple[Callable[[Teams], Statement], bool]] = {
     "owner_sweep": (_nothing(ownership.owner_sweep), False),
     "campaign": (_campaigns, False),
     "campaign_line": (_of_teams(recertification.campaign_line), False),
+    # Counted over everything: whoever sees less is counted for when they ask.
+    "figure": (_nothing(figures.figure), False),
+    "odd_trust_store": (_odd_trust_stores, False),
     "label": (_labels, False),
     "fact_rule": (_nothing(ownership.fact_rule), False),
     "rule_file": (_nothing(ownership.rule_file), False),

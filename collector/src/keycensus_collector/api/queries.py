@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from keycensus_collector.api.parameters import QueryParameters
 from keycensus_collector.api.security import AUTHENTICATED, ClockOf, CurrentPrincipal, StoreOf
-from keycensus_collector.inventory import export, groups, results
+from keycensus_collector.inventory import export, figures, groups, results
 from keycensus_collector.inventory.certificates import list_certificates
 from keycensus_collector.inventory.hosts import list_hosts
 from keycensus_collector.inventory.keys import list_keys
@@ -68,7 +68,7 @@ async def grouped(
     """How many of what a query lists have which value; each group says the query that lists it."""
     return await store.run_read(
         partial(
-            groups.group,
+            figures.group,
             query=parameters.asked_by(principal).as_query(),
             target=list_,
             by=parameters.by,

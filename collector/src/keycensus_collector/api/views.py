@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from typing import Annotated
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -22,7 +23,7 @@ from keycensus_collector.api.queries import List
 from keycensus_collector.api.security import AUTHENTICATED, ClockOf, CurrentPrincipal, StoreOf
 from keycensus_collector.inventory import export, results
 from keycensus_collector.inventory.counts import count
-from keycensus_collector.inventory.paging import EXACT_TOTAL
+from keycensus_collector.inventory.paging import EXACT_TOTAL, PAGE_LIMIT
 from keycensus_collector.inventory.values import time_text
 from keycensus_collector.query.parse import parse
 from keycensus_collector.views.model import View
@@ -53,10 +54,20 @@ async def views(
     store: StoreOf,
     clock: ClockOf,
     principal: CurrentPrincipal,
+    response: Response,
     *,
     counts: Annotated[bool, Query(description="With how many each lists, up to 10,000.")] = False,
+    after: Annotated[
+        str, Query(max_length=63, description="Only those behind the view of this name.")
+    ] = "",
+    limit: Annotated[
+        int | None, Query(ge=1, le=PAGE_LIMIT, description="How many; without it, all.")
+    ] = None,
 ) -> list[results.View]:
-    """List the program's own views, then the saved ones by name."""
+    """List the program's own views, then the saved ones by name.
+
+    Where there are more than `limit`, the header `Link` leads to the next page.
+    """
 
     def work(connection: Connection) -> list[results.View]:
         now_ms, asker = clock.now_ms(), principal.user
@@ -65,10 +76,14 @@ async def views(
                 view,
                 _count(connection, view, now_ms, asker) if counts and not view.problem else None,
             )
-            for view in list_views(connection)
+            for view in list_views(connection, after=after, limit=limit)
         ]
 
-    return await store.run_read(work)
+    page = await store.run_read(work)
+    if limit is not None and len(page) == limit:
+        more = {"after": page[-1].name, "limit": limit} | ({"counts": "true"} if counts else {})
+        response.headers["Link"] = f'</api/v1/views?{urlencode(more)}>; rel="next"'
+    return page
 
 
 @router.get("/views/{name}", tags=["views"], summary="One view")

@@ -120,7 +120,12 @@ def dimension(target: str, by: str) -> Dimension:
     return BY[target][by]
 
 
-def group(
+def groups_of(by: str) -> bool:
+    """Whether this names the values of a label."""
+    return _LABEL.fullmatch(by) is not None
+
+
+def counted_now(
     connection: Connection, query: Query, target: str, by: str, now_ms: int, *, limit: int = 100
 ) -> Groups:
     """Return what a query lists, in groups; UsageError if the list has no such."""

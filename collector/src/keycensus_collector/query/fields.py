@@ -251,6 +251,13 @@ FIELDS = (
         nullable=True,
     ),
     Field(
+        "fleet",
+        (_P,),
+        Kind.CHOICE,
+        "of a trust store: whether it has the certificates that most hosts have there",
+        ("differs", "same"),
+    ),
+    Field(
         "status",
         (_P,),
         Kind.NAME,

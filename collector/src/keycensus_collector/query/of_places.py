@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, not_, select, tuple_
+from sqlalchemy import ColumnElement, and_, not_, select, tuple_
 
 from keycensus_collector.ownership.intervals import at
 from keycensus_collector.query.bound import Literal
@@ -13,6 +13,7 @@ from keycensus_collector.query.patterns import path_matches, text_matches
 from keycensus_collector.query.relations import live, owner_only, world_readable
 from keycensus_collector.query.sources import Sources, Special
 from keycensus_collector.store.schema import usage, usage_place
+from keycensus_collector.store.tables.figures import odd_trust_store
 
 
 def _path(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool]:
@@ -67,8 +68,22 @@ def _used(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool]:
     return not_(found) if isinstance(test, Known) and not test.known else found
 
 
+def _fleet(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool]:
+    """Look among the contents that are odd at their path, as it was found last."""
+    spot, odd = sources.tables.place.c, odd_trust_store.c
+    pairs = select(odd.path_hash, odd.manifest).correlate(None)
+    # Twice: an index is on the contents alone.
+    is_odd = and_(
+        spot.manifest.in_(select(odd.manifest).correlate(None)),
+        tuple_(spot.path_hash, spot.manifest).in_(pairs),
+    )
+    is_store = and_(spot.role == "trust-store", spot.use != "retained")
+    return and_(is_store, is_choice(is_odd, literal.test, "differs"))
+
+
 OF_PLACES: dict[str, Special] = {
     "path": _path,
+    "fleet": _fleet,
     "use": _use,
     "role": _role,
     "readable-by": _readable,

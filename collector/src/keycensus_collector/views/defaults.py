@@ -5,8 +5,10 @@ from __future__ import annotations
 from keycensus_collector.views.model import View
 
 
-def _view(name: str, list_: str, query: str, description: str) -> View:
-    return View(name, description, list_, query, built_in=True)
+def _view(
+    name: str, list_: str, query: str, description: str, columns: tuple[str, ...] = ()
+) -> View:
+    return View(name, description, list_, query, columns, built_in=True)
 
 
 DEFAULTS = (
@@ -74,6 +76,13 @@ DEFAULTS = (
         "Came to a place after they, their key or an authority above were marked",
     ),
     _view("locked-keystores", "places", "status:locked", "Files that only a password opens"),
+    _view(
+        "odd-trust-stores",
+        "places",
+        "fleet:differs",
+        "Trust stores that differ from the fleet: not the certificates that most hosts have there",
+        ("host", "path", "place_owner", "package", "package_version", "changed"),
+    ),
     _view(
         "blind-spots",
         "hosts",

@@ -28,10 +28,15 @@ from keycensus_collector.views.model import View, check_name
 MOST_VIEWS = 2_000
 
 
-def list_views(connection: Connection) -> list[View]:
-    """Return all views: the program's own, then the saved ones by name."""
-    rows = connection.execute(select(views).order_by(views.c.name))
-    return [*DEFAULTS, *map(_view, rows)]
+def list_views(connection: Connection, *, after: str = "", limit: int | None = None) -> list[View]:
+    """Return views: the program's own, then the saved ones by name; those behind the one named `after`."""
+    own: list[View] = list(DEFAULTS)
+    saved = select(views).order_by(views.c.name).limit(limit)
+    if after in BY_NAME:
+        own = own[own.index(BY_NAME[after]) + 1 :]
+    elif after:
+        own, saved = [], saved.where(views.c.name > after)
+    return [*own, *map(_view, connection.execute(saved))][:limit]
 
 
 def find_view(connection: Connection, name: str) -> View | None:

@@ -7,6 +7,7 @@ from alembic import context
 from keycensus_collector.store.schema import metadata
 from keycensus_collector.store.tables import (  # noqa: F401 - their tables join the metadata
     access,
+    figures,
     oidc,
     ownership,
     revocation,
