@@ -6,17 +6,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from fakes.databases import new_store
 from sqlalchemy import Connection, delete, insert, select, update
 
 from keycensus_collector.access import audit
-from keycensus_collector.store.engine import Store
 from keycensus_collector.store.schema import audit as rows
 from keycensus_collector.store.tables.access import audit_chain
+
+pytestmark = pytest.mark.usefixtures("each_database_in_full")
 
 
 @pytest.fixture
 def connection(tmp_path: Path) -> Iterator[Connection]:
-    with Store.create(f"sqlite:///{tmp_path / 'db'}") as store, store.write() as connection:
+    with new_store(tmp_path) as store, store.write() as connection:
         for number in range(1, 6):
             audit.record(
                 connection,
@@ -111,7 +113,7 @@ def test_rows_are_found_by_who_what_whom_and_when(connection: Connection) -> Non
 
 
 def test_a_change_that_is_taken_back_leaves_no_gap(tmp_path: Path) -> None:
-    with Store.create(f"sqlite:///{tmp_path / 'other'}") as store:
+    with new_store(tmp_path, "other.db") as store:
         for _ in range(2):
             with store.write() as connection:
                 audit.record(connection, at_ms=1, actor="a", action="b", subject="c")

@@ -23,6 +23,8 @@ from keycensus_collector.store.engine import Store
 HEAD = re.compile(
     rb"<109>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [!-~]+ keycensus-collector \d+ audit - (\{.*\})"
 )
+
+pytestmark = pytest.mark.usefixtures("each_database_in_full")
 NOW_MS = 1_790_000_000_123
 
 

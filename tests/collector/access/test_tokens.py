@@ -4,13 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fakes.databases import new_store
 from sqlalchemy import Connection
 
 from keycensus_collector.access import tokens
 from keycensus_collector.access.users import add_user
 from keycensus_collector.errors import Refusal, UsageError
-from keycensus_collector.store.engine import Store
 from keycensus_collector.store.schema import api_token, user
+
+pytestmark = pytest.mark.usefixtures("each_database_in_full")
 
 NOW = 1_800_000_000_000
 DAY = 86_400_000
@@ -18,7 +20,7 @@ DAY = 86_400_000
 
 @pytest.fixture
 def connection(tmp_path: Path) -> Iterator[Connection]:
-    with Store.create(f"sqlite:///{tmp_path / 'db'}") as store, store.write() as connection:
+    with new_store(tmp_path) as store, store.write() as connection:
         add_user(connection, name="ann", role="operator", now_ms=NOW, actor="operator")
         yield connection
 

@@ -5,19 +5,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.databases import new_store
 from sqlalchemy import Connection, select
 
 from keycensus_collector.access import logins, users
 from keycensus_collector.errors import UsageError
-from keycensus_collector.store.engine import Store
 from keycensus_collector.store.schema import audit, user
+
+pytestmark = pytest.mark.usefixtures("each_database_in_full")
 
 PASSWORD = "correct horse battery"
 
 
 @pytest.fixture
 def connection(tmp_path: Path) -> Iterator[Connection]:
-    with Store.create(f"sqlite:///{tmp_path / 'db'}") as store, store.write() as connection:
+    with new_store(tmp_path) as store, store.write() as connection:
         yield connection
 
 

@@ -15,6 +15,8 @@ from keycensus_collector.access import audit
 from keycensus_collector.api.app import create_app
 from keycensus_collector.store import schema
 
+pytestmark = pytest.mark.usefixtures("each_database_in_full")
+
 WWW = issue("www.example.com")
 KEY = private_key(WWW.key)
 

@@ -28,6 +28,8 @@ from keycensus_collector.ownership.worker import settle
 from keycensus_collector.store import schema
 from keycensus_proto.v1.inventory_pb2 import Usage
 
+pytestmark = pytest.mark.usefixtures("each_database_in_full")
+
 ROOT = issue("Example Root", is_ca=True, days=3650)
 LEAVES = [issue(f"n{n}.example.com", issuer=ROOT, days=20 + 30 * n) for n in range(4)]
 NEWER = [issue(f"n{n}.example.com", issuer=ROOT, days=300 + n) for n in range(2)]

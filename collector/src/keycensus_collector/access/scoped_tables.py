@@ -21,6 +21,7 @@ from sqlalchemy import (
     Boolean,
     ColumnElement,
     FromClause,
+    Integer,
     Select,
     Table,
     TableClause,
@@ -312,8 +313,9 @@ def _holding(_: Teams) -> Statement:
         "artifact": _held.c.artifact,
         "host_no": at.host_no,
         "kind": _held.c.kind,
-        "live": func.sum(case((retained, _ZERO), else_=literal_column("1"))),
-        "retained": func.sum(case((retained, literal_column("1")), else_=_ZERO)),
+        # As the table's: sums of what PostgreSQL makes of a sum would be no integers any more.
+        "live": cast(func.sum(case((retained, _ZERO), else_=literal_column("1"))), Integer),
+        "retained": cast(func.sum(case((retained, literal_column("1")), else_=_ZERO)), Integer),
         "roles": roles[0] + roles[1] + roles[2] + other,
     }
     return (
