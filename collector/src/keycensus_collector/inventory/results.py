@@ -114,7 +114,8 @@ class Certificate:
     renewed_by: str = ""  # the tool that renews a place of it; empty: none is known
     renewal_overdue: bool = False
     owners: list[str] = field(default_factory=list)  # teams and people that renew it
-    owned_by: str = ""  # "explicit", "rule", "places", "shared", "fallback"; empty: nobody owns it
+    # "explicit", "rule", "line", "certificates", "places", "shared", "fallback"; empty: nobody owns it
+    owned_by: str = ""
     importance: int = 0  # by rules; the most important comes first with sort=importance
     revoked: str = "unknown"  # "yes", "no" (good as of `revocation_as_of`), "unknown"
     revoked_since: str | None = None
@@ -137,7 +138,7 @@ class Ownership:
     """One owner of a thing, and why."""
 
     owner: str
-    how: str  # "explicit", "rule", "places", "shared", "fallback"
+    how: str  # as `owned_by`
     why: str
     since: str | None
     contact: str
@@ -161,7 +162,8 @@ class Key:
     places: list[Place]
     known_key: str  # where it is published, "openssl 3.0.20, test/certs/ca-key.pem"; empty: nowhere
     owners: list[str] = field(default_factory=list)  # teams and people that renew it
-    owned_by: str = ""  # "explicit", "rule", "places", "shared", "fallback"; empty: nobody owns it
+    # "explicit", "rule", "line", "certificates", "places", "shared", "fallback"; empty: nobody owns it
+    owned_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

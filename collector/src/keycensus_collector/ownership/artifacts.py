@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, and_, case, func, select, union, update
 
 from keycensus_collector.fold.chunks import chunked
+from keycensus_collector.ownership import queue
+from keycensus_collector.ownership.following import followers, through_certificates
 from keycensus_collector.ownership.resolve import Said, Standing, of_artifact
 from keycensus_collector.ownership.rows import Changes
 from keycensus_collector.store.schema import (
@@ -42,6 +44,7 @@ class Plan:
     rows: Changes
     owned: list[bytes] = field(default_factory=list)  # have an owner, and had none
     ownerless: list[bytes] = field(default_factory=list)
+    changed: set[bytes] = field(default_factory=set)
 
 
 def plan(
@@ -49,11 +52,14 @@ def plan(
 ) -> Plan:
     """Work out the owners of these. `rules`: what rules say of some of them."""
     said = dict(rules) | _explicit(connection, kind, artifacts)
+    through = {} if kind == CERTIFICATE else through_certificates(connection, artifacts)
     installers, others = _teams_of_places(connection, kind, artifacts)
     wanted: dict[object, tuple[object, ...]] = {}
     owners: set[bytes] = set()
     for artifact in artifacts:
-        standings = of_artifact(said.get(artifact), installers[artifact], others[artifact])
+        standings = of_artifact(
+            said.get(artifact), installers[artifact], others[artifact], through.get(artifact)
+        )
         for standing in standings:
             wanted[artifact, standing.team_no] = _values(standing)
         if any(standing.owns for standing in standings):
@@ -71,7 +77,8 @@ def plan(
             values = (row.owns, row.how, row.source_no)
             now[row.artifact, row.team_no] = (row.artifact_owner_no, values)
     made = Plan(kind, Changes(artifact_owner))
-    made.rows.compare(now, wanted, _COLUMNS, ("artifact", "team_no"))
+    changed = made.rows.compare(now, wanted, _COLUMNS, ("artifact", "team_no"))
+    made.changed = {key[0] for key in changed if isinstance(key, tuple)}
     made.owned, made.ownerless = _flags(connection, kind, artifacts, owners)
     return made
 
@@ -81,6 +88,8 @@ def write(connection: Connection, made: Plan, now_ms: int) -> None:
     for row in made.rows.begun:
         row["kind"] = made.kind
     made.rows.write(connection, now_ms)
+    if made.kind == CERTIFICATE:
+        queue.put_artifacts(connection, followers(connection, made.changed))
     table = certificate if made.kind == CERTIFICATE else public_key
     key = table.primary_key.columns[0]
     for flag, hashes in ((True, made.owned), (False, made.ownerless)):

@@ -1,19 +1,20 @@
 """Who owns a thing, from all that was said of it. Pure.
 
 A place: who was given it, else who was given its host, else what rules say of the place, else what
-they say of the host. A certificate or key: who was given it (or its line), else what rules say, else
+they say of the host. A certificate or key: who was given it (or its line), else what rules say, of a
+certificate also of what it follows in its line, else of a key what was said of its certificates, else
 the teams of its live places outside trust stores: one is its owner, several share it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A team, and why: `how` is "explicit" or "rule", `source_no` that assignment or rule."""
+    """A team, and why: `how` is "explicit", "rule" or "line", `source_no` that assignment or rule."""
 
     team_no: int
     how: str
@@ -26,22 +27,32 @@ class Standing:
 
     team_no: int
     owns: bool
-    how: str  # "explicit", "rule", "places", "shared"; empty: does not own it
+    # "explicit", "rule", "line", "certificates", "places", "shared"; empty: does not own it
+    how: str
     source_no: int = 0
 
 
 def of_artifact(
-    said: Said | None, installers: Iterable[int], others: Iterable[int]
+    said: Said | None,
+    installers: Iterable[int],
+    others: Iterable[int],
+    through: Mapping[int, int] | None = None,
 ) -> list[Standing]:
     """Return the teams of a certificate or key by number.
 
-    `said`: what counts of assignments and rules. `installers`: teams of its live places outside
+    `said`: what counts of assignments and rules. `through`: of a key, who was said to own its
+    certificates, each with the number of that row. `installers`: teams of its live places outside
     trust stores; `others`: teams of any place that holds it.
     """
     owners: dict[int, Standing] = {}
     installing = set(installers)
     if said is not None:
         owners[said.team_no] = Standing(said.team_no, True, said.how, said.source_no)
+    elif through:
+        owners = {
+            number: Standing(number, True, "certificates", source_no)
+            for number, source_no in through.items()
+        }
     else:
         how = "places" if len(installing) == 1 else "shared"
         owners = {number: Standing(number, True, how) for number in installing}

@@ -12,6 +12,7 @@ from keycensus_collector.errors import UsageError
 from keycensus_collector.ownership.settings import fallback_no
 from keycensus_collector.query.render import render
 from keycensus_collector.query.stored import load
+from keycensus_collector.store.schema import certificate
 from keycensus_collector.store.tables.ownership import (
     artifact_owner,
     host_owner,
@@ -29,7 +30,7 @@ class Because:
     """One owner of a thing, and why. `people`: those who can be asked."""
 
     owner: str
-    how: str  # "explicit", "rule", "places", "shared", "fallback"
+    how: str  # "explicit", "rule", "line", "certificates", "places", "shared", "fallback"
     why: str
     since_ms: int | None
     contact: str
@@ -82,6 +83,10 @@ def _because(connection: Connection, row: Row[Any]) -> Because:
         why = _given(connection, row.source_no)
     elif row.how == "rule":
         why = _ruled(connection, row.source_no)
+    elif row.how == "line":
+        why = f"of what it follows in its line: {_ruled(connection, row.source_no)}"
+    elif row.how == "certificates":
+        why = _through(connection, row.source_no)
     return Because(row.name, row.how, why, row.from_ms, *_reach(connection, row))
 
 
@@ -101,6 +106,26 @@ def _ruled(connection: Connection, number: int) -> str:
         query = str(error)
     note = f" ({row.note})" if row.note else ""
     return f"rule {row.name}: {query or 'everything'}, of {row.what}{note}"
+
+
+def _through(connection: Connection, number: int) -> str:
+    """Return why a key is somebody's by what was said of a certificate, as a row of owners has it."""
+    row = connection.execute(
+        select(
+            artifact_owner.c.how,
+            artifact_owner.c.source_no,
+            *(certificate.c[name] for name in ("common_name", "names_text", "subject", "sha256")),
+        )
+        .join(certificate, certificate.c.sha256 == artifact_owner.c.artifact)
+        .where(artifact_owner.c.artifact_owner_no == number)
+    ).one_or_none()
+    if row is None:
+        return "through one of its certificates"
+    said = _given if row.how == "explicit" else _ruled
+    name = row.common_name or row.names_text.partition("\n")[0] or row.subject
+    return (
+        f"through its certificate {name} {row.sha256.hex()[:12]}: {said(connection, row.source_no)}"
+    )
 
 
 def _fallback(connection: Connection) -> list[Because]:

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Row, delete, select, update
 
 from keycensus_collector.clock import Clock
 from keycensus_collector.ownership import artifacts, facts, hosts, queue
+from keycensus_collector.ownership.following import ruled_by_line
 from keycensus_collector.ownership.rules import matches, rules_in_force, winners
 from keycensus_collector.ownership.sweeps import next_of
 from keycensus_collector.store.duties import Duties
@@ -168,7 +169,10 @@ def _plan(connection: Connection, chunk: _Chunk, now_ms: int) -> _Plan:
             lambda tables: tables.certificate.c.sha256.in_(hashes),
             now_ms,
         )
-        return _Plan(artifacts.plan(connection, kind, hashes, winners(found)), told)
+        said = winners(found)
+        unsaid = [sha256 for sha256 in hashes if sha256 not in said]
+        said |= ruled_by_line(connection, rules, unsaid, now_ms)
+        return _Plan(artifacts.plan(connection, kind, hashes, said), told)
     found = matches(
         connection, rules, "keys", lambda tables: tables.key.c.key_id.in_(hashes), now_ms
     )

@@ -26,6 +26,7 @@ from keycensus_collector.store.tables.ownership import CERTIFICATE, KEY, artifac
 from keycensus_collector.store.tables.revocation import certificate_revocation
 from keycensus_collector.timeline.changes import facts_of, what_changed
 from keycensus_collector.timeline.model import Happening
+from keycensus_collector.timeline.place_owners import Held, owners_where_held
 
 # Places whose versions are looked at; those where something happened last.
 MOST_PLACES = 2_000
@@ -36,7 +37,8 @@ def happenings_of(
 ) -> list[Happening]:
     """Return all that happened to an artifact. `key_id`: of a certificate, its key's; else its own."""
     is_certificate = "certificate" in kinds
-    found = list(_moves(_at_places(connection, artifact, kinds)))
+    happened, places = _at_places(connection, artifact, kinds)
+    found = [*_moves(happened), *owners_where_held(connection, places)]
     if is_certificate:
         found += _steps(connection, artifact)
         found += _revocations(connection, artifact)
@@ -45,7 +47,10 @@ def happenings_of(
     return found
 
 
-def _at_places(connection: Connection, artifact: bytes, kinds: Sequence[str]) -> list[Happening]:
+def _at_places(
+    connection: Connection, artifact: bytes, kinds: Sequence[str]
+) -> tuple[list[Happening], dict[int, Held]]:
+    """Return what happened at places, and when each held the artifact."""
     held = entries(manifest_entry.c.artifact == artifact, manifest_entry.c.kind.in_(kinds))
     rows = connection.execute(select(held.c.manifest, held.c.name).distinct())
     names: dict[bytes, set[str]] = defaultdict(set)
@@ -59,10 +64,11 @@ def _at_places(connection: Connection, artifact: bytes, kinds: Sequence[str]) ->
     )
     numbers = sorted(set(connection.execute(newest).scalars()))
     happened: list[Happening] = []
+    held_at: dict[int, Held] = {}
     for chunk in chunked(numbers):
         versions: dict[int, list[Row[Any]]] = defaultdict(list)
         statement = (
-            select(place_version, place.c.path, host.c.name.label("host_name"))
+            select(place_version, place.c.path, place.c.host_no, host.c.name.label("host_name"))
             .join(place, place.c.place_no == place_version.c.place_no)
             .join(host, host.c.host_no == place.c.host_no)
             .where(place_version.c.place_no.in_(chunk))
@@ -70,9 +76,14 @@ def _at_places(connection: Connection, artifact: bytes, kinds: Sequence[str]) ->
         )
         for row in connection.execute(statement):
             versions[row.place_no].append(row)
-        for rows_of_place in versions.values():
+        for number, rows_of_place in versions.items():
             happened += _at_one(rows_of_place, names)
-    return happened
+            of = rows_of_place[0]
+            times = tuple(
+                (row.from_ms, row.to_ms) for row in rows_of_place if row.manifest in names
+            )
+            held_at[number] = Held(of.host_no, of.host_name, of.path, times)
+    return happened, held_at
 
 
 def _at_one(versions: Sequence[Row[Any]], names: dict[bytes, set[str]]) -> Iterator[Happening]:

@@ -10,6 +10,7 @@ EVENTS = (
         "renewed",
         "follows",
         "owner",
+        "place-owner",
         "marked",
         "unmarked",
         "revoked",

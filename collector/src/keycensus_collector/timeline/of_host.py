@@ -11,6 +11,7 @@ from keycensus_collector.store.schema import host_state, place, place_version
 from keycensus_collector.store.tables.ownership import host_owner, team
 from keycensus_collector.timeline.changes import facts_of, what_changed
 from keycensus_collector.timeline.model import Happening
+from keycensus_collector.timeline.place_owners import owners_on_host
 
 
 def happenings_on(
@@ -33,6 +34,7 @@ def happenings_on(
     found = list(_at_places(connection, host_no, name, since or 0, before_ms))
     found += _states(connection, host_no, before_ms)
     found += _owners(connection, host_no, before_ms)
+    found += owners_on_host(connection, host_no, name, before_ms)
     return [each for each in found if since is None or each.at_ms >= since], since
 
 

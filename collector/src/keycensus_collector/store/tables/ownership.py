@@ -157,8 +157,11 @@ artifact_owner = Table(
     Column("artifact", LargeBinary(32), nullable=False),
     Column("team_no", Number, ForeignKey("team.team_no"), nullable=False),
     Column("owns", Boolean, nullable=False),  # false: a place of it is the team's, and no more
-    Column("how", Text, nullable=False),  # "explicit", "rule", "places", "shared"; of a place: ""
-    Column("source_no", Number, nullable=False),  # 0: follows from places
+    # "explicit", "rule", "line" (the rule of what it follows), "certificates" (of a key), "places",
+    # "shared"; of a place: "".
+    Column("how", Text, nullable=False),
+    # Of the assignment or rule; of "certificates" a row of this table; 0: follows from places.
+    Column("source_no", Number, nullable=False),
     Column("from_ms", BigInteger, nullable=False),
     Column("to_ms", BigInteger),
     Index(None, "artifact", "kind", "from_ms"),
