@@ -580,7 +580,8 @@ certificate = Table(
         sqlite_where=text(OWNERLESS_SQLITE),
         postgresql_where=text(OWNERLESS),
     ),
-    Index(None, "key_id"),
+    # Whether a key has a certificate somewhere: it ends in the index, for each key of a list.
+    Index("ix_certificate_key_id", "key_id", "live_places", "retained_places"),
     Index(None, "sha1"),
     Index(None, "serial", postgresql_using="hash"),  # as long as a stranger likes
     # The order of lists, and what they ask of most certificates: counting reads no rows.
