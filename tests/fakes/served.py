@@ -62,8 +62,9 @@ class Served:
         self.token_file.write_text(self.token + "\n")
         listener = socket.create_server(("127.0.0.1", 0))
         self.port = listener.getsockname()[1]
+        self.app = create_app(self.census.store, self.census.clock)
         configuration = uvicorn.Config(
-            create_app(self.census.store, self.census.clock),
+            self.app,
             ssl_certfile=str(certificate),
             ssl_keyfile=str(key),
             log_level="error",

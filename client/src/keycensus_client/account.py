@@ -29,6 +29,15 @@ class NewToken:
 
 
 @dataclass(frozen=True, slots=True)
+class Provider:
+    """One provider to sign in at with a browser."""
+
+    name: str
+    title: str
+    start: str
+
+
+@dataclass(frozen=True, slots=True)
 class AuditRow:
     """One line of the audit log."""
 

@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 from keycensus_collector.access import sessions, tokens, users
 from keycensus_collector.deployment import OPERATOR
 from keycensus_collector.errors import UsageError
+from keycensus_collector.oidc import accounts
 from keycensus_collector.operation import (
     Arguments,
     Json,
@@ -61,6 +62,26 @@ def _sign_out(connection: Connection, around: Surroundings, arguments: Arguments
     return {"name": name, "ended": ended}
 
 
+def _link(connection: Connection, around: Surroundings, arguments: Arguments) -> Json:
+    name = text_of(arguments, "name")
+    issuer, subject = text_of(arguments, "issuer"), text_of(arguments, "subject")
+    accounts.link(
+        connection,
+        issuer=issuer,
+        subject=subject,
+        user_name=name,
+        actor=OPERATOR,
+        now_ms=around.now_ms,
+    )
+    return {"name": name, "issuer": issuer, "subject": subject}
+
+
+def _unlink(connection: Connection, around: Surroundings, arguments: Arguments) -> Json:
+    name = text_of(arguments, "name")
+    count = accounts.unlink(connection, user_name=name, actor=OPERATOR, now_ms=around.now_ms)
+    return {"name": name, "unlinked": count}
+
+
 def _token(connection: Connection, around: Surroundings, arguments: Arguments) -> Json:
     permissions, teams = arguments.get("permissions"), arguments.get("teams")
     made = tokens.create_api_token(
@@ -98,6 +119,8 @@ USER_OPERATIONS: dict[str, Operation] = {
     "user.passwd": Operation(_passwd, writes=True),
     "user.change": Operation(_change, writes=True),
     "user.sign-out": Operation(_sign_out, writes=True),
+    "user.link": Operation(_link, writes=True),
+    "user.unlink": Operation(_unlink, writes=True),
     "user.token": Operation(_token, writes=True),
     "user.tokens": Operation(_tokens, writes=False),
     "user.revoke": Operation(_revoke, writes=True),

@@ -219,6 +219,8 @@ def test_a_token_can_go_to_a_file_and_be_revoked(operator: Operator) -> None:
         (("user", "add", "Ann"), "is no user name"),
         (("user", "add", "admin"), "there is a user admin already"),
         (("user", "token", "nobody"), "there is no user 'nobody'"),
+        (("user", "unlink", "nobody"), "there is no user 'nobody'"),
+        (("user", "link", "admin", "corp", "x"), "there is no provider 'corp'"),
         (("user", "token", "admin", "--days", "0"), "lives 1 to 3660 days"),
         (("nonsense",), "No such command"),
     ],

@@ -10,8 +10,10 @@ from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from keycensus_collector.access.sessions import Visitor, begin
-from keycensus_collector.access.users import add_user, change_user, user_no
+from keycensus_collector.access.users import add_user, change_user, list_users, user_no
 from keycensus_collector.declared.current import declared_now
+from keycensus_collector.errors import ConflictError, UsageError
+from keycensus_collector.oidc.accounts import link, unlink
 from keycensus_collector.ownership.leaving import leave, preview_leaving
 from keycensus_collector.ownership.moving import dissolve_team
 from keycensus_collector.ownership.people import (
@@ -91,6 +93,40 @@ async def test_a_local_user_of_the_name_or_address_is_somebody_else(site: Site) 
     assert await signs_in(site, preferred_username="x", email="local") == "x, viewer"
     accounts = select(oidc_account).join(user).where(user.c.name == "local")
     assert site.census.rows(accounts) == []
+
+
+async def test_an_admin_says_that_an_account_is_a_users_and_that_it_is_not(site: Site) -> None:
+    add(site, Person("vera"))
+    now_ms = site.census.clock.now_ms()
+    issuer = site.provider.issuer
+    with site.census.store.write() as connection:
+        add_user(connection, name="vera", role="viewer", now_ms=now_ms, **BY)
+        subject: dict[str, Any] = {"issuer": issuer, "subject": "id-of-vera"}
+        link(connection, user_name="vera", now_ms=now_ms, **subject, **BY)
+        with pytest.raises(ConflictError, match="is user vera's already"):
+            link(connection, user_name="vera", now_ms=now_ms, **subject, **BY)
+        for mistaken in ("", "x" * 256):
+            with pytest.raises(UsageError, match="1 to 255"):
+                link(
+                    connection,
+                    issuer=issuer,
+                    subject=mistaken,
+                    user_name="vera",
+                    now_ms=now_ms,
+                    **BY,
+                )
+        (row,) = [each for each in list_users(connection) if each["name"] == "vera"]
+        assert row["accounts"] == [issuer]
+    assert persons_of(site, "vera") == ["vera"]
+    site.provider.person = person("vera")
+    async with site.browser() as browser:
+        assert (await site.sign_in(browser)).status_code == 303
+        assert (await browser.get("/api/v1/whoami")).json()["user"] == "vera"
+        with site.census.store.write() as connection:
+            assert unlink(connection, user_name="vera", now_ms=now_ms, **BY) == 1
+            assert unlink(connection, user_name="vera", now_ms=now_ms, **BY) == 0
+        assert (await browser.get("/api/v1/whoami")).status_code == 401
+    assert await signs_in(site) == "name-taken"
 
 
 @pytest.mark.parametrize("name", [None, "", "ä", "a b", "x" * 65, "-x", 7, ["x"], "x\x1b"])

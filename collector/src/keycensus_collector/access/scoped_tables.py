@@ -71,6 +71,7 @@ OPEN_TABLES = frozenset(
         "login_address",
         "login_failure",
         "oidc_account",
+        "oidc_code",
         "oidc_state",
         "user",
         "user_session",

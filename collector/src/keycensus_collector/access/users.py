@@ -17,6 +17,7 @@ from keycensus_collector.access.sessions import end_all
 from keycensus_collector.access.standing import SEES
 from keycensus_collector.errors import ConflictError, MissingError, UsageError
 from keycensus_collector.store.schema import user
+from keycensus_collector.store.tables.oidc import oidc_account
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}\Z")
 _LAST_ROLE = "admin"  # somebody always has it
@@ -163,7 +164,12 @@ def user_no(connection: Connection, name: str) -> int:
 
 
 def list_users(connection: Connection) -> list[dict[str, Any]]:
-    """Return every user, without secrets, by name."""
+    """Return every user, without secrets, by name; `accounts`: issuers at which they sign in."""
+    accounts: dict[int, list[str]] = {}
+    for row in connection.execute(
+        select(oidc_account.c.user_no, oidc_account.c.issuer).order_by(oidc_account.c.issuer)
+    ):
+        accounts.setdefault(row.user_no, []).append(row.issuer)
     rows = connection.execute(select(user).order_by(user.c.name)).mappings()
     return [
         {
@@ -173,6 +179,7 @@ def list_users(connection: Connection) -> list[dict[str, Any]]:
             "created_ms": row["created_ms"],
             "disabled_ms": row["disabled_ms"],
             "has_password": bool(row["password_hash"]),
+            "accounts": accounts.get(row["user_no"], []),
         }
         for row in rows
     ]

@@ -22,6 +22,7 @@ from keycensus_collector.api import (
     login,
     marks,
     oidc,
+    oidc_token,
     owners,
     problems,
     queries,
@@ -79,6 +80,7 @@ def create_app(store: Store, clock: Clock, sign_in: SignIn | None = None) -> Fas
     app.include_router(login.open_router)
     app.include_router(login.router)
     app.include_router(oidc.open_router)
+    app.include_router(oidc_token.open_router)
     app.include_router(account.router)
     app.include_router(users.router)
     app.include_router(imports.router)

@@ -181,7 +181,7 @@ def _errors(
         statuses.append(404)
     if "id" in names or method != "get":
         statuses.append(409)
-    if not names.isdisjoint({"password", "old"}):
+    if not names.isdisjoint({"password", "old", "verifier"}):
         statuses += [401, 429]
     statuses += _AT_PROVIDERS.get(path.rpartition("/")[2], [])
     if "If-Match" in names:

@@ -12,11 +12,12 @@ Whatever goes wrong stands in the audit log, with its reason.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, TypeVar
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
@@ -29,9 +30,9 @@ from keycensus_collector.api.login import set_cookie, wait_before_next
 from keycensus_collector.api.problems import ProblemError
 from keycensus_collector.api.security import COOKIE, ClockOf, Database, OpenStoreOf, visitor_of
 from keycensus_collector.clock import Clock
-from keycensus_collector.oidc import states
+from keycensus_collector.oidc import codes, states
 from keycensus_collector.oidc.accounts import signed_in
-from keycensus_collector.oidc.claims import account_of
+from keycensus_collector.oidc.claims import Account, account_of
 from keycensus_collector.oidc.provider import ProviderClient
 from keycensus_collector.oidc.refusals import SignInError, Whose, provider_trouble
 from keycensus_collector.oidc.settings import SignIn
@@ -48,6 +49,7 @@ _STATUS = {
     Whose.PERSON: HTTPStatus.FORBIDDEN,
     Whose.PROVIDER: HTTPStatus.BAD_GATEWAY,
 }
+_Given = TypeVar("_Given")
 _MOST = 4_096
 
 
@@ -135,10 +137,28 @@ async def start(
     next_: Annotated[
         str, Query(alias="next", max_length=states.MOST_TARGET, description="A path of ours.")
     ] = "/",
+    command: Annotated[
+        str,
+        Query(
+            pattern=r"^([0-9]{4,5}\.[A-Za-z0-9_-]{43})?$",
+            description="A port of the browser's own machine, a dot, and a challenge of PKCE (S256).",
+        ),
+    ] = "",
 ) -> Response:
-    """Send the browser to the provider. It comes back signed in, and goes on to `next`."""
+    """Send the browser to the provider. It comes back signed in, and goes on to `next`.
+
+    With `command` it goes on to `http://127.0.0.1:PORT/` instead, with a `code`, which `POST
+    /oidc/token` exchanges for an API token, or with `error` and `error_description`.
+    """
     client = _clients_of(request).client(provider)
-    begun = states.Begun(client.provider.name, clock.now_ms(), states.local_path(next_))
+    port, _, challenge = command.partition(".")
+    begun = states.Begun(
+        client.provider.name,
+        clock.now_ms(),
+        states.local_path(next_),
+        states.port_of(port) if port else 0,
+        challenge,
+    )
     secret = states.browser_secret(request.cookies.get(STATE_COOKIE, ""))
     try:
         url = await client.authorization_url(states.seal(begun, secret), secret)
@@ -177,10 +197,12 @@ async def callback(
         partial(logins.begin_elsewhere, address=address, now_ms=clock.now_ms()), urgent=True
     )
     wait_before_next(attempt)  # 1
+    returned = _Return(request, client, store, clock, attempt)
+    port = 0
     try:
-        return await _come_back(
-            answer, request=request, client=client, store=store, clock=clock, attempt=attempt
-        )
+        begun = returned.begun(answer.state)  # 2
+        port = begun.port
+        return await returned.finish(begun, answer)
     except SignInError as refused:
         await store.run_write(
             partial(
@@ -188,6 +210,9 @@ async def callback(
             ),
             urgent=True,
         )
+        if port:
+            said = {"error": refused.reason, "error_description": str(refused)}
+            return _to_command(port, said)
         raise _problem(refused) from None
 
 
@@ -211,47 +236,72 @@ async def end(request: Request, provider: str) -> Response:
         raise _problem(error) from None
 
 
-async def _come_back(
-    answer: Answer,
-    *,
-    request: Request,
-    client: ProviderClient,
-    store: Database,
-    clock: Clock,
-    attempt: Attempt,
-) -> Response:
-    secret = request.cookies.get(STATE_COOKIE, "")
-    begun = states.unseal(answer.state, secret, clock.now_ms())  # 2
-    if begun.provider != client.provider.name:
-        raise SignInError(
-            Whose.BROWSER,
-            "foreign-state",
-            "this sign-in was begun at another provider: begin again",
-        )
-    await store.run_write(partial(_spend, state=answer.state, now_ms=clock.now_ms()), urgent=True)
-    await _check_answer(client, answer)  # 3
-    claims = await client.claims(answer.code, answer.state, secret)  # 4
-    account = account_of(claims, client.provider)
-    former, visitor = request.cookies.get(COOKIE, ""), visitor_of(request)
+@dataclass(frozen=True, slots=True)
+class _Return:
+    """A browser that came back, and what is asked to let it in."""
 
-    def work(connection: Connection) -> sessions.NewSession:
-        now_ms = clock.now_ms()
-        number = signed_in(connection, account, client.provider, now_ms)  # 5
-        logins.succeeded_elsewhere(connection, attempt)
-        return sessions.begin(
-            connection,
-            user_no=number,
-            how=client.provider.how,
-            visitor=visitor,
-            now_ms=now_ms,
-            former=former,
-        )
+    request: Request
+    client: ProviderClient
+    store: Database
+    clock: Clock
+    attempt: Attempt
 
-    made = await store.run_write(work, urgent=True)
-    response = RedirectResponse(begun.target, HTTPStatus.SEE_OTHER)
-    response.delete_cookie(STATE_COOKIE, secure=True, httponly=True, samesite="lax")
-    set_cookie(response, made.text)
-    return response
+    def begun(self, state: str) -> states.Begun:
+        """Return what the browser began; SignInError if it was not this one, or not here."""
+        begun = states.unseal(state, self._secret, self.clock.now_ms())
+        if begun.provider != self.client.provider.name:
+            raise SignInError(
+                Whose.BROWSER,
+                "foreign-state",
+                "this sign-in was begun at another provider: begin again",
+            )
+        return begun
+
+    async def finish(self, begun: states.Begun, answer: Answer) -> Response:
+        """Let the browser in, or the command that it came from; SignInError."""
+        spend = partial(_spend, state=answer.state, now_ms=self.clock.now_ms())
+        await self.store.run_write(spend, urgent=True)
+        await _check_answer(self.client, answer)  # 3
+        claims = await self.client.claims(answer.code, answer.state, self._secret)  # 4
+        account = account_of(claims, self.client.provider)
+        if begun.port:
+            code = await self._write(
+                account, partial(codes.new_code, challenge=begun.challenge)
+            )  # 5
+            return _to_command(begun.port, {"code": code})
+        made = await self._write(  # 5
+            account,
+            partial(
+                sessions.begin,
+                how=self.client.provider.how,
+                visitor=visitor_of(self.request),
+                former=self.request.cookies.get(COOKIE, ""),
+            ),
+        )
+        response = RedirectResponse(begun.target, HTTPStatus.SEE_OTHER)
+        response.delete_cookie(STATE_COOKIE, secure=True, httponly=True, samesite="lax")
+        set_cookie(response, made.text)
+        return response
+
+    @property
+    def _secret(self) -> str:
+        return self.request.cookies.get(STATE_COOKIE, "")
+
+    async def _write(self, account: Account, give: Callable[..., _Given]) -> _Given:
+        """Bring the account's user up to date, and give them something, in one transaction."""
+
+        def work(connection: Connection) -> _Given:
+            now_ms = self.clock.now_ms()
+            number = signed_in(connection, account, self.client.provider, now_ms)
+            logins.succeeded_elsewhere(connection, self.attempt)
+            return give(connection, user_no=number, now_ms=now_ms)
+
+        return await self.store.run_write(work, urgent=True)
+
+
+def _to_command(port: int, answer: Mapping[str, str]) -> Response:
+    """Send the browser to the command that began it, on the browser's own machine (RFC 8252, 7.3)."""
+    return RedirectResponse(f"http://127.0.0.1:{port}/?{urlencode(answer)}", HTTPStatus.SEE_OTHER)
 
 
 def _spend(connection: Connection, state: str, now_ms: int) -> None:

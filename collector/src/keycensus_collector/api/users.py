@@ -43,12 +43,16 @@ class UserBody(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user. `sees`: "all", or what their "teams" own. `has_password`: can sign in with one."""
+    """A user. `sees`: "all", or what their "teams" own. `has_password`: can sign in with one.
+
+    `accounts`: issuers of the accounts of OpenID Connect with which they can.
+    """
 
     name: str
     role: str
     sees: str
     has_password: bool
+    accounts: list[str]
     created: str | None
     disabled: str | None
 
@@ -62,6 +66,7 @@ async def all_users(store: StoreOf) -> list[User]:
             role=str(each["role"]),
             sees=str(each["sees"]),
             has_password=bool(each["has_password"]),
+            accounts=list(each["accounts"]),
             created=time_text(each["created_ms"]),
             disabled=time_text(each["disabled_ms"]),
         )
@@ -78,7 +83,13 @@ async def add_user(
     work = partial(users.add_user, name=name, role=body.role, now_ms=now_ms, actor=principal.actor)
     await store.run_write(work)
     return User(
-        name, body.role, "all", has_password=False, created=time_text(now_ms), disabled=None
+        name,
+        body.role,
+        "all",
+        has_password=False,
+        accounts=[],
+        created=time_text(now_ms),
+        disabled=None,
     )
 
 

@@ -10,6 +10,8 @@ import click
 from keycensus_collector.cli.options import config_option, output_option
 from keycensus_collector.cli.output import show_result, show_rows, time_text
 from keycensus_collector.cli.running import call, write_secret
+from keycensus_collector.config import load
+from keycensus_collector.errors import UsageError
 
 ROLES = ("viewer", "owner", "operator", "admin")
 _PASSWORD_CHARACTERS = 2048
@@ -46,10 +48,38 @@ def list_users(*, config_file: Path, output: str) -> None:
         ("role", "ROLE"),
         ("sees", "SEES"),
         ("has_password", "PASSWORD"),
+        ("accounts", "ACCOUNTS"),
         ("created", "CREATED"),
         ("disabled", "DISABLED"),
     )
     show_rows(call(config_file, "user.list", {}), columns, output)
+
+
+@user.command()
+@click.argument("name")
+@click.argument("provider")
+@click.argument("subject")
+@config_option
+@output_option
+def link(*, name: str, provider: str, subject: str, config_file: Path, output: str) -> None:
+    """Let the account SUBJECT at PROVIDER, of the configuration, be a user's."""
+    providers = load(config_file).sign_in.providers
+    if provider not in providers:
+        known = ", ".join(providers) or "none"
+        raise UsageError(f"there is no provider {provider!r} in {config_file}, but: {known}")
+    account = {"name": name, "issuer": providers[provider].issuer, "subject": subject}
+    result = call(config_file, "user.link", account)
+    show_result(result, f"user {name} signs in with this account at {provider}, too", output)
+
+
+@user.command()
+@click.argument("name")
+@config_option
+@output_option
+def unlink(*, name: str, config_file: Path, output: str) -> None:
+    """Take all accounts at providers from a user; their sessions end."""
+    result = call(config_file, "user.unlink", {"name": name})
+    show_result(result, f"user {name} signs in at no provider any more", output)
 
 
 @user.command()

@@ -15,16 +15,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, update
 
 from keycensus_collector.access import audit
-from keycensus_collector.access.users import add_user, change_user
+from keycensus_collector.access.sessions import end_all
+from keycensus_collector.access.users import add_user, change_user, user_no
 from keycensus_collector.errors import ConflictError, UsageError
-from keycensus_collector.oidc.claims import Account
+from keycensus_collector.oidc.claims import MOST_SUBJECT, Account
 from keycensus_collector.oidc.refusals import SignInError, Whose, provider_trouble
 from keycensus_collector.oidc.settings import Provider
 from keycensus_collector.ownership.groups import follow_groups
-from keycensus_collector.ownership.people import Person, add_person
+from keycensus_collector.ownership.people import Person, add_person, persons_of_user
 from keycensus_collector.store.schema import user
 from keycensus_collector.store.tables.oidc import oidc_account
 from keycensus_collector.store.tables.ownership import person
@@ -35,7 +36,7 @@ _log = structlog.get_logger(__name__)
 
 def signed_in(connection: Connection, account: Account, provider: Provider, now_ms: int) -> int:
     """Return the number of the user that an account is, made or brought up to date; SignInError."""
-    known = _known(connection, account)
+    known = _known(connection, account.issuer, account.subject)
     if known is not None and known.disabled_ms is not None:
         raise SignInError(
             Whose.PERSON, "disabled", f"user {known.name} is disabled here", user=known.name
@@ -65,7 +66,9 @@ def signed_in(connection: Connection, account: Account, provider: Provider, now_
     if number is None and account.teams:
         number = _add_person(connection, account, provider, known.name, now_ms)
     connection.execute(
-        update(oidc_account).where(_is(account)).values(person_no=number, last_ms=now_ms)
+        update(oidc_account)
+        .where(_is(account.issuer, account.subject))
+        .values(person_no=number, last_ms=now_ms)
     )
     if number is not None:
         missing = follow_groups(  # 5
@@ -76,16 +79,16 @@ def signed_in(connection: Connection, account: Account, provider: Provider, now_
     return int(known.user_no)
 
 
-def _is(account: Account) -> ColumnElement[bool]:
+def _is(issuer: str, subject: str) -> ColumnElement[bool]:
     columns = oidc_account.c
-    return (columns.issuer == account.issuer) & (columns.subject == account.subject)
+    return (columns.issuer == issuer) & (columns.subject == subject)
 
 
-def _known(connection: Connection, account: Account) -> Row[Any] | None:
+def _known(connection: Connection, issuer: str, subject: str) -> Row[Any] | None:
     return connection.execute(
         select(user, oidc_account.c.person_no)
         .join(oidc_account, oidc_account.c.user_no == user.c.user_no)
-        .where(_is(account))
+        .where(_is(issuer, subject))
     ).one_or_none()
 
 
@@ -112,39 +115,74 @@ def _add(connection: Connection, account: Account, provider: Provider, now_ms: i
         raise provider_trouble("claim", f"the claim {provider.user_claim}: {error}") from None
     if provider.sees != "all":
         connection.execute(update(user).where(user.c.name == name).values(sees=provider.sees))
-    number = connection.execute(select(user.c.user_no).where(user.c.name == name)).scalar_one()
-    link(connection, account, user_name=name, user_no=number, actor=provider.how, now_ms=now_ms)
-    added = _known(connection, account)
+    link(
+        connection,
+        issuer=account.issuer,
+        subject=account.subject,
+        user_name=name,
+        actor=provider.how,
+        now_ms=now_ms,
+    )
+    added = _known(connection, account.issuer, account.subject)
     if added is None:
         raise TypeError("the account that was just added is not there")
     return added
 
 
 def link(
+    connection: Connection, *, issuer: str, subject: str, user_name: str, actor: str, now_ms: int
+) -> None:
+    """Let an account be a user's; ConflictError if it is one's already, UsageError for no such user."""
+    number = user_no(connection, user_name)
+    if not 0 < len(subject) <= MOST_SUBJECT:
+        raise UsageError(f"a subject has 1 to {MOST_SUBJECT} characters")
+    known = _known(connection, issuer, subject)
+    if known is not None:
+        raise ConflictError(f"this account is user {known.name}'s already")
+    people = persons_of_user(connection, user_name)
+    connection.execute(
+        insert(oidc_account).values(
+            issuer=issuer,
+            subject=subject,
+            user_no=number,
+            person_no=people[0] if len(people) == 1 else None,
+            created_ms=now_ms,
+        )
+    )
+    _record(connection, "user.link", user_name, issuer, subject, actor=actor, now_ms=now_ms)
+
+
+def unlink(connection: Connection, *, user_name: str, actor: str, now_ms: int) -> int:
+    """Let a user have no account at a provider any more, nor a session; return how many they had."""
+    number = user_no(connection, user_name)
+    rows = connection.execute(
+        delete(oidc_account)
+        .where(oidc_account.c.user_no == number)
+        .returning(oidc_account.c.issuer, oidc_account.c.subject)
+    ).all()
+    for row in rows:
+        _record(connection, "user.unlink", user_name, *row, actor=actor, now_ms=now_ms)
+    end_all(connection, number, name=user_name, actor=actor, now_ms=now_ms)
+    return len(rows)
+
+
+def _record(
     connection: Connection,
-    account: Account,
-    *,
+    action: str,
     user_name: str,
-    user_no: int,
+    issuer: str,
+    subject: str,
+    *,
     actor: str,
     now_ms: int,
 ) -> None:
-    """Let an account be a user's; ConflictError if it is another one's."""
-    known = _known(connection, account)
-    if known is not None:
-        raise ConflictError(f"this account is user {known.name}'s already")
-    connection.execute(
-        insert(oidc_account).values(
-            issuer=account.issuer, subject=account.subject, user_no=user_no, created_ms=now_ms
-        )
-    )
     audit.record(
         connection,
         at_ms=now_ms,
         actor=actor,
-        action="user.link",
+        action=action,
         subject=user_name,
-        detail={"issuer": account.issuer, "subject": safe_text(account.subject)},
+        detail={"issuer": issuer, "subject": safe_text(subject)},
     )
 
 

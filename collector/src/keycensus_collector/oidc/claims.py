@@ -12,6 +12,7 @@ from keycensus_collector.oidc.settings import Provider
 from keycensus_collector.ownership.people import is_email
 from keycensus_collector.text import safe_text
 
+MOST_SUBJECT = 255  # ASCII characters (OpenID Connect Core 1.0, section 2)
 _MOST_GROUPS = 10_000
 _MOST_TEXT = 500
 _MOST_FULL_NAME = 200

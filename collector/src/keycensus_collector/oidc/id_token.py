@@ -23,6 +23,7 @@ from joserfc import jws, jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
+from keycensus_collector.oidc.claims import MOST_SUBJECT
 from keycensus_collector.oidc.refusals import provider_trouble
 from keycensus_collector.text import safe_text
 
@@ -30,7 +31,6 @@ from keycensus_collector.text import safe_text
 SKEW_SECONDS = 60
 # The code is exchanged at once, so a token that was issued long before is another one.
 _MOST_AGE_SECONDS = 600
-_MOST_SUBJECT = 255  # ASCII characters (Core, section 2)
 _MOST_KEYS = 100
 _LEAST_RSA_CHARACTERS = 342  # of a modulus: 2,048 bits as base64
 _Claims = dict[str, Any]
@@ -83,7 +83,7 @@ def verify(token: str, keys: Sequence[Key], expected: Expected) -> _Claims:
     ):
         raise provider_trouble("nonce", "the ID token is of another sign-in: its nonce is not ours")
     subject = claims.get("sub")
-    if not isinstance(subject, str) or not 0 < len(subject) <= _MOST_SUBJECT:
+    if not isinstance(subject, str) or not 0 < len(subject) <= MOST_SUBJECT:
         raise provider_trouble("claim", "the ID token does not say who it is of: there is no sub")
     return claims
 

@@ -14,7 +14,7 @@ import hmac
 import json
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from keycensus_collector.errors import UsageError
 from keycensus_collector.oidc.refusals import SignInError, Whose
@@ -29,11 +29,16 @@ _TARGET = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*\Z")
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A sign-in that was begun: at which provider, when, and where the browser goes afterwards."""
+    """A sign-in that was begun: at which provider, when, and where the browser goes afterwards.
+
+    With a `port`, that is a command on the browser's machine, which gets a code for its `challenge`.
+    """
 
     provider: str
     at_ms: int
     target: str
+    port: int = 0
+    challenge: str = ""
 
 
 def local_path(text: str) -> str:
@@ -49,6 +54,13 @@ def local_path(text: str) -> str:
     return text
 
 
+def port_of(text: str) -> int:
+    """Return a port that a command of an ordinary user can listen on; UsageError for another number."""
+    if not 1_024 <= int(text) <= 65_535:
+        raise UsageError("command begins with a port from 1024 to 65535")
+    return int(text)
+
+
 def browser_secret(cookie: str) -> str:
     """Return the secret of a browser's cookie, or a new one if that is none."""
     return cookie if _COOKIE.match(cookie) else secrets.token_hex(32)
@@ -56,7 +68,7 @@ def browser_secret(cookie: str) -> str:
 
 def seal(begun: Begun, secret: str) -> str:
     """Return a new state, which only the browser with this secret can bring back."""
-    content = [begun.provider, begun.at_ms, begun.target, secrets.token_hex(16)]
+    content = [*astuple(begun), secrets.token_hex(16)]
     text = _base64(json.dumps(content, separators=(",", ":")).encode())
     return f"{text}.{_of(secret, 'state', text)}"
 
@@ -74,12 +86,14 @@ def unseal(state: str, secret: str, now_ms: int) -> Begun:
             "foreign-state",
             "this browser did not begin this sign-in, or has lost its cookie: begin again",
         )
-    provider, at_ms, target, _ = json.loads(_unbase64(text))
-    if not at_ms <= now_ms < at_ms + LIFE_MS:
+    *fields, _ = json.loads(_unbase64(text))
+    begun = Begun(*fields)
+    if not begun.at_ms <= now_ms < begun.at_ms + LIFE_MS:
         raise SignInError(
             Whose.BROWSER, "late", "the sign-in took longer than 15 minutes: begin again"
         )
-    return Begun(provider, at_ms, local_path(target))
+    local_path(begun.target)
+    return begun
 
 
 def nonce_of(state: str, secret: str) -> str:

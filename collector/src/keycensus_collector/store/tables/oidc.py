@@ -29,3 +29,14 @@ oidc_state = Table(
     Column("expires_ms", BigInteger, nullable=False),
     Index(None, "expires_ms"),
 )
+
+# Codes that a browser brought to the `keycensus` command, until it has exchanged them.
+oidc_code = Table(
+    "oidc_code",
+    metadata,
+    Column("code_hash", LargeBinary(32), primary_key=True),
+    Column("user_no", Number, ForeignKey("user.user_no"), nullable=False),
+    Column("challenge", Text, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Index(None, "expires_ms"),
+)
