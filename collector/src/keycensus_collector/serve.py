@@ -21,7 +21,7 @@ from typing import Protocol
 import grpc
 import structlog
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from keycensus_collector.access.syslog import Forwarder
 from keycensus_collector.admin import AdminServer
@@ -78,7 +78,7 @@ class Parts:
     """What the server is put together from; tests put in others."""
 
     reporter: Callable[[Store, Clock, Configuration], Reporter]
-    application: Callable[[Store, Clock, Configuration], FastAPI]
+    application: Callable[[Store, Clock, Configuration], ASGIApp]
     workers: tuple[Callable[[Store, Clock], Worker], ...]
 
 
@@ -97,13 +97,13 @@ class Bound:
 
 def standard_parts() -> Parts:
     """Return the collector's own parts."""
-    from keycensus_collector.api.app import create_app
     from keycensus_collector.catalogue.worker import Worker as CatalogueWorker
     from keycensus_collector.intake.model import Limits
     from keycensus_collector.intake.reporter import Reporter as IntakeReporter
     from keycensus_collector.inventory.keeper import Keeper
     from keycensus_collector.ownership.worker import Worker as OwnershipWorker
     from keycensus_collector.revocation.worker import Worker as RevocationWorker
+    from keycensus_collector.web.site import create_front
 
     def reporter(store: Store, clock: Clock, configuration: Configuration) -> Reporter:
         limits = configuration.limits
@@ -123,8 +123,8 @@ def standard_parts() -> Parts:
             ),
         )
 
-    def application(store: Store, clock: Clock, configuration: Configuration) -> FastAPI:
-        return create_app(store, clock, configuration.sign_in)
+    def application(store: Store, clock: Clock, configuration: Configuration) -> ASGIApp:
+        return create_front(store, clock, configuration.sign_in)
 
     workers = (CatalogueWorker, OwnershipWorker, RevocationWorker, Keeper)
     return Parts(reporter, application, workers)
@@ -342,7 +342,7 @@ class Server:
 class _WebServer(uvicorn.Server):
     """Serves the REST application over TLS; signals are the whole process's, not its own."""
 
-    def __init__(self, application: FastAPI, context: ssl.SSLContext) -> None:
+    def __init__(self, application: ASGIApp, context: ssl.SSLContext) -> None:
         config = uvicorn.Config(
             application,
             log_config=None,

@@ -149,6 +149,27 @@ OPERATIONS: dict[str, P] = {
 }
 
 
+# Pages for people (web/), whose forms write through what the endpoints above call.
+OPEN_PAGES: frozenset[str] = frozenset(
+    {"GET /sign-in", "POST /sign-in", "GET /static/{digest}/{name}"}
+)
+
+PAGES: dict[str, P] = {
+    "GET /": P.INVENTORY_READ,
+    "GET /certificates": P.INVENTORY_READ,
+    "GET /certificates/{sha256}": P.INVENTORY_READ,
+    "GET /keys": P.INVENTORY_READ,
+    "GET /keys/{key_id}": P.INVENTORY_READ,
+    "GET /places": P.INVENTORY_READ,
+    "GET /hosts": P.INVENTORY_READ,
+    "GET /hosts/{host_id}": P.INVENTORY_READ,
+    "GET /{list_}/by/{by}": P.INVENTORY_READ,
+    "GET /find": P.INVENTORY_READ,
+    "POST /sign-out": P.INVENTORY_READ,
+}
+
+
 def needed(method: str, path: str) -> P | None:
     """Return the permission that an endpoint asks for; None if nobody said, which means: refuse."""
-    return ENDPOINTS.get(f"{'GET' if method == 'HEAD' else method} {path}")
+    name = f"{'GET' if method == 'HEAD' else method} {path}"
+    return ENDPOINTS.get(name) or PAGES.get(name)

@@ -57,7 +57,7 @@ async def certificates(
 async def certificate(sha256: str, store: StoreOf, clock: ClockOf) -> results.CertificateDetail:
     """Facts, chain by verified signatures, places, private key, line and history."""
     found = await store.run_read(
-        partial(certificate_detail, sha256=_hash(sha256), now_ms=clock.now_ms())
+        partial(certificate_detail, sha256=hash_of(sha256), now_ms=clock.now_ms())
     )
     if found is None:
         raise not_found(f"certificate {sha256!r}")
@@ -90,7 +90,7 @@ async def keys(
 @router.get("/keys/{key_id}", tags=["keys"], summary="One key, whole")
 async def key(key_id: str, store: StoreOf) -> results.KeyDetail:
     """Facts, certificates, places and history. For a sealed key: the hash of its encrypted bytes."""
-    found = await store.run_read(partial(key_detail, identity=_hash(key_id)))
+    found = await store.run_read(partial(key_detail, identity=hash_of(key_id)))
     if found is None:
         raise not_found(f"key {key_id!r}")
     return found
@@ -147,7 +147,7 @@ async def host(host_id: str, store: StoreOf, clock: ClockOf) -> results.HostDeta
     return detail
 
 
-def _hash(text: str) -> bytes:
+def hash_of(text: str) -> bytes:
     """Return the hash in a path; a ProblemError if there can be none of this spelling."""
     try:
         identity = bytes.fromhex(text)

@@ -140,35 +140,52 @@ _ANSWERS: dict[type[KeycensusError], tuple[HTTPStatus, str]] = {
 }
 
 
-async def _keycensus(request: Request, error: Exception) -> JSONResponse:
+def problem_of(error: KeycensusError) -> ProblemError | None:
+    """Return the problem that an error of ours is to who asks; None for a mistake of the program."""
     if isinstance(error, Refusal):
-        return problem_response(HTTPStatus.UNAUTHORIZED, error.reason, str(error))
+        return ProblemError(HTTPStatus.UNAUTHORIZED, error.reason, str(error))
     if isinstance(error, QueryError):
-        members = {
-            "position": error.position,
-            "length": error.length,
-            "pointer": error.pointer().split("\n"),
-        }
-        return problem_response(HTTPStatus.BAD_REQUEST, "query", str(error), members)
+        return ProblemError(
+            HTTPStatus.BAD_REQUEST,
+            "query",
+            str(error),
+            position=error.position,
+            length=error.length,
+            pointer=error.pointer().split("\n"),
+        )
     for kind, (status, type_) in _ANSWERS.items():
         if isinstance(error, kind):
-            return problem_response(status, type_, str(error))
+            return ProblemError(status, type_, str(error))
     if isinstance(error, StoreSlowError):
-        _log.warning("api.too-slow", path=request.url.path)
-        return problem_response(
+        return ProblemError(
             HTTPStatus.SERVICE_UNAVAILABLE,
             "too-slow",
             "finding the answer took too long, and was ended: ask for less, or leave total=exact out",
-            headers={"Retry-After": "60"},
+            retry_after=60,
         )
     if isinstance(error, StoreError):
-        _log.error("api.store-failed", path=request.url.path, error=str(error))
-        return problem_response(
+        return ProblemError(
             HTTPStatus.SERVICE_UNAVAILABLE,
             "store",
             "the collector's database can't be used now: its log says why",
         )
-    return await _unexpected(request, error)
+    return None
+
+
+def note(path: str, error: KeycensusError) -> None:
+    """Log what operators should know of an error that somebody was told of."""
+    if isinstance(error, StoreSlowError):
+        _log.warning("api.too-slow", path=path)
+    elif isinstance(error, StoreError):
+        _log.error("api.store-failed", path=path, error=str(error))
+
+
+async def _keycensus(request: Request, error: Exception) -> JSONResponse:
+    problem = problem_of(error) if isinstance(error, KeycensusError) else None
+    if problem is None or not isinstance(error, KeycensusError):
+        return await _unexpected(request, error)
+    note(request.url.path, error)
+    return problem_response(problem.status, problem.type, problem.detail, problem.members)
 
 
 async def _validation(request: Request, error: Exception) -> JSONResponse:
@@ -182,12 +199,21 @@ async def _validation(request: Request, error: Exception) -> JSONResponse:
             f"send the body as {_JSON}, not as {safe_text(sent) or 'anything without a type'}",
             headers={f"Accept-{request.method.title()}": _JSON},
         )
-    mistakes = [
+    mistakes = mistakes_of(error)
+    return problem_response(HTTPStatus.BAD_REQUEST, "usage", told(mistakes), {"mistakes": mistakes})
+
+
+def mistakes_of(error: RequestValidationError) -> list[dict[str, str]]:
+    """Return what is wrong with which parameter of a request."""
+    return [
         {"parameter": str(mistake["loc"][-1]), "message": _message(mistake)}
         for mistake in error.errors()
     ]
-    detail = "; ".join(f"{mistake['parameter']}: {mistake['message']}" for mistake in mistakes)
-    return problem_response(HTTPStatus.BAD_REQUEST, "usage", detail, {"mistakes": mistakes})
+
+
+def told(mistakes: Sequence[Mapping[str, str]]) -> str:
+    """Return mistakes in one line."""
+    return "; ".join(f"{mistake['parameter']}: {mistake['message']}" for mistake in mistakes)
 
 
 def _message(mistake: dict[str, Any]) -> str:

@@ -104,17 +104,25 @@ ClockOf = Annotated[Clock, Depends(clock_of)]
 async def current_principal(
     request: Request, store: OpenStoreOf, clock: ClockOf, later: BackgroundTasks
 ) -> Principal:
-    """Return who sent the request, if that one may do it.
+    """Return who sent the request, if that one may do it (`admit`)."""
+    return await admit(request, store, clock, later)
 
-    Raises Refusal "unauthenticated" for nobody we know, and a problem "forbidden" for who has not the
-    permission that `access/rights.py` names, or if nothing stands there.
+
+async def admit(
+    request: Request, store: Store, clock: Clock, later: BackgroundTasks, sent: str | None = None
+) -> Principal:
+    """Return who sent a request, if that one may do it.
+
+    `sent`: the session's token in a form; None: it stands in the header. Raises Refusal
+    "unauthenticated" for nobody we know, and a problem "forbidden" for who has not the permission that
+    `access/rights.py` names, or if nothing stands there.
     """
     now_ms = clock.now_ms()
     header, cookie = request.headers.get("Authorization"), request.cookies.get(COOKIE, "")
     if header is None and cookie:
         principal = await store.run_read(partial(_of_session, cookie=cookie, now_ms=now_ms))
         if request.method not in SAFE_METHODS:
-            check_write(request.headers, cookie)
+            check_write(request.headers, cookie, sent)
         note = partial(sessions.note_use, text=cookie, now_ms=now_ms)
     else:
         principal = await store.run_read(partial(authenticate, header_value=header, now_ms=now_ms))
@@ -171,6 +179,11 @@ CurrentPrincipal = Annotated[Principal, Depends(current_principal)]
 
 def store_of(store: OpenStoreOf, principal: CurrentPrincipal) -> Database:
     """Return the store as who asks sees it."""
+    return database_of(store, principal)
+
+
+def database_of(store: Store, principal: Principal) -> Database:
+    """Return the store as somebody sees it."""
     return store if principal.teams is None else _Limited(store, principal.teams)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from typing import Annotated
@@ -22,11 +21,9 @@ from keycensus_collector.api.problems import no_view
 from keycensus_collector.api.queries import List
 from keycensus_collector.api.security import AUTHENTICATED, ClockOf, CurrentPrincipal, StoreOf
 from keycensus_collector.inventory import export, results
-from keycensus_collector.inventory.counts import count
-from keycensus_collector.inventory.paging import EXACT_TOTAL, PAGE_LIMIT
-from keycensus_collector.inventory.values import time_text
-from keycensus_collector.query.parse import parse
+from keycensus_collector.inventory.paging import PAGE_LIMIT
 from keycensus_collector.views.model import View
+from keycensus_collector.views.shown import counted, shown
 from keycensus_collector.views.stored import (
     check_view,
     delete_view,
@@ -70,14 +67,10 @@ async def views(
     """
 
     def work(connection: Connection) -> list[results.View]:
-        now_ms, asker = clock.now_ms(), principal.user
-        return [
-            _shown(
-                view,
-                _count(connection, view, now_ms, asker) if counts and not view.problem else None,
-            )
-            for view in list_views(connection, after=after, limit=limit)
-        ]
+        found = list_views(connection, after=after, limit=limit)
+        if counts:
+            return counted(connection, found, clock.now_ms(), principal.user)
+        return [shown(view) for view in found]
 
     page = await store.run_read(work)
     if limit is not None and len(page) == limit:
@@ -92,9 +85,9 @@ async def view(name: str, store: StoreOf, response: Response) -> results.View:
     found = await store.run_read(partial(find_view, name=name))
     if found is None:
         raise no_view(name)
-    shown = _shown(found, None)
-    response.headers["ETag"] = tag_of(shown)
-    return shown
+    answer = shown(found)
+    response.headers["ETag"] = tag_of(answer)
+    return answer
 
 
 @router.put("/views/{name}", tags=["views"], summary="Save a view")
@@ -117,15 +110,15 @@ async def save(  # noqa: PLR0917 - each is a part of the request
     wanted = View(name, body.description, body.what, body.query, tuple(body.columns))
     actor, now_ms = principal.actor, clock.now_ms()
     if check:
-        return _shown(check_view(wanted, now_ms), None)
+        return shown(check_view(wanted, now_ms))
 
     def work(connection: Connection) -> View:
         _check_unchanged(connection, name, if_match, if_none_match)
         return save_view(connection, view=wanted, actor=actor, now_ms=now_ms)
 
-    shown = _shown(await store.run_write(work), None)
-    response.headers["ETag"] = tag_of(shown)
-    return shown
+    answer = shown(await store.run_write(work))
+    response.headers["ETag"] = tag_of(answer)
+    return answer
 
 
 @router.delete("/views/{name}", tags=["views"], summary="Delete a view", status_code=204)
@@ -152,27 +145,5 @@ def _check_unchanged(connection: Connection, name: str, if_match: str, if_none_m
     """Hold what a request says of the view that it writes over against what is there."""
     if if_match or if_none_match:
         found = find_view(connection, name)
-        current = None if found is None else tag_of(_shown(found, None))
+        current = None if found is None else tag_of(shown(found))
         check_preconditions(current, if_match=if_match, if_none_match=if_none_match)
-
-
-def _count(connection: Connection, view: View, now_ms: int, asker: str) -> int:
-    """Return how many a view lists, or 10,001 for more than 10,000."""
-    query = replace(parse(view.query), asker=asker)
-    return count(connection, query, view.what, now_ms, most=EXACT_TOTAL + 1)
-
-
-def _shown(view: View, count: int | None) -> results.View:
-    return results.View(
-        name=view.name,
-        description=view.description,
-        what=view.what,
-        query=view.query,
-        columns=list(view.columns),
-        built_in=view.built_in,
-        saved_by=view.saved_by,
-        saved=time_text(view.saved_ms),
-        problem=view.problem,
-        total=None if count is None else min(count, EXACT_TOTAL),
-        total_is_exact=count is None or count <= EXACT_TOTAL,
-    )

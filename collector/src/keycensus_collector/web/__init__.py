@@ -1,0 +1,1 @@
+"""Pages for people: HTML from the same query functions that REST and the command ask."""

@@ -1,0 +1,89 @@
+"""Who asks for a page, and as much of the store as that one sees. Forms show that a page of ours sent them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import BackgroundTasks, Depends, Request
+from fastapi.responses import HTMLResponse
+
+from keycensus_collector.access.principals import Principal
+from keycensus_collector.api.forgery import SAFE_METHODS
+from keycensus_collector.api.security import (
+    ClockOf,
+    Database,
+    OpenStoreOf,
+    admit,
+    database_of,
+)
+from keycensus_collector.clock import Clock
+from keycensus_collector.web.rendering import page, unmask
+
+_FIELDS, _FIELD_BYTES = 200, 64 * 1024
+CSRF_FIELD = "csrf"
+
+
+async def fields_of(request: Request) -> dict[str, str]:
+    """Return the fields of a form that was sent; of several with a name the last. No files."""
+    async with request.form(max_files=0, max_fields=_FIELDS, max_part_size=_FIELD_BYTES) as form:
+        return {name: value for name, value in form.multi_items() if isinstance(value, str)}
+
+
+async def page_principal(
+    request: Request, store: OpenStoreOf, clock: ClockOf, later: BackgroundTasks
+) -> Principal:
+    """Return who is signed in, if that one may see the page, or send the form.
+
+    Raises Refusal "unauthenticated" for nobody, which leads to the sign-in.
+    """
+    sent = None
+    if request.method not in SAFE_METHODS:
+        sent = unmask((await fields_of(request)).get(CSRF_FIELD, ""))
+    return await admit(request, store, clock, later, sent)
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One request for a page: who asks, as much of the store as that one sees, and now."""
+
+    request: Request
+    store: Database
+    clock: Clock
+    principal: Principal
+
+    @property
+    def now_ms(self) -> int:
+        """The time, in milliseconds since the epoch."""
+        return self.clock.now_ms()
+
+    def page(
+        self,
+        template: str,
+        *,
+        status: HTTPStatus = HTTPStatus.OK,
+        **data: Any,  # noqa: ANN401 - what the template names
+    ) -> HTMLResponse:
+        """Return a page for who asks."""
+        return page(
+            self.request,
+            template,
+            clock=self.clock,
+            principal=self.principal,
+            status=status,
+            **data,
+        )
+
+
+def visit_of(
+    request: Request,
+    store: OpenStoreOf,
+    clock: ClockOf,
+    principal: Annotated[Principal, Depends(page_principal)],
+) -> Visit:
+    """Return what a page is made from."""
+    return Visit(request, database_of(store, principal), clock, principal)
+
+
+Visiting = Annotated[Visit, Depends(visit_of)]

@@ -1,0 +1,124 @@
+"""Signing in and out at a browser. Where somebody wanted to go is kept, if it is a page of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import RedirectResponse, Response
+from sqlalchemy import Connection
+
+from keycensus_collector.access import sessions
+from keycensus_collector.api.forgery import check_same_site
+from keycensus_collector.api.login import check_password, set_cookie
+from keycensus_collector.api.problems import ProblemError
+from keycensus_collector.api.security import COOKIE, ClockOf, OpenStoreOf, visitor_of
+from keycensus_collector.clock import Clock
+from keycensus_collector.errors import Refusal, UsageError
+from keycensus_collector.oidc.states import local_path
+from keycensus_collector.web.asking import Visiting, fields_of
+from keycensus_collector.web.rendering import page
+
+router = APIRouter()
+
+_NAME_CHARACTERS, _PASSWORD_CHARACTERS, _ADDRESS_CHARACTERS = 64, 1_024, 2_000
+
+
+@router.get("/sign-in")
+async def sign_in_page(
+    request: Request, clock: ClockOf, to: Annotated[str, Query(max_length=_ADDRESS_CHARACTERS)] = ""
+) -> Response:
+    """Ask for name and password."""
+    return _ask(request, clock, to=local(to))
+
+
+@router.post("/sign-in")
+async def sign_in(request: Request, store: OpenStoreOf, clock: ClockOf) -> Response:
+    """Begin a session, or ask again and say why."""
+    check_same_site(request.headers, required=False)
+    form = await fields_of(request)
+    name, to = form.get("user", "")[:_NAME_CHARACTERS], local(form.get("to", ""))
+    password = form.get("password", "")[:_PASSWORD_CHARACTERS]
+    try:
+        attempt = await check_password(store, clock, request, name=name, password=password)
+    except Refusal as refusal:
+        status, problem = HTTPStatus.UNAUTHORIZED, str(refusal)
+    except ProblemError as error:
+        status, problem = error.status, error.detail
+    else:
+        former, visitor, now_ms = (
+            request.cookies.get(COOKIE, ""),
+            visitor_of(request),
+            clock.now_ms(),
+        )
+
+        def begin(connection: Connection) -> sessions.NewSession:
+            return sessions.begin(
+                connection,
+                user_no=-1 if attempt.user_no is None else attempt.user_no,
+                how="password",
+                visitor=visitor,
+                now_ms=now_ms,
+                former=former,
+            )
+
+        response = RedirectResponse(to, HTTPStatus.SEE_OTHER)
+        set_cookie(response, (await store.run_write(begin)).text)
+        return response
+    return _ask(request, clock, status=status, to=to, user=name, problem=problem)
+
+
+def _ask(
+    request: Request,
+    clock: Clock,
+    *,
+    to: str,
+    user: str = "",
+    problem: str = "",
+    status: HTTPStatus = HTTPStatus.OK,
+) -> Response:
+    return page(
+        request,
+        "sign_in.html",
+        clock=clock,
+        status=status,
+        to=to,
+        user=user,
+        problem=problem,
+        providers=request.app.state.providers,
+    )
+
+
+@router.post("/sign-out")
+async def sign_out(visit: Visiting) -> Response:
+    """End this session, or with `everywhere` all of this person's."""
+    principal, now_ms = visit.principal, visit.now_ms
+    end: Callable[[Connection], object]
+    if (await fields_of(visit.request)).get("everywhere"):
+        end = partial(
+            sessions.end_all,
+            user_no=principal.user_no,
+            name=principal.user,
+            actor=principal.actor,
+            now_ms=now_ms,
+        )
+    else:
+        text = visit.request.cookies[COOKIE]
+        end = partial(sessions.end, text=text, actor=principal.actor, now_ms=now_ms)
+    await visit.store.run_write(end)
+    response = RedirectResponse("/sign-in", HTTPStatus.SEE_OTHER)
+    response.delete_cookie(COOKIE, secure=True, httponly=True, samesite="lax")
+    response.headers["Clear-Site-Data"] = '"cache", "storage"'
+    return response
+
+
+def local(address: str) -> str:
+    """Return an address if it is one of this collector's pages, else that of the first page."""
+    try:
+        path = local_path(address)
+    except UsageError:
+        return "/"
+    return "/" if path.partition("?")[0] == "/sign-in" else path

@@ -1,0 +1,65 @@
+"""The application of people's port: pages, and REST under /api. Made from a store and a clock."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from keycensus_collector import __version__
+from keycensus_collector.api.app import create_app
+from keycensus_collector.api.bodies import BodyLimit
+from keycensus_collector.api.limits import TimeLimit
+from keycensus_collector.api.security import SecurityHeaders
+from keycensus_collector.clock import Clock
+from keycensus_collector.oidc.settings import SignIn
+from keycensus_collector.store.engine import Store
+from keycensus_collector.web import dashboard, details, errors, lists, signing_in, static_files
+
+_API = "/api/"
+
+
+def create_site(store: Store, clock: Clock, sign_in: SignIn | None = None) -> FastAPI:
+    """Return the pages over an open store, which it does not close.
+
+    `sign_in`: at which providers of OpenID Connect people sign in, besides by password.
+    """
+    site = FastAPI(
+        title="keycensus",
+        version=__version__,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    site.state.store = store
+    site.state.clock = clock
+    site.state.providers = (sign_in or SignIn()).providers
+    errors.install(site)
+    site.include_router(signing_in.router)
+    site.include_router(static_files.router)
+    site.include_router(dashboard.router)
+    site.include_router(details.router)
+    site.include_router(lists.router)
+    # The last one stands outermost.
+    site.add_middleware(TimeLimit)
+    site.add_middleware(BodyLimit)
+    site.add_middleware(SecurityHeaders)
+    return site
+
+
+def create_front(store: Store, clock: Clock, sign_in: SignIn | None = None) -> Front:
+    """Return all that people's port answers with."""
+    return Front(create_app(store, clock, sign_in), create_site(store, clock, sign_in))
+
+
+class Front:
+    """Hands each request to REST or to the pages, by its path. Each answers errors in its own way."""
+
+    def __init__(self, api: ASGIApp, site: ASGIApp) -> None:
+        self._api = api
+        self._site = site
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on."""
+        to_api = str(scope.get("path", "")).startswith(_API)
+        await (self._api if to_api else self._site)(scope, receive, send)

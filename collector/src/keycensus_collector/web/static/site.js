@@ -1,0 +1,100 @@
+// What pages do beyond plain HTML; without it each of them still works.
+"use strict";
+
+// "/" goes to the search field, from anywhere but another field.
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.closest("input, textarea, select, [contenteditable]");
+  const field = document.querySelector(`[data-key="${CSS.escape(event.key)}"]`);
+  if (field && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
+    event.preventDefault();
+    field.focus();
+    field.select();
+  }
+});
+
+// Fields and values while a query is typed.
+for (const input of document.querySelectorAll("[data-complete]")) {
+  const list = document.createElement("ul");
+  list.className = "completions";
+  list.id = "completions";
+  list.setAttribute("role", "listbox");
+  list.hidden = true;
+  input.after(list);
+  input.setAttribute("role", "combobox");
+  input.setAttribute("aria-autocomplete", "list");
+  input.setAttribute("aria-controls", list.id);
+  input.setAttribute("aria-expanded", "false");
+  let answer = null;
+  let chosen = -1;
+  let asked = 0;
+
+  const close = () => {
+    list.hidden = true;
+    chosen = -1;
+    input.setAttribute("aria-expanded", "false");
+    input.removeAttribute("aria-activedescendant");
+  };
+  const choose = (index) => {
+    chosen = index;
+    [...list.children].forEach((item, at) => item.setAttribute("aria-selected", String(at === index)));
+    if (index >= 0) input.setAttribute("aria-activedescendant", list.children[index].id);
+  };
+  const take = (index) => {
+    const text = answer.suggestions[index].text;
+    const end = answer.start + answer.length;
+    input.value = input.value.slice(0, answer.start) + text + input.value.slice(end);
+    input.setSelectionRange(answer.start + text.length, answer.start + text.length);
+    close();
+    ask();
+  };
+  const show = () => {
+    list.replaceChildren(...answer.suggestions.slice(0, 10).map((suggestion, index) => {
+      const item = document.createElement("li");
+      item.id = `completion-${index}`;
+      item.setAttribute("role", "option");
+      item.textContent = suggestion.text + (suggestion.description ? `  —  ${suggestion.description}` : "");
+      item.addEventListener("pointerdown", (event) => { event.preventDefault(); take(index); });
+      return item;
+    }));
+    list.hidden = !list.children.length;
+    input.setAttribute("aria-expanded", String(!list.hidden));
+    choose(-1);
+  };
+  const ask = async () => {
+    const number = ++asked;
+    const query = new URLSearchParams({ q: input.value, position: String(input.selectionStart) });
+    const response = await fetch(`${input.dataset.complete}?${query}`, { credentials: "same-origin" });
+    if (number !== asked || !response.ok) return;
+    answer = await response.json();
+    show();
+  };
+  input.addEventListener("input", ask);
+  input.addEventListener("blur", close);
+  input.addEventListener("keydown", (event) => {
+    if (list.hidden) return;
+    const last = list.children.length - 1;
+    if (event.key === "ArrowDown") choose(chosen >= last ? 0 : chosen + 1);
+    else if (event.key === "ArrowUp") choose(chosen <= 0 ? last : chosen - 1);
+    else if (event.key === "Enter" && chosen >= 0) take(chosen);
+    else if (event.key === "Escape") close();
+    else return;
+    event.preventDefault();
+  });
+}
+
+// What agents report shows by itself: the part that lives is fetched again, and put in place if it differs.
+const live = document.querySelector("[data-live]");
+if (live) {
+  const refresh = async () => {
+    if (document.hidden || live.contains(document.activeElement)) return;
+    const response = await fetch(location.href, { credentials: "same-origin" });
+    if (!response.ok || response.redirected) return;
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    const fresh = page.getElementById(live.id);
+    if (!fresh || fresh.innerHTML === live.innerHTML) return;
+    const open = [...live.querySelectorAll("details")].map((each) => each.open);
+    live.replaceChildren(...fresh.childNodes);
+    live.querySelectorAll("details").forEach((each, index) => { each.open = Boolean(open[index]); });
+  };
+  setInterval(refresh, 4000);
+}

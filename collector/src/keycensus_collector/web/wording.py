@@ -1,0 +1,146 @@
+"""How pages say figures, times and states: the filters of the templates. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from keycensus_collector.inventory import results
+
+_DAY_MS = 86_400_000
+_MONTHS_FROM_DAYS, _YEARS_FROM_DAYS = 90, 730
+_DAYS_A_MONTH, _DAYS_A_YEAR = 30.44, 365.25
+# A certificate is told of when this is left of it, or a quarter of its life, whichever is less.
+SOON_DAYS = 30
+_SOON_SHARE = 4
+_SHORT_HASH = 12
+# What a verdict on a listener says, in a word or two and with its weight.
+_VERDICTS = {
+    "served": ("served", "good"),
+    "not-reloaded": ("not reloaded", "bad"),
+    "served-but-not-on-disk": ("not on disk", "warn"),
+    "served-another": ("another is served", "warn"),
+}
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return a figure with its noun: "1 host", "12,345 hosts"."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def figure(number: int) -> str:
+    """Return a number with its thousands apart."""
+    return f"{number:,}"
+
+
+def total(page: results.Page) -> str:
+    """Return the total of a list: "1,234", or "10,000+" where it was not counted further."""
+    return f"{page.total:,}{'' if page.total_is_exact else '+'}"
+
+
+def day(text: str | None) -> str:
+    """Return the day of a time as the query functions give it; "" if there is none."""
+    return "" if text is None else text[:10]
+
+
+def minute(text: str | None) -> str:
+    """Return a time to the minute, in UTC."""
+    return "" if text is None else f"{text[:10]} {text[11:16]} UTC"
+
+
+def relative(text: str | None, now_ms: int) -> str:
+    """Return how far a time is from now: "in 12 days", "3 years ago", "today"."""
+    if text is None:
+        return ""
+    days = _ms(text) // _DAY_MS - now_ms // _DAY_MS
+    if days == 0:
+        return "today"
+    span = _span(abs(days))
+    return f"in {span}" if days > 0 else f"{span} ago"
+
+
+def _span(days: int) -> str:
+    if days < _MONTHS_FROM_DAYS:
+        return counted(days, "day")
+    if days < _YEARS_FROM_DAYS:
+        return counted(round(days / _DAYS_A_MONTH), "month")
+    return counted(round(days / _DAYS_A_YEAR), "year")
+
+
+def ends(certificate: results.Certificate | results.Link, now_ms: int) -> str:
+    """Return what the end of a certificate means: "expired", "soon", "later", or "unknown"."""
+    if certificate.not_after is None:
+        return "unknown"
+    end_ms = _ms(certificate.not_after)
+    left_ms = end_ms - now_ms
+    if left_ms < 0:
+        return "expired"
+    life_ms = end_ms - (_ms(certificate.not_before) if certificate.not_before else 0)
+    return "soon" if left_ms <= min(SOON_DAYS * _DAY_MS, life_ms / _SOON_SHARE) else "later"
+
+
+def share_of_life(certificate: results.Certificate, now_ms: int) -> int:
+    """Return how much of its life a certificate has behind it, in percent."""
+    if certificate.not_after is None or certificate.not_before is None:
+        return 0
+    start, end = _ms(certificate.not_before), _ms(certificate.not_after)
+    if end <= start:
+        return 100
+    return max(0, min(100, round(100 * (now_ms - start) / (end - start))))
+
+
+def short(identity: str) -> str:
+    """Return the start of a hash, enough to tell it from others by eye."""
+    return identity[:_SHORT_HASH]
+
+
+def spaced(identity: str) -> str:
+    """Return a hash in groups of four digits."""
+    return " ".join(identity[at : at + 4] for at in range(0, len(identity), 4))
+
+
+def algorithm(thing: results.Certificate | results.Key) -> str:
+    """Return a key's algorithm with its size or curve: "RSA 2048", "EC P-256"."""
+    name = thing.algorithm.upper() if len(thing.algorithm) <= len("rsa") else thing.algorithm
+    size = thing.curve or (str(thing.bits) if thing.bits else "")
+    return f"{name} {size}".strip()
+
+
+def verdict(word: str) -> tuple[str, str]:
+    """Return the words for a verdict on a listener, and its weight: "good", "warn", "bad"."""
+    return _VERDICTS.get(word, (word, "plain"))
+
+
+def address(path: str, **parameters: object) -> str:
+    """Return a local address with those parameters that have a value."""
+    given = {name: value for name, value in parameters.items() if value not in {"", None}}
+    return f"{path}?{urlencode(given)}" if given else path
+
+
+def segment(text: str) -> str:
+    """Return a text as one segment of a path."""
+    return quote(text, safe="")
+
+
+def _ms(text: str) -> int:
+    return int(datetime.fromisoformat(text).astimezone(UTC).timestamp() * 1000)
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    "address": address,
+    "algorithm": algorithm,
+    "counted": counted,
+    "day": day,
+    "ends": ends,
+    "figure": figure,
+    "minute": minute,
+    "relative": relative,
+    "segment": segment,
+    "share_of_life": share_of_life,
+    "short": short,
+    "spaced": spaced,
+    "total": total,
+    "verdict": verdict,
+}
