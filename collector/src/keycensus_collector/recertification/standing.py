@@ -72,13 +72,13 @@ def is_held(line: FromClause, as_of_ms: int | None = None) -> ColumnElement[bool
     of_line = certificate.alias("of_line")
     same = (held.c.team_no == line.c.team_no, held.c.owns.is_(True), at(held, as_of_ms))
     by_hash = (held.c.artifact == line.c.artifact, *same)
-    in_line = _found(
-        line,
-        of_line.c.line_no == line.c.number,
-        held.c.artifact == of_line.c.sha256,
-        held.c.kind == CERTIFICATE,
-        *same,
+    # Certificates of a line are few, what a team holds is much: not to be joined the other way round.
+    is_owned = (
+        exists()
+        .where(held.c.artifact == of_line.c.sha256, held.c.kind == CERTIFICATE, *same)
+        .correlate(of_line, line)
     )
+    in_line = _found(line, of_line.c.line_no == line.c.number, is_owned)
     return _by_scope(
         line,
         {
