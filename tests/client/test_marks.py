@@ -10,13 +10,16 @@ from pathlib import Path
 
 import pytest
 from fakes.census import Census, certificate, private_key
-from fakes.pki import issue
+from fakes.pki import issue, spki_of
 from fakes.served import Served, api_token
+
+from keycensus_collector.catalogue.key_id import key_id
 
 HOSTILE = "=cmd\x1b]0;pwn\x07\u202e"
 ROOT = issue("Example Root", is_ca=True, days=3650)
 WWW = issue("www.example.com", issuer=ROOT, days=60)
 EVIL = issue(HOSTILE, days=60)
+TWIN = issue("twin.example.com", days=60, key=WWW.key)
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +30,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     census.report(web, "/etc/www.pem", certificate(WWW), certificate(ROOT))
     census.report(web, "/etc/www.key", private_key(WWW.key), mode=0o600)
     census.report(web, "/etc/evil.pem", certificate(EVIL))
+    census.report(web, "/etc/twin.pem", certificate(TWIN))
     census.fold()
     served = Served(census, directory, api_token(census, role="operator"))
     assert served.login().returncode == 0
@@ -49,8 +53,8 @@ def test_a_mark_says_at_once_what_it_reaches_and_can_be_lifted(
     assert lines[0].startswith("mark 1: key ec")
     assert lines[1].split() == ["marked", "compromised"]
     assert lines[2].split(maxsplit=1)[1] == "laptop lost"
-    assert "1 certificates, 1 private keys" in lines[4]
-    assert "2 places on 1 hosts" in lines[5]
+    assert "2 certificates, 1 private key" in lines[4]
+    assert "3 places on 1 host" in lines[5]
     assert "/etc/www.key" in "\n".join(lines)
     shown = output(served, "show", WWW.sha256.hex())
     assert "laptop lost (mark 1, on its key, ec)" in shown
@@ -60,6 +64,14 @@ def test_a_mark_says_at_once_what_it_reaches_and_can_be_lifted(
     assert output(served, "mark", "list") == "no marks\n"
     assert json.loads(output(served, "mark", "list", "--lifted", "-o", "json"))[0]["until"]
     assert "found again" in output(served, "mark", "show", "1")
+
+
+def test_a_mark_on_a_certificate_says_what_else_has_its_key(served: Served) -> None:
+    shown = output(served, "mark", "compromised", WWW.sha256.hex(), "--reason", "out")
+    key = key_id(spki_of(WWW.key)).hex()
+    assert "1 other certificate has its key; to mark all of them:" in shown
+    assert f"keycensus mark compromised {key} --kind key --reason TEXT" in shown
+    output(served, "unmark", WWW.sha256.hex(), "--reason", "x")
 
 
 def test_marks_of_authorities_and_of_what_nobody_has_seen(served: Served) -> None:
@@ -83,7 +95,7 @@ def test_marks_of_authorities_and_of_what_nobody_has_seen(served: Served) -> Non
 
 def test_hostile_names_and_reasons_are_inert(served: Served) -> None:
     output(served, "mark", "distrusted", EVIL.sha256.hex(), "--reason", HOSTILE)
-    for arguments in (("list",), ("show", "4"), ("list", "-o", "json")):
+    for arguments in (("list",), ("show", "5"), ("list", "-o", "json")):
         shown = output(served, "mark", *arguments)
         assert not {"\x1b", "\x07", "\u202e"} & set(shown)
     rows = list(csv.DictReader(io.StringIO(output(served, "mark", "list", "-o", "csv"))))

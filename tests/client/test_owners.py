@@ -103,6 +103,7 @@ def test_the_life_of_a_team_and_of_what_it_owns(served: Served) -> None:
         (("owners", "set", "nobody", "web1", "--reason", "x"), "there is no team or person"),
         (("owners", "set", "desk", "web1", "--reason", " "), "say why"),
         (("owners", "set", "desk", "--reason", "x"), "either ID, or -q QUERY"),
+        (("owners", "unset", "web1", "-q", "host:web1"), "either ID, or -q QUERY"),
         (("people", "add", "bob", "--email", "not one"), "is no e-mail address"),
     ],
 )

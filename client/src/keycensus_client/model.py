@@ -486,6 +486,8 @@ class MarkDetail:
     hosts: int
     places_total: int
     places: list[Place]
+    key_id: str = ""
+    of_same_key: int = 0
     reappearances: list[Reappearance] = field(default_factory=list)
 
 

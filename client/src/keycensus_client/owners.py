@@ -99,17 +99,6 @@ class OwnersOf:
 
 
 @dataclass(frozen=True, slots=True)
-class Assigned:
-    """What giving or taking back changed, or would change."""
-
-    done: bool
-    things: int
-    changed: int
-    taken_from: dict[str, int]
-    samples: list[str]
-
-
-@dataclass(frozen=True, slots=True)
 class Fallback:
     """The team that answers for what nobody owns; empty: none."""
 
@@ -158,11 +147,3 @@ class LabelsOf:
     id: str
     name: str
     labels: list[Label]
-
-
-@dataclass(frozen=True, slots=True)
-class Labelled:
-    """How many things were meant, and how many changed."""
-
-    things: int
-    changed: int

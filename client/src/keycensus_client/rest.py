@@ -189,9 +189,22 @@ class Client:
         """Return what GET answers, as `type_`."""
         return self._get(type_, path, parameters)
 
-    def tell(self, type_: type[_Type], method: str, path: str, body: Mapping[str, Any]) -> _Type:
-        """Send a body by a method that changes something, and return the answer as `type_`."""
-        return model.decode(type_, _json(self._send(method, path, json=dict(body)), self._url))
+    def tell(
+        self,
+        type_: type[_Type],
+        method: str,
+        path: str,
+        body: Mapping[str, Any],
+        *,
+        over: str = "",
+    ) -> _Type:
+        """Send a body by a method that changes something, and return the answer as `type_`.
+
+        `over`: the tag of what may be changed; ChangedError if it is another one now.
+        """
+        headers = {"If-Match": over} if over else {}
+        response = self._send(method, path, json=dict(body), headers=headers)
+        return model.decode(type_, _json(response, self._url))
 
     def delete(self, path: str) -> None:
         """Delete what is at a path."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from keycensus_client.commands.session import connect, meant, output_option, things_options
+from keycensus_client.commands.session import connect, output_option
+from keycensus_client.editing import edit, meant, things_options
 from keycensus_client.identity import resolve
 from keycensus_client.model import Label
 from keycensus_client.output.files import field_titles, field_values, print_csv, print_json
 from keycensus_client.output.table import Column, print_table
-from keycensus_client.owners import Labelled, LabelsOf
+from keycensus_client.owners import LabelsOf
 from keycensus_client.rest import path
 
 _LABELS = (Column("LABEL"), Column("VALUE", fold=True), Column("WHY", fold=True))
@@ -44,24 +47,17 @@ def show(*, id: str, output: str) -> None:  # noqa: A002 - the argument's name, 
 @command.command("set")
 @click.argument("label")
 @things_options(_LISTS, "hosts")
-def set_(*, label: str, id: str | None, q: str | None, what: str) -> None:  # noqa: A002 - as in the usage
-    """Set LABEL, as key=value, on ID or on all that a query lists."""
+def set_(*, label: str, **things: Any) -> None:  # noqa: ANN401 - as meant has them
+    """Set LABEL, as key=value, on IDs or on all that a query lists."""
     key, equals, value = label.partition("=")
     if not equals:
         raise click.UsageError("write the label as key=value")
-    _tell(key, value, id, q, what)
+    edit(meant(**things), {"key": key, "value": value}, f"labelled {label}", "labels")
 
 
 @command.command("unset")
 @click.argument("key")
 @things_options(_LISTS, "hosts")
-def unset(*, key: str, id: str | None, q: str | None, what: str) -> None:  # noqa: A002 - as in the usage
+def unset(*, key: str, **things: Any) -> None:  # noqa: ANN401 - as meant has them
     """Take off what was said by hand: the other sources count again."""
-    _tell(key, None, id, q, what)
-
-
-def _tell(key: str, value: str | None, identity: str | None, q: str | None, what: str) -> None:
-    body = {"key": key, "value": value} | meant(identity, q, what)
-    with connect() as client:
-        done = client.tell(Labelled, "POST", path("labels"), body)
-    click.echo(f"{done.changed:,} of {done.things:,} changed")
+    edit(meant(**things), {"key": key, "value": None}, f"rid of label {key}", "labels")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from keycensus_client.commands.session import connect, output_option, say_rest
 from keycensus_client.commands.where import print_places
-from keycensus_client.identity import resolve
+from keycensus_client.editing import edit, meant, things_options
 from keycensus_client.model import Mark, MarkDetail
-from keycensus_client.output.cells import SHORT, day
+from keycensus_client.output.cells import SHORT, counted, day
 from keycensus_client.output.files import field_titles, field_values, print_csv, print_json
 from keycensus_client.output.table import Cell, Column, print_facts, print_table
 
+_LISTS = ("certificates", "keys")
 _COLUMNS = (
     Column("MARK", "right"),
     Column("AS"),
@@ -36,7 +39,7 @@ def _setting(word: str, meaning: str) -> None:
     """Add the command that marks as `word`."""
 
     @command.command(word, help=f"Mark what ID names: {meaning}.")
-    @click.argument("id")
+    @things_options(_LISTS, "certificates")
     @click.option("--reason", metavar="TEXT", required=True, help="Why, for the record.")
     @click.option(
         "--kind",
@@ -44,10 +47,14 @@ def _setting(word: str, meaning: str) -> None:
         help="What ID is; a full SHA-256 then need not be in the inventory.",
     )
     @output_option
-    def set_(*, id: str, reason: str, kind: str | None, output: str) -> None:  # noqa: A002 - the argument's name, as in the usage
-        identity = resolve(id)
+    def set_(*, reason: str, kind: str | None, output: str, **things: Any) -> None:  # noqa: ANN401 - as meant has them
+        what = meant(**things)
+        if what.many or what.preview:
+            said = {"mark": word, "reason": reason, **({"kind": kind} if kind else {})}
+            edit(what, said, f"marked {word}", "marks", "bulk")
+            return
         with connect() as client:
-            detail = client.set_mark(identity.id, kind or identity.kind, word, reason)
+            detail = client.set_mark(what.id, kind or what.kind, word, reason)
         _print(detail, output)
 
 
@@ -117,12 +124,23 @@ def _print(detail: MarkDetail, output: str) -> None:
     if mark.until:
         facts.append(("lifted", f"{mark.until} by {mark.lifted_by}: {mark.lifted_reason}"))
     facts += [
-        ("reaches", f"{detail.certificates:,} certificates, {detail.keys:,} private keys"),
-        ("stands at", f"{detail.places_total:,} places on {detail.hosts:,} hosts"),
+        (
+            "reaches",
+            f"{counted(detail.certificates, 'certificate')}, {counted(detail.keys, 'private key')}",
+        ),
+        (
+            "stands at",
+            f"{counted(detail.places_total, 'place')} on {counted(detail.hosts, 'host')}",
+        ),
         ("query", mark.query),
     ]
+    if detail.of_same_key and not mark.until:
+        have = "has" if detail.of_same_key == 1 else "have"
+        others = f"{counted(detail.of_same_key, 'other certificate')} {have} its key"
+        command_ = f"keycensus mark {mark.mark} {detail.key_id} --kind key --reason TEXT"
+        facts.append(("not reached", Cell(f"{others}; to mark all of them:\n{command_}", "yellow")))
     if mark.reappeared:
-        facts.append(("came back", Cell(f"{mark.reappeared:,} times", "red")))
+        facts.append(("came back", Cell(counted(mark.reappeared, "time"), "red")))
     print_facts(facts, f"mark {mark.number}: {_what(mark)}")
     if detail.places:
         click.echo("")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from keycensus_client.commands.session import LISTS, connect, meant, output_option, things_options
+from keycensus_client.commands.session import LISTS, connect, output_option
+from keycensus_client.editing import edit, meant, things_options
 from keycensus_client.identity import resolve
 from keycensus_client.output.cells import day
 from keycensus_client.output.files import field_titles, field_values, print_csv, print_json
 from keycensus_client.output.table import Column, print_facts, print_table
-from keycensus_client.owners import Assigned, Fallback, Held, OwnersOf, Team
+from keycensus_client.owners import Fallback, Held, OwnersOf, Team
 from keycensus_client.rest import path
 
 _TEAMS = (
@@ -156,36 +159,16 @@ def show(*, id: str, output: str) -> None:  # noqa: A002 - the argument's name, 
 @click.argument("owner")
 @things_options(LISTS, "certificates")
 @click.option("--reason", metavar="TEXT", required=True, help="Why; whoever asks is told.")
-@click.option("--preview", is_flag=True, help="Say what would change, and change nothing.")
-def set_(
-    *,
-    owner: str,
-    id: str | None,  # noqa: A002 - the argument's name, as in the usage
-    q: str | None,
-    what: str,
-    reason: str,
-    preview: bool,
-) -> None:
-    """Give ID, or all that a query lists, to a team or person."""
-    body = meant(id, q, what) | {"owner": owner, "reason": reason, "preview": preview}
-    with connect() as client:
-        _print_assigned(client.tell(Assigned, "POST", path("owners"), body), f"given to {owner}")
+def set_(*, owner: str, reason: str, **things: Any) -> None:  # noqa: ANN401 - as meant has them
+    """Give IDs, or all that a query lists, to a team or person."""
+    edit(meant(**things), {"owner": owner, "reason": reason}, f"given to {owner}", "owners")
 
 
 @command.command("unset")
 @things_options(LISTS, "certificates")
-@click.option("--preview", is_flag=True, help="Say what would change, and change nothing.")
-def unset(
-    *,
-    id: str | None,  # noqa: A002 - the argument's name, as in the usage
-    q: str | None,
-    what: str,
-    preview: bool,
-) -> None:
+def unset(**things: Any) -> None:  # noqa: ANN401 - as meant has them
     """Take back what was given by hand: rules and places say again whose it is."""
-    body = meant(id, q, what) | {"owner": None, "preview": preview}
-    with connect() as client:
-        _print_assigned(client.tell(Assigned, "POST", path("owners"), body), "taken back")
+    edit(meant(**things), {"owner": None}, "taken back", "owners")
 
 
 @command.command("fallback")
@@ -200,17 +183,6 @@ def fallback(*, team_name: str | None, nobody: bool) -> None:
         else:
             found = client.ask(Fallback, path("fallback"))
     click.echo(f"fallback team: {found.team or 'none'}")
-
-
-def _print_assigned(found: Assigned, done: str) -> None:
-    would = "" if found.done else "would be "
-    click.echo(f"{found.changed:,} of {found.things:,} {would}{done}")
-    for name, count in found.taken_from.items():
-        click.echo(f"  {count:,} by hand {name}'s before")
-    for sample in found.samples:
-        click.echo(f"  {sample}")
-    if found.changed > len(found.samples):
-        click.echo(f"  and {found.changed - len(found.samples):,} more")
 
 
 def _print_team(found: Team) -> None:

@@ -10,7 +10,6 @@ from typing import Any, Protocol, TypeVar
 import click
 
 from keycensus_client.credentials import load
-from keycensus_client.identity import resolve
 from keycensus_client.rest import Client
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -67,32 +66,6 @@ def list_option(lists: Sequence[str], default: str) -> Callable[[_Function], _Fu
         show_default=True,
         help="The list that is asked.",
     )
-
-
-def things_options(lists: Sequence[str], default: str) -> Callable[[_Function], _Function]:
-    """Add `[ID]`, `-q QUERY` and `--list`: what a command changes, one thing or all that a query lists.
-
-    `meant` makes of them what the collector is told.
-    """
-
-    def add(function: _Function) -> _Function:
-        asked = list_option(lists, default)(function)
-        queried = click.option(
-            "-q", "--query", "q", metavar="QUERY", help="All that a query lists, instead of ID."
-        )(asked)
-        return click.argument("id", required=False)(queried)
-
-    return add
-
-
-def meant(identity: str | None, q: str | None, what: str) -> dict[str, object]:
-    """Return what `things_options` name, as the collector is told it."""
-    if (identity is None) == (q is None):
-        raise click.UsageError("say what is meant: either ID, or -q QUERY")
-    if q is not None:
-        return {"what": what, "q": q}
-    found = resolve(identity or "")
-    return {"id": found.id, "kind": found.kind}
 
 
 def query_options(function: _Function) -> _Function:

@@ -53,6 +53,7 @@ ENDPOINTS: dict[str, P] = {
     f"GET {_API}/marks": P.INVENTORY_READ,
     f"GET {_API}/marks/{{number}}": P.INVENTORY_READ,
     f"POST {_API}/marks": P.MARKS_WRITE,
+    f"POST {_API}/marks/bulk": P.MARKS_WRITE,
     f"POST {_API}/marks/{{number}}/lift": P.MARKS_WRITE,
     f"GET {_API}/teams": P.OWNERS_READ,
     f"GET {_API}/teams/{{name}}": P.OWNERS_READ,

@@ -13,10 +13,10 @@ from keycensus_collector.access.permissions import Permission
 from keycensus_collector.access.principals import Principal
 from keycensus_collector.api.campaign_results import Accepted, Answered
 from keycensus_collector.api.identities import one_match
-from keycensus_collector.api.owners import thing_of
 from keycensus_collector.api.problems import forbidden
 from keycensus_collector.api.queries import List
 from keycensus_collector.api.security import AUTHENTICATED, ClockOf, CurrentPrincipal, StoreOf
+from keycensus_collector.api.selection import thing_of
 from keycensus_collector.errors import UsageError
 from keycensus_collector.inventory.identify import ID_CHARACTERS
 from keycensus_collector.inventory.paging import BIGGEST_INTEGER, PAGE_LIMIT

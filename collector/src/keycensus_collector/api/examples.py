@@ -18,6 +18,7 @@ _VALUES: dict[str, Any] = {
     "Host.name": "web1",
     "LiftBody.reason": "the key was made anew",
     "MarkBody.reason": "the host was broken into on 2026-11-20",
+    "MarksBody.reason": "issued by an authority that is not trusted any more",
     "Match.kind": "certificate",
     "Place.mode": "0644",
     "Shown.kind": "certificate",

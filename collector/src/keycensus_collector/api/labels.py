@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
-from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Query, Response
+from pydantic import Field
 from sqlalchemy import Connection
 
+from keycensus_collector.api.conditional import IfMatch
 from keycensus_collector.api.identities import one_match
-from keycensus_collector.api.owners import check_own, thing_of
 from keycensus_collector.api.parameters import IdParameters
 from keycensus_collector.api.security import AUTHENTICATED, ClockOf, CurrentPrincipal, StoreOf
+from keycensus_collector.api.selection import Edited, Selection, edit, meant, thing_of
 from keycensus_collector.errors import UsageError
 from keycensus_collector.inventory import results
 from keycensus_collector.inventory.labels import labels_of
 from keycensus_collector.ownership import bulk
-from keycensus_collector.ownership.labels import set_label
+from keycensus_collector.ownership.bulk import Plan
+from keycensus_collector.ownership.labels import (
+    check_label,
+    label_scopes,
+    labels_given,
+    set_label,
+)
+from keycensus_collector.text import safe_text
 
 router = APIRouter(prefix="/api/v1", dependencies=AUTHENTICATED, tags=["ownership"])
 
@@ -32,23 +40,9 @@ class LabelsOf:
     labels: list[results.Label]
 
 
-@dataclass(frozen=True, slots=True)
-class Labelled:
-    """How many things were meant, and how many changed."""
+class LabelBody(Selection):
+    """A label for what is meant. `value` null takes it off."""
 
-    things: int
-    changed: int
-
-
-class LabelBody(BaseModel):
-    """A label for an `id`, or for all that `what` and `q` list. `value` null takes it off."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    id: Annotated[str, Field(max_length=1_000)] = ""
-    kind: Literal["", "certificate", "host"] = ""
-    what: Literal["certificates", "hosts"] | None = None
-    q: Annotated[str, Field(max_length=8_000)] = ""
     key: Annotated[str, Field(max_length=63)]
     value: Annotated[str, Field(max_length=200)] | None
 
@@ -68,25 +62,34 @@ async def labels(parameters: Annotated[IdParameters, Query()], store: StoreOf) -
 
 
 @router.post("/labels", summary="Set a label by hand, or take it off")
-async def label(
-    body: LabelBody, store: StoreOf, clock: ClockOf, principal: CurrentPrincipal
-) -> Labelled:
+async def label(  # noqa: PLR0917 - each is a part of the request
+    body: LabelBody,
+    store: StoreOf,
+    clock: ClockOf,
+    principal: CurrentPrincipal,
+    response: Response,
+    if_match: IfMatch = "",
+) -> Edited:
     """At most 10,000 things at once; what is said by hand goes before every other source."""
     now_ms = clock.now_ms()
-    if bool(body.id) == (body.what is not None):
-        raise UsageError("say what is meant: either id, or what and q")
-    if body.what is not None and not body.q.strip():
-        raise UsageError(f"say which {body.what} in q: not all of them are meant at once")
 
-    def work(connection: Connection) -> Labelled:
-        if body.what is not None:
-            things = bulk.things_of(connection, body.what, body.q, now_ms)
-        else:
-            things = [thing_of(connection, one_match(connection, body.id, body.kind))]
-        check_own(connection, principal, things)
-        changed = set_label(
-            connection, things, body.key, body.value, actor=principal.actor, now_ms=now_ms
+    def planned(connection: Connection) -> Plan:
+        check_label(body.key, body.value)
+        things, refused = meant(connection, body, principal, now_ms)
+        scopes = label_scopes(connection, things)
+        given = labels_given(connection, scopes, body.key)
+        value = None if body.value is None else safe_text(body.value)
+        return bulk.plan(scopes, given, value, wanted=f"{body.key} {value}", refused=refused)
+
+    def apply(connection: Connection, made: Plan) -> None:
+        set_label(
+            connection,
+            made.changed,
+            body.key,
+            body.value,
+            actor=principal.actor,
+            now_ms=now_ms,
+            query=body.asked(),
         )
-        return Labelled(len(things), changed)
 
-    return await store.run_write(work)
+    return await edit(store, body, response, if_match=if_match, planned=planned, apply=apply)

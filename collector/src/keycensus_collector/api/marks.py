@@ -6,10 +6,11 @@ import re
 from functools import partial
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Query
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 from sqlalchemy import Connection
 
+from keycensus_collector.api.conditional import IfMatch
 from keycensus_collector.api.identities import one_match
 from keycensus_collector.api.problems import ProblemError, no_mark
 from keycensus_collector.api.security import (
@@ -18,19 +19,24 @@ from keycensus_collector.api.security import (
     CurrentPrincipal,
     StoreOf,
 )
+from keycensus_collector.api.selection import Edited, Selection, edit, meant
 from keycensus_collector.errors import UsageError
 from keycensus_collector.inventory.identify import ID_CHARACTERS
 from keycensus_collector.inventory.paging import BIGGEST_INTEGER, PAGE_LIMIT
+from keycensus_collector.marks.bulk import lift_marks, marks_now, set_marks
 from keycensus_collector.marks.reach import MarkDetail, reach_of
 from keycensus_collector.marks.stored import (
     KINDS,
     REASON_CHARACTERS,
+    WORDS,
     Mark,
     find_mark,
     lift_mark,
     list_marks,
     set_mark,
 )
+from keycensus_collector.ownership import bulk
+from keycensus_collector.ownership.bulk import Plan
 
 router = APIRouter(prefix="/api/v1", dependencies=AUTHENTICATED, tags=["marks"])
 
@@ -49,6 +55,14 @@ class MarkBody(BaseModel):
     mark: Literal["compromised", "distrusted"]
     reason: Reason
     kind: Literal["", "certificate", "key"] = ""
+
+
+class MarksBody(Selection):
+    """A mark for all that is meant: certificates or keys. `lift`: it is lifted; without `mark`, each that stands."""
+
+    mark: Literal["", "compromised", "distrusted"] = ""
+    lift: StrictBool = False
+    reason: Reason
 
 
 class LiftBody(BaseModel):
@@ -94,7 +108,7 @@ async def set_(
     now_ms = clock.now_ms()
 
     def work(connection: Connection) -> Mark:
-        kind, subject = _meant(connection, body)
+        kind, subject = _one(connection, body)
         return set_mark(
             connection,
             kind=kind,
@@ -107,6 +121,41 @@ async def set_(
 
     done = await store.run_write(work)
     return await store.run_read(partial(reach_of, mark=done, now_ms=now_ms))
+
+
+@router.post("/marks/bulk", summary="Mark many things, or lift their marks")
+async def mark_many(  # noqa: PLR0917 - each is a part of the request
+    body: MarksBody,
+    store: StoreOf,
+    clock: ClockOf,
+    principal: CurrentPrincipal,
+    response: Response,
+    if_match: IfMatch = "",
+) -> Edited:
+    """At most 10,000 at once. What comes of one mark, POST /marks tells. For operators and admins."""
+    now_ms = clock.now_ms()
+    if not body.mark and not body.lift:
+        raise UsageError("say which mark is set: compromised or distrusted")
+    words = (body.mark,) if body.mark else WORDS
+
+    def planned(connection: Connection) -> Plan:
+        things, refused = meant(connection, body, principal, now_ms)
+        standing = marks_now(connection, things, words)
+        wanted = None if body.lift else body.mark
+        told = f"{'lift' if body.lift else 'mark'} {body.mark}"
+        return bulk.plan(things, standing, wanted, wanted=told, refused=refused)
+
+    def apply(connection: Connection, made: Plan) -> None:
+        by = partial(
+            lift_marks if body.lift else set_marks,
+            reason=body.reason,
+            actor=principal.actor,
+            now_ms=now_ms,
+            query=body.asked(),
+        )
+        by(connection, made.changed, words if body.lift else body.mark)
+
+    return await edit(store, body, response, if_match=if_match, planned=planned, apply=apply)
 
 
 @router.post("/marks/{number}/lift", summary="Lift a mark")
@@ -127,7 +176,7 @@ async def lift(
     return lifted
 
 
-def _meant(connection: Connection, body: MarkBody) -> tuple[str, bytes]:
+def _one(connection: Connection, body: MarkBody) -> tuple[str, bytes]:
     """Return the kind and hash of what is to be marked; ProblemError or UsageError if there is none."""
     try:
         match = one_match(connection, body.id, body.kind)

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from http import HTTPStatus
-from typing import Annotated, Literal
+from typing import Annotated
 
-from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field, StrictBool
-from sqlalchemy import Connection, select
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Connection
 
-from keycensus_collector.access.principals import Principal
+from keycensus_collector.api.conditional import IfMatch
 from keycensus_collector.api.identities import one_match
 from keycensus_collector.api.parameters import IdParameters
-from keycensus_collector.api.problems import ProblemError
-from keycensus_collector.api.queries import List
 from keycensus_collector.api.security import AUTHENTICATED, ClockOf, CurrentPrincipal, StoreOf
-from keycensus_collector.errors import UsageError
+from keycensus_collector.api.selection import Edited, Selection, edit, meant, thing_of
 from keycensus_collector.inventory import results
 from keycensus_collector.inventory.owners import ownership_of
 from keycensus_collector.ownership import bulk
-from keycensus_collector.ownership.assignments import Thing, assign, release
+from keycensus_collector.ownership.assignments import assign, check_reason, release, scopes_of
+from keycensus_collector.ownership.bulk import Plan
 from keycensus_collector.ownership.settings import FALLBACK, change_setting, fallback_name
-from keycensus_collector.ownership.teams import team_no
+from keycensus_collector.ownership.teams import check_owner, team_no
 from keycensus_collector.ownership.why import why_artifact, why_host
-from keycensus_collector.store.schema import host
 from keycensus_collector.store.tables.ownership import CERTIFICATE, KEY
 
 router = APIRouter(prefix="/api/v1", dependencies=AUTHENTICATED)
@@ -38,17 +35,6 @@ class OwnersOf:
     id: str
     name: str
     owners: list[results.Ownership]
-
-
-@dataclass(frozen=True, slots=True)
-class Assigned:
-    """What giving or taking back changed, or would change. `things`: lines count once."""
-
-    done: bool
-    things: int
-    changed: int
-    taken_from: dict[str, int]
-    samples: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,21 +52,11 @@ class FallbackBody(BaseModel):
     team: Annotated[str, Field(max_length=64)]
 
 
-class AssignBody(BaseModel):
-    """What is given, by `id` or by list and query (`what`, `q`), to whom and why.
+class AssignBody(Selection):
+    """What is given to whom and why. `owner` null takes it back: rules and places say again whose it is."""
 
-    `owner` null takes it back: rules and places say again whose it is. `preview` changes nothing.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    id: Annotated[str, Field(max_length=1_000)] = ""
-    kind: Literal["", "certificate", "key", "host"] = ""
-    what: List | None = None
-    q: Annotated[str, Field(max_length=8_000)] = ""
     owner: Annotated[str, Field(max_length=64)] | None
     reason: Annotated[str, Field(max_length=1_000)] = ""
-    preview: StrictBool = False
 
 
 @router.get("/owners", tags=["ownership"], summary="Whose something is, and why")
@@ -101,36 +77,43 @@ async def owners(parameters: Annotated[IdParameters, Query()], store: StoreOf) -
 
 
 @router.post("/owners", tags=["ownership"], summary="Give things to a team, or take them back")
-async def give(
-    body: AssignBody, store: StoreOf, clock: ClockOf, principal: CurrentPrincipal
-) -> Assigned:
+async def give(  # noqa: PLR0917 - each is a part of the request
+    body: AssignBody,
+    store: StoreOf,
+    clock: ClockOf,
+    principal: CurrentPrincipal,
+    response: Response,
+    if_match: IfMatch = "",
+) -> Edited:
     """At most 10,000 at once; what is given by hand goes before every rule."""
     now_ms = clock.now_ms()
 
-    def work(connection: Connection) -> Assigned:
-        things = _things(connection, body, now_ms)
-        check_own(connection, principal, things)
-        seen = bulk.preview(connection, things, body.owner)
-        if not body.preview and body.owner is None:
-            release(connection, things, actor=principal.actor, now_ms=now_ms)
-        elif not body.preview and body.owner is not None:
+    def planned(connection: Connection) -> Plan:
+        if body.owner is not None:
+            if not body.preview:
+                check_reason(body.reason)
+            check_owner(connection, body.owner)
+        things, refused = meant(connection, body, principal, now_ms)
+        given = bulk.owners_given(connection, things)
+        scopes = scopes_of(connection, things)
+        return bulk.plan(scopes, given, body.owner, wanted=f"owner {body.owner}", refused=refused)
+
+    def apply(connection: Connection, made: Plan) -> None:
+        actor, query = principal.actor, body.asked()
+        if body.owner is None:
+            release(connection, made.changed, actor=actor, now_ms=now_ms, query=query)
+        else:
             assign(
                 connection,
-                things,
+                made.changed,
                 body.owner,
                 reason=body.reason,
-                actor=principal.actor,
+                actor=actor,
                 now_ms=now_ms,
+                query=query,
             )
-        return Assigned(
-            done=not body.preview,
-            things=seen.things,
-            changed=seen.changed,
-            taken_from=seen.taken_from,
-            samples=list(seen.samples),
-        )
 
-    return await (store.run_read(work) if body.preview else store.run_write(work))
+    return await edit(store, body, response, if_match=if_match, planned=planned, apply=apply)
 
 
 @router.get("/fallback", tags=["ownership"], summary="Who answers for what nobody owns")
@@ -151,34 +134,3 @@ async def set_fallback(
         return Fallback(body.team)
 
     return await store.run_write(work)
-
-
-def _things(connection: Connection, body: AssignBody, now_ms: int) -> list[Thing]:
-    if bool(body.id) == (body.what is not None):
-        raise UsageError("say what is given: either id, or what and q")
-    if body.what is not None:
-        if not body.q.strip():
-            raise UsageError(f"say which {body.what} in q: not all of them are given at once")
-        return bulk.things_of(connection, body.what, body.q, now_ms)
-    return [thing_of(connection, one_match(connection, body.id, body.kind))]
-
-
-def thing_of(connection: Connection, match: results.Match) -> Thing:
-    """Return what can be given of what an ID names; UsageError if that can have no owner."""
-    if match.kind == "host":
-        number = connection.execute(select(host.c.host_no).where(host.c.host_id == match.id))
-        return Thing("host", number=number.scalar_one())
-    if match.kind in {"certificate", "key"}:
-        return Thing(match.kind, artifact=bytes.fromhex(match.id))
-    raise UsageError(f"a {match.kind} has no owner; certificates, keys, places and hosts have")
-
-
-def check_own(connection: Connection, principal: Principal, things: list[Thing]) -> None:
-    """Refuse to decide about what is not of one's own teams, unless one sees everything."""
-    if principal.teams is None or bulk.are_of(connection, things, principal.teams):
-        return
-    raise ProblemError(
-        HTTPStatus.FORBIDDEN,
-        "forbidden",
-        "some of this belongs to none of your teams: ask its owner, or an operator",
-    )

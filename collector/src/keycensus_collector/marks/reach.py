@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from keycensus_collector.inventory import results
 from keycensus_collector.inventory.counts import count
@@ -15,7 +15,7 @@ from keycensus_collector.inventory.values import time_text
 from keycensus_collector.marks.stored import Mark
 from keycensus_collector.query.model import Query
 from keycensus_collector.query.parse import parse
-from keycensus_collector.store.schema import host, place
+from keycensus_collector.store.schema import certificate, host, place
 from keycensus_collector.store.tables.marks import reappearance
 
 # Old copies and trust stores count, too.
@@ -44,6 +44,8 @@ class MarkDetail:
     hosts: int
     places_total: int
     places: list[results.Place]  # live and retained ones, trust stores too, by host and path
+    key_id: str = ""  # of a certificate that is marked itself; empty: not known
+    of_same_key: int = 0  # other certificates of that key, which this mark does not reach
     reappearances: list[Reappearance] = field(default_factory=list)  # the newest first
 
 
@@ -58,6 +60,7 @@ def reach_of(connection: Connection, mark: Mark, now_ms: int) -> MarkDetail:
     keys = 0
     if mark.kind == "key":
         keys = total("keys", parse(f"key-id:{mark.id}{_EVERYWHERE}"))
+    key_id, of_same_key = _others_of_key(connection, mark)
     places = list_places(connection, query, now_ms, limit=PLACES_LIMIT)
     return MarkDetail(
         mark=mark,
@@ -66,8 +69,22 @@ def reach_of(connection: Connection, mark: Mark, now_ms: int) -> MarkDetail:
         hosts=total("hosts", query),
         places_total=places.total,
         places=sorted(places.items, key=lambda each: (each.use == "retained", each.host)),
+        key_id=key_id,
+        of_same_key=of_same_key,
         reappearances=_reappearances(connection, mark.number),
     )
+
+
+def _others_of_key(connection: Connection, mark: Mark) -> tuple[str, int]:
+    """Return the key of a certificate that is marked, and how many others have it."""
+    if mark.kind != "certificate":
+        return "", 0
+    own, sha256 = certificate.c, bytes.fromhex(mark.id)
+    key_id = connection.execute(select(own.key_id).where(own.sha256 == sha256)).scalar()
+    if not key_id:
+        return "", 0
+    others = select(func.count()).where(own.key_id == key_id, own.sha256 != sha256)
+    return key_id.hex(), connection.execute(others).scalar_one()
 
 
 def _reappearances(connection: Connection, number: int) -> list[Reappearance]:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 
 from keycensus_collector.access import audit
 from keycensus_collector.errors import UsageError
+from keycensus_collector.fold.chunks import chunked
 from keycensus_collector.inventory.values import certificate_name, time_text
 from keycensus_collector.ownership.intervals import at
 from keycensus_collector.store.schema import certificate, public_key
@@ -54,27 +55,16 @@ def set_mark(
     now_ms: int,
 ) -> Mark:
     """Set a mark; UsageError if the same one stands already, or without a reason."""
-    reason = _reason(reason)
-    standing = select(mark.c.mark_no).where(at(mark, None))
-    same = standing.where(mark.c.kind == kind, mark.c.subject == subject, mark.c.word == word)
+    reason = check_reason(reason)
+    same = select(mark.c.mark_no).where(
+        at(mark, None), mark.c.kind == kind, mark.c.subject == subject, mark.c.word == word
+    )
     if (number := connection.execute(same).scalar()) is not None:
         raise UsageError(
             f"this {kind} is marked {word} already, by mark {number}: lift that one first"
         )
-    if len(connection.execute(standing.limit(MOST_STANDING)).all()) == MOST_STANDING:
-        raise UsageError(
-            f"{MOST_STANDING:,} marks stand: mark a key or an authority, which reaches what is below"
-        )
-    values = {
-        "kind": kind,
-        "subject": subject,
-        "word": word,
-        "reason": safe_text(reason),
-        "from_ms": now_ms,
-        "set_by": safe_text(actor),
-    }
-    statement = insert(mark).values(values).returning(mark.c.mark_no)
-    number = connection.execute(statement).scalar_one()
+    add_marks(connection, [(kind, subject)], word, reason=reason, actor=actor, now_ms=now_ms)
+    number = connection.execute(same).scalar_one()
     audit.record(
         connection,
         at_ms=now_ms,
@@ -90,7 +80,7 @@ def lift_mark(
     connection: Connection, number: int, *, reason: str, actor: str, now_ms: int
 ) -> Mark | None:
     """End a mark; None if none of this number stands."""
-    reason = _reason(reason)
+    reason = check_reason(reason)
     changed = connection.execute(
         update(mark)
         .where(mark.c.mark_no == number, mark.c.to_ms.is_(None))
@@ -134,7 +124,36 @@ def marks_on(connection: Connection, kind: str, subject: bytes) -> list[Mark]:
     return _told(connection, list(connection.execute(ordered).scalars()))
 
 
-def _reason(text: str) -> str:
+def add_marks(
+    connection: Connection,
+    subjects: Sequence[tuple[str, bytes]],
+    word: str,
+    *,
+    reason: str,
+    actor: str,
+    now_ms: int,
+) -> None:
+    """Write marks on what does not bear them, by kind and hash; UsageError if too many would stand."""
+    standing = select(mark.c.mark_no).where(at(mark, None)).limit(MOST_STANDING)
+    count = connection.execute(select(func.count()).select_from(standing.subquery())).scalar_one()
+    if count + len(subjects) > MOST_STANDING:
+        raise UsageError(
+            f"more than {MOST_STANDING:,} marks would stand: mark a key or an authority, which"
+            " reaches what is below"
+        )
+    said = {
+        "word": word,
+        "reason": safe_text(reason),
+        "from_ms": now_ms,
+        "set_by": safe_text(actor),
+    }
+    for chunk in chunked(subjects):
+        rows = [{"kind": kind, "subject": subject, **said} for kind, subject in chunk]
+        connection.execute(insert(mark), rows)
+
+
+def check_reason(text: str) -> str:
+    """Return the reason without blanks around it; UsageError if it is none, or too long."""
     text = text.strip()
     if not text or len(text) > REASON_CHARACTERS:
         raise UsageError(f"a mark needs a reason of at most {REASON_CHARACTERS} characters")

@@ -47,13 +47,14 @@ def assign(
     reason: str,
     actor: str,
     now_ms: int,
+    query: str = "",
 ) -> int:
     """Give things to a team or person and return how many were another's or nobody's by hand before.
 
-    A certificate is given with its line, so that its renewals are the same owner's.
+    A certificate is given with its line, so that its renewals are the same owner's. `query`: what
+    listed them, for the audit log.
     """
-    if not reason.strip() or len(reason) > _MOST_REASON:
-        raise UsageError(f"say why in 1 to {_MOST_REASON:,} characters: --reason TEXT")
+    check_reason(reason)
     number = owner_no(connection, owner, actor=actor, now_ms=now_ms)
     scopes = scopes_of(connection, things)
     given = given_now(connection, scopes)
@@ -78,18 +79,38 @@ def assign(
         )
     follow(connection, changed)
     if changed:
-        detail = {"owner": owner, "reason": reason}
+        detail = {"owner": owner, "reason": reason, **({"query": query} if query else {})}
         _record(connection, "owner.set", changed, actor, now_ms, **detail)
     return len(changed)
 
 
-def release(connection: Connection, things: Iterable[Thing], *, actor: str, now_ms: int) -> int:
+def check_reason(reason: str) -> None:
+    """Raise UsageError for what can't be a reason."""
+    if not reason.strip() or len(reason) > _MOST_REASON:
+        raise UsageError(f"say why in 1 to {_MOST_REASON:,} characters: --reason TEXT")
+
+
+def release(
+    connection: Connection,
+    things: Iterable[Thing],
+    *,
+    actor: str,
+    now_ms: int,
+    query: str = "",
+) -> int:
     """Take things back, so that rules and places say again whose they are; return how many."""
     given = given_now(connection, scopes_of(connection, things))
     _end(connection, [number for number, _ in given.values()], now_ms)
     follow(connection, given)
     if given:
-        _record(connection, "owner.unset", list(given), actor, now_ms)
+        _record(
+            connection,
+            "owner.unset",
+            list(given),
+            actor,
+            now_ms,
+            **({"query": query} if query else {}),
+        )
     return len(given)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,16 +16,19 @@ from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select, upd
 
 from keycensus_collector.access import audit
 from keycensus_collector.errors import UsageError
+from keycensus_collector.fold.chunks import chunked
 from keycensus_collector.ownership import queue
-from keycensus_collector.ownership.assignments import Thing, scopes_of
+from keycensus_collector.ownership.assignments import Thing, follow, scopes_of
 from keycensus_collector.store.schema import certificate, holding, host
-from keycensus_collector.store.tables.ownership import CERTIFICATE, fact_rule, label
+from keycensus_collector.store.tables.ownership import fact_rule, label
 from keycensus_collector.text import safe_text
 
 _KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
 _MOST_VALUE = 200
 # Those by which a certificate inherits; more hosts say the same.
 _MOST_HOSTS = 1_000
+# Things that a row of the audit log names; it has the number of all.
+_MOST_NAMED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,28 +49,55 @@ def set_label(
     *,
     actor: str,
     now_ms: int,
+    query: str = "",
 ) -> int:
-    """Set a label by hand on hosts and certificates, or take it off (None); return how many changed."""
+    """Set a label by hand on hosts and certificates, or take it off (None); return how many changed.
+
+    `query`: what listed them, for the audit log.
+    """
     check_label(key, value)
-    scopes = scopes_of(connection, things)
-    if any(scope.kind not in {"host", "certificate", "line"} for scope in scopes):
-        raise UsageError("labels stand on hosts and certificates")
+    scopes = label_scopes(connection, things)
     shown = None if value is None else safe_text(value)
-    changed = [scope for scope in scopes if _set(connection, scope, key, shown, actor, now_ms)]
-    queue.put_hosts(connection, [scope.number for scope in changed if scope.kind == "host"])
-    queue.put_artifacts_on(connection, [scope.number for scope in changed if scope.kind == "host"])
-    artifacts = [scope.artifact for scope in changed if scope.kind == "certificate"]
-    queue.put_artifacts(connection, [(CERTIFICATE, artifact) for artifact in artifacts])
+    now = labels_given(connection, scopes, key)
+    changed = [scope for scope in scopes if now.get(scope) != shown]
+    _write(connection, changed, key, shown, actor, now_ms)
+    hosts = [scope.number for scope in changed if scope.kind == "host"]
+    queue.put_artifacts_on(connection, hosts)
+    follow(connection, changed)
     if changed:
+        names = [scope.name for scope in changed[:_MOST_NAMED]]
         audit.record(
             connection,
             at_ms=now_ms,
             actor=actor,
             action="label.set" if value is not None else "label.unset",
             subject=changed[0].name if len(changed) == 1 else f"{len(changed):,} things",
-            detail={"key": key, "value": value, "things": [s.name for s in changed[:1_000]]},
+            detail={
+                "key": key,
+                "value": value,
+                **({"query": query} if query else {}),
+                "things": names,
+                "count": len(changed),
+            },
         )
     return len(changed)
+
+
+def label_scopes(connection: Connection, things: Iterable[Thing]) -> list[Thing]:
+    """Return what labels by hand hang on; UsageError for what can have none."""
+    scopes = scopes_of(connection, things)
+    if any(scope.kind not in {"host", "certificate", "line"} for scope in scopes):
+        raise UsageError("labels stand on hosts and certificates")
+    return scopes
+
+
+def labels_given(connection: Connection, scopes: Sequence[Thing], key: str) -> dict[Thing, str]:
+    """Return of those that have this label by hand its value."""
+    found: dict[Thing, str] = {}
+    for which in _by_hand(scopes, key):
+        for row in connection.execute(select(label).where(which)):
+            found[Thing(row.kind, row.number, row.artifact)] = row.value
+    return found
 
 
 def check_label(key: str, value: str | None) -> None:
@@ -78,37 +108,43 @@ def check_label(key: str, value: str | None) -> None:
         raise UsageError(f"a label's value has 1 to {_MOST_VALUE} characters")
 
 
-def _set(  # noqa: PLR0917 - each is a column
-    connection: Connection, scope: Thing, key: str, value: str | None, actor: str, now_ms: int
-) -> bool:
-    same = (
-        label.c.kind == scope.kind,
-        label.c.number == scope.number,
-        label.c.artifact == scope.artifact,
-        label.c.key == key,
-        label.c.source == "manual",
-        label.c.to_ms.is_(None),
-    )
-    now = connection.execute(select(label.c.value).where(*same)).scalar_one_or_none()
-    if now == value:
-        return False
-    connection.execute(update(label).where(*same).values(to_ms=now_ms))
-    if value is not None:
-        connection.execute(
-            insert(label).values(
-                kind=scope.kind,
-                number=scope.number,
-                artifact=scope.artifact,
-                key=key,
-                value=value,
-                source="manual",
-                source_no=0,
-                actor=safe_text(actor),
-                from_ms=now_ms,
-                to_ms=None,
+def _by_hand(scopes: Sequence[Thing], key: str) -> Iterator[ColumnElement[bool]]:
+    """Yield conditions that together mean what these have of a label by hand."""
+    by_kind: dict[str, list[Thing]] = {}
+    for each in scopes:
+        by_kind.setdefault(each.kind, []).append(each)
+    for kind, same in by_kind.items():
+        for chunk in chunked(same):
+            yield and_(
+                label.c.kind == kind,
+                label.c.number.in_({each.number for each in chunk}),
+                label.c.artifact.in_({each.artifact for each in chunk}),
+                label.c.key == key,
+                label.c.source == "manual",
+                label.c.to_ms.is_(None),
             )
-        )
-    return True
+
+
+def _write(  # noqa: PLR0917 - each is a column
+    connection: Connection,
+    scopes: Sequence[Thing],
+    key: str,
+    value: str | None,
+    actor: str,
+    now_ms: int,
+) -> None:
+    for which in _by_hand(scopes, key):
+        connection.execute(update(label).where(which).values(to_ms=now_ms))
+    if value is None:
+        return
+    same = {"key": key, "value": value, "source": "manual", "source_no": 0, "to_ms": None}
+    same |= {"actor": safe_text(actor), "from_ms": now_ms}
+    for chunk in chunked(scopes):
+        rows = [
+            {"kind": each.kind, "number": each.number, "artifact": each.artifact, **same}
+            for each in chunk
+        ]
+        connection.execute(insert(label), rows)
 
 
 def labels_of_host(connection: Connection, host_no: int) -> list[LabelOf]:
