@@ -86,3 +86,49 @@ def test_a_certificate_that_openssl_revoked_is_told_in_lists_show_where_and_hist
         assert "in-force" in document
     finally:
         served.close()
+
+
+def test_lists_that_openssl_made_are_imported_and_held_against_what_was_seen(
+    tmp_path: Path,
+) -> None:
+    directory = tmp_path / "ca"
+    directory.mkdir()
+    made_by_openssl(directory)
+    census = Census.create(tmp_path)
+    census.report(census.host("web1"), "/etc/all.pem", *map(certificate, (WWW, API, ROOT)))
+    census.fold()
+    served = Served(census, tmp_path, api_token(census, role="operator"))
+    try:
+        assert served.login().returncode == 0
+        done = served.run("import", str(directory / "crl.pem"))
+        assert "imported a revocation list of CN=Example Root, number 1000" in done.stdout
+        census.fold()
+        assert "imported by user:ada from crl.pem" in served.run("show", WWW.sha256.hex()).stdout
+        index = str(directory / "index.txt")
+        refused = served.run("import", index, "--ca-list", "--name", "Root's")
+        assert (refused.returncode, "without its issuer" in refused.stderr) == (2, True)
+        arguments = ("import", index, "--ca-list", "--name", "Root's", "--issuer")
+        by = str(directory / "ca.pem")
+        preview = served.run(*arguments, by, "--preview").stdout
+        assert preview.startswith(
+            "would import 1 certificates of Root's (openssl-index): 1 of them"
+        )
+        assert served.run("imports", "--lists").stdout == "nothing of that kind was imported\n"
+        assert served.run(*arguments, by).stdout.startswith("imported 1 certificates")
+        assert "Root's" in served.run("imports", "--lists").stdout
+        assert "www.example.com" in served.run("imports", "--of", "Root's").stdout
+        missing = served.run("imports", "--of", "Root's", "--missing", "-o", "json")
+        assert json.loads(missing.stdout) == []
+        viewed = served.run("views", "run", "seen-not-listed", "-o", "json").stdout
+        assert [each["name"] for each in json.loads(viewed)] == ["api.example.com"]
+        assert (
+            "on the list of its authority, Root's," in served.run("show", WWW.sha256.hex()).stdout
+        )
+        with_key = tmp_path / "with-key.pem"
+        with_key.write_bytes(WWW.pem + WWW.key_pem)
+        kept = served.run("import", str(with_key))
+        assert (kept.returncode, "nothing was sent" in kept.stderr) == (2, True)
+        alone = served.run("import", by, "--issuer", "x")
+        assert (alone.returncode, "give --ca-list" in alone.stderr) == (2, True)
+    finally:
+        served.close()

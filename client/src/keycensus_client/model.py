@@ -270,6 +270,75 @@ class KnownTaken:
 
 
 @dataclass(frozen=True, slots=True)
+class ListBrought:
+    """A revocation list of an imported file."""
+
+    sha256: str
+    issuer: str
+    number: str
+    this_update: str | None
+    next_update: str | None
+    revoked: int
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactsTaken:
+    """What an import of certificates and revocation lists came to."""
+
+    number: int
+    name: str
+    certificates: int
+    new: int
+    gone: int
+    found: int
+    revocation_lists: list[ListBrought]
+
+
+@dataclass(frozen=True, slots=True)
+class ListTaken:
+    """What an import of a list of certificates came to."""
+
+    number: int
+    name: str
+    kind: str
+    format: str
+    entries: int
+    new: int
+    gone: int
+    found: int
+    columns: list[str]
+    skipped: int
+    unread_times: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListOfCertificates:
+    """A list of certificates that was imported."""
+
+    name: str
+    kind: str
+    entries: int
+    found: int
+    by: str
+    since: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ListEntry:
+    """One entry of such a list."""
+
+    number: int
+    certificate: str
+    serial: str
+    subject: str
+    not_after: str | None
+    sha256: str
+    sha1: str
+    state: str
+    since: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class BundleTaken:
     """What an import of a host's bundle came to."""
 
@@ -492,6 +561,18 @@ class MarkDetail:
 
 
 @dataclass(frozen=True, slots=True)
+class ListedAs:
+    """A list that names a certificate."""
+
+    name: str
+    kind: str
+    state: str
+    by: str
+    since: str | None
+    until: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Revocation:
     """What revocation lists say of a certificate."""
 
@@ -527,6 +608,7 @@ class CertificateDetail:
     ownership: list[Ownership] = field(default_factory=list)
     labels: list[Label] = field(default_factory=list)
     revocation: Revocation | None = None
+    listed: list[ListedAs] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -185,6 +185,19 @@ class Client:
         response = self._upload("/imports/bundle", file, rename=str(rename).lower())
         return model.decode(model.BundleTaken, _json(response, self._url))
 
+    def import_artifacts(
+        self, file: BinaryIO, name: str, *, preview: bool = False
+    ) -> model.ArtifactsTaken:
+        """Bring certificates and revocation lists; UsageError says what is wrong with them."""
+        sent = {"name": name, "preview": str(preview).lower()}
+        response = self._upload("/imports/artifacts", file, **sent)
+        return model.decode(model.ArtifactsTaken, _json(response, self._url))
+
+    def import_ca_list(self, file: BinaryIO, **parameters: str) -> model.ListTaken:
+        """Bring what an authority says it issued; UsageError says what is wrong with it."""
+        response = self._upload("/imports/ca-list", file, **parameters)
+        return model.decode(model.ListTaken, _json(response, self._url))
+
     def ask(self, type_: type[_Type], path: str, parameters: Parameters | None = None) -> _Type:
         """Return what GET answers, as `type_`."""
         return self._get(type_, path, parameters)

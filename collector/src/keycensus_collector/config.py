@@ -88,6 +88,14 @@ class Audit:
 
 
 @dataclass(frozen=True, slots=True)
+class Revocation:
+    """Where revocation lists lie that the collector looks at."""
+
+    files: tuple[Path, ...] = ()
+    directories: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Configuration:
     """Everything that `collector.toml` says, with defaults filled in."""
 
@@ -99,6 +107,7 @@ class Configuration:
     log: Log = field(default_factory=Log)
     audit: Audit = field(default_factory=Audit)
     sign_in: SignIn = field(default_factory=SignIn)
+    revocation: Revocation = field(default_factory=Revocation)
 
 
 def load(path: Path) -> Configuration:
@@ -147,6 +156,10 @@ def parse(text: str, source: str) -> Configuration:
         ),
         audit=Audit(reader.take("audit", "syslog", target_of, None)),
         sign_in=read_sign_in(reader, providers, default_url=_default_url(names, web)),
+        revocation=Revocation(
+            files=reader.take("revocation", "files", _absolute_paths, ()),
+            directories=reader.take("revocation", "directories", _absolute_paths, ()),
+        ),
     )
     reader.finish()
     return configuration
@@ -223,6 +236,12 @@ def _address(value: object) -> Address:
     if not isinstance(value, str):
         raise ValueError('write an address as text, "HOST:PORT" or ":PORT"')  # noqa: TRY004 - told
     return parse_address(value)
+
+
+def _absolute_paths(value: object) -> tuple[Path, ...]:
+    if not isinstance(value, list):
+        raise ValueError('write a list of paths, as in ["/srv/crl/company.crl"]')  # noqa: TRY004 - told
+    return tuple(map(absolute_path, value))
 
 
 def check_database_url(value: object) -> str:

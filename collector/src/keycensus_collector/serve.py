@@ -44,6 +44,7 @@ from keycensus_collector.errors import AuthorityError, KeycensusError
 from keycensus_collector.imports.known_hosts import settle_known_hosts
 from keycensus_collector.listening import bind_grpc, bind_tcp, enrol_options, report_options
 from keycensus_collector.memory import Memory
+from keycensus_collector.revocation.files import LOOK_SECONDS, ListFiles
 from keycensus_collector.silence import mark_silent
 from keycensus_collector.store.duties import Duties
 from keycensus_collector.store.engine import Store
@@ -313,6 +314,10 @@ class Server:
 
         for make in self._parts.workers:
             self._work(make(store, self._clock).run())
+        lists = self._configuration.revocation
+        if lists.files or lists.directories:
+            files = ListFiles(store, self._clock, lists.files, lists.directories)
+            self._work(_every(LOOK_SECONDS, files.look))
         target = self._configuration.audit.syslog
         if target is not None:
             self._work(Forwarder(store, duties, target).run())
@@ -360,7 +365,7 @@ class _WebServer(uvicorn.Server):
         yield
 
 
-async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+async def _every(seconds: float, work: Callable[[], Awaitable[object]]) -> None:
     """Run `work` now and then; trouble with disk or key is logged and tried again next time."""
     while True:
         try:

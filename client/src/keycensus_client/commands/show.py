@@ -18,6 +18,7 @@ from keycensus_client.model import (
     Interval,
     KeyDetail,
     Link,
+    ListedAs,
     MarkedBy,
     Place,
 )
@@ -102,6 +103,8 @@ def _certificate(detail: CertificateDetail, moment: datetime) -> None:
     facts += _marks(detail.marks)
     if detail.revocation is not None:
         facts.append(("revoked", revocation_cell(detail.revocation)))
+    if detail.listed:
+        facts.append(("imported", "\n".join(map(_listed, detail.listed))))
     if (notes := notes_of(item)).text:
         facts.append(("notes", notes))
     if item.problem:
@@ -120,6 +123,14 @@ def _marks(marks: list[MarkedBy]) -> list[tuple[str, Cell | str]]:
         for each in marks
     ]
     return [("marked", Cell("\n".join(lines), "red"))] if lines else []
+
+
+def _listed(each: ListedAs) -> str:
+    """Return what an import says: a list names it, from one file to another, and nothing between."""
+    what = "on the list of its authority" if each.kind == "ca-list" else "in a file of certificates"
+    until = f" until {day(each.until)}" if each.until else ""
+    state = f" as {each.state}" if each.state else ""
+    return f"{what}, {each.name},{state} from {day(each.since)}{until} (by {each.by or 'others'})"
 
 
 def _authority(detail: CertificateDetail) -> str:

@@ -49,6 +49,7 @@ from keycensus_collector.store.tables import (
     figures,
     imports,
     known_hosts,
+    listed,
     marks,
     ownership,
     recertification,
@@ -67,6 +68,8 @@ OPEN_TABLES = frozenset(
         "audit",
         "audit_chain",
         "audit_sent",
+        "certificate_list",
+        "certificate_list_issuer",
         "deployment",
         "login_address",
         "login_failure",
@@ -395,6 +398,11 @@ def _revocations(_: Teams) -> Statement:
     return select(row).where(_artifact(row.c.certificate, "certificate"))
 
 
+def _listed(_: Teams) -> Statement:
+    row = listed.listed_certificate
+    return select(row).where(_artifact(row.c.certificate, "certificate"))
+
+
 def _lists_in_force(_: Teams) -> Statement:
     row = revocation.list_in_force
     return select(row).where(
@@ -527,6 +535,7 @@ SCOPED: dict[str, tuple[Callable[[Teams], Statement], bool]] = {
     "blob": (_blobs, False),
     "request": (_documents(schema.request, "csr"), False),
     "certificate_revocation": (_revocations, False),
+    "listed_certificate": (_listed, False),
     "list_in_force": (_lists_in_force, False),
     "revocation_list": (_revocation_lists, False),
     "revocation_series": (_nothing(revocation.revocation_series), False),

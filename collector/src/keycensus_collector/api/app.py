@@ -13,6 +13,7 @@ from keycensus_collector import __version__
 from keycensus_collector.api import (
     account,
     audit,
+    brought,
     campaign_answers,
     campaigns,
     declared,
@@ -84,6 +85,7 @@ def create_app(store: Store, clock: Clock, sign_in: SignIn | None = None) -> Fas
     app.include_router(account.router)
     app.include_router(users.router)
     app.include_router(imports.router)
+    app.include_router(brought.router)
     app.include_router(teams.router)
     app.include_router(owners.router)
     app.include_router(labels.router)

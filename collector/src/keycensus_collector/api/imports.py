@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from keycensus_collector.api.security import AUTHENTICATED, ClockOf, CurrentPrincipal, StoreOf
 from keycensus_collector.errors import UsageError
+from keycensus_collector.imports.artifact_files import FILE_BYTES as ARTIFACTS_BYTES
 from keycensus_collector.imports.bundle import Taken, take_bundle
 from keycensus_collector.imports.bundle_file import BUNDLE_BYTES, read_bundle
 from keycensus_collector.imports.host_files import FILE_BYTES, read_hosts
@@ -25,10 +26,15 @@ from keycensus_collector.inventory.paging import BIGGEST_INTEGER, PAGE_LIMIT
 router = APIRouter(prefix="/api/v1", dependencies=AUTHENTICATED, tags=["imports"])
 
 # How long a body may be, by path.
-LARGER = {"/api/v1/imports/bundle": BUNDLE_BYTES, "/api/v1/imports/hosts": FILE_BYTES}
+LARGER = {
+    "/api/v1/imports/bundle": BUNDLE_BYTES,
+    "/api/v1/imports/hosts": FILE_BYTES,
+    "/api/v1/imports/artifacts": ARTIFACTS_BYTES,
+    "/api/v1/imports/ca-list": ARTIFACTS_BYTES,
+}
 
 
-def _file(example: str) -> dict[str, Any]:
+def file_body(example: str) -> dict[str, Any]:
     """Return what the description says of a body that is a file."""
     content = {"schema": {"type": "string", "format": "binary"}, "example": example}
     body = {"required": True, "content": {"application/octet-stream": content}}
@@ -39,7 +45,7 @@ def _file(example: str) -> dict[str, Any]:
 _IN_MEMORY = 8 * 1024 * 1024
 _LIMITS = Limits()
 # One at a time: each holds what it checks in memory.
-_TURN = asyncio.Lock()
+TURN = asyncio.Lock()
 
 
 @router.get("/imports", summary="Imports, the newest first")
@@ -62,7 +68,7 @@ async def imports(
     "/imports/bundle",
     summary="Import a bundle of a host that can't enrol",
     status_code=201,
-    openapi_extra=_file("KCBUNDLE…"),
+    openapi_extra=file_body("KCBUNDLE…"),
 )
 async def bundle(
     request: Request,
@@ -75,7 +81,7 @@ async def bundle(
     ] = False,
 ) -> Taken:
     """Take what `keycensus-agent scan --bundle` wrote, sent as the body; it replaces the former one."""
-    async with _TURN:
+    async with TURN:
         with tempfile.SpooledTemporaryFile(_IN_MEMORY) as spooled:
             file = cast("BinaryIO", spooled)
             await _receive(request, file)
@@ -98,7 +104,7 @@ async def bundle(
     "/imports/hosts",
     summary="Import a list of known hosts",
     status_code=201,
-    openapi_extra=_file("name,address\nweb1,192.0.2.7\n"),
+    openapi_extra=file_body("name,address\nweb1,192.0.2.7\n"),
 )
 async def known_hosts(
     request: Request,
@@ -120,11 +126,8 @@ async def known_hosts(
     ],
 ) -> KnownTaken:
     """Take a list, sent as the body: who has no agent becomes a host in state `known`."""
-    async with _TURN:
-        with tempfile.SpooledTemporaryFile(_IN_MEMORY) as spooled:
-            file = cast("BinaryIO", spooled)
-            await _receive(request, file)
-            data = file.read()
+    async with TURN:
+        data = await received(request)
         known = await asyncio.to_thread(read_hosts, data, format_)
         take = partial(
             take_known_hosts,
@@ -136,6 +139,14 @@ async def known_hosts(
             now_ms=clock.now_ms(),
         )
         return await store.run_write(take)
+
+
+async def received(request: Request) -> bytes:
+    """Return the body, whole; UsageError as `_receive`."""
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as spooled:
+        file = cast("BinaryIO", spooled)
+        await _receive(request, file)
+        return file.read()
 
 
 async def _receive(request: Request, file: BinaryIO) -> None:

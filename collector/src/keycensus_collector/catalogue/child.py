@@ -16,10 +16,12 @@ from typing import Any
 # Named for its effect: verifying a signature imports it, which fails once files can't be opened.
 import cryptography.hazmat.backends.openssl.backend  # noqa: F401 - see above
 
+from keycensus_collector.catalogue.der import DerError
 from keycensus_collector.catalogue.facts import CertificateFacts, Facts
 from keycensus_collector.catalogue.parse import CAPS, parse
 from keycensus_collector.catalogue.revocation_list import parse_revocation_list, revoked_entries
 from keycensus_collector.catalogue.signature import are_issued, are_signed, is_issued_by
+from keycensus_collector.catalogue.split import split
 from keycensus_collector.catalogue.wire import (
     encode_frame,
     entries_to_json,
@@ -61,10 +63,15 @@ def allow_processor_time(seconds: int = CPU_SECONDS) -> None:
 def answer(request: dict[str, Any], parts: list[bytes]) -> dict[str, Any]:
     """Return the answer to one request: "parse" with a kind and a blob, "verify" with several.
 
-    "list" is a revocation list and certificates that may have signed it.
+    "list" is a revocation list and certificates that may have signed it, "split" what somebody brought.
     """
     if request["do"] == "verify":
         return {"issued": are_issued(parts, request["pairs"])}
+    if request["do"] == "split":
+        try:
+            return {"spans": split(parts[0])}
+        except DerError as error:
+            return {"problem": str(error)}
     if request["do"] == "list":
         facts = facts_to_json(parse_revocation_list(parts[0]))
         return {"facts": facts, "signed": are_signed(parts[0], parts[1:])}

@@ -36,6 +36,7 @@ SECONDS = 10.0
 # The same for a long revocation list.
 LIST_SECONDS = 120.0
 _ATTEMPTS = 2
+_PROBLEM_CHARACTERS = 200
 _LIMIT_STATUSES = {MEMORY_STATUS, -signal.SIGXCPU, -signal.SIGKILL}
 COMMAND = (sys.executable, "-I", "-m", "keycensus_collector.catalogue")
 
@@ -128,6 +129,18 @@ class CatalogueParser:
         if not isinstance(facts, RevocationListFacts) or len(signed) != len(signers):
             return RevocationListFacts(problem="crash", unusable="crash"), nobody
         return facts, [verdict if isinstance(verdict, bool) else None for verdict in signed]
+
+    def split(self, data: bytes) -> list[tuple[str, bytes]]:
+        """Return the certificates and revocation lists in DER, by kind; ValueError says what is wrong."""
+        try:
+            answer = self._ask({"do": "split"}, data, seconds=LIST_SECONDS)
+        except _ChildLostError as error:
+            raise ValueError(f"reading it ended by {error.problem}") from None
+        if "problem" in answer:
+            raise ValueError(str(answer["problem"])[:_PROBLEM_CHARACTERS])
+        return [
+            (str(kind), data[int(start) : int(end)]) for kind, start, end in answer.get("spans", [])
+        ]
 
     def entries_of(self, data: bytes) -> Generator[list[RevokedEntry], None, None]:
         """Yield the entries of a revocation list in pieces; ListLostError if that ends before its end."""

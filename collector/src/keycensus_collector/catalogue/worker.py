@@ -32,6 +32,7 @@ from keycensus_collector.catalogue.rows import ReadBlob, read_blob_of, write_blo
 from keycensus_collector.clock import Clock
 from keycensus_collector.fold.fold import fold_batches
 from keycensus_collector.fold.returned import note_issued
+from keycensus_collector.imports.lists import join_listed
 from keycensus_collector.revocation.queue import note_authorities, note_lists, note_statuses
 from keycensus_collector.store.duties import Duties
 from keycensus_collector.store.engine import Store
@@ -231,6 +232,7 @@ def _finish(connection: Connection, group: _Group, now_ms: int) -> int:
     queue(connection, (("issuers", hash_, 0) for hash_ in certificates), now_ms)
     note_lists(connection, [hash_ for hash_, kind, _ in blobs if kind == CRL])
     note_authorities(connection, certificates)
+    join_listed(connection, certificates, now_ms)
     for number, _ in group.issuers:
         if number in ours:
             edges = group.edges.get(number, [])

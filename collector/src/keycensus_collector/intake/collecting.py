@@ -32,6 +32,7 @@ from keycensus_collector.store.schema import (
     revocation_list,
     usage,
 )
+from keycensus_collector.store.tables.listed import listed_certificate
 from keycensus_collector.store.tables.sharing import removal
 
 # Longer than any conversation takes, and than a line is usually down.
@@ -140,7 +141,8 @@ def _is_unnamed(kind: int) -> ColumnElement[bool]:
         revocation_list.c.sha256 == blob.c.hash,
         or_(revocation_list.c.state == "in-force", revocation_list.c.origin != ""),
     )
-    return ~named & ~counts
+    listed = exists().where(listed_certificate.c.certificate == blob.c.hash)
+    return ~named & ~counts & ~listed
 
 
 def _delete(connection: Connection, kind: int, hashes: Sequence[bytes]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
+from keycensus_collector.imports.listing import lists_naming
 from keycensus_collector.inventory import results
 from keycensus_collector.inventory.certificates import certificate_of, select_certificates
 from keycensus_collector.inventory.history import history_of
@@ -117,6 +118,7 @@ def certificate_detail(
         ownership=ownership_of(why_artifact(connection, CERTIFICATE, sha256)),
         labels=labels_of(connection, Thing("certificate", artifact=sha256)),
         revocation=revocation_of(connection, sha256, now_ms),
+        listed=lists_naming(connection, sha256),
     )
 
 

@@ -316,6 +316,18 @@ class MarkedBy:
 
 
 @dataclass(frozen=True, slots=True)
+class ListedAs:
+    """A list that names a certificate, from one import to another; `until` is null while it does."""
+
+    name: str
+    kind: str  # "ca-list": its authority's; "certificates": a file of certificates
+    state: str  # as the list has it
+    by: str  # who imported it first
+    since: str | None
+    until: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Revocation:
     """What revocation lists say of a certificate."""
 
@@ -351,6 +363,7 @@ class CertificateDetail:
     ownership: list[Ownership] = field(default_factory=list)
     labels: list[Label] = field(default_factory=list)
     revocation: Revocation | None = None
+    listed: list[ListedAs] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,6 +164,16 @@ FIELDS = (
         ("keyCompromise", "superseded", "certificateHold"),
         nullable=True,
     ),
+    Field("listed-by", (_C,), Kind.NAME, "a list of its authority names it", ("none",), (), True),
+    Field("imported", (_C,), Kind.NAME, "came in a file of certificates", ("any",), (), True),
+    Field(
+        "issuer-list",
+        (_C,),
+        Kind.NAME,
+        "a list of what its issuer issued was imported",
+        ("any",),
+        nullable=True,
+    ),
     # of private keys
     Field("certificate", (_K,), Kind.CHOICE, "a certificate of it is somewhere", ("found", "none")),
     Field("sealed", (_K,), Kind.CHOICE, "its public half can't be read", _YES),

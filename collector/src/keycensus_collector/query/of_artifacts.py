@@ -22,6 +22,7 @@ from keycensus_collector.query.bound import Literal
 from keycensus_collector.query.conditions import Choice, Hash, Known, Range, Text, expected
 from keycensus_collector.query.fields import Level
 from keycensus_collector.query.labels import own_label
+from keycensus_collector.query.listed import has_listed_issuer, is_listed
 from keycensus_collector.query.marks import has_reappeared, is_marked
 from keycensus_collector.query.matching import in_range, is_choice, matches
 from keycensus_collector.query.patterns import name_matches, word_matches
@@ -68,6 +69,14 @@ def _revoked(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool
         return matches(sources.connection, table.c[name], test)
 
     return revoked_with(sources.tables, holds)
+
+
+def _listed(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool]:
+    return is_listed(sources.tables, literal.field.name, literal.test)
+
+
+def _listed_issuer(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool]:
+    return has_listed_issuer(sources.tables, literal.test)
 
 
 def _marked(sources: Sources, literal: Literal, level: Level) -> ColumnElement[bool]:
@@ -171,6 +180,9 @@ OF_ARTIFACTS: dict[str, Special] = {
     "under": _under,
     "marked": _marked,
     "revoked": _revoked,
+    "listed-by": _listed,
+    "imported": _listed,
+    "issuer-list": _listed_issuer,
     "revocation-reason": _revoked,
     "reappeared": _reappeared,
     "issuer-found": _issuer_found,

@@ -68,6 +68,18 @@ DEFAULTS = (
         "revoked:yes",
         "Revoked by their issuer, and still in use",
     ),
+    _view(
+        "issued-not-seen",
+        "certificates",
+        "issuer-list:any listed-by:any found:gone",
+        "On a list of what their authority issued, and seen nowhere",
+    ),
+    _view(
+        "seen-not-listed",
+        "certificates",
+        "issuer-list:any listed-by:none",
+        "In use, and not on the list of what their authority issued",
+    ),
     _view("marked-keys", "keys", "marked:any use:any", "Compromised or distrusted keys"),
     _view(
         "marked-and-back",

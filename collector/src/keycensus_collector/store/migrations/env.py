@@ -8,6 +8,7 @@ from keycensus_collector.store.schema import metadata
 from keycensus_collector.store.tables import (  # noqa: F401 - their tables join the metadata
     access,
     figures,
+    listed,
     oidc,
     ownership,
     revocation,
