@@ -322,7 +322,7 @@ def test_every_page_is_declared_and_written_down(census: Census) -> None:
     assert there == rights.OPEN_PAGES | set(rights.PAGES)
     assert {str(permission) for permission in rights.PAGES.values()} == {"inventory.read"}
     section = ACCESS.read_text().partition("## Pages\n")[2].partition("\n## ")[0]
-    named, _, open_ones = section.partition("Without any name:")
+    named, _, open_ones = section.partition("Open to everybody:")
     assert set(re.findall(r"`([A-Z]+ /[^`]*)`", named)) == set(rights.PAGES)
     assert set(re.findall(r"`([A-Z]+ /[^`]*)`", open_ones)) == rights.OPEN_PAGES
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 from sqlalchemy import Connection
 
-from keycensus_collector.inventory import groups, results
+from keycensus_collector.inventory import figures, groups, results
 from keycensus_collector.inventory.coverage import Coverage, coverage
 from keycensus_collector.inventory.summary import summarise
 from keycensus_collector.query.parse import parse
@@ -46,12 +46,16 @@ def _read(connection: Connection, now_ms: int, asker: str) -> Dashboard:
     year = parse("expires>=0d expires<371d")
 
     def by(name: str) -> groups.Groups:
-        return groups.group(connection, parse(""), "certificates", name, now_ms, limit=_LARGEST)
+        return figures.group(connection, parse(""), "certificates", name, now_ms, limit=_LARGEST)
 
     return Dashboard(
         summary=summarise(connection, now_ms),
-        tiles=[view for view in counted(connection, list_views(connection), now_ms, asker) if not view.problem],
-        weeks=groups.group(connection, year, "certificates", "expires-week", now_ms, limit=_WEEKS),
+        tiles=[
+            view
+            for view in counted(connection, list_views(connection), now_ms, asker)
+            if not view.problem
+        ],
+        weeks=figures.group(connection, year, "certificates", "expires-week", now_ms, limit=_WEEKS),
         issuers=by("issuer"),
         algorithms=by("key"),
         coverage=coverage(connection, now_ms),

@@ -21,7 +21,7 @@ from keycensus_collector.api.parameters import (
 )
 from keycensus_collector.api.queries import GroupParameters, List
 from keycensus_collector.errors import QueryError
-from keycensus_collector.inventory import groups, results
+from keycensus_collector.inventory import figures, groups, results
 from keycensus_collector.inventory.certificates import list_certificates
 from keycensus_collector.inventory.hosts import list_hosts
 from keycensus_collector.inventory.keys import list_keys
@@ -159,7 +159,7 @@ async def grouped(
     listed = LISTS[list_]
     asked = GroupParameters(by=by, q=q, limit=_GROUPS).asked_by(visit.principal)
     work = partial(
-        groups.group,
+        figures.group,
         query=asked.as_query(),
         target=list_,
         by=by,
