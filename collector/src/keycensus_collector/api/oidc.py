@@ -308,8 +308,9 @@ def _spend(connection: Connection, state: str, now_ms: int) -> None:
     """Let a state count this once."""
     connection.execute(delete(oidc_state).where(oidc_state.c.expires_ms <= now_ms))
     values = {"state_hash": states.hash_of(state), "expires_ms": now_ms + states.LIFE_MS}
-    statement = upsert(connection, oidc_state).values(values)
-    if not connection.execute(statement.on_conflict_do_nothing()).rowcount:
+    statement = upsert(connection, oidc_state).values(values).on_conflict_do_nothing()
+    # By what comes back: how many rows an insert wrote is not told by every driver.
+    if connection.execute(statement.returning(oidc_state.c.state_hash)).first() is None:
         raise SignInError(
             Whose.BROWSER, "replayed-state", "this sign-in came back once already: begin again"
         )
