@@ -23,7 +23,7 @@ ROOT = issue("Root", is_ca=True)
 
 
 def test_the_loop_answers_until_the_socket_closes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("keycensus_collector.catalogue.child.allow_processor_time", lambda: None)
+    monkeypatch.setattr("keycensus_collector.catalogue.child.allow_processor_time", lambda *_: None)
     ours, theirs = socket.socketpair()
     thread = threading.Thread(target=serve, args=(theirs,))
     thread.start()
