@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from fastapi import APIRouter
@@ -19,8 +21,21 @@ from keycensus_collector.web.asking import Visiting
 
 router = APIRouter()
 
-_WEEKS = 53
+_WEEKS = 52
+_MOST_GROUPS = 200
 _LARGEST = 8
+_BAD = frozenset(
+    {"expired", "open-keys", "overdue-renewals", "revoked-but-live", "marked-and-back"}
+)
+_WARN = frozenset({"expiring", "renewed-not-reloaded", "ownerless", "weak-keys", "silent-hosts"})
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A view with its count; `weight` says how it looks if there is anything: "bad", "warn", "plain"."""
+
+    view: results.View
+    weight: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +43,8 @@ class Dashboard:
     """What the first page shows."""
 
     summary: results.Summary
-    tiles: list[results.View]
-    weeks: groups.Groups
+    tiles: list[Tile]
+    weeks: list[groups.Group]
     issuers: groups.Groups
     algorithms: groups.Groups
     coverage: Coverage
@@ -43,20 +58,28 @@ async def dashboard(visit: Visiting) -> Response:
 
 
 def _read(connection: Connection, now_ms: int, asker: str) -> Dashboard:
-    year = parse("expires>=0d expires<371d")
+    def by(name: str, most: int = _LARGEST) -> groups.Groups:
+        return figures.group(connection, parse(""), "certificates", name, now_ms, limit=most)
 
-    def by(name: str) -> groups.Groups:
-        return figures.group(connection, parse(""), "certificates", name, now_ms, limit=_LARGEST)
-
+    views = counted(connection, list_views(connection), now_ms, asker)
     return Dashboard(
         summary=summarise(connection, now_ms),
-        tiles=[
-            view
-            for view in counted(connection, list_views(connection), now_ms, asker)
-            if not view.problem
-        ],
-        weeks=figures.group(connection, year, "certificates", "expires-week", now_ms, limit=_WEEKS),
+        tiles=[Tile(view, _weight(view.name)) for view in views if not view.problem],
+        weeks=filled(by("expires-week", _MOST_GROUPS).groups, now_ms),
         issuers=by("issuer"),
         algorithms=by("key"),
         coverage=coverage(connection, now_ms),
     )
+
+
+def filled(weeks: Sequence[groups.Group], now_ms: int) -> list[groups.Group]:
+    """Return a year of weeks by their Mondays, those too in which nothing expires."""
+    known = {week.value: week for week in weeks}
+    today = datetime.fromtimestamp(now_ms / 1000, UTC).date()
+    monday = today - timedelta(days=today.weekday())
+    names = [(monday + timedelta(weeks=number)).isoformat() for number in range(_WEEKS + 1)]
+    return [known.get(name, groups.Group(name, 0, "")) for name in names]
+
+
+def _weight(name: str) -> str:
+    return "bad" if name in _BAD else "warn" if name in _WARN else "plain"

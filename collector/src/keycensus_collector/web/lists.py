@@ -172,7 +172,6 @@ async def grouped(
         listed=listed,
         query=q,
         found=found,
-        highest=max((each.count for each in found.groups), default=1),
         choices=groups.choices(list_),
     )
 
