@@ -92,7 +92,7 @@ def copy_rows(
         contents[table.name] = _copy(source, target, table, others[table.name])
         tell(table.name, contents[table.name].rows)
     if target.dialect.name == "postgresql":
-        _continue_numbers(target)
+        continue_numbers(target)
     return contents
 
 
@@ -173,7 +173,7 @@ def _check_empty(target: Connection, table: Table) -> None:
         raise StoreError(f"the target has rows already (table {table.name}); nothing was changed")
 
 
-def _continue_numbers(target: Connection) -> None:
+def continue_numbers(target: Connection) -> None:
     """Let identity columns go on behind the highest number that was copied."""
     owned = target.execute(
         text(
