@@ -6,11 +6,12 @@ import os
 import random
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 from fakes.collector import Collector
 from fakes.inventory import one, places, version_rows
 from fakes.sample_agent import SampleAgent, kill_group
@@ -70,7 +71,15 @@ def check(collector: Collector, disk: Disk) -> None:
         assert path in disk.ever
 
 
-@pytest.mark.parametrize("step", AGENT_STEPS)
+def one_at_once(steps: Sequence[str]) -> list[ParameterSet]:
+    """Return steps as parameters: `make test` takes the first, `make long` the others."""
+    return [
+        pytest.param(step, marks=[pytest.mark.long] if number else [])
+        for number, step in enumerate(steps)
+    ]
+
+
+@pytest.mark.parametrize("step", one_at_once(AGENT_STEPS))
 def test_an_agent_that_dies_at_a_step_loses_and_invents_nothing(
     collector: Collector, agent: SampleAgent, step: str
 ) -> None:
@@ -83,7 +92,7 @@ def test_an_agent_that_dies_at_a_step_loses_and_invents_nothing(
     check(collector, disk)
 
 
-@pytest.mark.parametrize("step", COLLECTOR_STEPS)
+@pytest.mark.parametrize("step", one_at_once(COLLECTOR_STEPS))
 def test_a_collector_that_dies_at_a_step_loses_and_invents_nothing(
     tmp_path: Path, step: str
 ) -> None:
@@ -104,6 +113,7 @@ def test_a_collector_that_dies_at_a_step_loses_and_invents_nothing(
         check(collector, disk)
 
 
+@pytest.mark.long
 def test_a_commit_whose_ack_was_lost_is_not_applied_twice(tmp_path: Path) -> None:
     collector = Collector.make(tmp_path / "collector")
     agent = SampleAgent(tmp_path / "one", "one")
@@ -120,6 +130,7 @@ def test_a_commit_whose_ack_was_lost_is_not_applied_twice(tmp_path: Path) -> Non
         assert version_rows(collector.database) == before
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_kills_under_changing_files_leave_the_inventory_exact(
@@ -176,6 +187,7 @@ def unheard_acks(collector: Collector, agent: SampleAgent) -> int:
     return int(committed > acknowledged)
 
 
+@pytest.mark.long
 def test_a_thousand_changes_without_a_collector_all_arrive(
     collector: Collector, agent: SampleAgent
 ) -> None:

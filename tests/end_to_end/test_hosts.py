@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from fakes.collector import Collector
 from fakes.enrolled_agent import join
 from fakes.link_hello import Machine
@@ -46,6 +47,7 @@ def test_a_ban_is_of_the_host_and_ends_its_open_stream_within_five_seconds(tmp_p
         assert machine.say() == "ack"
 
 
+@pytest.mark.long
 def test_an_installed_anew_host_is_proposed_and_an_operator_confirms(tmp_path: Path) -> None:
     with Collector.make(tmp_path / "collector") as collector:
         old = Machine(join(collector, tmp_path / "old"), "web1", b"m" * 32)
@@ -72,6 +74,7 @@ def test_an_installed_anew_host_is_proposed_and_an_operator_confirms(tmp_path: P
         assert collector.command("host", "succeeds", before["id"], before["id"]).returncode == 2
 
 
+@pytest.mark.long
 def test_a_token_for_a_host_makes_who_enrols_with_it_that_host(tmp_path: Path) -> None:
     with Collector.make(tmp_path / "collector") as collector:
         old = Machine(join(collector, tmp_path / "old"), "web1")

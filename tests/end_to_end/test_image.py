@@ -176,6 +176,7 @@ async def take_identity(
     return Identity(key, response)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_machines_of_one_image_are_put_right_by_one_command(tmp_path: Path) -> None:

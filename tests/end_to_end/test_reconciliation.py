@@ -88,6 +88,7 @@ def gone(collector: Collector) -> set[str]:
     return {path for path, _, row in version_rows(collector.database) if not row}
 
 
+@pytest.mark.long
 def test_states_and_databases_from_before_heal_and_lose_nothing(
     tmp_path: Path, collector: Collector, agent: SampleAgent
 ) -> None:

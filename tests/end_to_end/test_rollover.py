@@ -26,6 +26,7 @@ def renewed(machine: Machine) -> None:
     asyncio.run(renew(store.load(machine_prints()), store, Route()))
 
 
+@pytest.mark.long
 def test_a_roll_over_strands_nobody_who_was_not_told(tmp_path: Path) -> None:
     with Collector.make(tmp_path / "collector") as collector:
         first = Machine(join(collector, tmp_path / "first"), "first")

@@ -116,6 +116,7 @@ def test_a_file_whose_mode_changes(watched: Watched) -> None:
     watched.until(lambda places: places["/srv/mode.pem"].mode == 0o644)
 
 
+@pytest.mark.long
 def test_a_directory_that_is_moved_in_and_out_with_what_is_in_it(watched: Watched) -> None:
     watched.agent.write("elsewhere/in/deep/file.pem", LEAVES[6].pem)
     (watched.root / "elsewhere/in").rename(watched.root / "srv/in")

@@ -84,6 +84,7 @@ def test_a_daemon_whose_clock_jumps_goes_on_sweeping_by_a_steady_one(
         kill_group(process)
 
 
+@pytest.mark.long
 def test_a_certificate_that_expired_in_a_long_outage_is_replaced_without_a_person(
     tmp_path: Path, preload: Preload
 ) -> None:

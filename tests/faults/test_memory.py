@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
 from fakes.collector import Collector
 from fakes.inventory import places
 from fakes.sample_agent import SampleAgent, kill_group
@@ -41,6 +42,7 @@ def test_an_agent_that_the_kernel_kills_for_its_memory_loses_and_invents_nothing
         assert group.kills == killed, "what the unit allows is enough"
 
 
+@pytest.mark.long
 def test_a_collector_that_is_short_of_memory_turns_streams_away_before_it_is_ended(
     tmp_path: Path,
 ) -> None:

@@ -10,6 +10,7 @@ import time
 from contextlib import closing, suppress
 from pathlib import Path
 
+import pytest
 from fakes.collector import Collector
 from fakes.inventory import connect, places
 from fakes.sample_agent import SampleAgent, kill_group
@@ -104,6 +105,7 @@ def test_a_daemon_survives_whatever_the_kernel_kills_beside_it(
     disk.is_inventory_of(collector)
 
 
+@pytest.mark.long
 def test_a_program_that_reads_the_database_for_long_keeps_nobody_from_reporting(
     collector: Collector, agent: SampleAgent
 ) -> None:
@@ -145,6 +147,7 @@ def test_a_program_that_holds_the_agents_state_is_named_as_the_trouble(
     disk.is_inventory_of(collector)
 
 
+@pytest.mark.long
 def test_the_collector_ends_in_order_while_agents_report(
     collector: Collector, agent: SampleAgent
 ) -> None:

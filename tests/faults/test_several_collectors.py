@@ -143,6 +143,7 @@ async def standing(
         task.cancel()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 async def test_many_hosts_with_one_bundle_a_ban_and_a_kill_at_two_collectors(
     server: PostgresServer, tmp_path: Path

@@ -123,6 +123,7 @@ def test_the_list_holds_no_secret_and_the_audit_log_every_change(connection: Con
             "created_ms": 1,
             "disabled_ms": None,
             "has_password": True,
+            "accounts": [],
         }
     ]
     rows = connection.execute(select(audit.c.actor, audit.c.action, audit.c.subject)).all()
