@@ -11,7 +11,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
-from sqlalchemy import Connection
 
 from keycensus_collector.access import logins, sessions
 from keycensus_collector.access.logins import Attempt
@@ -70,20 +69,8 @@ async def login(
     attempt = await check_password(
         store, clock, request, name=body.user, password=body.password.get_secret_value()
     )
-    former, visitor = request.cookies.get(COOKIE, ""), visitor_of(request)
     now_ms = clock.now_ms()
-
-    def begin(connection: Connection) -> sessions.NewSession:
-        return sessions.begin(
-            connection,
-            user_no=-1 if attempt.user_no is None else attempt.user_no,
-            how="password",
-            visitor=visitor,
-            now_ms=now_ms,
-            former=former,
-        )
-
-    made = await store.run_write(begin)
+    made = await begin_session(store, request, attempt, now_ms)
     set_cookie(response, made.text)
     principal = await store.run_read(partial(sessions.find, text=made.text, now_ms=now_ms))
     if principal is None:
@@ -104,8 +91,7 @@ async def logout(
     text = request.cookies[COOKIE]
     actor, now_ms = principal.actor, clock.now_ms()
     await store.run_write(partial(sessions.end, text=text, actor=actor, now_ms=now_ms))
-    response.delete_cookie(COOKIE, secure=True, httponly=True, samesite="lax")
-    response.headers["Clear-Site-Data"] = '"cache", "storage"'
+    take_cookie_back(response)
     return response
 
 
@@ -150,6 +136,27 @@ def wait_before_next(attempt: Attempt) -> None:
             f"too many attempts: try again in {seconds} s",
             retry_after=seconds,
         )
+
+
+async def begin_session(
+    store: Database, request: Request, attempt: Attempt, now_ms: int
+) -> sessions.NewSession:
+    """Begin the session of somebody whose password was right; the one of the cookie that came ends."""
+    begin = partial(
+        sessions.begin,
+        user_no=-1 if attempt.user_no is None else attempt.user_no,
+        how="password",
+        visitor=visitor_of(request),
+        now_ms=now_ms,
+        former=request.cookies.get(COOKIE, ""),
+    )
+    return await store.run_write(begin)
+
+
+def take_cookie_back(response: Response) -> None:
+    """End what a browser keeps of a session."""
+    response.delete_cookie(COOKIE, secure=True, httponly=True, samesite="lax")
+    response.headers["Clear-Site-Data"] = '"cache", "storage"'
 
 
 def set_cookie(response: Response, text: str) -> None:

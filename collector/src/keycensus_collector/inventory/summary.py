@@ -20,7 +20,6 @@ def summarise(connection: Connection, now_ms: int) -> Summary:
     states = connection.execute(select(host.c.state, func.count()).group_by(host.c.state))
     by_state = {row[0]: row[1] for row in states}
     gaps = select(func.count()).select_from(gap).where(gap.c.to_ms.is_(None))
-    waiting = select(func.count()).select_from(work)
     return Summary(
         as_of=time_text(now_ms),
         hosts=sum(by_state.values()),
@@ -34,5 +33,10 @@ def summarise(connection: Connection, now_ms: int) -> Summary:
         keys_readable_by_world=total("keys", "readable-by:world"),
         locked_places=total("places", "status:locked"),
         gaps=connection.execute(gaps).scalar_one(),
-        waiting=connection.execute(waiting).scalar_one(),
+        waiting=count_waiting(connection),
     )
+
+
+def count_waiting(connection: Connection) -> int:
+    """Return how many rows of work are not folded yet."""
+    return connection.execute(select(func.count()).select_from(work)).scalar_one()

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from keycensus_collector.inventory import figures, groups, results
 from keycensus_collector.inventory.coverage import Coverage, coverage
-from keycensus_collector.inventory.summary import summarise
+from keycensus_collector.inventory.summary import count_waiting
 from keycensus_collector.query.parse import parse
 from keycensus_collector.views.shown import counted
 from keycensus_collector.views.stored import list_views
@@ -42,12 +42,12 @@ class Tile:
 class Dashboard:
     """What the first page shows."""
 
-    summary: results.Summary
     tiles: list[Tile]
     weeks: list[groups.Group]
     issuers: groups.Groups
     algorithms: groups.Groups
     coverage: Coverage
+    waiting: int  # rows of work that are not counted yet
 
 
 @router.get("/")
@@ -63,12 +63,12 @@ def _read(connection: Connection, now_ms: int, asker: str) -> Dashboard:
 
     views = counted(connection, list_views(connection), now_ms, asker)
     return Dashboard(
-        summary=summarise(connection, now_ms),
         tiles=[Tile(view, _weight(view.name)) for view in views if not view.problem],
         weeks=filled(by("expires-week", _MOST_GROUPS).groups, now_ms),
         issuers=by("issuer"),
         algorithms=by("key"),
         coverage=coverage(connection, now_ms),
+        waiting=count_waiting(connection),
     )
 
 

@@ -13,9 +13,14 @@ from sqlalchemy import Connection
 
 from keycensus_collector.access import sessions
 from keycensus_collector.api.forgery import check_same_site
-from keycensus_collector.api.login import check_password, set_cookie
+from keycensus_collector.api.login import (
+    begin_session,
+    check_password,
+    set_cookie,
+    take_cookie_back,
+)
 from keycensus_collector.api.problems import ProblemError
-from keycensus_collector.api.security import COOKIE, ClockOf, OpenStoreOf, visitor_of
+from keycensus_collector.api.security import COOKIE, ClockOf, OpenStoreOf
 from keycensus_collector.clock import Clock
 from keycensus_collector.errors import Refusal, UsageError
 from keycensus_collector.oidc.states import local_path
@@ -49,24 +54,9 @@ async def sign_in(request: Request, store: OpenStoreOf, clock: ClockOf) -> Respo
     except ProblemError as error:
         status, problem = error.status, error.detail
     else:
-        former, visitor, now_ms = (
-            request.cookies.get(COOKIE, ""),
-            visitor_of(request),
-            clock.now_ms(),
-        )
-
-        def begin(connection: Connection) -> sessions.NewSession:
-            return sessions.begin(
-                connection,
-                user_no=-1 if attempt.user_no is None else attempt.user_no,
-                how="password",
-                visitor=visitor,
-                now_ms=now_ms,
-                former=former,
-            )
-
+        made = await begin_session(store, request, attempt, clock.now_ms())
         response = RedirectResponse(to, HTTPStatus.SEE_OTHER)
-        set_cookie(response, (await store.run_write(begin)).text)
+        set_cookie(response, made.text)
         return response
     return _ask(request, clock, status=status, to=to, user=name, problem=problem)
 
@@ -110,8 +100,7 @@ async def sign_out(visit: Visiting) -> Response:
         end = partial(sessions.end, text=text, actor=principal.actor, now_ms=now_ms)
     await visit.store.run_write(end)
     response = RedirectResponse("/sign-in", HTTPStatus.SEE_OTHER)
-    response.delete_cookie(COOKIE, secure=True, httponly=True, samesite="lax")
-    response.headers["Clear-Site-Data"] = '"cache", "storage"'
+    take_cookie_back(response)
     return response
 
 
