@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Literal
 
@@ -147,14 +148,7 @@ async def close_campaign(
     name: str, store: StoreOf, clock: ClockOf, principal: CurrentPrincipal
 ) -> Campaign:
     """Take no answers any more: what is open is lapsed."""
-    now_ms = clock.now_ms()
-
-    def work(connection: Connection) -> None:
-        found = campaigns.find_campaign(connection, name)
-        campaigns.close(connection, found, actor=principal.actor, now_ms=now_ms)
-
-    await store.run_write(work)
-    return await _whole(store, name, now_ms)
+    return await _ended(campaigns.close, name, store, principal.actor, clock.now_ms())
 
 
 @router.post("/campaigns/{name}/cancel", summary="Cancel a campaign")
@@ -162,11 +156,14 @@ async def cancel_campaign(
     name: str, store: StoreOf, clock: ClockOf, principal: CurrentPrincipal
 ) -> Campaign:
     """As if it had not been: what was answered counts for nothing. Not once its date has passed."""
-    now_ms = clock.now_ms()
+    return await _ended(campaigns.cancel, name, store, principal.actor, clock.now_ms())
 
+
+async def _ended(
+    end: Callable[..., None], name: str, store: StoreOf, actor: str, now_ms: int
+) -> Campaign:
     def work(connection: Connection) -> None:
-        found = campaigns.find_campaign(connection, name)
-        campaigns.cancel(connection, found, actor=principal.actor, now_ms=now_ms)
+        end(connection, campaigns.find_campaign(connection, name), actor=actor, now_ms=now_ms)
 
     await store.run_write(work)
     return await _whole(store, name, now_ms)

@@ -144,10 +144,10 @@ def _page(
     connection: Connection, *, list_: str, query: Asked, now_ms: int, cursor: str
 ) -> results.Page:
     """Return a page of the list of this name."""
-    return _LISTS[list_](connection, query, now_ms, limit=PAGE_LIMIT, cursor=cursor)
+    return READERS[list_](connection, query, now_ms, limit=PAGE_LIMIT, cursor=cursor)
 
 
-_LISTS: dict[str, Callable[..., results.Page]] = {
+READERS: dict[str, Callable[..., results.Page]] = {
     "certificates": list_certificates,
     "keys": list_keys,
     "places": list_places,

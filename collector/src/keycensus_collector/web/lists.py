@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -19,13 +18,9 @@ from keycensus_collector.api.parameters import (
     ListParameters,
     PlaceParameters,
 )
-from keycensus_collector.api.queries import GroupParameters, List
+from keycensus_collector.api.queries import READERS, GroupParameters, List
 from keycensus_collector.errors import QueryError
 from keycensus_collector.inventory import figures, groups, results
-from keycensus_collector.inventory.certificates import list_certificates
-from keycensus_collector.inventory.hosts import list_hosts
-from keycensus_collector.inventory.keys import list_keys
-from keycensus_collector.inventory.place_list import list_places
 from keycensus_collector.views.stored import list_views
 from keycensus_collector.web.asking import Visit, Visiting
 
@@ -40,7 +35,6 @@ class Listed:
     title: str
     placeholder: str
     columns: tuple[tuple[str, str], ...]
-    read: Callable[..., results.Page]
 
 
 LISTS = {
@@ -59,7 +53,6 @@ LISTS = {
                 ("service", "Service"),
                 ("owners", "Owner"),
             ),
-            list_certificates,
         ),
         Listed(
             "keys",
@@ -73,7 +66,6 @@ LISTS = {
                 ("readers", "Readable by"),
                 ("owners", "Owner"),
             ),
-            list_keys,
         ),
         Listed(
             "places",
@@ -88,7 +80,6 @@ LISTS = {
                 ("mode", "Mode"),
                 ("changed", "Changed"),
             ),
-            list_places,
         ),
         Listed(
             "hosts",
@@ -103,7 +94,6 @@ LISTS = {
                 ("gaps", "Gaps"),
                 ("os", "System"),
             ),
-            list_hosts,
         ),
     )
 }
@@ -186,7 +176,7 @@ async def _list(
     limit = parameters.limit if "limit" in parameters.model_fields_set else _PAGE_ROWS
 
     def work(connection: Connection) -> results.Page:
-        return listed.read(
+        return READERS[name](
             connection,
             parameters.asked_by(visit.principal).as_query(),
             visit.now_ms,
