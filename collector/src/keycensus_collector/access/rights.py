@@ -170,6 +170,10 @@ PAGES: dict[str, P] = {
     "GET /hosts/{host_id}": P.INVENTORY_READ,
     "GET /{list_}/by/{by}": P.INVENTORY_READ,
     "GET /find": P.INVENTORY_READ,
+    "GET /views": P.VIEWS_READ,
+    "POST /views": P.VIEWS_WRITE,
+    "GET /views/{name}": P.VIEWS_READ,
+    "POST /views/{name}/delete": P.VIEWS_WRITE,
     "POST /sign-out": P.INVENTORY_READ,
 }
 

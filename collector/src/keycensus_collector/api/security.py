@@ -127,6 +127,7 @@ async def admit(
     else:
         principal = await store.run_read(partial(authenticate, header_value=header, now_ms=now_ms))
         note = partial(note_use, token_id=principal.token_id, now_ms=now_ms)
+    request.state.principal = principal  # a page that tells of an error is shown to somebody, too
     _check_allowed(request, principal)
     if principal.stale_use:
         later.add_task(store.run_write, note)

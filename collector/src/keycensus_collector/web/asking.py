@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import BackgroundTasks, Depends, Request
 from fastapi.responses import HTMLResponse
+from starlette.datastructures import FormData
 
 from keycensus_collector.access.principals import Principal
 from keycensus_collector.api.forgery import SAFE_METHODS
@@ -25,10 +26,15 @@ _FIELDS, _FIELD_BYTES = 200, 64 * 1024
 CSRF_FIELD = "csrf"
 
 
+async def form_of(request: Request) -> FormData:
+    """Return the fields of a form that was sent, without files."""
+    return await request.form(max_files=0, max_fields=_FIELDS, max_part_size=_FIELD_BYTES)
+
+
 async def fields_of(request: Request) -> dict[str, str]:
-    """Return the fields of a form that was sent; of several with a name the last. No files."""
-    async with request.form(max_files=0, max_fields=_FIELDS, max_part_size=_FIELD_BYTES) as form:
-        return {name: value for name, value in form.multi_items() if isinstance(value, str)}
+    """Return the fields of a form that was sent; of several with a name the last."""
+    form = await form_of(request)
+    return {name: value for name, value in form.multi_items() if isinstance(value, str)}
 
 
 async def page_principal(

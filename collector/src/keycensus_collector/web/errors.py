@@ -39,6 +39,7 @@ async def _answer(request: Request, error: Exception) -> Response:
         request,
         "error.html",
         clock=clock_of(request),
+        principal=getattr(request.state, "principal", None),
         status=status,
         title=status.phrase,
         detail=detail,

@@ -24,6 +24,7 @@ from keycensus_collector.access.sessions import csrf_of
 from keycensus_collector.api.security import COOKIE
 from keycensus_collector.clock import Clock
 from keycensus_collector.web import wording
+from keycensus_collector.web.sections import menu
 
 STATIC = files("keycensus_collector.web") / "static"
 
@@ -79,6 +80,8 @@ def page(
     text = _templates.get_template(template).render(
         csrf=csrf,
         me=principal,
+        menu=menu(principal, request.url.path) if principal else None,
+        done=wording.DONE.get(request.query_params.get("done", ""), ""),
         now_ms=clock.now_ms(),
         path=request.url.path,
         **data,

@@ -13,7 +13,15 @@ from keycensus_collector.api.security import SecurityHeaders
 from keycensus_collector.clock import Clock
 from keycensus_collector.oidc.settings import SignIn
 from keycensus_collector.store.engine import Store
-from keycensus_collector.web import dashboard, details, errors, lists, signing_in, static_files
+from keycensus_collector.web import (
+    dashboard,
+    details,
+    errors,
+    lists,
+    signing_in,
+    static_files,
+    views,
+)
 
 _API = "/api/"
 
@@ -40,6 +48,7 @@ def create_site(store: Store, clock: Clock, sign_in: SignIn | None = None) -> Fa
     site.include_router(dashboard.router)
     site.include_router(details.router)
     site.include_router(lists.router)
+    site.include_router(views.router)
     # The last one stands outermost.
     site.add_middleware(TimeLimit)
     site.add_middleware(BodyLimit)

@@ -24,6 +24,12 @@ _VERDICTS = {
     "served-another": ("another is served", "warn"),
 }
 
+# What a page says of what was just done, by the word in its address.
+DONE = {
+    "view-deleted": "The view is deleted.",
+    "view-saved": "The view is saved.",
+}
+
 
 def counted(number: int, one: str, many: str = "") -> str:
     """Return a figure with its noun: "1 host", "12,345 hosts"."""

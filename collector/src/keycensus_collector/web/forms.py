@@ -1,0 +1,92 @@
+"""Forms of pages: what was sent is done by what REST calls, and then a page is led to; or it is shown again.
+
+A form that was sent is answered by 303, so that a page that is loaded again does nothing twice (post,
+redirect, get). What was done is said on the page that follows, by a word of `wording.DONE`: nothing that came in an
+address is ever shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from fastapi.responses import RedirectResponse, Response
+from pydantic import ValidationError
+from starlette.datastructures import FormData
+
+from keycensus_collector.api.problems import ProblemError, note, problem_of, told
+from keycensus_collector.errors import KeycensusError
+from keycensus_collector.text import safe_text
+from keycensus_collector.web.asking import Visit, form_of
+from keycensus_collector.web.wording import address
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """Why a form is shown again. `pointer`: the query with a mark below what is wrong in it, or ""."""
+
+    status: HTTPStatus
+    detail: str
+    pointer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The fields of a form that was sent."""
+
+    data: FormData
+
+    def text(self, name: str) -> str:
+        """Return a field without spaces around it; "" if it was not sent. Of several the last."""
+        values = self.texts(name)
+        return values[-1] if values else ""
+
+    def texts(self, name: str) -> list[str]:
+        """Return each value of a field that several controls share."""
+        return [value.strip() for value in self.data.getlist(name) if isinstance(value, str)]
+
+    def lines(self, name: str) -> list[str]:
+        """Return the lines of a field that say anything."""
+        return [line.strip() for line in self.text(name).splitlines() if line.strip()]
+
+
+async def submit(
+    visit: Visit,
+    act: Callable[[Sent], Awaitable[str]],
+    again: Callable[[Sent, Mistake], Awaitable[Response]],
+    done: str,
+) -> Response:
+    """Do what a form asks for with `act`, and lead to the address that it returns, which says `done`.
+
+    What is wrong with it (a ProblemError, an error of ours, a field that does not fit) is given to `again`,
+    which returns the page with the form as it was sent.
+    """
+    sent = Sent(await form_of(visit.request))
+    try:
+        to = await act(sent)
+    except (ProblemError, KeycensusError, ValidationError) as error:
+        return await again(sent, mistake_of(error, visit.request.url.path))
+    path, _, query = to.partition("?")
+    there = f"{path}?{query}&done={done}" if query else address(path, done=done)
+    return RedirectResponse(there, HTTPStatus.SEE_OTHER)
+
+
+def mistake_of(error: ProblemError | KeycensusError | ValidationError, path: str) -> Mistake:
+    """Return what to say of an error; an error that is a mistake of the program is raised again."""
+    if isinstance(error, ValidationError):
+        mistakes = [
+            {
+                "parameter": ".".join(str(part) for part in mistake["loc"]),
+                "message": str(mistake["msg"]).removeprefix("Value error, "),
+            }
+            for mistake in error.errors(include_input=False, include_url=False)
+        ]
+        return Mistake(HTTPStatus.BAD_REQUEST, safe_text(told(mistakes)))
+    problem = error if isinstance(error, ProblemError) else problem_of(error)
+    if problem is None:
+        raise error
+    if isinstance(error, KeycensusError):
+        note(path, error)
+    pointer = "\n".join(problem.members.get("pointer", ()))
+    return Mistake(problem.status, problem.detail, pointer)

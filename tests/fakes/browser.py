@@ -1,0 +1,148 @@
+"""A browser without a screen: it is signed in, follows links, and fills in and sends the forms of pages."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+
+import httpx
+from fakes.census import Census
+from sqlalchemy import select
+
+from keycensus_collector.access import sessions
+from keycensus_collector.access.users import add_user
+from keycensus_collector.api.security import COOKIE
+from keycensus_collector.store.schema import user
+from keycensus_collector.web.site import create_front
+
+ORIGIN = "https://census"
+
+
+@dataclass
+class Form:
+    """A form of a page with what its controls hold, several values to a name; buttons hold nothing."""
+
+    action: str
+    method: str
+    fields: dict[str, list[str]] = field(default_factory=dict)
+    buttons: list[tuple[str, str]] = field(default_factory=list)
+
+
+class Page(HTMLParser):
+    """What a page is marked up with, its words, and its forms."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        super().__init__()
+        self.status, self.address, self.text = response.status_code, response.url, response.text
+        self.elements: set[str] = set()
+        self.attributes: set[str] = set()
+        self.links: list[str] = []
+        self.forms: list[Form] = []
+        self._said: list[str] = []
+        self._name = self._open = ""
+        self.feed(response.text)
+
+    @property
+    def words(self) -> str:
+        """Everything that the page says, with single spaces."""
+        return " ".join(" ".join(self._said).split())
+
+    def form(self, action: str) -> Form:
+        """Return the form that is sent to an address."""
+        found = [form for form in self.forms if form.action == action]
+        assert found, (action, [form.action for form in self.forms])
+        return found[0]
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        given = {name: value or "" for name, value in attrs}
+        self.links += [given[name] for name in ("href", "src", "action") if name in given]
+        if tag == "form":
+            self.forms.append(Form(given.get("action", ""), given.get("method", "get")))
+        if not self.forms:
+            return
+        fields, name = self.forms[-1].fields, given.get("name", "")
+        if tag == "input" and name:
+            if given.get("type") not in {"checkbox", "radio"} or "checked" in given:
+                fields.setdefault(name, []).append(given.get("value", ""))
+        elif tag in {"select", "textarea"}:
+            self._name, self._open = name, tag
+            fields[name] = [] if tag == "select" else [""]
+        elif tag == "option" and self._open == "select":
+            if "selected" in given or not fields[self._name]:
+                fields[self._name] = [given.get("value", "")]
+        elif tag == "button":
+            self.forms[-1].buttons.append((name, given.get("value", "")))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == self._open:
+            self._open = ""
+
+    def handle_data(self, data: str) -> None:
+        self._said.append(data)
+        if self._open == "textarea":
+            self.forms[-1].fields[self._name] = [
+                self.forms[-1].fields[self._name][0] + data.removeprefix("\n")
+            ]
+
+
+class Browser:
+    """Signed in as somebody. Pages come with status 200 unless another is asked for."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self.client = client
+
+    async def get(self, address: str, status: int = 200, **parameters: str) -> Page:
+        """Open a page."""
+        response = await self.client.get(address, params=parameters or None)
+        assert response.status_code == status, (address, response.status_code, response.text)
+        return Page(response)
+
+    async def send(
+        self, page: Page, action: str, status: int = 303, **fields: str | Iterable[str]
+    ) -> Page:
+        """Fill in `fields` of the page's form for `action`, send it, and go where that leads."""
+        form = page.form(action)
+        filled = form.fields | {
+            name: [value] if isinstance(value, str) else list(value)
+            for name, value in fields.items()
+        }
+        response = await self.client.post(action, data=filled)
+        assert response.status_code == status, (action, response.status_code, response.text)
+        if status != httpx.codes.SEE_OTHER:
+            return Page(response)
+        return await self.get(response.headers["Location"])
+
+
+@asynccontextmanager
+async def signed_in(
+    census: Census, name: str = "ann", role: str = "admin"
+) -> AsyncIterator[Browser]:
+    """Give a browser in which a user, who is made if there is none of the name, is signed in."""
+    now_ms = census.clock.now_ms()
+    with census.store.write() as connection:
+        number = connection.execute(select(user.c.user_no).where(user.c.name == name)).scalar()
+        if number is None:
+            add_user(connection, name=name, role=role, now_ms=now_ms, actor="operator")
+            number = connection.execute(
+                select(user.c.user_no).where(user.c.name == name)
+            ).scalar_one()
+        made = sessions.begin(
+            connection,
+            user_no=number,
+            how="password",
+            visitor=sessions.Visitor("127.0.0.1"),
+            now_ms=now_ms,
+        )
+    transport = httpx.ASGITransport(create_front(census.store, census.clock))
+    async with httpx.AsyncClient(
+        transport=transport,
+        base_url=ORIGIN,
+        headers={"Origin": ORIGIN},
+        cookies={COOKIE: made.text},
+        timeout=60,
+    ) as client:
+        yield Browser(client)
