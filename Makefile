@@ -37,7 +37,7 @@ CERTIFICATES ?= 100000
 DATABASE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types proto proto-check unit coverage bench bench-query fuzz api-fuzz fleet evil soak churn day faults-long postgresql packages long machine clean
+.PHONY: help demo test lint types proto proto-check unit coverage bench bench-query fuzz api-fuzz fleet evil soak churn day faults-long postgresql packages pages long machine clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,11 @@ proto: $(GENERATOR) ## generate the protocol's Python code again
 # done takes from the other, since a few files hold the long tests.
 unit: $(DEVELOPMENT) ## pytest (PYTEST=... adds options)
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST)
+
+# Each page wide and on a phone, light and dark, as PNG: to be looked at after a change of a page.
+pages: $(DEVELOPMENT) ## draw every page into build/pages, in Chromium
+	@mkdir -p build/pages
+	KEYCENSUS_PICTURES=build/pages $(BIN)/python -m pytest -q tests/browser/test_every_page.py $(PYTEST)
 
 # Which lines no test reaches. Apart from the tests: tracing takes as long as all of them again.
 coverage: $(DEVELOPMENT) ## pytest with coverage, at least 85 %

@@ -117,11 +117,8 @@ class Browser:
         return await self.get(response.headers["Location"])
 
 
-@asynccontextmanager
-async def signed_in(
-    census: Census, name: str = "ann", role: str = "admin"
-) -> AsyncIterator[Browser]:
-    """Give a browser in which a user, who is made if there is none of the name, is signed in."""
+def session_of(census: Census, name: str, role: str) -> str:
+    """Return the cookie of a new session of a user, who is made if there is none of the name."""
     now_ms = census.clock.now_ms()
     with census.store.write() as connection:
         number = connection.execute(select(user.c.user_no).where(user.c.name == name)).scalar()
@@ -137,12 +134,20 @@ async def signed_in(
             visitor=sessions.Visitor("127.0.0.1"),
             now_ms=now_ms,
         )
+    return made.text
+
+
+@asynccontextmanager
+async def signed_in(
+    census: Census, name: str = "ann", role: str = "admin"
+) -> AsyncIterator[Browser]:
+    """Give a browser in which a user is signed in."""
     transport = httpx.ASGITransport(create_front(census.store, census.clock))
     async with httpx.AsyncClient(
         transport=transport,
         base_url=ORIGIN,
         headers={"Origin": ORIGIN},
-        cookies={COOKIE: made.text},
+        cookies={COOKIE: session_of(census, name, role)},
         timeout=60,
     ) as client:
         yield Browser(client)

@@ -9,7 +9,8 @@ import asyncio
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -43,6 +44,12 @@ from keycensus_collector.store.schema import (
 from keycensus_proto.v1.inventory_pb2 import Place, Usage
 
 CERTIFICATE, SPKI, CSR, CRL = 2, 3, 4, 5
+
+
+def in_thread(work: Callable[[], Coroutine[Any, Any, object]]) -> None:
+    """Run a coroutine to its end in a thread of its own."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: asyncio.run(work())).result()
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,8 +238,8 @@ class Census:
         return done
 
     def fold(self) -> None:
-        """Do all that is queued, from outside an event loop."""
-        asyncio.run(self.work())
+        """Do all that is queued, in an event loop of another thread: this one may have one already."""
+        in_thread(self.work)
 
     def row(self, statement: Executable) -> Row[Any]:
         with self.store.read() as connection:

@@ -24,6 +24,7 @@ from sqlalchemy import insert, select
 from keycensus_collector.access.tokens import create_api_token
 from keycensus_collector.api.app import create_app
 from keycensus_collector.store import schema
+from keycensus_collector.web.site import Front, create_site
 
 
 def api_token(census: Census, *, days: int = 90, role: str = "viewer") -> str:
@@ -63,8 +64,9 @@ class Served:
         listener = socket.create_server(("127.0.0.1", 0))
         self.port = listener.getsockname()[1]
         self.app = create_app(self.census.store, self.census.clock)
+        front = Front(self.app, create_site(self.census.store, self.census.clock))
         configuration = uvicorn.Config(
-            self.app,
+            front,
             ssl_certfile=str(certificate),
             ssl_keyfile=str(key),
             log_level="error",

@@ -1,0 +1,130 @@
+"""Every page in a real browser: barriers, contrast, width, policy, other hosts, weight, text of strangers.
+
+KEYCENSUS_PICTURES names a directory into which each page is drawn: wide and on a phone, light and dark.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fakes import hostile
+from fakes.chromium import ALL, COLOURS, PHONE, Tab, tab
+from fakes.served import Served
+from fakes.showroom import Showroom
+from playwright.sync_api import Browser
+from sqlalchemy import select
+
+from keycensus_collector.access.rights import OPEN_PAGES, PAGES
+from keycensus_collector.store import schema
+
+_FIRST_VISIT_BYTES = 200_000
+_PICTURES = os.environ.get("KEYCENSUS_PICTURES", "")
+
+
+def addresses(room: Showroom) -> dict[str, str]:
+    """Return an address of each page, by the page's own."""
+    certificate = room.known["shop.example.com"].sha256
+    key = room.census.row(
+        select(schema.certificate.c.key_id).where(schema.certificate.c.sha256 == certificate)
+    )[0]
+    number = room.hosts["shop1.example.com"]
+    host = room.census.row(select(schema.host.c.host_id).where(schema.host.c.host_no == number))[0]
+    parts = {
+        "/certificates/{sha256}": f"/certificates/{certificate.hex()}",
+        "/keys/{key_id}": f"/keys/{key.hex()}",
+        "/hosts/{host_id}": f"/hosts/{host}",
+        "/{list_}/by/{by}": "/certificates/by/issuer",
+        "/views/{name}": "/views/expiring",
+    }
+    found: dict[str, str] = {}
+    for line in [*PAGES, *OPEN_PAGES]:
+        method, _, page = line.partition(" ")
+        if method == "GET" and not page.startswith("/static/"):
+            assert "{" not in page or page in parts, f"say above which {page} is opened"
+            found[page] = parts.get(page, page)
+    return found
+
+
+def picture(opened: Tab, page: str, how: str) -> None:
+    if _PICTURES:
+        name = re.sub(r"[^a-z]+", "-", page).strip("-") or "overview"
+        opened.picture(Path(_PICTURES) / f"{name}-{how}.png")
+
+
+def test_no_page_has_a_barrier_in_light_or_dark_or_is_too_wide_for_a_phone(
+    browser: Browser, served: Served, showroom: Showroom
+) -> None:
+    wrong: list[str] = []
+    pages = addresses(showroom)
+    with (
+        tab(browser, served) as light,
+        tab(browser, served, scheme="dark") as dark,
+        tab(browser, served, size=PHONE) as phone,
+    ):
+        # Colours are all that differs in the dark, and width all that differs on a phone.
+        for how, opened, rules in (
+            ("light", light, ALL),
+            ("dark", dark, COLOURS),
+            ("phone", phone, []),
+        ):
+            for page, address in pages.items():
+                opened.open(address)
+                picture(opened, page, how)
+                wrong += [f"{page} ({how}): {found}" for found in opened.barriers(rules)]
+                if opened.is_too_wide():
+                    wrong.append(f"{page} ({how}): wider than the window")
+            opened.check()
+    assert not wrong, "\n".join(wrong)
+
+
+def test_a_first_visit_loads_little(browser: Browser, served: Served, showroom: Showroom) -> None:
+    loaded = 0
+
+    def finished(event: dict[str, float]) -> None:
+        nonlocal loaded
+        loaded += int(event["encodedDataLength"])
+
+    with tab(browser, served) as opened:
+        network = opened.page.context.new_cdp_session(opened.page)
+        network.send("Network.enable")
+        network.send("Network.setCacheDisabled", {"cacheDisabled": True})
+        network.on("Network.loadingFinished", finished)
+        for page, address in addresses(showroom).items():
+            loaded = 0
+            opened.open(address)
+            assert 0 < loaded <= _FIRST_VISIT_BYTES, (page, loaded)
+
+
+@pytest.fixture(scope="module")
+def hostile_served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    census = hostile.fill(tmp_path_factory.mktemp("hostile"))
+    served = Served(census, tmp_path_factory.mktemp("served"), "")
+    yield served
+    served.close()
+
+
+def test_text_of_strangers_does_nothing_in_a_browser(
+    browser: Browser, hostile_served: Served
+) -> None:
+    """FAULTS T12: no script runs, no element comes of it, the policy has nothing to refuse."""
+    census = hostile_served.census
+    pages = ["/", "/certificates", "/keys", "/places", "/hosts", "/views", "/places/by/package"]
+    pages += [f"/hosts/{row[0]}" for row in census.rows(select(schema.host.c.host_id).limit(8))]
+    pages += [
+        f"/certificates/{row[0].hex()}"
+        for row in census.rows(select(schema.certificate.c.sha256).limit(8))
+    ]
+    with tab(browser, hostile_served) as opened:
+        opened.page.on("dialog", lambda dialog: opened.wrong.append(f"dialog: {dialog.message}"))
+        for address in pages:
+            opened.open(address)
+            assert opened.page.locator("main img, main iframe, main script").count() == 0, address
+        for text in hostile.TEXTS:
+            box = opened.open("/certificates").locator("#q")
+            box.fill(text.replace("\r", "").replace("\n", ""))
+            box.press("Enter")
+        opened.check()
