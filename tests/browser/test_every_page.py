@@ -38,6 +38,7 @@ def addresses(room: Showroom) -> dict[str, str]:
         "/keys/{key_id}": f"/keys/{key.hex()}",
         "/hosts/{host_id}": f"/hosts/{host}",
         "/{list_}/by/{by}": "/certificates/by/issuer",
+        "/{list_}/facets": "/certificates/facets",
         "/views/{name}": "/views/expiring",
     }
     found: dict[str, str] = {}

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 from fakes import hostile
+from fakes.browser import signed_in
 from fakes.census import Census, certificate, private_key
 from fakes.pki import issue
 from fakes.served import api_token
@@ -21,6 +22,7 @@ from keycensus_collector.access import rights
 from keycensus_collector.access.tokens import create_api_token
 from keycensus_collector.access.users import add_user
 from keycensus_collector.store import schema
+from keycensus_collector.web.listed import LISTS, members_of
 from keycensus_collector.web.site import create_front, create_site
 
 ORIGIN = "https://census"
@@ -35,6 +37,8 @@ _ELEMENTS = frozenset(
         "code",
         "dd",
         "details",
+        "fieldset",
+        "legend",
         "div",
         "dl",
         "dt",
@@ -98,6 +102,7 @@ _ATTRIBUTES = frozenset(
         "data-key",
         "data-label",
         "data-live",
+        "data-load",
         "datetime",
         "defer",
         "download",
@@ -353,3 +358,55 @@ async def test_nobody_sees_a_page_without_a_name_and_none_of_another_team(census
         assert (await client.get(f"/certificates/{SHOP.sha256.hex()}")).status_code == 404
         response = await client.get("/find", params={"id": SHOP.sha256.hex()})
         assert response.status_code == 404
+
+
+async def test_columns_are_chosen_and_kept_for_who_chose_them(census: Census) -> None:
+    async with signed_in(census, "col") as browser:
+        page = await browser.get("/certificates", q="expires<30d")
+        page = await browser.send(page, "/certificates/columns", column=["ends", "serial"])
+        assert page.form("/certificates/columns").fields["column"] == ["ends", "serial"]
+        assert str(page.address).endswith("?q=expires%3C30d")
+        assert "Serial" in page.words
+        exports = [link for link in page.links if link.startswith("/api/v1/export/certificates")]
+        answer = await browser.client.get(exports[0])
+        assert answer.text.splitlines()[0] == '"name","sha256","not_after","serial"'
+        page = await browser.send(page, "/certificates/columns", column=[])
+        assert "serial" not in page.form("/certificates/columns").fields["column"]
+    async with signed_in(census, "other") as browser:
+        page = await browser.get("/certificates")
+        assert "serial" not in page.form("/certificates/columns").fields["column"]
+
+
+async def test_every_export_link_of_a_list_is_one_that_rest_takes(
+    client: httpx.AsyncClient,
+) -> None:
+    for listed in LISTS.values():
+        columns = members_of(listed.columns)
+        answer = await client.get(
+            f"/api/v1/export/{listed.name}", params={"columns": columns, "format": "csv"}
+        )
+        assert answer.status_code == 200, answer.text
+        assert answer.text.splitlines()[0].replace('"', "") == columns
+
+
+async def test_a_list_of_another_day_says_so_and_its_links_keep_the_query(
+    client: httpx.AsyncClient,
+) -> None:
+    text = await text_of(client, "/certificates?q=host:web1&as_of=2026-11-01")
+    assert "As it was on <strong>2026-11-01</strong>" in text
+    assert "Nothing fits" in text
+    response = await client.get("/certificates?as_of=yesterday")
+    assert response.status_code == 400
+    assert "As it was on <strong>" not in await text_of(client, "/certificates?q=host:web1")
+
+
+async def test_facets_count_what_they_lead_to(client: httpx.AsyncClient) -> None:
+    for name in ("certificates", "keys", "places", "hosts"):
+        text = await text_of(client, f"/{name}/facets")
+        figures = re.findall(r'<td class="number"><a href="([^"]+)">([\d,]+)', text)
+        assert figures
+        for way, figure in figures:
+            listed = await text_of(client, way.replace("&amp;", "&"))
+            total = re.search(r'<h1>[^<]*<span class="quiet">([\d,]+)', listed)
+            assert total is not None
+            assert total[1] == figure, way

@@ -169,6 +169,8 @@ PAGES: dict[str, P] = {
     "GET /hosts": P.INVENTORY_READ,
     "GET /hosts/{host_id}": P.INVENTORY_READ,
     "GET /{list_}/by/{by}": P.INVENTORY_READ,
+    "GET /{list_}/facets": P.INVENTORY_READ,
+    "POST /{list_}/columns": P.INVENTORY_READ,
     "GET /find": P.INVENTORY_READ,
     "GET /views": P.VIEWS_READ,
     "POST /views": P.VIEWS_WRITE,

@@ -76,6 +76,7 @@ OPEN_TABLES = frozenset(
         "oidc_account",
         "oidc_code",
         "oidc_state",
+        "preference",
         "user",
         "user_session",
         "view",

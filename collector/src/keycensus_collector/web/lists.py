@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from fastapi.responses import Response
+from fastapi.responses import RedirectResponse, Response
 from sqlalchemy import Connection
 
+from keycensus_collector.access.preferences import Holder, prefer, preferred
 from keycensus_collector.api.parameters import (
     CertificateParameters,
     HostParameters,
@@ -21,84 +21,19 @@ from keycensus_collector.api.parameters import (
 from keycensus_collector.api.queries import READERS, GroupParameters, List
 from keycensus_collector.errors import QueryError
 from keycensus_collector.inventory import figures, groups, results
+from keycensus_collector.views.model import View
 from keycensus_collector.views.stored import list_views
-from keycensus_collector.web.asking import Visit, Visiting
+from keycensus_collector.web.asking import Visit, Visiting, form_of
+from keycensus_collector.web.forms import Sent
+from keycensus_collector.web.listed import LISTS, members_of
+from keycensus_collector.web.wording import address
 
 router = APIRouter()
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """One list as its page shows it: columns are (name in the template, heading)."""
-
-    name: str
-    title: str
-    placeholder: str
-    columns: tuple[tuple[str, str], ...]
-
-
-LISTS = {
-    listed.name: listed
-    for listed in (
-        Listed(
-            "certificates",
-            "Certificates",
-            'expires<30d host:web*   ·   issuer:"Let\'s Encrypt"   ·   owner:none',
-            (
-                ("name", "Certificate"),
-                ("ends", "Expires"),
-                ("issuer", "Issuer"),
-                ("places", "Places"),
-                ("hosts", "Hosts"),
-                ("service", "Service"),
-                ("owners", "Owner"),
-            ),
-        ),
-        Listed(
-            "keys",
-            "Private keys",
-            "readable-by:world   ·   certificate:none   ·   key:rsa bits<2048",
-            (
-                ("key", "Key"),
-                ("certificates", "Certificates"),
-                ("places", "Places"),
-                ("hosts", "Hosts"),
-                ("readers", "Readable by"),
-                ("owners", "Owner"),
-            ),
-        ),
-        Listed(
-            "places",
-            "Places",
-            "status:locked   ·   path:/etc/nginx/**   ·   readable-by:world",
-            (
-                ("path", "Path"),
-                ("host", "Host"),
-                ("format", "Format"),
-                ("status", "Status"),
-                ("role", "Role"),
-                ("mode", "Mode"),
-                ("changed", "Changed"),
-            ),
-        ),
-        Listed(
-            "hosts",
-            "Hosts",
-            "state:silent   ·   gap:any   ·   label.environment:production",
-            (
-                ("name", "Host"),
-                ("state", "State"),
-                ("seen", "Heard of"),
-                ("certificates", "Certificates"),
-                ("keys", "Keys"),
-                ("gaps", "Gaps"),
-                ("os", "System"),
-            ),
-        ),
-    )
-}
 _PAGE_ROWS = 50
 _GROUPS = 60
+_FACET_ROWS = 6
 
 
 @router.get("/certificates")
@@ -166,6 +101,47 @@ async def grouped(
     )
 
 
+@router.get("/{list_}/facets")
+async def facets(
+    list_: List,
+    visit: Visiting,
+    q: str = "",
+) -> Response:
+    """Show by what a list can be narrowed down, with how many rows each leaves."""
+    listed, asker, now_ms = LISTS[list_], visit.principal, visit.now_ms
+
+    def work(connection: Connection) -> list[groups.Groups]:
+        return [
+            figures.group(
+                connection,
+                GroupParameters(by=by, q=q).asked_by(asker).as_query(),
+                list_,
+                by,
+                now_ms,
+                limit=_FACET_ROWS,
+            )
+            for by in listed.facets
+        ]
+
+    found = await visit.store.run_read(work)
+    return visit.page(
+        "facets.html", listed=listed, query=q, facets=zip(listed.facets, found, strict=True)
+    )
+
+
+@router.post("/{list_}/columns")
+async def choose_columns(list_: List, visit: Visiting) -> Response:
+    """Keep which columns somebody wants to see of a list; none: the usual ones."""
+    sent = Sent(await form_of(visit.request))
+    wanted = sent.texts("column")
+    chosen = [column.name for column in LISTS[list_].columns if column.name in wanted]
+    holder = Holder("user", visit.principal.user_no)
+    await visit.store.run_write(
+        partial(prefer, holder=holder, name=f"columns.{list_}", words=chosen or None)
+    )
+    return RedirectResponse(address(f"/{list_}", q=sent.text("q")), HTTPStatus.SEE_OTHER)
+
+
 async def _list(
     visit: Visit,
     name: str,
@@ -174,6 +150,11 @@ async def _list(
 ) -> Response:
     listed = LISTS[name]
     limit = parameters.limit if "limit" in parameters.model_fields_set else _PAGE_ROWS
+    holder = Holder("user", visit.principal.user_no)
+
+    def prepare(connection: Connection) -> tuple[list[View], list[str] | None]:
+        views = [view for view in list_views(connection) if view.what == name and not view.problem]
+        return views, preferred(connection, holder, f"columns.{name}")
 
     def work(connection: Connection) -> results.Page:
         return READERS[name](
@@ -186,21 +167,26 @@ async def _list(
             **options,
         )
 
-    found, problem = None, None
+    found, problem, day = None, None, ""
     try:
+        day = parameters.as_query().as_of
         found = await visit.store.run_read(work)
     except QueryError as error:
         problem = error
-    views = [view for view in await visit.store.run_read(list_views) if view.what == name]
+    views, chosen = await visit.store.run_read(prepare)
+    columns = listed.shown(chosen)
     return visit.page(
         "list.html",
         status=HTTPStatus.OK if problem is None else HTTPStatus.BAD_REQUEST,
         listed=listed,
+        columns=columns,
+        members=members_of(columns),
         found=found,
         problem=problem,
         query=parameters.q,
+        day=day,
         parameters=_given(parameters),
-        views=[view for view in views if not view.problem],
+        views=views,
         choices=groups.choices(name),
     )
 

@@ -46,9 +46,10 @@ def create_site(store: Store, clock: Clock, sign_in: SignIn | None = None) -> Fa
     site.include_router(signing_in.router)
     site.include_router(static_files.router)
     site.include_router(dashboard.router)
-    site.include_router(details.router)
-    site.include_router(lists.router)
     site.include_router(views.router)
+    # Behind the others: some of their paths begin with the name of any list.
+    site.include_router(lists.router)
+    site.include_router(details.router)
     # The last one stands outermost.
     site.add_middleware(TimeLimit)
     site.add_middleware(BodyLimit)

@@ -17,7 +17,7 @@ from keycensus_collector.views.shown import shown
 from keycensus_collector.views.stored import find_view, list_views
 from keycensus_collector.web.asking import Visit, Visiting
 from keycensus_collector.web.forms import Mistake, Sent, submit
-from keycensus_collector.web.lists import LISTS
+from keycensus_collector.web.listed import LISTS
 
 router = APIRouter()
 

@@ -82,6 +82,19 @@ for (const input of document.querySelectorAll("[data-complete]")) {
   });
 }
 
+// What is opened only now and then is fetched when it is opened.
+for (const box of document.querySelectorAll("details[data-load]")) {
+  box.addEventListener("toggle", async () => {
+    if (!box.open || box.dataset.loaded) return;
+    box.dataset.loaded = "yes";
+    const response = await fetch(box.dataset.load, { credentials: "same-origin" });
+    if (!response.ok || response.redirected) return;
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    const part = page.getElementById("part");
+    if (part) box.replaceChildren(box.querySelector("summary"), part);
+  });
+}
+
 // What agents report shows by itself: the part that lives is fetched again, and put in place if it differs.
 const live = document.querySelector("[data-live]");
 if (live) {

@@ -1,0 +1,117 @@
+"""The lists as pages show them: what each is called, what it can be asked, and its columns."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column. `name`: in the template; `members`: what it is made of, as exports name them."""
+
+    name: str
+    heading: str
+    members: tuple[str, ...]
+    is_usual: bool = True  # shown to who chose nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One list. `facets`: by what its rows are counted beside it."""
+
+    name: str
+    title: str
+    placeholder: str
+    columns: tuple[Column, ...]
+    facets: tuple[str, ...]
+
+    def shown(self, chosen: Collection[str] | None) -> list[Column]:
+        """Return the columns that somebody chose, in their order here; the first is always there."""
+        if chosen is None:
+            return [column for column in self.columns if column.is_usual]
+        return [
+            column
+            for number, column in enumerate(self.columns)
+            if number == 0 or column.name in chosen
+        ]
+
+
+def members_of(columns: Sequence[Column]) -> str:
+    """Return what an export of these columns is asked for."""
+    return ",".join(dict.fromkeys(member for column in columns for member in column.members))
+
+
+LISTS = {
+    listed.name: listed
+    for listed in (
+        Listed(
+            "certificates",
+            "Certificates",
+            'expires<30d host:web*   ·   issuer:"Let\'s Encrypt"   ·   owner:none',
+            (
+                Column("name", "Certificate", ("name", "sha256")),
+                Column("ends", "Expires", ("not_after",)),
+                Column("begins", "Valid from", ("not_before",), is_usual=False),
+                Column("issuer", "Issuer", ("issuer",)),
+                Column("names", "Names", ("names",), is_usual=False),
+                Column("serial", "Serial", ("serial",), is_usual=False),
+                Column("algorithm", "Key", ("algorithm", "bits", "curve"), is_usual=False),
+                Column("signature", "Signature", ("signature_algorithm",), is_usual=False),
+                Column("places", "Places", ("live_places", "retained_places")),
+                Column("hosts", "Hosts", ("hosts",)),
+                Column("service", "Service", ("verdict", "renewed_by", "renewal_overdue")),
+                Column("owners", "Owner", ("owners", "owned_by")),
+                Column("revoked", "Revoked", ("revoked", "revoked_since"), is_usual=False),
+                Column("seen", "First seen", ("first_seen",), is_usual=False),
+            ),
+            ("issuer", "owner", "state", "renewal", "key-size", "host"),
+        ),
+        Listed(
+            "keys",
+            "Private keys",
+            "readable-by:world   ·   certificate:none   ·   key:rsa bits<2048",
+            (
+                Column("key", "Key", ("id", "kind", "algorithm", "bits", "curve")),
+                Column("certificates", "Certificates", ("certificates",)),
+                Column("places", "Places", ("live_places",)),
+                Column("hosts", "Hosts", ("hosts",)),
+                Column("readers", "Readable by", ()),
+                Column("owners", "Owner", ("owners", "owned_by")),
+            ),
+            ("key-size", "owner", "host"),
+        ),
+        Listed(
+            "places",
+            "Places",
+            "status:locked   ·   path:/etc/nginx/**   ·   readable-by:world",
+            (
+                Column("path", "Path", ("path", "scope", "target")),
+                Column("host", "Host", ("host",)),
+                Column("format", "Format", ("format", "kinds")),
+                Column("status", "Status", ("status", "reason")),
+                Column("role", "Role", ("role", "use")),
+                Column("mode", "Mode", ("mode", "owner", "readable_by")),
+                Column("package", "Package", ("package",), is_usual=False),
+                Column("changed", "Changed", ("changed",)),
+            ),
+            ("role", "status", "format", "owner"),
+        ),
+        Listed(
+            "hosts",
+            "Hosts",
+            "state:silent   ·   gap:any   ·   label.environment:production",
+            (
+                Column("name", "Host", ("id", "name")),
+                Column("state", "State", ("state",)),
+                Column("seen", "Heard of", ("last_seen",)),
+                Column("certificates", "Certificates", ("certificates",)),
+                Column("keys", "Keys", ("keys",)),
+                Column("gaps", "Gaps", ("gaps",)),
+                Column("os", "System", ("operating_system",)),
+                Column("agent", "Agent", ("agent_version",), is_usual=False),
+            ),
+            ("state", "os", "owner"),
+        ),
+    )
+}
