@@ -34,6 +34,7 @@ def addresses(room: Showroom) -> dict[str, str]:
     number = room.hosts["shop1.example.com"]
     host = room.census.row(select(schema.host.c.host_id).where(schema.host.c.host_no == number))[0]
     parts = {
+        "/history": f"/history?id={certificate.hex()}",
         "/certificates/{sha256}": f"/certificates/{certificate.hex()}",
         "/keys/{key_id}": f"/keys/{key.hex()}",
         "/hosts/{host_id}": f"/hosts/{host}",

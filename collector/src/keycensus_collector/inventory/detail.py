@@ -136,7 +136,7 @@ def key_detail(connection: Connection, identity: bytes) -> results.KeyDetail | N
     return results.KeyDetail(
         key=key,
         places_total=count_places_of(connection, identity, _KEY_KINDS),
-        certificates=[_link(row) for row in rows],
+        certificates=[link_of(row) for row in rows],
         history=history_of(connection, identity, _KEY_KINDS),
         usages=usages_of(connection, identity, _KEY_KINDS),
         marks=marks_reaching_one(connection, "key", identity, identity),
@@ -182,7 +182,7 @@ def _chain(connection: Connection, sha256: bytes) -> list[results.Link]:
         ).one_or_none()
         if row is None:
             break
-        chain.append(_link(row))
+        chain.append(link_of(row))
         current = row.sha256
         seen.add(current)
     return chain
@@ -199,10 +199,11 @@ def _steps(connection: Connection, sha256: bytes, *, before: bool) -> list[resul
         .order_by(line_step.c.at_ms.desc())
         .limit(_LINKS)
     )
-    return [_link(row, row.step, row.at_ms) for row in rows]
+    return [link_of(row, row.step, row.at_ms) for row in rows]
 
 
-def _link(row: Row[Any], step: str = "", at_ms: int | None = None) -> results.Link:
+def link_of(row: Row[Any], step: str = "", at_ms: int | None = None) -> results.Link:
+    """Return a certificate as others name it."""
     return results.Link(
         sha256=row.sha256.hex(),
         name=certificate_name(row.common_name, row.names_text, row.subject, row.sha256),

@@ -6,59 +6,127 @@ import base64
 import binascii
 import hashlib
 import re
+from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from fastapi.responses import RedirectResponse, Response
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from keycensus_collector.api.lists import hash_of
+from keycensus_collector.api.parameters import PlaceParameters
 from keycensus_collector.api.problems import not_found
+from keycensus_collector.api.queries import READERS
+from keycensus_collector.intake.model import BlobKind
 from keycensus_collector.inventory import results
+from keycensus_collector.inventory.alternates import alternates, ends_open
+from keycensus_collector.inventory.counts import count
 from keycensus_collector.inventory.detail import certificate_detail, key_detail
 from keycensus_collector.inventory.hosts import host_detail
 from keycensus_collector.inventory.identify import identify
+from keycensus_collector.query.parse import parse
+from keycensus_collector.store.schema import blob
 from keycensus_collector.text import safe_text
-from keycensus_collector.web.asking import Visiting
-from keycensus_collector.web.wording import segment
+from keycensus_collector.timeline.model import TimeLine
+from keycensus_collector.timeline.read import time_line
+from keycensus_collector.web.asking import Visit, Visiting
+from keycensus_collector.web.lineage import draw
+from keycensus_collector.web.listed import LISTS
+from keycensus_collector.web.wording import PAGE_OF, segment
 
 router = APIRouter()
 
-_PASTED_CHARACTERS = 20_000
+_PASTED_CHARACTERS, _DAY_CHARACTERS = 20_000, 100
+_EVENTS, _ONE, _PAST_PLACES = 15, 2, 200
+# RFC 7468, section 2; a certificate that is larger than this is to be fetched from where it is.
+_PEM_COLUMNS, _PEM_BYTES = 64, 16_384
 _PEM = re.compile(r"-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END ")
-_PAGES = {"certificate": "/certificates", "key": "/keys", "host": "/hosts"}
+
+
+@dataclass(frozen=True, slots=True)
+class Below:
+    """What an authority issued, itself or through others. `query` lists it; `weeks` by when it expires."""
+
+    query: str
+    all: int
+    live: int
+    expiring: int
+    ownerless: int
 
 
 @router.get("/certificates/{sha256}")
-async def certificate(sha256: str, visit: Visiting) -> Response:
-    """Show everything about one certificate."""
-    found = await visit.store.run_read(
-        partial(certificate_detail, sha256=hash_of(sha256), now_ms=visit.now_ms)
-    )
+async def certificate(
+    sha256: str, visit: Visiting, as_of: Annotated[str, Query(max_length=_DAY_CHARACTERS)] = ""
+) -> Response:
+    """Show everything about one certificate, or what was known of it on a day."""
+    identity, now_ms = hash_of(sha256), visit.now_ms
+    if as_of:
+        return await _past(visit, "certificates", f"sha256:{identity.hex()}", as_of)
+
+    def work(connection: Connection) -> dict[str, Any] | None:
+        found = certificate_detail(connection, identity, now_ms)
+        if found is None:
+            return None
+        match = results.Match("certificate", identity.hex(), found.certificate.name)
+        return {
+            "detail": found,
+            "alternates": alternates(connection, identity, found.chain),
+            "ends_open": ends_open(connection, found.chain),
+            "pem": _pem(connection, identity),
+            "below": _below(connection, identity, now_ms) if found.certificate.is_ca else None,
+            "line": time_line(connection, match, before_ms=None, limit=_EVENTS),
+        }
+
+    found = await visit.store.run_read(work)
     if found is None:
         raise not_found(f"certificate {sha256!r}")
-    return visit.page("certificate.html", detail=found)
+    return visit.page("certificate.html", drawing=draw(found["detail"], now_ms), **found)
 
 
 @router.get("/keys/{key_id}")
-async def key(key_id: str, visit: Visiting) -> Response:
-    """Show everything about one key."""
-    found = await visit.store.run_read(partial(key_detail, identity=hash_of(key_id)))
+async def key(
+    key_id: str, visit: Visiting, as_of: Annotated[str, Query(max_length=_DAY_CHARACTERS)] = ""
+) -> Response:
+    """Show everything about one key, or what was known of it on a day."""
+    identity = hash_of(key_id)
+    if as_of:
+        return await _past(visit, "keys", f"key-id:{identity.hex()}", as_of)
+
+    def work(connection: Connection) -> tuple[results.KeyDetail, TimeLine] | None:
+        found = key_detail(connection, identity)
+        if found is None:
+            return None
+        match = results.Match("key", identity.hex(), "")
+        return found, time_line(connection, match, before_ms=None, limit=_EVENTS)
+
+    found = await visit.store.run_read(work)
     if found is None:
         raise not_found(f"key {key_id!r}")
-    return visit.page("key.html", detail=found)
+    return visit.page("key.html", detail=found[0], line=found[1])
 
 
 @router.get("/hosts/{host_id}")
-async def host(host_id: str, visit: Visiting) -> Response:
-    """Show everything about one host."""
-    work = partial(host_detail, host_id=host_id.lower(), now_ms=visit.now_ms)
+async def host(
+    host_id: str, visit: Visiting, as_of: Annotated[str, Query(max_length=_DAY_CHARACTERS)] = ""
+) -> Response:
+    """Show everything about one host, or what was known of it on a day."""
+    identity, now_ms = host_id.lower(), visit.now_ms
+    if as_of:
+        return await _past(visit, "hosts", f"host:{identity}", as_of)
+
+    def work(connection: Connection) -> tuple[results.HostDetail, TimeLine] | None:
+        found = host_detail(connection, identity, now_ms)
+        if found is None:
+            return None
+        match = results.Match("host", found.host.id, found.host.name)
+        return found, time_line(connection, match, before_ms=None, limit=_EVENTS)
+
     found = await visit.store.run_read(work)
     if found is None:
         raise not_found(f"host {host_id!r}")
-    return visit.page("host.html", detail=found)
+    return visit.page("host.html", detail=found[0], line=found[1])
 
 
 @router.get("/find")
@@ -69,7 +137,7 @@ async def find(
     """Lead to what an ID, or a certificate as PEM, means; or let choose, or search as a query."""
     text = pasted(id)
     matches = await visit.store.run_read(partial(_identify, text=text)) if text else []
-    if len(matches) == 1 and matches[0].kind in _PAGES:
+    if len(matches) == 1 and matches[0].kind in PAGE_OF:
         return RedirectResponse(_address(matches[0]), HTTPStatus.SEE_OTHER)
     return visit.page(
         "find.html",
@@ -96,4 +164,56 @@ def _identify(connection: Connection, text: str) -> list[results.Match]:
 
 
 def _address(match: results.Match) -> str:
-    return f"{_PAGES[match.kind]}/{segment(match.id)}" if match.kind in _PAGES else ""
+    return f"{PAGE_OF[match.kind]}/{segment(match.id)}" if match.kind in PAGE_OF else ""
+
+
+async def _past(visit: Visit, list_: str, query: str, day: str) -> Response:
+    """Show the row of a thing as its list had it on a day, and the places where it was."""
+    asked = PlaceParameters(q=query, as_of=day).asked_by(visit.principal).as_query()
+
+    def work(connection: Connection) -> tuple[results.Page, results.Page]:
+        things = READERS[list_](
+            connection, asked, visit.now_ms, limit=_ONE, cursor="", exactly=False
+        )
+        places = READERS["places"](
+            connection, asked, visit.now_ms, limit=_PAST_PLACES, cursor="", exactly=False
+        )
+        return things, places
+
+    things, places = await visit.store.run_read(work)
+    return visit.page(
+        "past.html",
+        day=day,
+        query=query,
+        listed=LISTS[list_],
+        things=things,
+        placed=LISTS["places"],
+        places=places,
+        now_path=visit.request.url.path,
+    )
+
+
+def _below(connection: Connection, sha256: bytes, now_ms: int) -> Below:
+    query = f"under:{sha256.hex()}"
+
+    def many(more: str) -> int:
+        return count(connection, parse(f"{query} {more}"), "certificates", now_ms)
+
+    return Below(
+        query,
+        all=many("use:any role:any"),
+        live=many(""),
+        expiring=many("expires<30d"),
+        ownerless=many("owner:none"),
+    )
+
+
+def _pem(connection: Connection, sha256: bytes) -> str:
+    der = connection.execute(
+        select(blob.c.data).where(blob.c.hash == sha256, blob.c.kind == BlobKind.CERTIFICATE.value)
+    ).scalar_one_or_none()
+    if der is None or len(der) > _PEM_BYTES:
+        return ""
+    lines = base64.encodebytes(der).decode().replace("\n", "")
+    rows = [lines[at : at + _PEM_COLUMNS] for at in range(0, len(lines), _PEM_COLUMNS)]
+    return "\n".join(["-----BEGIN CERTIFICATE-----", *rows, "-----END CERTIFICATE-----"])

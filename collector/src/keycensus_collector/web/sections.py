@@ -35,7 +35,9 @@ class Menu:
 
 # To add a page: its right in access/rights.py, PAGES, and its line here if it is led to from everywhere.
 SECTIONS = (
-    Section("Overview", (("/", "Overview"),)),
+    Section(
+        "Overview", (("/", "Overview"), ("/changes", "What changed"), ("/coverage", "Coverage"))
+    ),
     Section("Certificates", (("/certificates", "Certificates"),)),
     Section("Keys", (("/keys", "Keys"),)),
     Section("Places", (("/places", "Places"),)),

@@ -16,6 +16,8 @@ _DAYS_A_MONTH, _DAYS_A_YEAR = 30.44, 365.25
 SOON_DAYS = 30
 _SOON_SHARE = 4
 _SHORT_HASH = 12
+# Where the page of a thing is, by its kind.
+PAGE_OF = {"certificate": "/certificates", "key": "/keys", "host": "/hosts"}
 # What a verdict on a listener says, in a word or two and with its weight.
 _VERDICTS = {
     "served": ("served", "good"),
@@ -60,7 +62,7 @@ def relative(text: str | None, now_ms: int) -> str:
     """Return how far a time is from now: "in 12 days", "3 years ago", "today"."""
     if text is None:
         return ""
-    days = _ms(text) // _DAY_MS - now_ms // _DAY_MS
+    days = milliseconds(text) // _DAY_MS - now_ms // _DAY_MS
     if days == 0:
         return "today"
     span = _span(abs(days))
@@ -79,11 +81,11 @@ def ends(certificate: results.Certificate | results.Link, now_ms: int) -> str:
     """Return what the end of a certificate means: "expired", "soon", "later", or "unknown"."""
     if certificate.not_after is None:
         return "unknown"
-    end_ms = _ms(certificate.not_after)
+    end_ms = milliseconds(certificate.not_after)
     left_ms = end_ms - now_ms
     if left_ms < 0:
         return "expired"
-    life_ms = end_ms - (_ms(certificate.not_before) if certificate.not_before else 0)
+    life_ms = end_ms - (milliseconds(certificate.not_before) if certificate.not_before else 0)
     return "soon" if left_ms <= min(SOON_DAYS * _DAY_MS, life_ms / _SOON_SHARE) else "later"
 
 
@@ -91,7 +93,7 @@ def share_of_life(certificate: results.Certificate, now_ms: int) -> int:
     """Return how much of its life a certificate has behind it, in percent."""
     if certificate.not_after is None or certificate.not_before is None:
         return 0
-    start, end = _ms(certificate.not_before), _ms(certificate.not_after)
+    start, end = milliseconds(certificate.not_before), milliseconds(certificate.not_after)
     if end <= start:
         return 100
     return max(0, min(100, round(100 * (now_ms - start) / (end - start))))
@@ -130,7 +132,8 @@ def segment(text: str) -> str:
     return quote(text, safe="")
 
 
-def _ms(text: str) -> int:
+def milliseconds(text: str) -> int:
+    """Return a time as the query functions give it, in milliseconds since the epoch."""
     return int(datetime.fromisoformat(text).astimezone(UTC).timestamp() * 1000)
 
 

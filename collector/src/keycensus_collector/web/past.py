@@ -1,0 +1,69 @@
+"""Pages of what happened: the time line of one thing, what differs between two dates, what was looked at."""
+
+from __future__ import annotations
+
+from functools import partial
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi.responses import Response
+
+from keycensus_collector.api import timeline as api
+from keycensus_collector.api.queries import List
+from keycensus_collector.errors import KeycensusError
+from keycensus_collector.inventory.coverage import coverage
+from keycensus_collector.web.asking import Visiting
+from keycensus_collector.web.forms import mistake_of
+from keycensus_collector.web.listed import LISTS
+from keycensus_collector.web.wording import PAGE_OF
+
+router = APIRouter()
+
+_CHARACTERS = 100
+
+
+@router.get("/history")
+async def history(
+    visit: Visiting, parameters: Annotated[api.HistoryParameters, Query()]
+) -> Response:
+    """Show what happened to a certificate, a key or a host, the newest first."""
+    found = await api.history(parameters, visit.store)
+    return visit.page("history.html", line=found, back=f"{PAGE_OF[found.kind]}/{found.id}")
+
+
+@router.get("/changes")
+async def changes(
+    visit: Visiting,
+    what: List = "certificates",
+    since: Annotated[str, Query(max_length=_CHARACTERS)] = "7d",
+    until: Annotated[str, Query(max_length=_CHARACTERS)] = "0h",
+    q: str = "",
+) -> Response:
+    """Show what came, went and changed between two dates: this week, if none are given."""
+    found, mistake = None, None
+    try:
+        found = await api.diff(what, visit.store, visit.clock, since=since, until=until, q=q)
+    except KeycensusError as error:
+        mistake = mistake_of(error, "/changes")
+    return visit.page(
+        "changes.html",
+        status=HTTPStatus.OK if mistake is None else mistake.status,
+        mistake=mistake,
+        found=found,
+        what=what,
+        since=since,
+        until=until,
+        query=q,
+        lists=[(listed.name, listed.title) for listed in LISTS.values()],
+        page_of={"certificates": "/certificates/", "keys": "/keys/", "hosts": "/hosts/"}.get(
+            what, ""
+        ),
+    )
+
+
+@router.get("/coverage")
+async def covered(visit: Visiting) -> Response:
+    """Show how much of the fleet was looked at, and what could have been missed."""
+    work = partial(coverage, now_ms=visit.now_ms)
+    return visit.page("coverage.html", coverage=await visit.store.run_read(work))

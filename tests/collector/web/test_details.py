@@ -1,0 +1,125 @@
+"""The pages of one thing and of what happened: lines, chains, authorities, other days, differences."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from fakes.browser import Browser, Page, signed_in
+from fakes.census import Census, certificate, private_key
+from fakes.pki import NOW, issue
+
+ROOT = issue("Company root", is_ca=True, days=3650)
+INNER = issue("Company issuing", issuer=ROOT, is_ca=True, days=900)
+CROSS = issue("Company issuing", is_ca=True, days=300, key=INNER.key)
+OLD = issue("shop.example.com", issuer=INNER, sans=("shop.example.com",), days=5)
+NEW = issue("shop.example.com", issuer=INNER, sans=("shop.example.com",), days=90)
+DAY = NOW.date().isoformat()
+PATH = "/etc/shop.pem"
+
+
+@pytest.fixture(scope="module")
+def census(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Census]:
+    census = Census.create(tmp_path_factory.mktemp("census"))
+    web = census.host("web1")
+    census.report(web, PATH, certificate(OLD))
+    census.report(web, "/etc/shop.key", private_key(OLD.key))
+    for path, issued in (("/srv/root.pem", ROOT), ("/srv/inner.pem", INNER), ("/srv/x.pem", CROSS)):
+        census.report(web, path, certificate(issued))
+    census.gap(web, "/home")
+    census.fold()
+    census.clock.advance(2 * 86_400)
+    census.report(web, PATH, certificate(NEW))
+    census.fold()
+    yield census
+    census.store.close()
+
+
+@pytest.fixture
+async def browser(census: Census) -> AsyncIterator[Browser]:
+    async with signed_in(census, role="viewer") as browser:
+        yield browser
+
+
+def tiles(page: Page) -> dict[str, tuple[str, str]]:
+    """Return each tile's figure and where it leads, by its words."""
+    found = re.findall(
+        r'<a class="tile[^>]*href="([^"]+)">\s*<strong>([\d,+]+)</strong>\s*<span>([^<]+)',
+        page.text,
+    )
+    return {words: (figure, way.replace("&amp;", "&")) for way, figure, words in found}
+
+
+async def test_a_certificate_shows_its_line_its_chain_and_what_could_stand_in_it(
+    browser: Browser,
+) -> None:
+    page = await browser.get(f"/certificates/{NEW.sha256.hex()}")
+    assert f"/certificates/{OLD.sha256.hex()}" in page.links
+    assert "rekey, 0 live places" in page.words
+    bars = re.findall(r'<rect x="([\d.]+)" y="0" width="([\d.]+)" height="10"/>', page.text)
+    assert bars[0][0] == "0.0"
+    assert float(bars[1][0]) + float(bars[1][1]) == pytest.approx(1000, abs=1)
+    assert f"/certificates/{INNER.sha256.hex()}" in page.links
+    assert f"/certificates/{CROSS.sha256.hex()}" in page.links
+    assert "or Company issuing" in page.words
+    assert NEW.certificate.public_bytes(Encoding.PEM).decode().strip() in page.text
+    assert "appeared" in page.words
+    page = await browser.get(f"/certificates/{CROSS.sha256.hex()}")
+    assert "was not found" not in page.words
+
+
+async def test_an_authority_shows_what_it_issued_through_others_too(browser: Browser) -> None:
+    page = await browser.get(f"/certificates/{ROOT.sha256.hex()}")
+    shown = tiles(page)
+    assert shown["certificates"][0] == "2"
+    for words in ("certificates", "in use", "in use, expiring or expired", "nobody renews"):
+        figure, way = shown[words]
+        listed = re.search(
+            r"<h1>[^<]*<span class=\"quiet\">([\d,]+)", (await browser.get(way)).text
+        )
+        assert listed is not None
+        assert listed[1] == figure, words
+
+
+async def test_a_page_as_it_was_says_so_and_shows_what_was_known(browser: Browser) -> None:
+    there = f"/certificates/{OLD.sha256.hex()}"
+    page = await browser.get(there)
+    assert "at 0 live places" in page.words
+    page = await browser.get(there, as_of=DAY)
+    assert f"As it was on {DAY}" in page.words
+    assert PATH in page.words
+    assert there in page.links
+    page = await browser.get(there, as_of="2020-01-01")
+    assert "Nothing was known of it on that day." in page.words
+    assert (await browser.get(there, 400, as_of="soon")).words.count("Bad Request") > 0
+    page = await browser.get("/hosts")
+    one = next(link for link in page.links if re.fullmatch(r"/hosts/[0-9a-f-]{36}", link))
+    assert "web1" in (await browser.get(one, as_of=DAY)).words
+
+
+async def test_what_changed_is_told_between_two_dates(browser: Browser) -> None:
+    page = await browser.get("/changes", since=DAY, until="0h")
+    assert f"/certificates/{NEW.sha256.hex()}" in page.links
+    assert "Came 1" in page.words
+    assert "Went 1" in page.words
+    page = await browser.get("/changes", 400, since="0h", until="7d")
+    assert "the earlier date comes first" in page.words
+    page = await browser.get("/changes", 400, since="7d", until="0h", q="hots:web1")
+    assert "^^^^" in page.text
+
+
+async def test_coverage_says_what_could_have_been_missed(browser: Browser) -> None:
+    page = await browser.get("/coverage")
+    assert tiles(page)["with gaps"][0] == "1"
+    assert "unreadable" in page.words
+
+
+async def test_events_stand_on_pages_of_their_own(browser: Browser) -> None:
+    page = await browser.get("/history", id=OLD.sha256.hex(), limit="1")
+    assert "What happened to shop.example.com" in page.words
+    earlier = [link for link in page.links if link.startswith("/history?")]
+    assert earlier
+    assert (await browser.get(earlier[0])).words != page.words
+    await browser.get("/history", 404, id="none")
