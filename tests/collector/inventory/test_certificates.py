@@ -12,8 +12,8 @@ from sqlalchemy import update
 
 from keycensus_collector.api.parameters import CertificateParameters
 from keycensus_collector.errors import UsageError
-from keycensus_collector.inventory import paging
 from keycensus_collector.inventory.certificates import list_certificates
+from keycensus_collector.query import compile as compiling
 from keycensus_collector.query.model import EVERYTHING
 from keycensus_collector.store import schema
 
@@ -193,7 +193,7 @@ def test_a_cursor_that_is_none_of_ours_is_refused(shared: Census, cursor: str) -
 def test_totals_are_exact_only_up_to_a_bound(
     shared: Census, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(paging, "EXACT_TOTAL", 2)
+    monkeypatch.setattr(compiling, "COUNTED", 2)
     with shared.store.read() as connection:
         page = list_certificates(connection, EVERYTHING, 0)
     assert (page.total, page.total_is_exact, len(page.items)) == (2, False, 3)

@@ -9,7 +9,6 @@ import pytest
 from fakes.small_inventory import NOW, random_inventory, write
 from sqlalchemy import Connection
 
-from keycensus_collector.inventory import paging
 from keycensus_collector.inventory.certificates import list_certificates
 from keycensus_collector.inventory.hosts import list_hosts
 from keycensus_collector.inventory.keys import list_keys
@@ -40,8 +39,8 @@ def test_too_many_to_count_have_the_same_first_page(
     monkeypatch.setattr(compiling, "_FEW", few)
     with write(random_inventory(0), tmp_path) as store, store.read() as connection:
         counted = [pages(connection, text) for text in QUERIES]
-        monkeypatch.setattr(paging, "EXACT_TOTAL", 1)
         monkeypatch.setattr(compiling, "COUNTED", 1)
+        monkeypatch.setattr(compiling, "COUNTED_SOUGHT", 1)
         bounded = [pages(connection, text) for text in QUERIES]
     for before, after in zip(counted, bounded, strict=True):
         for (total, exact, rows), now in zip(before, after, strict=True):

@@ -88,7 +88,7 @@ class ListParameters(QueryParameters):
     ] = ""
     total: Annotated[
         Literal["bounded", "exact"],
-        Field(description="Count to 10,000, or `exact`: all, however long that takes."),
+        Field(description="Count to 10,000 at most, or `exact`: all, however long that takes."),
     ] = "bounded"
 
     @property

@@ -53,7 +53,9 @@ async def views(
     principal: CurrentPrincipal,
     response: Response,
     *,
-    counts: Annotated[bool, Query(description="With how many each lists, up to 10,000.")] = False,
+    counts: Annotated[
+        bool, Query(description="With how many each lists, as far as its list counts.")
+    ] = False,
     after: Annotated[
         str, Query(max_length=63, description="Only those behind the view of this name.")
     ] = "",

@@ -59,9 +59,9 @@ def list_certificates(
     statement = statement.where(asked.condition if exactly else asked.counted)
     rows: list[Row[Any]] | None = None
     if cursor or exactly or by_importance:
-        total, exact = count_up_to(connection, statement, exactly=exactly)
+        total, exact = count_up_to(connection, statement, asked.most, exactly=exactly)
     else:
-        total, exact, first = first_page(connection, statement, _ORDER, limit + 1)
+        total, exact, first = first_page(connection, statement, _ORDER, limit + 1, asked.most)
         rows = None if first is None else _rows_of(connection, [row.sha256 for row in first])
     if rows is None and by_importance:
         after = decode_cursor(cursor, 3) if cursor else None

@@ -32,6 +32,7 @@ from keycensus_collector.query.model import Query, Term
 from keycensus_collector.store.schema import gap, holding, host, place
 from keycensus_collector.text import safe_text
 
+_ORDER = ("name", "host_no")
 _ADDRESSES = 64
 _GAPS = 1_000
 _UNREAD = 200
@@ -52,12 +53,13 @@ def list_hosts(
     For a past day: the hosts of that day; what is told of each is of today.
     """
     statement: Select[Any] = select(host.c.host_no, host.c.name)
-    statement = statement.where(ask(connection, query, "hosts", now_ms).condition)
+    asked = ask(connection, query, "hosts", now_ms)
+    statement = statement.where(asked.condition)
     first: Sequence[Row[Any]] | None = None
     if cursor or exactly:
-        total, exact = count_up_to(connection, statement, exactly=exactly)
+        total, exact = count_up_to(connection, statement, asked.most, exactly=exactly)
     else:
-        total, exact, first = first_page(connection, statement, ("name", "host_no"), limit + 1)
+        total, exact, first = first_page(connection, statement, _ORDER, limit + 1, asked.most)
     if cursor:
         name, number = decode_cursor(cursor, 2)
         statement = statement.where(

@@ -44,6 +44,7 @@ def list_keys(
     """Return keys in the order of their identities. `exactly`: count all, however many there are."""
     halves = [ask(connection, query, "keys", now_ms, sealed=sealed) for sealed in (False, True)]
     tables = halves[0].tables if halves[0].as_of_ms is not None else None
+    most = min(half.most for half in halves)
     to_count = select(
         union_all(
             *(half.key_columns(half.condition if exactly else half.counted) for half in halves)
@@ -51,9 +52,9 @@ def list_keys(
     )
     rows: Sequence[Row[Any]] | None = None
     if cursor or exactly:
-        total, exact = count_up_to(connection, to_count, exactly=exactly)
+        total, exact = count_up_to(connection, to_count, most, exactly=exactly)
     else:
-        total, exact, rows = first_page(connection, to_count, ("id", "kind"), limit + 1)
+        total, exact, rows = first_page(connection, to_count, ("id", "kind"), limit + 1, most)
     if rows is None:
         after = hash_in(decode_cursor(cursor, 1)[0]) if cursor else b""
         # Each half in the order of its index: together they would be sorted.

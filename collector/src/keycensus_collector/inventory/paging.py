@@ -14,7 +14,7 @@ from sqlalchemy.sql.selectable import CompoundSelect
 from keycensus_collector.errors import UsageError
 from keycensus_collector.query.compile import COUNTED
 
-# Counted exactly up to here; beyond, "10,000+" and exactly on demand.
+# Counted exactly up to here at most; beyond, "10,000+" and exactly on demand.
 EXACT_TOTAL = COUNTED
 PAGE_LIMIT = 1_000
 DEFAULT_LIMIT = 100
@@ -58,28 +58,33 @@ def hash_in(value: str | int | None) -> bytes:
 
 
 def first_page(
-    connection: Connection, found: Select[*tuple[Any, ...]], order: Sequence[str], limit: int
+    connection: Connection,
+    found: Select[*tuple[Any, ...]],
+    order: Sequence[str],
+    limit: int,
+    most: int,
 ) -> tuple[int, bool, Sequence[Row[Any]] | None]:
-    """Return how many rows a statement has, whether that is exact, and the first rows by `order`.
+    """Return how many rows a statement has, to `most`, whether that is exact, and the first rows by `order`.
 
     What is costly to find is found once for both. None instead of rows: there are too many to count,
     so the first ones are soon found in the order of an index.
     """
-    counted = found.order_by(None).limit(EXACT_TOTAL + 1).subquery()
+    counted = found.order_by(None).limit(most + 1).subquery()
     total = func.count().over().label("counted_rows")
     by = [counted.c[name].asc().nulls_last() for name in order]
     rows = connection.execute(select(counted, total).order_by(*by).limit(limit)).all()
     number = rows[0].counted_rows if rows else 0
-    return (number, True, rows) if number <= EXACT_TOTAL else (EXACT_TOTAL, False, None)
+    return (number, True, rows) if number <= most else (most, False, None)
 
 
 def count_up_to(
     connection: Connection,
     statement: Select[*tuple[object, ...]] | CompoundSelect[object],
+    most: int = EXACT_TOTAL,
     *,
     exactly: bool = False,
 ) -> tuple[int, bool]:
-    """Return how many rows a statement has, and whether that is exact; `exactly`: whatever it costs."""
-    limited = statement.order_by(None).limit(None if exactly else EXACT_TOTAL + 1).subquery()
+    """Return how many rows a statement has, to `most`, and whether that is exact; `exactly`: whatever it costs."""
+    limited = statement.order_by(None).limit(None if exactly else most + 1).subquery()
     total = connection.execute(select(func.count()).select_from(limited)).scalar_one()
-    return (total, True) if exactly else (min(total, EXACT_TOTAL), total <= EXACT_TOTAL)
+    return (total, True) if exactly else (min(total, most), total <= most)

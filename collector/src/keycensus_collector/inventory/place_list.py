@@ -43,9 +43,9 @@ def list_places(
     statement: Select[Any] = select(*order).where(asked.condition)
     first: Sequence[Row[Any]] | None = None
     if cursor or exactly:
-        total, exact = count_up_to(connection, statement, exactly=exactly)
+        total, exact = count_up_to(connection, statement, asked.most, exactly=exactly)
     else:
-        total, exact, first = first_page(connection, statement, _ORDER, limit + 1)
+        total, exact, first = first_page(connection, statement, _ORDER, limit + 1, asked.most)
     if cursor:
         host_no, path, number = decode_cursor(cursor, 3)
         further = or_(spot.c.path > path, and_(spot.c.path == path, spot.c.place_no > number))

@@ -271,7 +271,7 @@ class View:
     built_in: bool  # comes with the program
     saved_by: str
     saved: str | None
-    total: int | None  # how many it lists, to 10,000; null: not asked for
+    total: int | None  # how many it lists, as far as its list counts; null: not asked for
     total_is_exact: bool
     problem: str  # why its query can't be read; empty: it can
 

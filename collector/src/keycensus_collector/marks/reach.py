@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, func, select
 
 from keycensus_collector.inventory import results
-from keycensus_collector.inventory.counts import count
-from keycensus_collector.inventory.paging import EXACT_TOTAL
+from keycensus_collector.inventory.counts import count_bounded
 from keycensus_collector.inventory.place_list import list_places
 from keycensus_collector.inventory.places import PLACES_LIMIT
 from keycensus_collector.inventory.values import time_text
@@ -54,7 +53,7 @@ def reach_of(connection: Connection, mark: Mark, now_ms: int) -> MarkDetail:
     query = parse(mark.query + _EVERYWHERE)
 
     def total(target: str, query: Query) -> int:
-        return count(connection, query, target, now_ms, most=EXACT_TOTAL)
+        return count_bounded(connection, query, target, now_ms)[0]
 
     # Of a certificate's mark the key is not meant: nobody said that it got out.
     keys = 0

@@ -26,13 +26,14 @@ from keycensus_collector.query.relations import (
 class Asked:
     """A query for one list: the tables that its rows come from, and which of them are meant.
 
-    `counted` holds of the same rows, but of no more than a count up to `COUNTED` needs.
+    `counted` holds of the same rows, but of no more than a count up to `most` needs, which ends there.
     """
 
     bindings: Bindings
     tables: Tables
     condition: ColumnElement[bool]
     counted: ColumnElement[bool]
+    most: int
     known: list[ColumnElement[bool]]  # that a thing was known at the moment asked for
 
     @property
@@ -92,8 +93,8 @@ def ask(
     bindings = bind(query, target, now_ms)
     tables = tables_for(target, bindings.as_of_ms, sealed=sealed, host_labels=host_labels)
     known = _known(target, tables)
-    condition, counted = compiled(connection, bindings, tables, known)
-    return Asked(bindings, tables, and_(condition, *known), and_(counted, *known), known)
+    condition, counted, most = compiled(connection, bindings, tables, known)
+    return Asked(bindings, tables, and_(condition, *known), and_(counted, *known), most, known)
 
 
 def asked_whole(connection: Connection, query: Query, target: str, now_ms: int) -> list[Asked]:

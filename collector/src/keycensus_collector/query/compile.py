@@ -10,15 +10,15 @@ it says of the thing itself stands outside. So a query is cut into parts:
 4. an or with both kinds in it, beside a condition on the place, is multiplied out while that is
    small, else looked up place by place.
 
-A count ends at 10,000, so it has a condition of its own: where many places fit, they are gone through
-until they have shown enough things.
+A count ends at 10,000, and at 1,000 where each thing has to be looked at in other tables. Where many places
+fit, it has a condition of its own: they are gone through until they have shown enough things.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
@@ -74,11 +74,23 @@ from keycensus_collector.query.sources import Sources
 from keycensus_collector.query.trees import entries_in_trees, holds_a_name
 from keycensus_collector.store.schema import certificate, holding
 
-# Up to so many places it is cheaper to start from them.
-_FEW = 10_000
-# Up to so many rows a list is counted; beyond, on demand.
+# Up to so many places it is cheaper to start from them, and up to so many hosts from those.
+_FEW = 5_000
+_FEW_HOSTS = 1_000
+# Up to so many rows a list is counted; beyond, on demand. Where each takes a look elsewhere, to fewer.
 COUNTED = 10_000
+COUNTED_SOUGHT = 1_000
+# Fields of a thing itself that other tables are asked for, thing by thing.
+_SOUGHT = frozenset({"issuer-found", "private-key", "certificate", "revoked"})
 _EXPANSIONS = 16
+
+
+class Compiled(NamedTuple):
+    """The condition on the rows of a list; one that does for a count to `most`, which ends there."""
+
+    listed: ColumnElement[bool]
+    counted: ColumnElement[bool]
+    most: int
 
 
 def compiled(
@@ -86,7 +98,7 @@ def compiled(
     bindings: Bindings,
     tables: Tables,
     known: Sequence[ColumnElement[bool]],
-) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+) -> Compiled:
     """Return the condition on the rows of `bindings.target` in `tables`, and that of a bounded count.
 
     `known`: what holds of a row besides.
@@ -94,18 +106,23 @@ def compiled(
     compiler = Compiler.of(connection, bindings, tables)
     listed = compiler.closed(bindings.condition)
     counted = compiler.counted(bindings.condition, known)
-    return listed, listed if counted is None else counted
+    most = COUNTED_SOUGHT if compiler.sought else COUNTED
+    return Compiled(listed, listed if counted is None else counted, most)
 
 
 @dataclass(slots=True)
 class Compiler:
-    """Makes conditions of a checked query for one list; notes what it has found out on the way."""
+    """Makes conditions of a checked query for one list; notes what it has found out on the way.
+
+    `sought`: names of what each thing is asked for in other tables.
+    """
 
     target: str
     tables: Tables
     sources: Sources
     expansions: int = _EXPANSIONS
     probes: dict[Bound, bool] = field(default_factory=dict)
+    sought: set[str] = field(default_factory=set)
 
     @classmethod
     def of(cls, connection: Connection, bindings: Bindings, tables: Tables) -> Compiler:
@@ -161,7 +178,7 @@ class Compiler:
         is_meant = exists().where(self._joins_here(), *outside, *known)
         tables = replace(self.tables, places_first=True)
         found = union_all(*self._entries(tables, placed, [is_meant.correlate(tables.entry)]))
-        first = select(found.subquery().c.artifact).distinct().limit(COUNTED + 1).subquery()
+        first = select(found.subquery().c.artifact).distinct().limit(COUNTED_SOUGHT + 1).subquery()
         return self._identity().in_(select(first.c.artifact))
 
     def on_hosts(
@@ -220,6 +237,8 @@ class Compiler:
         return self._literal(node)
 
     def _literal(self, literal: Literal) -> ColumnElement[bool]:
+        if literal.field.name in _SOUGHT:
+            self.sought.add(literal.field.name)
         if self.tables.as_of_ms is not None or literal.field.name == "found":
             counted = self._counted(literal)
             if counted is not None:
@@ -387,6 +406,7 @@ class Compiler:
         """Return the same, asked for each thing by itself."""
         if self.target in {"places", "hosts"}:
             return in_a_file(self.sources, self.target, parts, self._plain_at)
+        self.sought.add("place")
         found = self._entries(self.tables, parts, [self._joins_here()])
         return or_(*(exists(query) for query in found))
 
@@ -449,11 +469,18 @@ class Compiler:
     def _held(self, held: Held) -> ColumnElement[bool]:
         """Return that a host holds it, which needs no look at places."""
         if self.target == "certificates" and held == Held("live", ()):
-            return self.tables.certificate.c.in_use > 0  # the fold has counted that
-        few, conditions = self._holds(held), self._holds(replace(held, hosts=()))
-        on_hosts = [self._hosts(condition(self.sources, each, Level.HOST)) for each in held.hosts]
-        if held.hosts and self._holds_few(few):
-            return self._identity().in_(select(holding.c.artifact).where(*few))
-        # Plus nothing: so no index is used that tries every host of the list for each artifact.
-        conditions += [(holding.c.host_no + 0).in_(hosts) for hosts in on_hosts]
+            # The fold has counted that. Plus nothing: so SQLite skips through no index of few issuers.
+            return self.tables.certificate.c.in_use + 0 > 0
+        conditions = self._holds(replace(held, hosts=()))
+        if held.hosts:
+            meant = and_(*(condition(self.sources, each, Level.HOST) for each in held.hosts))
+            hosts = self._hosts(meant)
+            numbers = self.sources.connection.execute(hosts.limit(_FEW_HOSTS + 1)).scalars().all()
+            if len(numbers) <= _FEW_HOSTS:
+                few = [*conditions, holding.c.host_no.in_(numbers)]
+                if self._holds_few(few):
+                    return self._identity().in_(select(holding.c.artifact).where(*few))
+            # Plus nothing: so no index is used that tries every host of the list for each artifact.
+            conditions.append((holding.c.host_no + 0).in_(hosts))
+            self.sought.add("host")
         return exists().where(holding.c.artifact == self._identity(), *conditions)

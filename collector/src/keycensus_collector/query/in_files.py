@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from sqlalchemy import ColumnElement, FromClause, and_, select, union_all
 
-from keycensus_collector.query.bound import Bound, Literal
+from keycensus_collector.query.bound import Bound, Exists, Literal
 from keycensus_collector.query.columns import condition
 from keycensus_collector.query.fields import Level
 from keycensus_collector.query.relations import Tables, is_there
@@ -22,9 +23,19 @@ def in_a_file(
 ) -> ColumnElement[bool]:
     """Return that an entry of the place, or of one on the host, is so."""
     tables = sources.tables
-    conditions = [*(plain(part, sources.path) for part in parts), *_of_certificates(sources, parts)]
+    of_certificates = [part for part in parts if _is_of_certificates(tables, part)]
+    others = [part for part in parts if part not in of_certificates]
+    looked = _in_certificates(sources, of_certificates)
+    with_artifacts: _WithArtifacts = partial(_with_artifacts, tables)
+    if of_certificates and not any(map(_mentions_artifacts, others)):
+        # Which certificates are meant is known; each entry's need not be looked at again.
+        looked.append(tables.entry.c.kind == "certificate")
+        asked, with_artifacts = others, _alone
+    else:
+        asked = list(parts)
+    conditions = [*(plain(part, sources.path) for part in asked), *looked]
     if target == "places":
-        return _place_holds(tables, conditions)
+        return _place_holds(tables, conditions, with_artifacts)
     spot, entry, part = tables.place, tables.entry, tables.part
     conditions += is_there(tables)
     number, names = select(spot.c.host_no), mentions_path(parts)
@@ -38,43 +49,61 @@ def in_a_file(
         by_part = entry.join(part, part.c.part == entry.c.manifest).join(
             spot, spot.c.manifest == part.c.manifest
         )
-        found = [number.select_from(_with_artifacts(tables, start)) for start in (joined, by_part)]
+        found = [number.select_from(with_artifacts(start)) for start in (joined, by_part)]
         if names:
             found[1] = found[1].where(part.c.name.is_(None))
     queries = [query.where(*conditions).correlate(tables.host) for query in found]
     if names:
-        queries.append(
-            hosts_with_names(tables, parts, plain, lambda start: _with_artifacts(tables, start))
-        )
+        queries.append(hosts_with_names(tables, parts, plain, partial(_with_artifacts, tables)))
     return tables.host.c.host_no.in_(union_all(*queries) if len(queries) > 1 else queries[0])
 
 
-def _place_holds(tables: Tables, conditions: Sequence[ColumnElement[bool]]) -> ColumnElement[bool]:
+_WithArtifacts = Callable[[FromClause], FromClause]
+
+
+def _place_holds(
+    tables: Tables, conditions: Sequence[ColumnElement[bool]], with_artifacts: _WithArtifacts
+) -> ColumnElement[bool]:
     spot, entry, part = tables.place, tables.entry, tables.part
     parted = entry.join(part, part.c.part == entry.c.manifest)
-    whole = select(entry.c.manifest).select_from(_with_artifacts(tables, entry))
-    in_parts = select(part.c.manifest).select_from(_with_artifacts(tables, parted))
+    whole = select(entry.c.manifest).select_from(with_artifacts(entry))
+    in_parts = select(part.c.manifest).select_from(with_artifacts(parted))
     found = [query.where(*conditions).correlate(spot) for query in (whole, in_parts)]
     return spot.c.manifest.in_(union_all(*found))
 
 
-def _of_certificates(sources: Sources, parts: Sequence[Bound]) -> list[ColumnElement[bool]]:
-    """Return what the conditions on certificates say once more, so that those are looked for first."""
-    of = certificate.alias("looked_for")
-    tables = sources.tables
-    theirs = replace(sources, tables=replace(tables, certificate=of))
-    conditions = [
-        condition(theirs, part, Level.CERTIFICATE)
-        for part in parts
-        if isinstance(part, Literal)
+def _is_of_certificates(tables: Tables, part: Bound) -> bool:
+    """Whether a condition is on columns of certificates as they are now."""
+    return (
+        isinstance(part, Literal)
         and part.field.levels == (Level.CERTIFICATE,)
         and tables.as_of_ms is None
         and part.field.name != "found"
+    )
+
+
+def _mentions_artifacts(part: Bound) -> bool:
+    """Whether something in a condition is on a certificate or a key."""
+    if isinstance(part, Literal):
+        return not {Level.CERTIFICATE, Level.KEY}.isdisjoint(part.field.levels)
+    return isinstance(part, Exists) or any(map(_mentions_artifacts, part.parts))
+
+
+def _in_certificates(sources: Sources, parts: Sequence[Bound]) -> list[ColumnElement[bool]]:
+    """Return that an entry's artifact is among the certificates that are so, which are looked for first."""
+    of = certificate.alias("looked_for")
+    theirs = replace(sources, tables=replace(sources.tables, certificate=of))
+    conditions = [
+        condition(theirs, part, Level.CERTIFICATE) for part in parts if isinstance(part, Literal)
     ]
     if not conditions:
         return []
     found = select(of.c.sha256).where(*conditions).correlate(None)
-    return [tables.entry.c.artifact.in_(found)]
+    return [sources.tables.entry.c.artifact.in_(found)]
+
+
+def _alone(entries: FromClause) -> FromClause:
+    return entries
 
 
 def _with_artifacts(tables: Tables, entries: FromClause) -> FromClause:

@@ -7,6 +7,10 @@ from string import ascii_uppercase
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, func, literal_column, or_
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import Text as SqlText
 
 from keycensus_collector.query.conditions import Path, Text
 from keycensus_collector.store.schema import PATH_START
@@ -19,13 +23,30 @@ _LOWER = {ord(letter): letter.lower() for letter in ascii_uppercase}
 Column = ColumnElement[Any]
 
 
+class _InAnyCase(FunctionElement[str]):
+    """What LIKE looks at, whose pattern is in lower case: SQLite's LIKE takes letters in any case by itself."""
+
+    inherit_cache = True
+    type = SqlText()
+
+
+@compiles(_InAnyCase)
+def _lower(element: _InAnyCase, compiler: SQLCompiler, **options: object) -> str:
+    return f"lower({compiler.process(element.clauses, **options)})"
+
+
+@compiles(_InAnyCase, "sqlite")
+def _as_it_is(element: _InAnyCase, compiler: SQLCompiler, **options: object) -> str:
+    return f"({compiler.process(element.clauses, **options)})"
+
+
 def text_matches(column: Column, test: Text) -> ColumnElement[bool]:
     """Match a text column in any case."""
-    lowered, pattern = func.lower(column), _lowered(test.pattern)
+    pattern = _lowered(test.pattern)
     if test.how == "equal" or (test.how == "glob" and "*" not in pattern):
-        return lowered == pattern
+        return func.lower(column) == pattern
     like = _like(pattern) if test.how == "glob" else f"%{_like(pattern)}%"
-    return lowered.like(like, escape=_ESCAPE)
+    return _InAnyCase(column).like(like, escape=_ESCAPE)
 
 
 def name_matches(column: Column, test: Text) -> ColumnElement[bool]:

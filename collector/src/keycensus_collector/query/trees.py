@@ -41,13 +41,16 @@ Paths = Callable[[ColumnElement[str]], ColumnElement[bool]]
 def trees(tables: Tables, conditions: Sequence[ColumnElement[bool]] = ()) -> Select[str, bytes]:
     """Return path and manifest of the trees at places that satisfy conditions, each pair once."""
     spot = tables.place
-    is_tree = [spot.c.format == literal_column(f"'{TREE_FORMAT}'"), *is_there(tables), *conditions]
-    if spot is not place or conditions:
-        return select(spot.c.path, spot.c.manifest).where(*is_tree).distinct()
-    # Pairs are found in the index of trees alone, and then one place of each is looked at.
-    one_each = select(func.min(place.c.place_no)).where(*is_tree)
-    one_each = one_each.group_by(place.c.manifest, place.c.path_hash).correlate(None)
-    return select(place.c.path, place.c.manifest).where(place.c.place_no.in_(one_each))
+    is_tree = [spot.c.format == literal_column(f"'{TREE_FORMAT}'"), *is_there(tables)]
+    if spot is not place:
+        return select(spot.c.path, spot.c.manifest).where(*is_tree, *conditions).distinct()
+    # Places are found in the index of trees alone, and then looked at: one of each pair, where any does.
+    found = select(place.c.place_no if conditions else func.min(place.c.place_no)).where(*is_tree)
+    if not conditions:
+        found = found.group_by(place.c.manifest, place.c.path_hash)
+    named = select(place.c.path, place.c.manifest)
+    named = named.where(place.c.place_no.in_(found.correlate(None)), *conditions)
+    return named.distinct() if conditions else named
 
 
 def path_in(directory: ColumnElement[str], name: ColumnElement[str]) -> ColumnElement[str]:
