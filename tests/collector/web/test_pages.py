@@ -270,6 +270,7 @@ async def test_figures_of_tiles_and_bars_are_the_totals_of_the_lists_that_they_l
         "/certificates/by/key",
         "/keys/by/key",
         "/hosts/by/state",
+        "/coverage",
     ):
         text = await text_of(client, address)
         figures = re.findall(r'<a class="tile[^>]*href="([^"#]+)">\s*<strong>([\d,]+)', text)

@@ -172,6 +172,8 @@ PAGES: dict[str, P] = {
     "GET /{list_}/facets": P.INVENTORY_READ,
     "POST /{list_}/columns": P.INVENTORY_READ,
     "GET /find": P.INVENTORY_READ,
+    "GET /tiles": P.VIEWS_READ,
+    "POST /tiles": P.VIEWS_READ,
     "GET /history": P.INVENTORY_READ,
     "GET /changes": P.INVENTORY_READ,
     "GET /coverage": P.INVENTORY_READ,

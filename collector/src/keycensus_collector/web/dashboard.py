@@ -11,6 +11,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 from sqlalchemy import Connection
 
+from keycensus_collector.access.principals import Principal
 from keycensus_collector.inventory import figures, groups, results
 from keycensus_collector.inventory.coverage import Coverage, coverage
 from keycensus_collector.inventory.summary import count_waiting
@@ -18,6 +19,7 @@ from keycensus_collector.query.parse import parse
 from keycensus_collector.views.shown import counted
 from keycensus_collector.views.stored import list_views
 from keycensus_collector.web.asking import Visiting
+from keycensus_collector.web.tiles import arranged, in_order
 
 router = APIRouter()
 
@@ -43,9 +45,12 @@ class Dashboard:
     """What the first page shows."""
 
     tiles: list[Tile]
+    whose: str  # the tiles are: "own", the name of a team, "" for the usual ones
     weeks: list[groups.Group]
     issuers: groups.Groups
     algorithms: groups.Groups
+    owners: groups.Groups
+    environments: groups.Groups
     coverage: Coverage
     waiting: int  # rows of work that are not counted yet
 
@@ -53,20 +58,26 @@ class Dashboard:
 @router.get("/")
 async def dashboard(visit: Visiting) -> Response:
     """Show the dashboard."""
-    work = partial(_read, now_ms=visit.now_ms, asker=visit.principal.user)
+    work = partial(_read, now_ms=visit.now_ms, principal=visit.principal)
     return visit.page("dashboard.html", board=await visit.store.run_read(work))
 
 
-def _read(connection: Connection, now_ms: int, asker: str) -> Dashboard:
+def _read(connection: Connection, now_ms: int, principal: Principal) -> Dashboard:
     def by(name: str, most: int = _LARGEST) -> groups.Groups:
         return figures.group(connection, parse(""), "certificates", name, now_ms, limit=most)
 
-    views = counted(connection, list_views(connection), now_ms, asker)
+    tiles = arranged(connection, principal)
+    views = counted(
+        connection, in_order(list_views(connection), tiles.names), now_ms, principal.user
+    )
     return Dashboard(
-        tiles=[Tile(view, _weight(view.name)) for view in views if not view.problem],
+        tiles=[Tile(view, _weight(view.name)) for view in views],
+        whose=tiles.whose,
         weeks=filled(by("expires-week", _MOST_GROUPS).groups, now_ms),
         issuers=by("issuer"),
-        algorithms=by("key"),
+        algorithms=by("key-size"),
+        owners=by("owner"),
+        environments=by("label.environment"),
         coverage=coverage(connection, now_ms),
         waiting=count_waiting(connection),
     )

@@ -21,6 +21,7 @@ from keycensus_collector.web import (
     past,
     signing_in,
     static_files,
+    tiles,
     views,
 )
 
@@ -48,6 +49,7 @@ def create_site(store: Store, clock: Clock, sign_in: SignIn | None = None) -> Fa
     site.include_router(static_files.router)
     site.include_router(dashboard.router)
     site.include_router(views.router)
+    site.include_router(tiles.router)
     site.include_router(past.router)
     # Behind the others: some of their paths begin with the name of any list.
     site.include_router(lists.router)

@@ -28,6 +28,7 @@ _VERDICTS = {
 
 # What a page says of what was just done, by the word in its address.
 DONE = {
+    "tiles-kept": "The overview is arranged.",
     "view-deleted": "The view is deleted.",
     "view-saved": "The view is saved.",
 }
