@@ -100,14 +100,15 @@ async def homecoming(directory: Path, count: int, window: float) -> Homecoming:
         for number, member in enumerate(fleet):
             own = file_of(Leaf(f"{number}.example").der) if number % 50 == 0 else shared
             member.wanted[b"/srv/a.pem"] = own
-        await asyncio.sleep(_DOWN_SECONDS * window / RECONNECT_SPREAD_SECONDS)
-        restarted = asyncio.create_task(asyncio.to_thread(collector.start))
+        # Agents notice at once; who tries while the collector is down tries again later.
         dice = random.Random(9)
         scale = window / RECONNECT_SPREAD_SECONDS
         coming = [
             asyncio.create_task(come_back(member, collector.report, lost_at, dice, scale))
             for member in fleet
         ]
+        await asyncio.sleep(_DOWN_SECONDS * scale)
+        restarted = asyncio.create_task(asyncio.to_thread(collector.start))
         await restarted
         beside = [
             asyncio.create_task(_watch_memory(collector, lost_at, seen)),
