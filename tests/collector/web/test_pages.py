@@ -35,6 +35,7 @@ _ELEMENTS = frozenset(
         "br",
         "button",
         "code",
+        "datalist",
         "dd",
         "details",
         "fieldset",
@@ -98,6 +99,7 @@ _ATTRIBUTES = frozenset(
         "charset",
         "class",
         "content",
+        "data-choose",
         "data-complete",
         "data-key",
         "data-label",
@@ -108,9 +110,11 @@ _ATTRIBUTES = frozenset(
         "download",
         "for",
         "height",
+        "hidden",
         "href",
         "id",
         "lang",
+        "list",
         "maxlength",
         "method",
         "name",
@@ -307,11 +311,17 @@ async def test_text_of_strangers_stays_text_on_every_page(hostile_census: Census
     ):
         addresses += [f"/{name}/{row[0].hex()}" for row in census.rows(select(column))]
     addresses += [f"/hosts/{row[0]}" for row in census.rows(select(schema.host.c.host_id))]
+    addresses += [
+        f"/change?what=hosts&id={row[0]}" for row in census.rows(select(schema.host.c.host_id))
+    ]
     async with client_of(create_front(census.store, census.clock), token) as client:
         pages = [await text_of(client, address) for address in addresses]
         for text in hostile.TEXTS:
             for address, name in (("/find", "id"), ("/certificates", "q"), ("/hosts", "name")):
                 pages.append((await client.get(address, params={name: text})).text)
+            pages.append(
+                (await client.get("/change", params={"what": "hosts", "q": text, "of": "all"})).text
+            )
     for text in pages:
         page = Marked(text)
         assert page.elements <= _ELEMENTS, page.elements - _ELEMENTS

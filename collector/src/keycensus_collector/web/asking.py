@@ -22,7 +22,8 @@ from keycensus_collector.api.security import (
 from keycensus_collector.clock import Clock
 from keycensus_collector.web.rendering import page, unmask
 
-_FIELDS, _FIELD_BYTES = 200, 64 * 1024
+# A file of rules is one field; the whole form is limited as every body is (api/bodies.py).
+_FIELDS, _FIELD_BYTES = 200, 1024 * 1024
 CSRF_FIELD = "csrf"
 
 

@@ -32,6 +32,7 @@ from keycensus_collector.text import safe_text
 from keycensus_collector.timeline.model import TimeLine
 from keycensus_collector.timeline.read import time_line
 from keycensus_collector.web.asking import Visit, Visiting
+from keycensus_collector.web.changing import Selected, offered
 from keycensus_collector.web.lineage import draw
 from keycensus_collector.web.listed import LISTS
 from keycensus_collector.web.wording import PAGE_OF, segment
@@ -82,7 +83,12 @@ async def certificate(
     found = await visit.store.run_read(work)
     if found is None:
         raise not_found(f"certificate {sha256!r}")
-    return visit.page("certificate.html", drawing=draw(found["detail"], now_ms), **found)
+    return visit.page(
+        "certificate.html",
+        drawing=draw(found["detail"], now_ms),
+        offered=await offered(visit, Selected("certificates", ids=(identity.hex(),), one=True)),
+        **found,
+    )
 
 
 @router.get("/keys/{key_id}")
@@ -104,7 +110,8 @@ async def key(
     found = await visit.store.run_read(work)
     if found is None:
         raise not_found(f"key {key_id!r}")
-    return visit.page("key.html", detail=found[0], line=found[1])
+    forms = await offered(visit, Selected("keys", ids=(identity.hex(),), one=True))
+    return visit.page("key.html", detail=found[0], line=found[1], offered=forms)
 
 
 @router.get("/hosts/{host_id}")
@@ -126,7 +133,8 @@ async def host(
     found = await visit.store.run_read(work)
     if found is None:
         raise not_found(f"host {host_id!r}")
-    return visit.page("host.html", detail=found[0], line=found[1])
+    forms = await offered(visit, Selected("hosts", ids=(found[0].host.id,), one=True))
+    return visit.page("host.html", detail=found[0], line=found[1], offered=forms)
 
 
 @router.get("/find")

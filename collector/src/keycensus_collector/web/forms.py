@@ -51,22 +51,39 @@ class Sent:
         return [line.strip() for line in self.text(name).splitlines() if line.strip()]
 
 
-async def submit(
+async def attempt(
     visit: Visit,
-    act: Callable[[Sent], Awaitable[str]],
+    act: Callable[[Sent], Awaitable[Response]],
     again: Callable[[Sent, Mistake], Awaitable[Response]],
-    done: str,
 ) -> Response:
-    """Do what a form asks for with `act`, and lead to the address that it returns, which says `done`.
+    """Answer a form with what `act` returns.
 
     What is wrong with it (a ProblemError, an error of ours, a field that does not fit) is given to `again`,
     which returns the page with the form as it was sent.
     """
     sent = Sent(await form_of(visit.request))
     try:
-        to = await act(sent)
+        return await act(sent)
     except (ProblemError, KeycensusError, ValidationError) as error:
         return await again(sent, mistake_of(error, visit.request.url.path))
+
+
+async def submit(
+    visit: Visit,
+    act: Callable[[Sent], Awaitable[str]],
+    again: Callable[[Sent, Mistake], Awaitable[Response]],
+    done: str,
+) -> Response:
+    """Do what a form asks for with `act`, and lead to the address that it returns, which says `done`."""
+
+    async def lead(sent: Sent) -> Response:
+        return led(await act(sent), done)
+
+    return await attempt(visit, lead, again)
+
+
+def led(to: str, done: str) -> Response:
+    """Return what leads to a page of ours, which says `done`."""
     path, _, query = to.partition("?")
     there = f"{path}?{query}&done={done}" if query else address(path, done=done)
     return RedirectResponse(there, HTTPStatus.SEE_OTHER)

@@ -8,8 +8,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from fastapi.responses import RedirectResponse, Response
+from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
+from keycensus_collector.access.permissions import Permission
 from keycensus_collector.access.preferences import Holder, prefer, preferred
 from keycensus_collector.api.parameters import (
     CertificateParameters,
@@ -31,14 +33,42 @@ from keycensus_collector.web.wording import address
 router = APIRouter()
 
 
+# Rows that can be chosen on one page: their IDs stand in an address. More are meant by a query.
+MOST_CHOSEN = 200
+# With these beside a query, it lists what it says.
+_NO_FILTERS = frozenset({"q", "limit", "sort", "total"})
+# Of the address of a page of a list, what is not of the list.
+_OF_THIS_PAGE = frozenset({"cursor", "done"})
 _PAGE_ROWS = 50
 _GROUPS = 60
 _FACET_ROWS = 6
 
 
+class _OfPage(BaseModel):
+    """What the address of a list has besides what is asked of it: a word for what was just done."""
+
+    done: Annotated[str, Field(max_length=64)] = ""
+
+
+class _Certificates(CertificateParameters, _OfPage):
+    pass
+
+
+class _Keys(KeyParameters, _OfPage):
+    pass
+
+
+class _Places(PlaceParameters, _OfPage):
+    pass
+
+
+class _Hosts(HostParameters, _OfPage):
+    pass
+
+
 @router.get("/certificates")
 async def certificates(
-    parameters: Annotated[CertificateParameters, Query()],
+    parameters: Annotated[_Certificates, Query()],
     visit: Visiting,
 ) -> Response:
     """Show certificates, those that expire first at the start."""
@@ -48,7 +78,7 @@ async def certificates(
 
 @router.get("/keys")
 async def keys(
-    parameters: Annotated[KeyParameters, Query()],
+    parameters: Annotated[_Keys, Query()],
     visit: Visiting,
 ) -> Response:
     """Show private keys."""
@@ -57,7 +87,7 @@ async def keys(
 
 @router.get("/places")
 async def places(
-    parameters: Annotated[PlaceParameters, Query()],
+    parameters: Annotated[_Places, Query()],
     visit: Visiting,
 ) -> Response:
     """Show places, by host and path."""
@@ -66,7 +96,7 @@ async def places(
 
 @router.get("/hosts")
 async def hosts(
-    parameters: Annotated[HostParameters, Query()],
+    parameters: Annotated[_Hosts, Query()],
     visit: Visiting,
 ) -> Response:
     """Show hosts, by name."""
@@ -188,13 +218,29 @@ async def _list(
         parameters=_given(parameters),
         views=views,
         choices=groups.choices(name),
+        **_changing(visit, name, parameters, limit if not day else 0),
     )
+
+
+def _changing(visit: Visit, name: str, parameters: ListParameters, limit: int) -> dict[str, bool]:
+    """Return whether things of a list can be changed from its page, its rows, and all that the query lists.
+
+    `limit`: of rows on the page; 0 where it shows a past day.
+    """
+    may = visit.principal.may(Permission.OWNERS_WRITE) and limit > 0
+    plain = parameters.model_fields_set <= _NO_FILTERS | _OF_THIS_PAGE
+    return {
+        "changes": may,
+        "choosable": may and name != "places" and limit <= MOST_CHOSEN,
+        "whole": may and plain and bool(parameters.q.strip()),
+    }
 
 
 def _given(parameters: ListParameters) -> dict[str, object]:
     """Return what the address of this page said, without where in the list it is."""
     given = parameters.model_dump(include=parameters.model_fields_set, exclude_none=True)
-    given.pop("cursor", None)
+    for name in _OF_THIS_PAGE:
+        given.pop(name, None)
     return {
         name: str(value).lower() if value in {True, False} else value
         for name, value in given.items()

@@ -14,6 +14,7 @@ from keycensus_collector.clock import Clock
 from keycensus_collector.oidc.settings import SignIn
 from keycensus_collector.store.engine import Store
 from keycensus_collector.web import (
+    changing,
     dashboard,
     details,
     errors,
@@ -48,6 +49,7 @@ def create_site(store: Store, clock: Clock, sign_in: SignIn | None = None) -> Fa
     site.include_router(signing_in.router)
     site.include_router(static_files.router)
     site.include_router(dashboard.router)
+    site.include_router(changing.router)
     site.include_router(views.router)
     site.include_router(tiles.router)
     site.include_router(past.router)

@@ -29,6 +29,10 @@ _VERDICTS = {
 # What a page says of what was just done, by the word in its address.
 DONE = {
     "tiles-kept": "The overview is arranged.",
+    "labelled": "It is done. Rules that ask for the label follow within seconds.",
+    "mark-lifted": "The mark is lifted.",
+    "marked": "It is done.",
+    "owned": "It is done. Owners follow within seconds.",
     "view-deleted": "The view is deleted.",
     "view-saved": "The view is saved.",
 }

@@ -95,11 +95,22 @@ for (const box of document.querySelectorAll("details[data-load]")) {
   });
 }
 
+// All rows of a page are chosen at once, and none again.
+const choose = document.querySelector("[data-choose]");
+if (choose) {
+  choose.hidden = false;
+  choose.addEventListener("click", () => {
+    const boxes = [...choose.form.querySelectorAll("input[type=checkbox]")];
+    const some = boxes.some((box) => !box.checked);
+    for (const box of boxes) box.checked = some;
+  });
+}
+
 // What agents report shows by itself: the part that lives is fetched again, and put in place if it differs.
 const live = document.querySelector("[data-live]");
 if (live) {
   const refresh = async () => {
-    if (document.hidden || live.contains(document.activeElement)) return;
+    if (document.hidden || live.contains(document.activeElement) || live.querySelector("input:checked")) return;
     const response = await fetch(location.href, { credentials: "same-origin" });
     if (!response.ok || response.redirected) return;
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
