@@ -41,6 +41,11 @@ def addresses(room: Showroom) -> dict[str, str]:
         "/{list_}/by/{by}": "/certificates/by/issuer",
         "/{list_}/facets": "/certificates/facets",
         "/views/{name}": "/views/expiring",
+        "/change": "/change?what=certificates&of=all&q=host:*",
+        "/teams/{name}": "/teams/web",
+        "/teams/{name}/dissolve": "/teams/web/dissolve",
+        "/people/{name}": "/people/ben",
+        "/people/{name}/leave": "/people/ben/leave?to=security",
     }
     found: dict[str, str] = {}
     for line in [*PAGES, *OPEN_PAGES]:

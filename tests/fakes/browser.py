@@ -50,8 +50,9 @@ class Page(HTMLParser):
         return " ".join(" ".join(self._said).split())
 
     def form(self, action: str) -> Form:
-        """Return the form that is sent to an address."""
+        """Return the form that is sent to an address: before one that searches, one that writes."""
         found = [form for form in self.forms if form.action == action]
+        found.sort(key=lambda form: form.method != "post")
         assert found, (action, [form.action for form in self.forms])
         return found[0]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Literal
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool
 from sqlalchemy import Connection
 
 from keycensus_collector.access.permissions import Permission
+from keycensus_collector.api.conditional import IfMatch, check_preconditions, tag_of
 from keycensus_collector.api.problems import ProblemError
 from keycensus_collector.api.security import AUTHENTICATED, ClockOf, CurrentPrincipal, StoreOf
 from keycensus_collector.inventory.values import time_text
@@ -304,16 +305,28 @@ async def take_list(
 
 
 @router.post("/people/{name}/leave", tags=["ownership"], summary="Let somebody leave")
-async def leave(
-    name: str, body: LeaveBody, store: StoreOf, clock: ClockOf, principal: CurrentPrincipal
+async def leave(  # noqa: PLR0917 - each is a part of the request
+    name: str,
+    body: LeaveBody,
+    store: StoreOf,
+    clock: ClockOf,
+    principal: CurrentPrincipal,
+    response: Response,
+    if_match: IfMatch = "",
 ) -> Left:
-    """Move what they held, disable their user and revoke its tokens; `preview` tells it first."""
+    """Move what they held, disable their user and revoke its tokens; `preview` tells it first.
 
-    def work(connection: Connection) -> leaving.Leaving:
+    The `ETag` of what was told, sent as `If-Match`, lets them leave only if it is still so.
+    """
+
+    def work(connection: Connection) -> Left:
         _one_person(connection, name)
+        told = _left(leaving.preview_leaving(connection, name, to=body.to))
+        response.headers["ETag"] = tag_of(told)
         if body.preview:
-            return leaving.preview_leaving(connection, name, to=body.to)
-        return leaving.leave(
+            return told
+        check_preconditions(tag_of(told), if_match=if_match, if_none_match="")
+        done = leaving.leave(
             connection,
             name,
             to=body.to,
@@ -321,18 +334,9 @@ async def leave(
             actor=principal.actor,
             now_ms=clock.now_ms(),
         )
+        return replace(_left(done), done=True)
 
-    found = await (store.run_read(work) if body.preview else store.run_write(work))
-    return Left(
-        name=found.name,
-        done=not body.preview,
-        alone=None if found.alone is None else _held(found.alone),
-        teams=list(found.teams),
-        last={each: _held(held) for each, held in found.last.items()},
-        moves_to=found.moves_to,
-        users=list(found.users),
-        tokens=found.tokens,
-    )
+    return await (store.run_read(work) if body.preview else store.run_write(work))
 
 
 def _find_team(connection: Connection, name: str) -> teams.Team | None:
@@ -385,6 +389,19 @@ def _held(held: moving.Held) -> Held:
         keys=held.keys,
         hosts=held.hosts,
         places=held.places,
+    )
+
+
+def _left(found: leaving.Leaving) -> Left:
+    return Left(
+        name=found.name,
+        done=False,
+        alone=None if found.alone is None else _held(found.alone),
+        teams=list(found.teams),
+        last={each: _held(held) for each, held in found.last.items()},
+        moves_to=found.moves_to,
+        users=list(found.users),
+        tokens=found.tokens,
     )
 
 

@@ -42,6 +42,7 @@ SECTIONS = (
     Section("Keys", (("/keys", "Keys"),)),
     Section("Places", (("/places", "Places"),)),
     Section("Hosts", (("/hosts", "Hosts"),)),
+    Section("Owners", (("/teams", "Teams"), ("/people", "People"))),
     Section("Views", (("/views", "Views"),)),
 )
 

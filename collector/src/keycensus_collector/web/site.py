@@ -20,9 +20,11 @@ from keycensus_collector.web import (
     errors,
     lists,
     past,
+    people,
     signing_in,
     static_files,
     tiles,
+    teams,
     views,
 )
 
@@ -53,6 +55,8 @@ def create_site(store: Store, clock: Clock, sign_in: SignIn | None = None) -> Fa
     site.include_router(views.router)
     site.include_router(tiles.router)
     site.include_router(past.router)
+    site.include_router(teams.router)
+    site.include_router(people.router)
     # Behind the others: some of their paths begin with the name of any list.
     site.include_router(lists.router)
     site.include_router(details.router)

@@ -8,6 +8,8 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from keycensus_collector.inventory import results
+from keycensus_collector.query.model import Query, Term
+from keycensus_collector.query.render import render
 
 _DAY_MS = 86_400_000
 _MONTHS_FROM_DAYS, _YEARS_FROM_DAYS = 90, 730
@@ -29,10 +31,18 @@ _VERDICTS = {
 # What a page says of what was just done, by the word in its address.
 DONE = {
     "tiles-kept": "The overview is arranged.",
+    "fallback-set": "The fallback team is set.",
     "labelled": "It is done. Rules that ask for the label follow within seconds.",
     "mark-lifted": "The mark is lifted.",
     "marked": "It is done.",
+    "member-added": "They are in the team now.",
+    "member-removed": "They are not in the team any more.",
     "owned": "It is done. Owners follow within seconds.",
+    "person-left": "They have left. Owners follow within seconds.",
+    "person-saved": "The person is saved.",
+    "team-dissolved": "The team is dissolved. Owners follow within seconds.",
+    "team-renamed": "The team has its new name.",
+    "team-saved": "The team is saved.",
     "view-deleted": "The view is deleted.",
     "view-saved": "The view is saved.",
 }
@@ -132,6 +142,11 @@ def address(path: str, **parameters: object) -> str:
     return f"{path}?{urlencode(given)}" if given else path
 
 
+def owner_query(name: str) -> str:
+    """Return the query that lists what a team or person owns."""
+    return render(Query(Term("owner", "=", name, quoted=True)))
+
+
 def segment(text: str) -> str:
     """Return a text as one segment of a path."""
     return quote(text, safe="")
@@ -150,6 +165,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "ends": ends,
     "figure": figure,
     "minute": minute,
+    "owner_query": owner_query,
     "relative": relative,
     "segment": segment,
     "share_of_life": share_of_life,

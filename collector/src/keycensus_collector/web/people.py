@@ -1,0 +1,196 @@
+"""The pages of people: who there is, what they own, and how somebody leaves: told first, then done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi.responses import Response
+
+from keycensus_collector.access.permissions import Permission
+from keycensus_collector.api import teams as api
+from keycensus_collector.api.problems import ProblemError
+from keycensus_collector.errors import UsageError
+from keycensus_collector.web.asking import Visit, Visiting
+from keycensus_collector.web.forms import Mistake, Sent, mistake_of, submit
+from keycensus_collector.web.teams import ROWS, After, owned_by, team_names
+from keycensus_collector.web.wording import segment
+
+router = APIRouter()
+
+_FIELDS = ("full_name", "email", "contact", "user", "subject")
+_NEW = dict.fromkeys(("name", *_FIELDS), "")
+_TEXT_CHARACTERS = 200
+
+
+@router.get("/people")
+async def people(
+    visit: Visiting,
+    after: After = "",
+    name: Annotated[str, Query(max_length=_TEXT_CHARACTERS)] = "",
+) -> Response:
+    """Show people by name, those who left too. `name`: with this in their name or address."""
+    return await _show_all(visit, _NEW, after=after, part=name)
+
+
+@router.post("/people")
+async def add(visit: Visiting) -> Response:
+    """Add a person."""
+
+    async def act(sent: Sent) -> str:
+        name = sent.text("name")
+        known = await _find(visit, name)
+        if known is not None and known.state == "active":
+            raise ProblemError(
+                HTTPStatus.CONFLICT, "conflict", f"There is a person {name} already."
+            )
+        return await _save(visit, name, sent)
+
+    async def again(sent: Sent, mistake: Mistake) -> Response:
+        return await _show_all(visit, {name: sent.text(name) for name in _NEW}, mistake)
+
+    return await submit(visit, act, again, "person-saved")
+
+
+@router.get("/people/{name}")
+async def person(name: str, visit: Visiting) -> Response:
+    """Show one person: teams, how they are reached, and what they own alone."""
+    return await _show(visit, name)
+
+
+@router.post("/people/{name}")
+async def change(name: str, visit: Visiting) -> Response:
+    """Change what is known of a person; who left comes back by it."""
+
+    async def act(sent: Sent) -> str:
+        await _one(visit, name)
+        return await _save(visit, name, sent)
+
+    async def again(sent: Sent, mistake: Mistake) -> Response:
+        return await _show(visit, name, {field: sent.text(field) for field in _FIELDS}, mistake)
+
+    return await submit(visit, act, again, "person-saved")
+
+
+@router.get("/people/{name}/leave")
+async def ask_to_leave(
+    name: str, visit: Visiting, to: Annotated[str, Query(max_length=64)] = ""
+) -> Response:
+    """Tell what goes with a person, to which team, before they leave."""
+    return await _show_leaving(visit, name, to)
+
+
+@router.post("/people/{name}/leave")
+async def leave(name: str, visit: Visiting) -> Response:
+    """Let a person leave, if what goes with them is still what was told."""
+
+    async def act(sent: Sent) -> str:
+        body = api.LeaveBody.model_validate({"to": sent.text("to")})
+        await api.leave(
+            name,
+            body,
+            visit.store,
+            visit.clock,
+            visit.principal,
+            Response(),
+            if_match=f'"{sent.text("digest")}"',
+        )
+        return f"/people/{segment(name)}"
+
+    async def again(sent: Sent, mistake: Mistake) -> Response:
+        return await _show_leaving(visit, name, sent.text("to"), mistake)
+
+    return await submit(visit, act, again, "person-left")
+
+
+async def _find(visit: Visit, name: str) -> api.Person | None:
+    return next((one for one in await api.list_people(visit.store) if one.name == name), None)
+
+
+async def _one(visit: Visit, name: str) -> api.Person:
+    found = await _find(visit, name)
+    if found is None:
+        raise ProblemError(HTTPStatus.NOT_FOUND, "not-found", f"There is no person {name!r}.")
+    return found
+
+
+async def _save(visit: Visit, name: str, sent: Sent) -> str:
+    body = api.PersonBody.model_validate({field: sent.text(field) for field in _FIELDS})
+    await api.save_person(name, body, visit.store, visit.clock, visit.principal)
+    return f"/people/{segment(name)}"
+
+
+async def _show_all(
+    visit: Visit,
+    given: Mapping[str, str],
+    mistake: Mistake | None = None,
+    *,
+    after: str = "",
+    part: str = "",
+) -> Response:
+    found = await api.list_people(visit.store)
+    word = part.strip().lower()
+    named = [
+        one
+        for one in found
+        if any(word in text.lower() for text in (one.name, one.full_name, one.email))
+    ]
+    rows = [one for one in named if one.name > after]
+    return visit.page(
+        "people.html",
+        status=mistake.status if mistake else HTTPStatus.OK,
+        mistake=mistake,
+        given=given,
+        people=rows[:ROWS],
+        total=len(named),
+        part=part,
+        next=rows[ROWS - 1].name if len(rows) > ROWS else "",
+        may_write=visit.principal.may(Permission.PEOPLE_WRITE),
+    )
+
+
+async def _show(
+    visit: Visit, name: str, given: Mapping[str, str] | None = None, mistake: Mistake | None = None
+) -> Response:
+    found = await _one(visit, name)
+    held = {field: value for field, value in asdict(found).items() if field in _FIELDS}
+    return visit.page(
+        "person.html",
+        status=mistake.status if mistake else HTTPStatus.OK,
+        mistake=mistake,
+        given=held | dict(given or {}),
+        person=found,
+        owned=await owned_by(visit, name),
+        may_write=visit.principal.may(Permission.PEOPLE_WRITE),
+    )
+
+
+async def _show_leaving(
+    visit: Visit, name: str, to: str, mistake: Mistake | None = None
+) -> Response:
+    found = await _one(visit, name)
+    told, answer = None, Response()
+    try:
+        told = await api.leave(
+            name,
+            api.LeaveBody(to=to, preview=True),
+            visit.store,
+            visit.clock,
+            visit.principal,
+            answer,
+        )
+    except (ProblemError, UsageError) as error:
+        mistake = mistake or mistake_of(error, visit.request.url.path)
+    return visit.page(
+        "person_leave.html",
+        status=mistake.status if mistake else HTTPStatus.OK,
+        mistake=mistake,
+        person=found,
+        to=to,
+        told=told,
+        digest=answer.headers.get("ETag", "").strip('"'),
+        names=await team_names(visit),
+    )

@@ -1,0 +1,256 @@
+"""The pages of teams: who is in them, what they own, and what becomes of it where one ends. And the fallback team."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi.responses import Response
+from sqlalchemy import Connection
+
+from keycensus_collector.access.permissions import Permission
+from keycensus_collector.api import owners as owners_api
+from keycensus_collector.api import teams as api
+from keycensus_collector.api.problems import ProblemError
+from keycensus_collector.inventory import results
+from keycensus_collector.views.model import View
+from keycensus_collector.views.shown import counted
+from keycensus_collector.web.asking import Visit, Visiting
+from keycensus_collector.web.forms import Mistake, Sent, submit
+from keycensus_collector.web.listed import LISTS
+from keycensus_collector.web.wording import owner_query, segment
+
+router = APIRouter()
+
+# Of a table, how many rows a page shows; and of names that are offered while one is typed.
+ROWS, MOST_OFFERED = 200, 500
+_NAME_CHARACTERS = 64
+_NEW = {"name": "", "description": "", "contact": "", "fallback": ""}
+
+After = Annotated[str, Query(max_length=_NAME_CHARACTERS)]
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """What an owner has of a list: as many as the list at `query` says."""
+
+    what: str
+    query: str
+    total: int
+    total_is_exact: bool
+
+
+@router.get("/teams")
+async def teams(visit: Visiting, after: After = "", *, all: bool = False) -> Response:  # noqa: A002 - as REST has it
+    """Show teams by name, those that were dissolved too if `all`; and which is the fallback team."""
+    return await _show_all(visit, _NEW, after=after, everything=all)
+
+
+@router.post("/teams")
+async def create(visit: Visiting) -> Response:
+    """Make a team."""
+
+    async def act(sent: Sent) -> str:
+        name = sent.text("name")
+        if any(each.name == name for each in await api.list_teams(visit.store, all=True)):
+            raise ProblemError(HTTPStatus.CONFLICT, "conflict", f"There is a team {name} already.")
+        await _save(visit, name, sent)
+        return f"/teams/{segment(name)}"
+
+    async def again(sent: Sent, mistake: Mistake) -> Response:
+        given = {name: sent.text(name) for name in _NEW}
+        return await _show_all(visit, given, mistake)
+
+    return await submit(visit, act, again, "team-saved")
+
+
+@router.post("/fallback")
+async def fallback(visit: Visiting) -> Response:
+    """Say which team answers for what nobody owns."""
+
+    async def act(sent: Sent) -> str:
+        body = owners_api.FallbackBody.model_validate({"team": sent.text("fallback")})
+        await owners_api.set_fallback(body, visit.store, visit.clock, visit.principal)
+        return "/teams"
+
+    async def again(sent: Sent, mistake: Mistake) -> Response:
+        return await _show_all(visit, {**_NEW, "fallback": sent.text("fallback")}, mistake)
+
+    return await submit(visit, act, again, "fallback-set")
+
+
+@router.get("/teams/{name}")
+async def team(name: str, visit: Visiting) -> Response:
+    """Show one team: members, contact, and what it owns."""
+    return await _show(visit, name)
+
+
+@router.post("/teams/{name}")
+async def describe(name: str, visit: Visiting) -> Response:
+    """Change what is said of a team."""
+
+    async def act(sent: Sent) -> str:
+        await api.team(name, visit.store)
+        await _save(visit, name, sent)
+        return f"/teams/{segment(name)}"
+
+    return await submit(visit, act, _again(visit, name), "team-saved")
+
+
+@router.post("/teams/{name}/rename")
+async def rename(name: str, visit: Visiting) -> Response:
+    """Give a team another name."""
+
+    async def act(sent: Sent) -> str:
+        body = api.RenameBody.model_validate({"name": sent.text("new_name")})
+        await api.rename(name, body, visit.store, visit.clock, visit.principal)
+        return f"/teams/{segment(body.name)}"
+
+    return await submit(visit, act, _again(visit, name), "team-renamed")
+
+
+@router.post("/teams/{name}/members")
+async def join(name: str, visit: Visiting) -> Response:
+    """Let somebody join a team."""
+
+    async def act(sent: Sent) -> str:
+        person = sent.text("person")
+        await api.join(name, person, visit.store, visit.clock, visit.principal)
+        return f"/teams/{segment(name)}"
+
+    return await submit(visit, act, _again(visit, name), "member-added")
+
+
+@router.post("/teams/{name}/members/remove")
+async def part(name: str, visit: Visiting) -> Response:
+    """Take somebody out of a team."""
+
+    async def act(sent: Sent) -> str:
+        person = sent.text("person")
+        await api.part(name, person, visit.store, visit.clock, visit.principal)
+        return f"/teams/{segment(name)}"
+
+    return await submit(visit, act, _again(visit, name), "member-removed")
+
+
+@router.get("/teams/{name}/dissolve")
+async def ask_to_dissolve(name: str, visit: Visiting) -> Response:
+    """Show what a team holds that somebody else would have, and ask who."""
+    return await _show_end(visit, name)
+
+
+@router.post("/teams/{name}/dissolve")
+async def dissolve(name: str, visit: Visiting) -> Response:
+    """End a team; what it held moves."""
+
+    async def act(sent: Sent) -> str:
+        body = api.DissolveBody.model_validate({"into": sent.text("into")})
+        await api.dissolve(name, body, visit.store, visit.clock, visit.principal)
+        return "/teams"
+
+    async def again(sent: Sent, mistake: Mistake) -> Response:
+        return await _show_end(visit, name, sent.text("into"), mistake)
+
+    return await submit(visit, act, again, "team-dissolved")
+
+
+async def owned_by(visit: Visit, name: str) -> list[Owned]:
+    """Return how many things of each list an owner has, as the lists count."""
+    query = owner_query(name)
+    views = [View(each, "", each, query) for each in LISTS]
+
+    def work(connection: Connection) -> list[results.View]:
+        return counted(connection, views, visit.now_ms, visit.principal.user)
+
+    found = await visit.store.run_read(work)
+    return [Owned(one.what, query, one.total or 0, one.total_is_exact) for one in found]
+
+
+async def team_names(visit: Visit) -> list[str]:
+    """Return the names of teams to be offered; none if there are too many."""
+    names = [each.name for each in await api.list_teams(visit.store) if not each.person]
+    return names if len(names) <= MOST_OFFERED else []
+
+
+async def _save(visit: Visit, name: str, sent: Sent) -> None:
+    body = api.TeamBody.model_validate(
+        {"description": sent.text("description"), "contact": sent.text("contact")}
+    )
+    await api.save_team(name, body, visit.store, visit.clock, visit.principal)
+
+
+async def _show_all(
+    visit: Visit,
+    given: Mapping[str, str],
+    mistake: Mistake | None = None,
+    *,
+    after: str = "",
+    everything: bool = False,
+) -> Response:
+    found = await api.list_teams(visit.store, all=everything)
+    rows = [each for each in found if each.name > after]
+    return visit.page(
+        "teams.html",
+        status=mistake.status if mistake else HTTPStatus.OK,
+        mistake=mistake,
+        given=given,
+        teams=rows[:ROWS],
+        total=len(found),
+        next=rows[ROWS - 1].name if len(rows) > ROWS else "",
+        everything=everything,
+        fallback=(await owners_api.fallback(visit.store)).team,
+        names=await team_names(visit),
+        may_write=visit.principal.may(Permission.TEAMS_WRITE),
+    )
+
+
+async def _show(
+    visit: Visit, name: str, given: Mapping[str, str] | None = None, mistake: Mistake | None = None
+) -> Response:
+    found = await api.team(name, visit.store)
+    held = {"description": found.description, "contact": found.contact}
+    may_write = visit.principal.may(Permission.TEAMS_WRITE) and not found.dissolved
+    people = await api.list_people(visit.store)
+    others = [one.name for one in people if one.state == "active" and name not in one.teams]
+    return visit.page(
+        "team.html",
+        status=mistake.status if mistake else HTTPStatus.OK,
+        mistake=mistake,
+        given={"new_name": "", "person": ""} | held | dict(given or {}),
+        team=found,
+        members=[one for one in people if one.name in found.members],
+        owned=[] if found.dissolved else await owned_by(visit, name),
+        fallback=(await owners_api.fallback(visit.store)).team,
+        people=others if len(others) <= MOST_OFFERED else [],
+        may_write=may_write,
+    )
+
+
+async def _show_end(
+    visit: Visit, name: str, into: str = "", mistake: Mistake | None = None
+) -> Response:
+    return visit.page(
+        "team_end.html",
+        status=mistake.status if mistake else HTTPStatus.OK,
+        mistake=mistake,
+        team=await api.team(name, visit.store),
+        into=into,
+        owned=await owned_by(visit, name),
+        fallback=(await owners_api.fallback(visit.store)).team,
+        names=[each for each in await team_names(visit) if each != name],
+    )
+
+
+def _again(visit: Visit, name: str) -> Callable[[Sent, Mistake], Awaitable[Response]]:
+    async def again(sent: Sent, mistake: Mistake) -> Response:
+        given = {
+            field: sent.text(field)
+            for field in ("description", "contact", "new_name", "person")
+            if field in sent.data
+        }
+        return await _show(visit, name, given, mistake)
+
+    return again
