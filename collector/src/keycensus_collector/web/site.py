@@ -23,8 +23,8 @@ from keycensus_collector.web import (
     people,
     signing_in,
     static_files,
-    tiles,
     teams,
+    tiles,
     views,
 )
 
