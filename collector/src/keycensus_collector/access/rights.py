@@ -202,6 +202,8 @@ PAGES: dict[str, P] = {
     "POST /people/{name}": P.PEOPLE_WRITE,
     "GET /people/{name}/leave": P.PEOPLE_WRITE,
     "POST /people/{name}/leave": P.PEOPLE_WRITE,
+    "GET /rules": P.OWNERS_READ,
+    "POST /rules": P.RULES_WRITE,
     "POST /sign-out": P.INVENTORY_READ,
 }
 

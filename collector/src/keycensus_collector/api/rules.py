@@ -7,9 +7,16 @@ from functools import partial
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Connection
 
+from keycensus_collector.api.conditional import (
+    IfMatch,
+    IfNoneMatch,
+    check_preconditions,
+    tag_of,
+)
 from keycensus_collector.api.problems import ProblemError
 from keycensus_collector.api.security import AUTHENTICATED, ClockOf, CurrentPrincipal, StoreOf
 from keycensus_collector.inventory.values import time_text
@@ -63,17 +70,17 @@ class RulesBody(BaseModel):
 
 
 @router.get("/rules", summary="The rules in force")
-async def rules(store: StoreOf) -> RuleFile:
+async def rules(store: StoreOf, response: Response) -> RuleFile:
     """Return the file of rules that was applied last, with its version."""
-    found = await store.run_read(rules_text)
+    found = await store.run_read(_in_force)
     if found is None:
         raise ProblemError(
             HTTPStatus.NOT_FOUND,
             "not-found",
             "no rules were ever applied: PUT /rules, or keycensus rules apply FILE",
         )
-    version, text, applied_by, applied_ms = found
-    return RuleFile(version, applied_by, time_text(applied_ms), text.splitlines())
+    response.headers["ETag"] = tag_of(found)
+    return found
 
 
 @router.post("/rules/trial", summary="Say what rules would do")
@@ -94,11 +101,29 @@ async def trial(body: RulesBody, store: StoreOf, clock: ClockOf) -> Tried:
 
 
 @router.put("/rules", summary="Put rules in force")
-async def apply(
-    body: RulesBody, store: StoreOf, clock: ClockOf, principal: CurrentPrincipal
+async def apply(  # noqa: PLR0917 - each is a part of the request
+    body: RulesBody,
+    store: StoreOf,
+    clock: ClockOf,
+    principal: CurrentPrincipal,
+    if_match: IfMatch = "",
+    if_none_match: IfNoneMatch = "",
 ) -> Applied:
     """Put these rules in force instead of those before; all mistakes are told together."""
-    version, begun, ended = await store.run_write(
-        partial(apply_rules, text=body.text, actor=principal.actor, now_ms=clock.now_ms())
-    )
-    return Applied(version, begun, ended)
+
+    def work(connection: Connection) -> tuple[int, int, int]:
+        if if_match or if_none_match:
+            found = _in_force(connection)
+            current = None if found is None else tag_of(found)
+            check_preconditions(current, if_match=if_match, if_none_match=if_none_match)
+        return apply_rules(connection, text=body.text, actor=principal.actor, now_ms=clock.now_ms())
+
+    return Applied(*await store.run_write(work))
+
+
+def _in_force(connection: Connection) -> RuleFile | None:
+    found = rules_text(connection)
+    if found is None:
+        return None
+    version, text, applied_by, applied_ms = found
+    return RuleFile(version, applied_by, time_text(applied_ms), text.splitlines())

@@ -42,7 +42,7 @@ SECTIONS = (
     Section("Keys", (("/keys", "Keys"),)),
     Section("Places", (("/places", "Places"),)),
     Section("Hosts", (("/hosts", "Hosts"),)),
-    Section("Owners", (("/teams", "Teams"), ("/people", "People"))),
+    Section("Owners", (("/teams", "Teams"), ("/people", "People"), ("/rules", "Rules"))),
     Section("Views", (("/views", "Views"),)),
 )
 

@@ -21,6 +21,7 @@ from keycensus_collector.web import (
     lists,
     past,
     people,
+    rules,
     signing_in,
     static_files,
     teams,
@@ -57,6 +58,7 @@ def create_site(store: Store, clock: Clock, sign_in: SignIn | None = None) -> Fa
     site.include_router(past.router)
     site.include_router(teams.router)
     site.include_router(people.router)
+    site.include_router(rules.router)
     # Behind the others: some of their paths begin with the name of any list.
     site.include_router(lists.router)
     site.include_router(details.router)

@@ -40,6 +40,7 @@ DONE = {
     "owned": "It is done. Owners follow within seconds.",
     "person-left": "They have left. Owners follow within seconds.",
     "person-saved": "The person is saved.",
+    "rules-applied": "The rules are in force. Owners follow within seconds, of very many things within minutes.",
     "team-dissolved": "The team is dissolved. Owners follow within seconds.",
     "team-renamed": "The team has its new name.",
     "team-saved": "The team is saved.",
