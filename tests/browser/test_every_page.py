@@ -33,8 +33,13 @@ def addresses(room: Showroom) -> dict[str, str]:
     )[0]
     number = room.hosts["shop1.example.com"]
     host = room.census.row(select(schema.host.c.host_id).where(schema.host.c.host_no == number))[0]
+    agent = room.census.row(
+        select(schema.agent.c.agent_id).where(schema.agent.c.state == "cloned")
+    )[0]
     parts = {
         "/history": f"/history?id={certificate.hex()}",
+        "/agents/{agent}": f"/agents/{agent}",
+        "/users/{name}": "/users/ann",
         "/certificates/{sha256}": f"/certificates/{certificate.hex()}",
         "/keys/{key_id}": f"/keys/{key.hex()}",
         "/hosts/{host_id}": f"/hosts/{host}",

@@ -15,6 +15,7 @@ from typing import Any
 
 import schemathesis
 from fakes.census import Census, certificate, private_key, sealed_key
+from fakes.identities import add_agent
 from fakes.pki import issue
 from fakes.served import api_token
 from schemathesis import Case, CheckContext, Response
@@ -79,6 +80,7 @@ _GRAMMARS = (
     "leave as-of out",
     "is named for what is disputed",
     "of these can't be",
+    "a token for one host",
 )
 
 
@@ -106,6 +108,7 @@ def fill(directory: Path) -> Census:
     census.report(host, "/etc/box.p12", sealed_key(b"box"), status="locked")
     census.gap(host, "/mnt/nfs")
     census.fold()
+    add_agent(census, host)
     return census
 
 

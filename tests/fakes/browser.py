@@ -40,8 +40,15 @@ class Page(HTMLParser):
         self.attributes: set[str] = set()
         self.links: list[str] = []
         self.forms: list[Form] = []
+        self.ids: list[str] = []
+        self.headings: list[int] = []
+        # Ids that labels are for, ids that controls are described by, and controls by name and id.
+        self.labelled: set[str] = set()
+        self.described: set[str] = set()
+        self.controls: list[tuple[str, str]] = []
         self._said: list[str] = []
         self._name = self._open = ""
+        self._in_label = False
         self.feed(response.text)
 
     @property
@@ -60,6 +67,7 @@ class Page(HTMLParser):
         self.elements.add(tag)
         self.attributes |= {name for name, _ in attrs}
         given = {name: value or "" for name, value in attrs}
+        self._note(tag, given)
         self.links += [given[name] for name in ("href", "src", "action") if name in given]
         if tag == "form":
             self.forms.append(Form(given.get("action", ""), given.get("method", "get")))
@@ -77,6 +85,20 @@ class Page(HTMLParser):
                 fields[self._name] = [given.get("value", "")]
         elif tag == "button":
             self.forms[-1].buttons.append((name, given.get("value", "")))
+
+    def _note(self, tag: str, given: dict[str, str]) -> None:
+        """Note what people who hear a page or type on it need."""
+        if "id" in given:
+            self.ids.append(given["id"])
+        if tag in {"h1", "h2", "h3"}:
+            self.headings.append(int(tag[1]))
+        self._in_label = tag == "label" or (self._in_label and tag == "input")
+        self.labelled |= {given["for"]} if "for" in given else set()
+        for name in ("aria-describedby", "aria-labelledby", "data-copy"):
+            self.described |= set(given.get(name, "").split())
+        typed = tag in {"select", "textarea"} or (tag == "input" and given.get("type") != "hidden")
+        if typed and not self._in_label and "aria-label" not in given:
+            self.controls.append((given.get("name", ""), given.get("id", "")))
 
     def handle_endtag(self, tag: str) -> None:
         if tag == self._open:

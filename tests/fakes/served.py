@@ -30,7 +30,8 @@ from keycensus_collector.web.site import Front, create_site
 def api_token(census: Census, *, days: int = 90, role: str = "viewer") -> str:
     """Make a token for a user "ada"."""
     with census.store.write() as connection:
-        if connection.execute(select(schema.user)).first() is None:
+        ada = select(schema.user).where(schema.user.c.name == "ada")
+        if connection.execute(ada).first() is None:
             connection.execute(
                 insert(schema.user).values(name="ada", password_hash="", role=role, created_ms=0)
             )

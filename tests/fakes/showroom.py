@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 from cryptography.hazmat.primitives.asymmetric import rsa
 from fakes.census import Census, Item, certificate, private_key, sealed_key
+from fakes.identities import add_agent
 from fakes.pki import NOW, Issued, issue
 from fakes.served import api_token
 
@@ -134,11 +135,12 @@ class Showroom:
         public = issue("Public Trust R11", issuer=public_root, is_ca=True, days=900)
         self.known |= {"root": root, "inner": inner, "public-root": public_root, "public": public}
         for name, (environment, system) in _HOSTS.items():
-            self.hosts[name] = self.census.host(
+            number = self.hosts[name] = self.census.host(
                 name,
                 operating_system=system,
                 labels=json.dumps({"token": {"environment": environment}, "host": {}}),
             )
+            add_agent(self.census, number, days=_BEFORE_DAYS + 20, machines=(name,))
         shop = issue(
             "shop.example.com", issuer=public, sans=("shop.example.com", "www.example.com"), days=90
         )
@@ -199,6 +201,8 @@ class Showroom:
             )
         self._used(live, old)
         self.census.gap(self.hosts["db2.example.com"], "/srv/backup")
+        copies = self.census.host("golden-image", clock_skew_ms=95_000)
+        add_agent(self.census, copies, state="cloned", machines=("vm-17", "vm-18"))
         self.census.fold()
 
     def _pair(

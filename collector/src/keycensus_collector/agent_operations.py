@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, select, update
 
 from keycensus_collector.access import audit
+from keycensus_collector.agent_lists import list_agents, show_agent
 from keycensus_collector.authority import rekey
-from keycensus_collector.authority.standing import CLONED, REKEYED, open_grant
-from keycensus_collector.deployment import OPERATOR
-from keycensus_collector.errors import QueryError, UsageError
+from keycensus_collector.authority.standing import CLONED, REKEYED
+from keycensus_collector.errors import ConflictError, QueryError, UsageError
 from keycensus_collector.operation import (
     AnyRow,
     Arguments,
@@ -21,117 +19,31 @@ from keycensus_collector.operation import (
     number_of,
     text_of,
 )
-from keycensus_collector.store.schema import (
-    agent,
-    agent_certificate,
-    agent_contact,
-    host,
-    rekey_grant,
-    rekey_use,
-)
+from keycensus_collector.store.schema import agent, host, rekey_grant
 from keycensus_collector.text import safe_text
 
 _REASON_CHARACTERS = 200
-_SHOWN_CERTIFICATES = 20
 # What an agent's new state is called in the audit log.
 _ACTIONS = {"banned": "agent.ban", "active": "agent.unban", "evicted": "agent.evict"}
 # States in which an agent could still write, or come back to.
 _LIVE = ("active", CLONED, REKEYED)
 
 
-def _list(connection: Connection, _around: Surroundings, _arguments: Arguments) -> Json:
-    ends = (
-        select(
-            agent_certificate.c.agent_no, func.max(agent_certificate.c.not_after_ms).label("end")
-        )
-        .where(agent_certificate.c.state != "void")
-        .group_by(agent_certificate.c.agent_no)
-        .subquery()
-    )
-    copies = (
-        select(agent_contact.c.agent_no, func.count().label("copies"))
-        .group_by(agent_contact.c.agent_no)
-        .subquery()
-    )
-    rows = connection.execute(
-        select(agent, host.c.name, host.c.host_id, host.c.last_seen_ms, ends.c.end, copies.c.copies)
-        .join(host, host.c.host_no == agent.c.host_no)
-        .join(ends, ends.c.agent_no == agent.c.agent_no, isouter=True)
-        .join(copies, copies.c.agent_no == agent.c.agent_no, isouter=True)
-        .order_by(host.c.name, agent.c.agent_no)
-    )
-    return [
-        {
-            "id": row.agent_id,
-            "host": row.name,
-            "host_id": row.host_id,
-            "state": row.state,
-            "reason": row.state_reason,
-            "copies": (row.copies or 0) if row.state in (CLONED, REKEYED) else None,
-            "enrolled_ms": row.enrolled_ms,
-            "enrolled_by": row.enrolled_by,
-            "last_seen_ms": row.last_seen_ms,
-            "certificate_ends_ms": row.end,
-        }
-        for row in rows
-    ]
+def _list(connection: Connection, around: Surroundings, _arguments: Arguments) -> Json:
+    return list_agents(connection, around.now_ms).items
 
 
 def _show(connection: Connection, around: Surroundings, arguments: Arguments) -> Json:
-    row = find_agent(connection, text_of(arguments, "agent"))
-    its_host = connection.execute(select(host).where(host.c.host_no == row.host_no)).one()
-    certificates = connection.execute(
-        select(agent_certificate)
-        .where(agent_certificate.c.agent_no == row.agent_no)
-        .order_by(agent_certificate.c.issued_ms.desc())
-        .limit(_SHOWN_CERTIFICATES)
-    ).all()
-    given = connection.execute(
-        select(func.count()).where(rekey_use.c.old_agent_no == row.agent_no)
-    ).scalar_one()
-    found = open_grant(connection, row.agent_no, around.now_ms)
-    return {
-        "id": row.agent_id,
-        "state": row.state,
-        "reason": row.state_reason,
-        "host_id": its_host.host_id,
-        "host": its_host.name,
-        "enrolled_ms": row.enrolled_ms,
-        "enrolled_by": row.enrolled_by,
-        "certificates": [
-            {
-                "serial": each.serial,
-                "state": each.state,
-                "issued_ms": each.issued_ms,
-                "not_after_ms": each.not_after_ms,
-            }
-            for each in certificates
-        ],
-        "machines": [_machine(each) for each in rekey.contacts_of(connection, row.agent_no)],
-        "identities_given": given,
-        "rekey_until_ms": None if found is None else found.expires_ms,
-        "rekey_copies_left": None if found is None else found.copies_left,
-    }
-
-
-def _machine(row: AnyRow) -> dict[str, Any]:
-    return {
-        "boot": row.boot_id.hex(),
-        "name": row.name,
-        "address": row.address,
-        "machine": row.machine_hash.hex(),
-        "verdict": row.verdict,
-        "hellos": row.hellos,
-        "first_seen_ms": row.first_ms,
-        "last_seen_ms": row.last_ms,
-    }
+    return show_agent(
+        connection, find_agent(connection, text_of(arguments, "agent")), around.now_ms
+    )
 
 
 def _ban(connection: Connection, around: Surroundings, arguments: Arguments) -> Json:
     """Ban an agent's host with every identity of it that could write: none of them comes back."""
     row = find_agent(connection, text_of(arguments, "agent"))
     if row.state not in (*_LIVE, "banned"):
-        raise UsageError(f"agent {row.agent_id} is {row.state}; it can't become banned")
+        raise ConflictError(f"agent {row.agent_id} is {row.state}; it can't become banned")
     reason = _reason(arguments)
     connection.execute(
         update(host)
@@ -148,7 +60,7 @@ def _unban(connection: Connection, around: Surroundings, arguments: Arguments) -
     """Undo `ban` for an agent's host: each identity is again what it was."""
     row = find_agent(connection, text_of(arguments, "agent"))
     if row.state not in ("banned", "active"):
-        raise UsageError(f"agent {row.agent_id} is {row.state}; it can't become active")
+        raise ConflictError(f"agent {row.agent_id} is {row.state}; it can't become active")
     connection.execute(update(host).where(host.c.host_no == row.host_no).values(banned_ms=None))
     for each in _of_host(connection, row.host_no, ("banned",)):
         set_agent_state(connection, around, each, each.state_before_ban or "active", "")
@@ -162,7 +74,7 @@ def _evict(connection: Connection, around: Surroundings, arguments: Arguments) -
     row = find_agent(connection, text_of(arguments, "agent"))
     if row.state != "evicted":
         if row.state not in (*_LIVE, "banned"):
-            raise UsageError(f"agent {row.agent_id} is {row.state}; it can't become evicted")
+            raise ConflictError(f"agent {row.agent_id} is {row.state}; it can't become evicted")
         set_agent_state(connection, around, row, "evicted", _reason(arguments))
     return {"id": row.agent_id, "state": "evicted"}
 
@@ -186,7 +98,7 @@ def _rekey(connection: Connection, around: Surroundings, arguments: Arguments) -
             within_ms=number_of(arguments, "within_ms", rekey.WITHIN_MS),
             copies=number_of(arguments, "copies", rekey.COPIES),
             keep=keep,
-            actor=OPERATOR,
+            actor=around.actor,
             now_ms=around.now_ms,
         )
         machines += len(rekey.contacts_of(connection, row.agent_no))
@@ -260,7 +172,7 @@ def set_agent_state(
     audit.record(
         connection,
         at_ms=around.now_ms,
-        actor=OPERATOR,
+        actor=around.actor,
         action=_ACTIONS.get(state, "agent.unban"),
         subject=row.agent_id,
         detail={"before": row.state, "reason": reason},

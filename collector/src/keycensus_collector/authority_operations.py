@@ -65,8 +65,8 @@ def _next(connection: Connection, around: Surroundings, arguments: Arguments) ->
     now = from_ms(around.now_ms)
     if arguments.get("own"):
         name = f"{read_deployment(connection).name} {now:%Y-%m-%d}"
-        local.create_own(name, now).save(around.authority.next_directory)
-    authority = local.load(around.authority.next_directory, now)
+        local.create_own(name, now).save(around.signing.next_directory)
+    authority = local.load(around.signing.next_directory, now)
     rollover.register(connection, authority.chain, "next", around.now_ms)
     _record(connection, around, "ca.next", authority.chain[0])
     return {"subject": safe_text(authority.chain[-1].subject.rfc4514_string())}
@@ -76,7 +76,7 @@ def _drop(connection: Connection, around: Surroundings, _arguments: Arguments) -
     """Forget the next authority."""
     if not rollover.withdraw(connection):
         raise UsageError("there is no next authority")
-    around.authority.forget_next()
+    around.signing.forget_next()
     _record(connection, around, "ca.drop", None)
     return {}
 
@@ -93,7 +93,7 @@ def _activate(connection: Connection, around: Surroundings, arguments: Arguments
         )
     stranded = rollover.not_told(connection, rows)
     _check_stranded(stranded, arguments, "do not trust the next authority yet")
-    authority = local.load(around.authority.next_directory, from_ms(around.now_ms))
+    authority = local.load(around.signing.next_directory, from_ms(around.now_ms))
     if not any(
         row.state == "next" and row.sha256 == fingerprint(authority.chain[0]) for row in rows
     ):

@@ -165,6 +165,12 @@ def parse(text: str, source: str) -> Configuration:
     return configuration
 
 
+def enrol_address(configuration: Configuration) -> str:
+    """Return "HOST:PORT" at which hosts join, as they are told it; "" if no name is configured."""
+    names = configuration.names
+    return str(Address(names[0], configuration.listen.enrol.port)) if names else ""
+
+
 def _default_url(names: tuple[str, ...], web: Address) -> str:
     return f"https://{Address(names[0], web.port)}" if names else ""
 

@@ -9,8 +9,7 @@ from sqlalchemy import Connection, select
 from keycensus_collector.access import audit
 from keycensus_collector.agent_operations import set_agent_state
 from keycensus_collector.authority.hosts import set_host_state
-from keycensus_collector.deployment import OPERATOR
-from keycensus_collector.errors import UsageError
+from keycensus_collector.errors import ConflictError
 from keycensus_collector.intake.succession import hand_over
 from keycensus_collector.inventory.succession import propose, warn_of_banned
 from keycensus_collector.operation import (
@@ -58,7 +57,7 @@ def _retire(connection: Connection, around: Surroundings, arguments: Arguments) 
     audit.record(
         connection,
         at_ms=around.now_ms,
-        actor=OPERATOR,
+        actor=around.actor,
         action="host.retire",
         subject=row.host_id,
     )
@@ -70,14 +69,14 @@ def _succeeds(connection: Connection, around: Surroundings, arguments: Arguments
     old = find_host(connection, text_of(arguments, "old"))
     new = find_host(connection, text_of(arguments, "new"))
     if old.host_no == new.host_no:
-        raise UsageError("a host does not succeed itself")
+        raise ConflictError("a host does not succeed itself")
     for each in (old, new):
         if each.banned_ms is not None:
-            raise UsageError(
+            raise ConflictError(
                 f"host {each.host_id} is banned; unban its agent first, if that is right"
             )
     if new.state == "retired":
-        raise UsageError(f"host {new.host_id} is retired; nothing of it reports any more")
+        raise ConflictError(f"host {new.host_id} is retired; nothing of it reports any more")
     for each in connection.execute(
         select(agent).where(
             agent.c.host_no == old.host_no, agent.c.state.in_(("active", "cloned", "rekeyed"))
@@ -88,7 +87,7 @@ def _succeeds(connection: Connection, around: Surroundings, arguments: Arguments
     audit.record(
         connection,
         at_ms=around.now_ms,
-        actor=OPERATOR,
+        actor=around.actor,
         action="host.succeeds",
         subject=old.host_id,
         detail={"new": new.host_id, "agents": moved},

@@ -12,7 +12,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from keycensus_collector.authority.keeper import AuthorityKeeper
-from keycensus_collector.errors import UsageError
+from keycensus_collector.deployment import OPERATOR
+from keycensus_collector.errors import ConflictError, MissingError, UsageError
 from keycensus_collector.store.schema import agent, host
 
 Arguments = Mapping[str, Any]
@@ -24,10 +25,22 @@ _PREFIX_LEAST = 4
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What an operation may need besides its transaction and arguments."""
+    """What an operation may need besides its transaction and arguments.
 
-    authority: AuthorityKeeper
+    `authority`: who signs; None where an operation is asked for that does not need it. `actor`: who asks,
+    as the audit log has it.
+    """
+
+    authority: AuthorityKeeper | None
     now_ms: int
+    actor: str = OPERATOR
+
+    @property
+    def signing(self) -> AuthorityKeeper:
+        """Who signs; UsageError where that is not at hand."""
+        if self.authority is None:
+            raise UsageError("this is done on the collector's own machine")
+        return self.authority
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +86,8 @@ def only(rows: Sequence[AnyRow], kind: str, text: str) -> AnyRow:
     if len(rows) == 1:
         return rows[0]
     found = "there is none" if not rows else f"there are {len(rows)}"
-    raise UsageError(
-        f"{found} for {kind} {text!r}; give the id, as in: keycensus-collector {kind} list"
-    )
+    error = ConflictError if rows else MissingError
+    raise error(f"{found} for {kind} {text!r}; give the id, as in: keycensus-collector {kind} list")
 
 
 def text_of(arguments: Arguments, name: str) -> str:

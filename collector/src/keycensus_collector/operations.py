@@ -15,11 +15,11 @@ from keycensus_collector.access import audit
 from keycensus_collector.agent_operations import AGENT_OPERATIONS
 from keycensus_collector.authority import tokens
 from keycensus_collector.authority.authority import anchor, spki
+from keycensus_collector.authority.keeper import current_anchor
 from keycensus_collector.authority.standing import REPLACED
 from keycensus_collector.authority_operations import AUTHORITY_OPERATIONS
 from keycensus_collector.authority_operations import status as authority_status
-from keycensus_collector.deployment import OPERATOR
-from keycensus_collector.errors import UsageError
+from keycensus_collector.errors import ConflictError
 from keycensus_collector.host_operations import HOST_OPERATIONS
 from keycensus_collector.inventory.succession import propose, warn_of_banned
 from keycensus_collector.operation import (
@@ -42,14 +42,15 @@ def _token_create(connection: Connection, around: Surroundings, arguments: Argum
     bound = arguments.get("host")
     its_host = find_host(connection, str(bound)) if bound else None
     if its_host is not None and its_host.banned_ms is not None:
-        raise UsageError(
+        raise ConflictError(
             f"host {its_host.host_id} is banned; unban its agent first, if that is right"
         )
+    pinned = current_anchor(connection) if around.authority is None else anchor(around.authority)
     made = tokens.create(
         connection,
-        anchor_spki=spki(anchor(around.authority)),
+        anchor_spki=spki(pinned),
         now_ms=around.now_ms,
-        actor=OPERATOR,
+        actor=around.actor,
         ttl_ms=number_of(arguments, "ttl_ms", tokens.DEFAULT_TTL_MS),
         uses=number_of(arguments, "uses", 1),
         labels=labels_of(arguments),
@@ -64,7 +65,7 @@ def _token_list(connection: Connection, around: Surroundings, _arguments: Argume
 
 def _token_revoke(connection: Connection, around: Surroundings, arguments: Arguments) -> Json:
     token_id = text_of(arguments, "id")
-    tokens.revoke(connection, token_id, now_ms=around.now_ms, actor=OPERATOR)
+    tokens.revoke(connection, token_id, now_ms=around.now_ms, actor=around.actor)
     return {"id": token_id, "state": "revoked"}
 
 

@@ -34,7 +34,7 @@ from keycensus_collector.authority.keeper import AuthorityKeeper, registered
 from keycensus_collector.authority.readmission import note_start
 from keycensus_collector.authority.rollover import adopt
 from keycensus_collector.clock import Clock
-from keycensus_collector.config import Address, Configuration
+from keycensus_collector.config import Address, Configuration, enrol_address
 from keycensus_collector.deployment import (
     Deployment,
     admin_socket,
@@ -125,7 +125,7 @@ def standard_parts() -> Parts:
         )
 
     def application(store: Store, clock: Clock, configuration: Configuration) -> ASGIApp:
-        return create_front(store, clock, configuration.sign_in)
+        return create_front(store, clock, configuration.sign_in, enrol_address(configuration))
 
     workers = (CatalogueWorker, OwnershipWorker, RevocationWorker, Keeper)
     return Parts(reporter, application, workers)

@@ -13,6 +13,7 @@ import pytest
 from fakes import hostile
 from fakes.browser import signed_in
 from fakes.census import Census, certificate, private_key
+from fakes.markup import ATTRIBUTES, ELEMENTS
 from fakes.pki import issue
 from fakes.served import api_token
 from fastapi.routing import iter_route_contexts
@@ -27,118 +28,6 @@ from keycensus_collector.web.site import create_front, create_site
 
 ORIGIN = "https://census"
 ACCESS = Path(__file__).resolve().parents[3] / "docs" / "access.md"
-# What a page of ours has in it; all else came from somebody's certificate or file name.
-_ELEMENTS = frozenset(
-    [
-        "a",
-        "body",
-        "br",
-        "button",
-        "code",
-        "datalist",
-        "dd",
-        "details",
-        "fieldset",
-        "legend",
-        "div",
-        "dl",
-        "dt",
-        "footer",
-        "form",
-        "h1",
-        "h2",
-        "h3",
-        "head",
-        "header",
-        "html",
-        "input",
-        "label",
-        "li",
-        "link",
-        "main",
-        "meta",
-        "nav",
-        "ol",
-        "option",
-        "p",
-        "pre",
-        "rect",
-        "script",
-        "section",
-        "select",
-        "small",
-        "span",
-        "strong",
-        "summary",
-        "svg",
-        "table",
-        "tbody",
-        "td",
-        "textarea",
-        "th",
-        "thead",
-        "time",
-        "title",
-        "tr",
-        "ul",
-    ]
-)
-_ATTRIBUTES = frozenset(
-    [
-        "action",
-        "aria-controls",
-        "aria-current",
-        "aria-describedby",
-        "aria-hidden",
-        "aria-invalid",
-        "aria-label",
-        "aria-labelledby",
-        "autocapitalize",
-        "autocomplete",
-        "autofocus",
-        "charset",
-        "class",
-        "content",
-        "data-choose",
-        "data-complete",
-        "data-key",
-        "data-label",
-        "data-live",
-        "data-load",
-        "datetime",
-        "defer",
-        "download",
-        "for",
-        "height",
-        "hidden",
-        "href",
-        "id",
-        "lang",
-        "list",
-        "maxlength",
-        "method",
-        "name",
-        "placeholder",
-        "preserveaspectratio",
-        "rel",
-        "required",
-        "role",
-        "rows",
-        "scope",
-        "selected",
-        "checked",
-        "spellcheck",
-        "src",
-        "tabindex",
-        "title",
-        "type",
-        "value",
-        "viewbox",
-        "width",
-        "x",
-        "y",
-    ]
-)
 
 
 class Marked(HTMLParser):
@@ -324,8 +213,8 @@ async def test_text_of_strangers_stays_text_on_every_page(hostile_census: Census
             )
     for text in pages:
         page = Marked(text)
-        assert page.elements <= _ELEMENTS, page.elements - _ELEMENTS
-        assert page.attributes <= _ATTRIBUTES, page.attributes - _ATTRIBUTES
+        assert page.elements <= ELEMENTS, page.elements - ELEMENTS
+        assert page.attributes <= ATTRIBUTES, page.attributes - ATTRIBUTES
         assert all(link.startswith(("/", "#")) and not link.startswith("//") for link in page.links)
         assert all(hostile.is_inert(line) for line in "".join(page.words).split("\n"))
 

@@ -41,6 +41,37 @@ class Permission(StrEnum):
     AUTHORITY_WRITE = "authority.write"
 
 
+# What each lets somebody do, in words.
+MEANING: dict[Permission, str] = {
+    Permission.ACCOUNT_READ: "Sign in",
+    Permission.ACCOUNT_WRITE: "Change their own password, sessions and API tokens",
+    Permission.INVENTORY_READ: "See certificates, keys, places and hosts",
+    Permission.EXPORT_READ: "Take lists along",
+    Permission.VIEWS_READ: "Use saved views",
+    Permission.VIEWS_WRITE: "Save and delete views",
+    Permission.VIEWS_SHARE: "Share views with teams",
+    Permission.OWNERS_READ: "See teams, people, and who owns what",
+    Permission.OWNERS_WRITE: "Say who owns what: of their own teams' things, or all if they see all",
+    Permission.CONFIRM_WRITE: "Confirm what their own teams hold",
+    Permission.CAMPAIGNS_WRITE: "Start and end recertification, and answer for others",
+    Permission.TEAMS_WRITE: "Change teams and their members",
+    Permission.PEOPLE_WRITE: "Change people, and let them leave",
+    Permission.RULES_WRITE: "Change rules of ownership",
+    Permission.LABELS_WRITE: "Set labels",
+    Permission.MARKS_WRITE: "Mark what is compromised or distrusted",
+    Permission.IMPORT_WRITE: "Import bundles, hosts, certificates and lists",
+    Permission.HOSTS_WRITE: "Retire hosts, and say which one succeeds another",
+    Permission.AGENTS_READ: "See agents",
+    Permission.AGENTS_BAN: "Ban, end and rekey agents",
+    Permission.TOKENS_READ: "See enrolment tokens",
+    Permission.TOKENS_CREATE: "Make and revoke enrolment tokens",
+    Permission.SYSTEM_READ: "See how the collector does",
+    Permission.USERS_READ: "See users and their API tokens",
+    Permission.USERS_WRITE: "Add and change users",
+    Permission.AUDIT_READ: "Read the audit log",
+    Permission.AUTHORITY_WRITE: "Replace the authority, and copy the whole database",
+}
+
 _VIEWER = frozenset(
     {
         Permission.ACCOUNT_READ,

@@ -166,6 +166,19 @@ def end(connection: Connection, text: str, *, actor: str, now_ms: int) -> None:
         _ended(connection, actor, actor.removeprefix("user:"), now_ms, 1)
 
 
+def end_one(connection: Connection, user_no: int, shown: str, *, actor: str, now_ms: int) -> bool:
+    """End one of a user's sessions, by its id as it is listed; False if there is none."""
+    hashes = connection.execute(
+        select(user_session.c.session_hash).where(user_session.c.user_no == user_no)
+    ).scalars()
+    meant = [each for each in hashes if each.hex()[:_SHOWN_DIGITS] == shown]
+    if not meant:
+        return False
+    connection.execute(delete(user_session).where(user_session.c.session_hash.in_(meant)))
+    _ended(connection, actor, actor.removeprefix("user:"), now_ms, len(meant))
+    return True
+
+
 def end_all(
     connection: Connection, user_no: int, *, name: str, actor: str, now_ms: int, keep: str = ""
 ) -> int:

@@ -163,14 +163,20 @@ def user_no(connection: Connection, name: str) -> int:
     return int(number)
 
 
-def list_users(connection: Connection) -> list[dict[str, Any]]:
-    """Return every user, without secrets, by name; `accounts`: issuers at which they sign in."""
+def list_users(connection: Connection, name: str = "") -> list[dict[str, Any]]:
+    """Return every user, or the one of a name, without secrets, by name.
+
+    `accounts`: issuers at which they sign in.
+    """
     accounts: dict[int, list[str]] = {}
     for row in connection.execute(
         select(oidc_account.c.user_no, oidc_account.c.issuer).order_by(oidc_account.c.issuer)
     ):
         accounts.setdefault(row.user_no, []).append(row.issuer)
-    rows = connection.execute(select(user).order_by(user.c.name)).mappings()
+    statement = select(user).order_by(user.c.name)
+    if name:
+        statement = statement.where(user.c.name == name)
+    rows = connection.execute(statement).mappings()
     return [
         {
             "name": row["name"],

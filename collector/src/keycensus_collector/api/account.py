@@ -142,6 +142,29 @@ async def sign_out_everywhere(
     return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
+@router.delete(
+    "/sessions/{session_id}", tags=["access"], summary="End one of one's sessions", status_code=204
+)
+async def sign_out_there(
+    session_id: str, store: StoreOf, clock: ClockOf, principal: CurrentPrincipal
+) -> Response:
+    """Sign out at one browser, by the id that GET /sessions tells."""
+    work = partial(
+        sessions.end_one,
+        user_no=principal.user_no,
+        shown=session_id,
+        actor=principal.actor,
+        now_ms=clock.now_ms(),
+    )
+    if not await store.run_write(work):
+        raise ProblemError(
+            HTTPStatus.NOT_FOUND,
+            "not-found",
+            f"there is no session {session_id!r} to end: GET /sessions lists them",
+        )
+    return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
 @router.get("/tokens", tags=["access"], summary="One's own API tokens")
 async def own_tokens(store: StoreOf, clock: ClockOf, principal: CurrentPrincipal) -> list[ApiToken]:
     """List them, the newest first, with when each was used last, to the hour."""

@@ -12,11 +12,13 @@ from fastapi.routing import APIRoute
 from keycensus_collector import __version__
 from keycensus_collector.api import (
     account,
+    agents,
     audit,
     brought,
     campaign_answers,
     campaigns,
     declared,
+    enrolment_tokens,
     imports,
     labels,
     lists,
@@ -84,6 +86,8 @@ def create_app(store: Store, clock: Clock, sign_in: SignIn | None = None) -> Fas
     app.include_router(oidc_token.open_router)
     app.include_router(account.router)
     app.include_router(users.router)
+    app.include_router(agents.router)
+    app.include_router(enrolment_tokens.router)
     app.include_router(imports.router)
     app.include_router(brought.router)
     app.include_router(teams.router)

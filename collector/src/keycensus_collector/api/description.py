@@ -177,7 +177,7 @@ def _errors(
         statuses.append(400)
     if operation.get("security"):
         statuses += [401, 403]
-    if "{" in path or "id" in names:
+    if "{" in path or not names.isdisjoint({"id", "for_host"}):
         statuses.append(404)
     if "id" in names or method != "get":
         statuses.append(409)

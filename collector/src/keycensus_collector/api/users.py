@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, ConfigDict
@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from keycensus_collector.access import sessions, tokens, users
 from keycensus_collector.api.account import ApiToken, revoke, shown_token
+from keycensus_collector.api.problems import ProblemError
 from keycensus_collector.api.security import AUTHENTICATED, ClockOf, CurrentPrincipal, StoreOf
 from keycensus_collector.inventory.values import time_text
 
@@ -60,18 +61,28 @@ class User:
 @router.get("/users", tags=["users"], summary="All users")
 async def all_users(store: StoreOf) -> list[User]:
     """List them by name, without anything secret."""
-    return [
-        User(
-            name=str(each["name"]),
-            role=str(each["role"]),
-            sees=str(each["sees"]),
-            has_password=bool(each["has_password"]),
-            accounts=list(each["accounts"]),
-            created=time_text(each["created_ms"]),
-            disabled=time_text(each["disabled_ms"]),
-        )
-        for each in await store.run_read(users.list_users)
-    ]
+    return [_shown(each) for each in await store.run_read(users.list_users)]
+
+
+@router.get("/users/{name}", tags=["users"], summary="One user")
+async def one_user(name: str, store: StoreOf) -> User:
+    """Show one, without anything secret."""
+    found = await store.run_read(partial(users.list_users, name=name))
+    if not found:
+        raise ProblemError(HTTPStatus.NOT_FOUND, "not-found", f"there is no user {name!r}")
+    return _shown(found[0])
+
+
+def _shown(each: dict[str, Any]) -> User:
+    return User(
+        name=each["name"],
+        role=each["role"],
+        sees=each["sees"],
+        has_password=each["has_password"],
+        accounts=each["accounts"],
+        created=time_text(each["created_ms"]),
+        disabled=time_text(each["disabled_ms"]),
+    )
 
 
 @router.put("/users/{name}", tags=["users"], summary="Add a user", status_code=201)

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from sqlalchemy import Connection, select
 
 from keycensus_collector.authority import local
-from keycensus_collector.errors import AuthorityError
+from keycensus_collector.errors import AuthorityError, StoreError
 from keycensus_collector.store.schema import authority_certificate
 
 CURRENT_DIRECTORY = "authority"
@@ -53,6 +53,14 @@ def registered(connection: Connection) -> list[Registered]:
         )
     )
     return [Registered(row.sha256, row.state, row.is_anchor, row.der, row.added_ms) for row in rows]
+
+
+def current_anchor(connection: Connection) -> x509.Certificate:
+    """Return what agents trust now, by the database; StoreError if that names no authority."""
+    for row in registered(connection):
+        if row.is_anchor and row.state == "current":
+            return x509.load_der_x509_certificate(row.der)
+    raise StoreError("the database names no authority; move it away and run init again")
 
 
 def fingerprint(certificate: x509.Certificate) -> bytes:

@@ -26,7 +26,7 @@ from keycensus_collector.authority.hosts import Claims, add_host, set_host_state
 from keycensus_collector.authority.issuing import Issued, Issuing, add_agent
 from keycensus_collector.authority.peer import Peer
 from keycensus_collector.authority.standing import CLONED, REKEYED, ended, open_grant
-from keycensus_collector.errors import Refusal, UsageError
+from keycensus_collector.errors import ConflictError, Refusal, UsageError
 from keycensus_collector.intake.model import MalformedError
 from keycensus_collector.intake.rows import host_row
 from keycensus_collector.store.schema import (
@@ -89,9 +89,9 @@ def grant(
     if not 1 <= copies <= COPIES_MOST:
         raise UsageError(f"1 to {COPIES_MOST} copies may get an identity")
     if row.state not in MAY_BE_REKEYED:
-        raise UsageError(f"agent {row.agent_id} is {row.state}; its copies get no identities")
+        raise ConflictError(f"agent {row.agent_id} is {row.state}; its copies get no identities")
     if keep is not None and _was_kept(connection, row.agent_no):
-        raise UsageError(
+        raise ConflictError(
             f"a copy of agent {row.agent_id} has stayed its host already; it can't be another one"
         )
     connection.execute(

@@ -11,22 +11,26 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
 from keycensus_collector.access import audit
-from keycensus_collector.errors import Refusal, UsageError
-from keycensus_collector.store.schema import token
+from keycensus_collector.errors import MissingError, Refusal, UsageError
+from keycensus_collector.store.schema import host, token
 from keycensus_collector.text import safe_text
 
 ENROL_PURPOSE = "enrol"
 DEFAULT_TTL_MS = 3_600_000
-_TTL_MOST_MS = 366 * 86_400_000
-_USES_MOST = 100_000
-_LABELS_MOST = 64
+TTL_MOST_MS = 366 * 86_400_000
+USES_MOST = 100_000
+LABELS_MOST = 64
+LABEL_KEY = r"[a-z0-9][a-z0-9._/-]{0,62}"
+LABEL_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +78,17 @@ def create(
 
     `host_no` binds it to a host that was installed anew: who enrols with it becomes that host.
     """
-    if not 1000 <= ttl_ms <= _TTL_MOST_MS:
+    if not 1000 <= ttl_ms <= TTL_MOST_MS:
         raise UsageError("a token lives from 1s to 366d")
-    if not 1 <= uses <= _USES_MOST:
-        raise UsageError(f"a token has 1 to {_USES_MOST} uses")
+    if not 1 <= uses <= USES_MOST:
+        raise UsageError(f"a token has 1 to {USES_MOST} uses")
     if host_no is not None and uses != 1:
         raise UsageError("a token for one host has one use")
     labels = dict(labels or {})
-    if len(labels) > _LABELS_MOST:
-        raise UsageError(f"a token has at most {_LABELS_MOST} labels")
+    if len(labels) > LABELS_MOST:
+        raise UsageError(f"a token has at most {LABELS_MOST} labels")
+    for key, value in labels.items():
+        _check_label(key, value)
     token_id, secret = _text(secrets.token_bytes(8)), _text(secrets.token_bytes(24))
     connection.execute(
         insert(token).values(
@@ -107,6 +113,13 @@ def create(
     )
     pin = _text(hashlib.sha256(anchor_spki).digest())
     return NewToken(token_id, now_ms + ttl_ms, f"kc1.{token_id}.{secret}.{pin}")
+
+
+def _check_label(key: str, value: str) -> None:
+    if not re.fullmatch(LABEL_KEY, key):
+        raise UsageError(f"{key!r} is no label's key; write it in lower case, as in env")
+    if len(value) > LABEL_CHARACTERS or not value.isprintable():
+        raise UsageError(f"a label's value has at most {LABEL_CHARACTERS} printable characters")
 
 
 def read_proof(text: str) -> Proof:
@@ -172,7 +185,7 @@ def revoke(connection: Connection, token_id: str, *, now_ms: int, actor: str) ->
         select(token.c.revoked_ms).where(token.c.token_id == token_id)
     ).one_or_none()
     if known is None:
-        raise UsageError(f"there is no token {token_id!r}; see: keycensus-collector token list")
+        raise MissingError(f"there is no token {token_id!r}; see: keycensus-collector token list")
     if known.revoked_ms is None:
         connection.execute(
             update(token).where(token.c.token_id == token_id).values(revoked_ms=now_ms)
@@ -180,19 +193,33 @@ def revoke(connection: Connection, token_id: str, *, now_ms: int, actor: str) ->
         audit.record(connection, at_ms=now_ms, actor=actor, action="token.revoke", subject=token_id)
 
 
-def list_tokens(connection: Connection, now_ms: int) -> list[dict[str, object]]:
-    """Return every token, newest first, with its state in one word; no secrets."""
-    rows = connection.execute(select(token).order_by(token.c.created_ms.desc(), token.c.token_id))
+def list_tokens(
+    connection: Connection, now_ms: int, *, limit: int | None = None, only_open: bool = False
+) -> list[dict[str, Any]]:
+    """Return tokens, newest first, with their state in one word; no secrets."""
+    statement = (
+        select(token, host.c.name.label("host"), host.c.host_id)
+        .join(host, host.c.host_no == token.c.host_no, isouter=True)
+        .order_by(token.c.created_ms.desc(), token.c.token_id)
+        .limit(limit)
+    )
+    if only_open:
+        statement = statement.where(
+            token.c.revoked_ms.is_(None), token.c.uses_left > 0, token.c.expires_ms > now_ms
+        )
     return [
         {
             "id": row.token_id,
             "state": _state(row.revoked_ms, row.expires_ms, row.uses_left, now_ms),
             "uses_left": row.uses_left,
+            "created_ms": row.created_ms,
             "expires_ms": row.expires_ms,
             "labels": json.loads(row.labels),
+            "host": row.host or "",
+            "host_id": row.host_id or "",
             "created_by": row.created_by,
         }
-        for row in rows
+        for row in connection.execute(statement)
     ]
 
 

@@ -15,6 +15,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import RedirectResponse, Response
 from sqlalchemy import Connection, select
 
+from keycensus_collector.access.permissions import Permission
 from keycensus_collector.api.lists import hash_of
 from keycensus_collector.api.parameters import PlaceParameters
 from keycensus_collector.api.problems import not_found
@@ -134,7 +135,14 @@ async def host(
     if found is None:
         raise not_found(f"host {host_id!r}")
     forms = await offered(visit, Selected("hosts", ids=(found[0].host.id,), one=True))
-    return visit.page("host.html", detail=found[0], line=found[1], offered=forms)
+    return visit.page(
+        "host.html",
+        detail=found[0],
+        line=found[1],
+        offered=forms,
+        may_see_agents=visit.principal.may(Permission.AGENTS_READ),
+        may_retire=visit.principal.may(Permission.HOSTS_WRITE) and found[0].host.state != "retired",
+    )
 
 
 @router.get("/find")

@@ -89,6 +89,13 @@ def led(to: str, done: str) -> Response:
     return RedirectResponse(there, HTTPStatus.SEE_OTHER)
 
 
+async def refused(visit: Visit, mistake: Mistake) -> Response:
+    """Return a page of its own for the mistake of a form that has nothing to be filled in again."""
+    return visit.page(
+        "error.html", status=mistake.status, title=mistake.status.phrase, detail=mistake.detail
+    )
+
+
 def mistake_of(error: ProblemError | KeycensusError | ValidationError, path: str) -> Mistake:
     """Return what to say of an error; an error that is a mistake of the program is raised again."""
     if isinstance(error, ValidationError):

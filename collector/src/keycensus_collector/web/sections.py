@@ -44,6 +44,14 @@ SECTIONS = (
     Section("Hosts", (("/hosts", "Hosts"),)),
     Section("Owners", (("/teams", "Teams"), ("/people", "People"), ("/rules", "Rules"))),
     Section("Views", (("/views", "Views"),)),
+    Section(
+        "Administration",
+        (
+            ("/agents", "Agents"),
+            ("/enrolment", "Enrolment"),
+            ("/users", "Users"),
+        ),
+    ),
 )
 
 

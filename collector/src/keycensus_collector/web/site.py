@@ -14,9 +14,12 @@ from keycensus_collector.clock import Clock
 from keycensus_collector.oidc.settings import SignIn
 from keycensus_collector.store.engine import Store
 from keycensus_collector.web import (
+    account,
+    agents,
     changing,
     dashboard,
     details,
+    enrolment,
     errors,
     lists,
     past,
@@ -26,16 +29,20 @@ from keycensus_collector.web import (
     static_files,
     teams,
     tiles,
+    users,
     views,
 )
 
 _API = "/api/"
 
 
-def create_site(store: Store, clock: Clock, sign_in: SignIn | None = None) -> FastAPI:
+def create_site(
+    store: Store, clock: Clock, sign_in: SignIn | None = None, enrol_at: str = ""
+) -> FastAPI:
     """Return the pages over an open store, which it does not close.
 
-    `sign_in`: at which providers of OpenID Connect people sign in, besides by password.
+    `sign_in`: at which providers of OpenID Connect people sign in, besides by password. `enrol_at`:
+    "HOST:PORT" at which hosts join; empty: the name by which the page was asked for, and the usual port.
     """
     site = FastAPI(
         title="keycensus",
@@ -48,6 +55,7 @@ def create_site(store: Store, clock: Clock, sign_in: SignIn | None = None) -> Fa
     site.state.store = store
     site.state.clock = clock
     site.state.providers = (sign_in or SignIn()).providers
+    site.state.enrol_at = enrol_at
     errors.install(site)
     site.include_router(signing_in.router)
     site.include_router(static_files.router)
@@ -59,6 +67,10 @@ def create_site(store: Store, clock: Clock, sign_in: SignIn | None = None) -> Fa
     site.include_router(teams.router)
     site.include_router(people.router)
     site.include_router(rules.router)
+    site.include_router(agents.router)
+    site.include_router(enrolment.router)
+    site.include_router(users.router)
+    site.include_router(account.router)
     # Behind the others: some of their paths begin with the name of any list.
     site.include_router(lists.router)
     site.include_router(details.router)
@@ -69,9 +81,11 @@ def create_site(store: Store, clock: Clock, sign_in: SignIn | None = None) -> Fa
     return site
 
 
-def create_front(store: Store, clock: Clock, sign_in: SignIn | None = None) -> Front:
+def create_front(
+    store: Store, clock: Clock, sign_in: SignIn | None = None, enrol_at: str = ""
+) -> Front:
     """Return all that people's port answers with."""
-    return Front(create_app(store, clock, sign_in), create_site(store, clock, sign_in))
+    return Front(create_app(store, clock, sign_in), create_site(store, clock, sign_in, enrol_at))
 
 
 class Front:

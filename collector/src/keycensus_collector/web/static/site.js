@@ -106,6 +106,15 @@ if (choose) {
   });
 }
 
+// A button that copies what stands beside it, and says so.
+for (const button of document.querySelectorAll("[data-copy]")) {
+  button.hidden = !navigator.clipboard;
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+    button.nextElementSibling.textContent = "Copied.";
+  });
+}
+
 // What agents report shows by itself: the part that lives is fetched again, and put in place if it differs.
 const live = document.querySelector("[data-live]");
 if (live) {
