@@ -86,6 +86,7 @@ ATTRIBUTES = frozenset(
         "datetime",
         "defer",
         "download",
+        "enctype",
         "for",
         "height",
         "hidden",

@@ -9,8 +9,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from keycensus_collector.access import audit
-from keycensus_collector.api.security import AUTHENTICATED, StoreOf
+from keycensus_collector.api.security import AUTHENTICATED, ClockOf, StoreOf
+from keycensus_collector.errors import UsageError
 from keycensus_collector.inventory.values import time_text
+from keycensus_collector.query import values
 
 router = APIRouter(prefix="/api/v1", dependencies=AUTHENTICATED)
 
@@ -30,9 +32,20 @@ class AuditRow:
     hash: str
 
 
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """How many rows are as they were written, and the last hash. `broken`: the first that is not; null: none."""
+
+    rows: int
+    last_hash: str
+    broken: int | None
+    problem: str
+
+
 @router.get("/audit", tags=["audit"], summary="What was done, and by whom")
 async def rows(
     store: StoreOf,
+    clock: ClockOf,
     *,
     actor: Annotated[str, Query(max_length=_WORD, description="`user:ann`, `operator`.")] = "",
     action: Annotated[str, Query(max_length=_WORD, description="It, or its beginning.")] = "",
@@ -40,11 +53,41 @@ async def rows(
     before: Annotated[
         int | None, Query(ge=1, le=2**53, description="Only rows before this number.")
     ] = None,
+    since: Annotated[
+        str, Query(max_length=_WORD, description="A date, or an age as `30d`: from then on.")
+    ] = "",
+    until: Annotated[
+        str, Query(max_length=_WORD, description="A date or an age: up to then, a whole day.")
+    ] = "",
     limit: Annotated[int, Query(ge=1, le=1_000, description="How many.")] = 100,
 ) -> list[AuditRow]:
     """List rows, the newest first; send the number of the last as `before` for the following."""
-    wanted = audit.Wanted(actor, action, subject)
+    now_ms = clock.now_ms()
+    wanted = audit.Wanted(
+        actor,
+        action,
+        subject,
+        since_ms=_moment(since, now_ms)[0] if since else None,
+        until_ms=_moment(until, now_ms)[1] if until else None,
+    )
     listed = partial(audit.list_rows, wanted=wanted, limit=limit, before_no=before)
     return [
         AuditRow(at=time_text(each.pop("at_ms")), **each) for each in await store.run_read(listed)
     ]
+
+
+@router.get("/audit/chain", tags=["audit"], summary="Whether the log is as it was written")
+async def chain(store: StoreOf) -> Chain:
+    """Follow the chain of all rows; name the first that was changed, added or removed."""
+    verdict = await store.run_read(audit.verify)
+    return Chain(verdict.rows, verdict.last_hash, verdict.broken_no, verdict.problem)
+
+
+def _moment(text: str, now_ms: int) -> tuple[int, int]:
+    """Return from when to when a date goes, or the moment of an age, in milliseconds."""
+    length, period = values.duration_ms(text), values.period(text)
+    if length is not None:
+        return now_ms - abs(length), now_ms - abs(length)
+    if period is None:
+        raise UsageError(f"{text!r} is no date or age: write 2026-09-30, or 30d")
+    return period

@@ -10,10 +10,18 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request
 from sqlalchemy import Connection, select
 
+from keycensus_collector.access.principals import Principal
 from keycensus_collector.api.identities import one_match
-from keycensus_collector.api.imports import TURN, file_body, received
-from keycensus_collector.api.security import AUTHENTICATED, ClockOf, CurrentPrincipal, StoreOf
+from keycensus_collector.api.imports import TURN, Chunks, file_body, received
+from keycensus_collector.api.security import (
+    AUTHENTICATED,
+    ClockOf,
+    CurrentPrincipal,
+    Database,
+    StoreOf,
+)
 from keycensus_collector.catalogue.parser import CatalogueParser
+from keycensus_collector.clock import Clock
 from keycensus_collector.errors import UsageError
 from keycensus_collector.imports.artifacts import (
     ArtifactsTaken,
@@ -67,8 +75,17 @@ async def artifacts(
 
     Revocation lists count once their signature is verified. Private keys are refused.
     """
+    return await take_artifacts_of(
+        request.stream(), store, clock, principal, name=name, preview=preview
+    )
+
+
+async def take_artifacts_of(
+    chunks: Chunks, store: Database, clock: Clock, principal: Principal, *, name: str, preview: bool
+) -> ArtifactsTaken:
+    """Take a file of certificates and revocation lists that comes in pieces."""
     async with TURN:
-        read = await asyncio.to_thread(_read, await received(request))
+        read = await asyncio.to_thread(_read, await received(chunks))
 
         def work(connection: Connection) -> ArtifactsTaken:
             actor, now_ms = principal.actor, clock.now_ms()
@@ -122,8 +139,34 @@ async def ca_list(
     preview: _Preview = False,
 ) -> ListTaken:
     """Take a list, sent as the body: CSV, JSON, the index of `openssl ca`, or certificates."""
+    return await take_ca_list_of(
+        request.stream(),
+        store,
+        clock,
+        principal,
+        name=name,
+        format_=format_,
+        serials=serials,
+        issuer=issuer,
+        preview=preview,
+    )
+
+
+async def take_ca_list_of(
+    chunks: Chunks,
+    store: Database,
+    clock: Clock,
+    principal: Principal,
+    *,
+    name: str,
+    format_: str,
+    serials: str,
+    issuer: str,
+    preview: bool,
+) -> ListTaken:
+    """Take a list of an authority that comes in pieces. Empty `format_` and `serials` are found out."""
     async with TURN:
-        data = await received(request)
+        data = await received(chunks)
         file = await asyncio.to_thread(_read_ca_list, data, name, format_, serials)
 
         def work(connection: Connection) -> ListTaken:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import tempfile
+from collections.abc import AsyncIterable
 from functools import partial
 from typing import Annotated, Any, BinaryIO, Literal, cast
 
@@ -12,7 +13,15 @@ from fastapi import APIRouter, Query, Request
 from sqlalchemy import Connection
 from starlette.requests import ClientDisconnect
 
-from keycensus_collector.api.security import AUTHENTICATED, ClockOf, CurrentPrincipal, StoreOf
+from keycensus_collector.access.principals import Principal
+from keycensus_collector.api.security import (
+    AUTHENTICATED,
+    ClockOf,
+    CurrentPrincipal,
+    Database,
+    StoreOf,
+)
+from keycensus_collector.clock import Clock
 from keycensus_collector.errors import UsageError
 from keycensus_collector.imports.artifact_files import FILE_BYTES as ARTIFACTS_BYTES
 from keycensus_collector.imports.bundle import Taken, take_bundle
@@ -40,6 +49,10 @@ def file_body(example: str) -> dict[str, Any]:
     body = {"required": True, "content": {"application/octet-stream": content}}
     return {"requestBody": body}
 
+
+# A file that comes in pieces: the body of a request, or what stands in a form.
+Chunks = AsyncIterable[bytes]
+HostFormat = Literal["csv", "ansible-ini", "ansible-yaml", "json"]
 
 # What of an upload is kept in memory; the rest lies in a file without a name.
 _IN_MEMORY = 8 * 1024 * 1024
@@ -81,10 +94,17 @@ async def bundle(
     ] = False,
 ) -> Taken:
     """Take what `keycensus-agent scan --bundle` wrote, sent as the body; it replaces the former one."""
+    return await take_bundle_of(request.stream(), store, clock, principal, rename=rename)
+
+
+async def take_bundle_of(
+    chunks: Chunks, store: Database, clock: Clock, principal: Principal, *, rename: bool
+) -> Taken:
+    """Take a bundle that comes in pieces."""
     async with TURN:
         with tempfile.SpooledTemporaryFile(_IN_MEMORY) as spooled:
             file = cast("BinaryIO", spooled)
-            await _receive(request, file)
+            await _receive(chunks, file)
             checked = await asyncio.to_thread(read_bundle, file, _LIMITS)
 
         def work(connection: Connection) -> Taken:
@@ -120,14 +140,26 @@ async def known_hosts(
             description="What the list is called: it replaces the former one of this name.",
         ),
     ],
-    format_: Annotated[
-        Literal["csv", "ansible-ini", "ansible-yaml", "json"],
-        Query(alias="format", description="How the list is written."),
-    ],
+    format_: Annotated[HostFormat, Query(alias="format", description="How the list is written.")],
 ) -> KnownTaken:
     """Take a list, sent as the body: who has no agent becomes a host in state `known`."""
+    return await take_hosts_of(
+        request.stream(), store, clock, principal, source=source, format_=format_
+    )
+
+
+async def take_hosts_of(
+    chunks: Chunks,
+    store: Database,
+    clock: Clock,
+    principal: Principal,
+    *,
+    source: str,
+    format_: HostFormat,
+) -> KnownTaken:
+    """Take a list of known hosts that comes in pieces."""
     async with TURN:
-        data = await received(request)
+        data = await received(chunks)
         known = await asyncio.to_thread(read_hosts, data, format_)
         take = partial(
             take_known_hosts,
@@ -141,19 +173,19 @@ async def known_hosts(
         return await store.run_write(take)
 
 
-async def received(request: Request) -> bytes:
-    """Return the body, whole; UsageError as `_receive`."""
+async def received(chunks: Chunks) -> bytes:
+    """Return a file that comes in pieces, whole; UsageError as `_receive`."""
     with tempfile.SpooledTemporaryFile(_IN_MEMORY) as spooled:
         file = cast("BinaryIO", spooled)
-        await _receive(request, file)
+        await _receive(chunks, file)
         return file.read()
 
 
-async def _receive(request: Request, file: BinaryIO) -> None:
-    """Write the body to a file, from its begin; UsageError if it is empty or breaks off."""
+async def _receive(chunks: Chunks, file: BinaryIO) -> None:
+    """Write pieces to a file, from its begin; UsageError if it is empty or breaks off."""
     size = 0
     try:
-        async for chunk in request.stream():
+        async for chunk in chunks:
             size += len(chunk)
             file.write(chunk)
     except ClientDisconnect:

@@ -6,7 +6,7 @@ show that it comes from a page of ours (`forgery`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Annotated, Protocol, TypeVar
 
@@ -23,7 +23,7 @@ from keycensus_collector.access.rights import SENSITIVE, needed
 from keycensus_collector.access.scope import limit
 from keycensus_collector.access.sessions import Visitor
 from keycensus_collector.access.tokens import authenticate, note_use
-from keycensus_collector.api.forgery import SAFE_METHODS, check_write
+from keycensus_collector.api.forgery import SAFE_METHODS, check_same_site, check_write
 from keycensus_collector.api.problems import forbidden
 from keycensus_collector.clock import Clock
 from keycensus_collector.errors import Refusal
@@ -109,11 +109,16 @@ async def current_principal(
 
 
 async def admit(
-    request: Request, store: Store, clock: Clock, later: BackgroundTasks, sent: str | None = None
+    request: Request,
+    store: Store,
+    clock: Clock,
+    later: BackgroundTasks,
+    sent: Callable[[], Awaitable[str]] | None = None,
 ) -> Principal:
     """Return who sent a request, if that one may do it.
 
-    `sent`: the session's token in a form; None: it stands in the header. Raises Refusal
+    `sent`: reads the session's token from a form, of nobody but who may send it; None: it stands in the
+    header. Raises Refusal
     "unauthenticated" for nobody we know, and a problem "forbidden" for who has not the permission that
     `access/rights.py` names, or if nothing stands there.
     """
@@ -122,7 +127,9 @@ async def admit(
     if header is None and cookie:
         principal = await store.run_read(partial(_of_session, cookie=cookie, now_ms=now_ms))
         if request.method not in SAFE_METHODS:
-            check_write(request.headers, cookie, sent)
+            check_same_site(request.headers, required=True)
+            _check_allowed(request, principal)
+            check_write(request.headers, cookie, await sent() if sent else None)
         note = partial(sessions.note_use, text=cookie, now_ms=now_ms)
     else:
         principal = await store.run_read(partial(authenticate, header_value=header, now_ms=now_ms))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -11,7 +13,6 @@ from fastapi.responses import HTMLResponse
 from starlette.datastructures import FormData
 
 from keycensus_collector.access.principals import Principal
-from keycensus_collector.api.forgery import SAFE_METHODS
 from keycensus_collector.api.security import (
     ClockOf,
     Database,
@@ -24,6 +25,9 @@ from keycensus_collector.web.rendering import page, unmask
 
 # A file of rules is one field; the whole form is limited as every body is (api/bodies.py).
 _FIELDS, _FIELD_BYTES = 200, 1024 * 1024
+# What stands beside a file is short, whatever the limit of the whole form is.
+_FIELDS_BESIDE, _FIELD_BESIDE_BYTES = 20, 8 * 1024
+FORM_BYTES = 64 * 1024
 CSRF_FIELD = "csrf"
 
 
@@ -38,6 +42,16 @@ async def fields_of(request: Request) -> dict[str, str]:
     return {name: value for name, value in form.multi_items() if isinstance(value, str)}
 
 
+async def _token_of(request: Request) -> str:
+    return unmask((await fields_of(request)).get(CSRF_FIELD, ""))
+
+
+async def _token_beside_file(request: Request) -> str:
+    """Return the session's token; whoever reads the form later finds a file in it, if one was sent."""
+    await request.form(max_files=1, max_fields=_FIELDS_BESIDE, max_part_size=_FIELD_BESIDE_BYTES)
+    return await _token_of(request)
+
+
 async def page_principal(
     request: Request, store: OpenStoreOf, clock: ClockOf, later: BackgroundTasks
 ) -> Principal:
@@ -45,10 +59,14 @@ async def page_principal(
 
     Raises Refusal "unauthenticated" for nobody, which leads to the sign-in.
     """
-    sent = None
-    if request.method not in SAFE_METHODS:
-        sent = unmask((await fields_of(request)).get(CSRF_FIELD, ""))
-    return await admit(request, store, clock, later, sent)
+    return await admit(request, store, clock, later, partial(_token_of, request))
+
+
+async def bringing_principal(
+    request: Request, store: OpenStoreOf, clock: ClockOf, later: BackgroundTasks
+) -> Principal:
+    """Return who sends a form with a file, which is not read before that one may; as `page_principal`."""
+    return await admit(request, store, clock, later, partial(_token_beside_file, request))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,4 +111,16 @@ def visit_of(
     return Visit(request, database_of(store, principal), clock, principal)
 
 
+async def bringing_of(
+    request: Request,
+    store: OpenStoreOf,
+    clock: ClockOf,
+    principal: Annotated[Principal, Depends(bringing_principal)],
+) -> AsyncIterator[Visit]:
+    """Give what a page is made from that takes a file, which is gone when it is answered."""
+    yield Visit(request, database_of(store, principal), clock, principal)
+    await request.close()
+
+
 Visiting = Annotated[Visit, Depends(visit_of)]
+Bringing = Annotated[Visit, Depends(bringing_of)]

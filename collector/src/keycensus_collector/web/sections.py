@@ -50,6 +50,8 @@ SECTIONS = (
             ("/agents", "Agents"),
             ("/enrolment", "Enrolment"),
             ("/users", "Users"),
+            ("/audit", "Audit"),
+            ("/imports", "Imports"),
         ),
     ),
 )

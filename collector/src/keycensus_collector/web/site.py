@@ -16,11 +16,13 @@ from keycensus_collector.store.engine import Store
 from keycensus_collector.web import (
     account,
     agents,
+    audit,
     changing,
     dashboard,
     details,
     enrolment,
     errors,
+    imports,
     lists,
     past,
     people,
@@ -71,12 +73,14 @@ def create_site(
     site.include_router(enrolment.router)
     site.include_router(users.router)
     site.include_router(account.router)
+    site.include_router(audit.router)
+    site.include_router(imports.router)
     # Behind the others: some of their paths begin with the name of any list.
     site.include_router(lists.router)
     site.include_router(details.router)
     # The last one stands outermost.
     site.add_middleware(TimeLimit)
-    site.add_middleware(BodyLimit)
+    site.add_middleware(BodyLimit, larger=imports.LARGER)
     site.add_middleware(SecurityHeaders)
     return site
 

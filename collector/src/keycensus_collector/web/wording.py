@@ -86,6 +86,11 @@ def minute(text: str | None) -> str:
     return "" if text is None else f"{text[:10]} {text[11:16]} UTC"
 
 
+def second(text: str | None) -> str:
+    """Return a time to the second, in UTC."""
+    return "" if text is None else f"{text[:10]} {text[11:19]} UTC"
+
+
 def relative(text: str | None, now_ms: int) -> str:
     """Return how far a time is from now: "in 12 days", "3 years ago", "today"."""
     if text is None:
@@ -180,6 +185,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "minute": minute,
     "owner_query": owner_query,
     "relative": relative,
+    "second": second,
     "segment": segment,
     "share_of_life": share_of_life,
     "short": short,
