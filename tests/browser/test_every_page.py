@@ -47,6 +47,7 @@ def addresses(room: Showroom) -> dict[str, str]:
         "/{list_}/facets": "/certificates/facets",
         "/views/{name}": "/views/expiring",
         "/change": "/change?what=certificates&of=all&q=host:*",
+        "/recertification/{name}": "/recertification/q4",
         "/teams/{name}": "/teams/web",
         "/teams/{name}/dissolve": "/teams/web/dissolve",
         "/people/{name}": "/people/ben",

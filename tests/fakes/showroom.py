@@ -111,6 +111,9 @@ class Showroom:
             }
             await do("POST", "owners", given)
             await do("POST", "people/eve/leave", {"to": "platform"})
+            await do("POST", "campaigns", {"by": "45d", "name": "q4"})
+            theirs = {"answer": "confirmed", "what": "hosts", "q": "host:web*", "team": "web"}
+            await do("POST", "campaigns/q4/answers", theirs)
             stolen = {
                 "id": hashlib.sha256(self.known["*.example.com"].spki).hexdigest(),
                 "kind": "key",

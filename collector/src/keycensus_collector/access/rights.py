@@ -74,6 +74,7 @@ ENDPOINTS: dict[str, P] = {
     f"POST {_API}/owners": P.OWNERS_WRITE,
     f"GET {_API}/campaigns": P.OWNERS_READ,
     f"POST {_API}/campaigns": P.CAMPAIGNS_WRITE,
+    f"POST {_API}/campaigns/preview": P.CAMPAIGNS_WRITE,
     f"GET {_API}/campaigns/{{name}}": P.OWNERS_READ,
     f"GET {_API}/campaigns/{{name}}/owners": P.OWNERS_READ,
     f"GET {_API}/campaigns/{{name}}/lines": P.OWNERS_READ,
@@ -253,6 +254,13 @@ PAGES: dict[str, P] = {
     "POST /account/sessions/{session_id}/end": P.ACCOUNT_WRITE,
     "POST /account/tokens": P.ACCOUNT_WRITE,
     "POST /account/tokens/{token_id}/revoke": P.ACCOUNT_WRITE,
+    "GET /recertification": P.OWNERS_READ,
+    "POST /recertification": P.CAMPAIGNS_WRITE,
+    "GET /recertification/{name}": P.OWNERS_READ,
+    "POST /recertification/{name}": P.CONFIRM_WRITE,
+    "POST /recertification/{name}/accept": P.CAMPAIGNS_WRITE,
+    "POST /recertification/{name}/close": P.CAMPAIGNS_WRITE,
+    "POST /recertification/{name}/cancel": P.CAMPAIGNS_WRITE,
     "POST /sign-out": P.INVENTORY_READ,
 }
 

@@ -69,16 +69,41 @@ async def start_campaign(
 ) -> Campaign:
     """Ask each owner for what they hold now. For operators and admins."""
     now_ms = clock.now_ms()
-    wanted = campaigns.Wanted(
-        by=body.by, name=body.name, query=body.q, lists=tuple(body.lists), team=body.team
-    )
 
     def work(connection: Connection) -> campaigns.Campaign:
         return campaigns.start(
-            connection, wanted, asker=principal.user, actor=principal.actor, now_ms=now_ms
+            connection, _wanted(body), asker=principal.user, actor=principal.actor, now_ms=now_ms
         )
 
     return await _whole(store, (await store.run_write(work)).name, now_ms)
+
+
+class _UndoError(Exception):
+    """What was started is only looked at."""
+
+    def __init__(self, owners: list[CampaignOwner]) -> None:
+        super().__init__()
+        self.owners = owners
+
+
+@router.post("/campaigns/preview", summary="Say whom a campaign would ask")
+async def preview_campaign(
+    body: StartBody, store: StoreOf, clock: ClockOf, principal: CurrentPrincipal
+) -> list[CampaignOwner]:
+    """Each owner who would be asked now, with how many things are `open` to them; nothing is started."""
+    now_ms = clock.now_ms()
+
+    def work(connection: Connection) -> None:
+        found = campaigns.start(
+            connection, _wanted(body), asker=principal.user, actor=principal.actor, now_ms=now_ms
+        )
+        raise _UndoError([owner_of(each) for each in owing(connection, found, now_ms)])
+
+    try:
+        await store.run_write(work)
+    except _UndoError as undone:
+        return undone.owners
+    raise AssertionError("a campaign that was only looked at was started")
 
 
 @router.get("/campaigns/{name}", summary="One campaign")
@@ -157,6 +182,12 @@ async def cancel_campaign(
 ) -> Campaign:
     """As if it had not been: what was answered counts for nothing. Not once its date has passed."""
     return await _ended(campaigns.cancel, name, store, principal.actor, clock.now_ms())
+
+
+def _wanted(body: StartBody) -> campaigns.Wanted:
+    return campaigns.Wanted(
+        by=body.by, name=body.name, query=body.q, lists=tuple(body.lists), team=body.team
+    )
 
 
 async def _ended(

@@ -51,10 +51,13 @@ class Sent:
         return [line.strip() for line in self.text(name).splitlines() if line.strip()]
 
 
+Again = Callable[[Sent, Mistake], Awaitable[Response]]
+
+
 async def attempt(
     visit: Visit,
     act: Callable[[Sent], Awaitable[Response]],
-    again: Callable[[Sent, Mistake], Awaitable[Response]],
+    again: Again,
 ) -> Response:
     """Answer a form with what `act` returns.
 
@@ -71,7 +74,7 @@ async def attempt(
 async def submit(
     visit: Visit,
     act: Callable[[Sent], Awaitable[str]],
-    again: Callable[[Sent, Mistake], Awaitable[Response]],
+    again: Again,
     done: str,
 ) -> Response:
     """Do what a form asks for with `act`, and lead to the address that it returns, which says `done`."""

@@ -42,7 +42,15 @@ SECTIONS = (
     Section("Keys", (("/keys", "Keys"),)),
     Section("Places", (("/places", "Places"),)),
     Section("Hosts", (("/hosts", "Hosts"),)),
-    Section("Owners", (("/teams", "Teams"), ("/people", "People"), ("/rules", "Rules"))),
+    Section(
+        "Owners",
+        (
+            ("/teams", "Teams"),
+            ("/people", "People"),
+            ("/rules", "Rules"),
+            ("/recertification", "Recertification"),
+        ),
+    ),
     Section("Views", (("/views", "Views"),)),
     Section(
         "Administration",

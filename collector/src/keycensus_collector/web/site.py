@@ -26,6 +26,7 @@ from keycensus_collector.web import (
     lists,
     past,
     people,
+    recertification,
     rules,
     signing_in,
     static_files,
@@ -75,6 +76,7 @@ def create_site(
     site.include_router(account.router)
     site.include_router(audit.router)
     site.include_router(imports.router)
+    site.include_router(recertification.router)
     # Behind the others: some of their paths begin with the name of any list.
     site.include_router(lists.router)
     site.include_router(details.router)

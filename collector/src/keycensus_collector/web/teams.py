@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated
@@ -19,7 +19,7 @@ from keycensus_collector.inventory import results
 from keycensus_collector.views.model import View
 from keycensus_collector.views.shown import counted
 from keycensus_collector.web.asking import Visit, Visiting
-from keycensus_collector.web.forms import Mistake, Sent, submit
+from keycensus_collector.web.forms import Again, Mistake, Sent, submit
 from keycensus_collector.web.listed import LISTS
 from keycensus_collector.web.wording import owner_query, segment
 
@@ -244,7 +244,7 @@ async def _show_end(
     )
 
 
-def _again(visit: Visit, name: str) -> Callable[[Sent, Mistake], Awaitable[Response]]:
+def _again(visit: Visit, name: str) -> Again:
     async def again(sent: Sent, mistake: Mistake) -> Response:
         given = {
             field: sent.text(field)

@@ -30,6 +30,11 @@ _VERDICTS = {
 
 # What a page says of what was just done, by the word in its address.
 DONE = {
+    "answered": "It is said.",
+    "campaign-cancelled": "The campaign is cancelled: it counts for nothing.",
+    "campaign-closed": "The campaign is closed.",
+    "campaign-started": "The campaign is started: owners are asked.",
+    "disputes-accepted": "They are given. Owners follow within seconds.",
     "tiles-kept": "The overview is arranged.",
     "fallback-set": "The fallback team is set.",
     "labelled": "It is done. Rules that ask for the label follow within seconds.",
