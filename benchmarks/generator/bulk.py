@@ -68,6 +68,7 @@ class _Counts:
     in_use: int = 0
     retained: int = 0
     roles: int = 0
+    is_open: bool = False
 
 
 @dataclass(slots=True)
@@ -328,6 +329,7 @@ class _Writing:
             live_places=count.live,
             retained_places=count.retained,
             hosts=held,
+            world_readable=count.is_open,
             folded_ms=ROUNDS_MS[-1],
         )
 
@@ -363,5 +365,7 @@ def _counted(places: Iterable[_Place]) -> dict[tuple[bytes, str], _Counts]:
             else:
                 count.live += 1
                 count.in_use += role != "trust-store"
+                is_open = place.columns[_STATE["readable_by"]] == "world"
+                count.is_open = count.is_open or (is_open and role != "trust-store")
             count.roles |= _ROLES.get(role, 0)
     return counts

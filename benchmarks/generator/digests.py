@@ -27,8 +27,8 @@ QUERIES = {
     "extended_key_usage, problem, first_seen_ms, rank, owned FROM certificate",
     "counts": "SELECT sha256, live_places, in_use, retained_places, hosts FROM certificate",
     "names": "SELECT sha256, position, kind, value, reversed_labels FROM certificate_name",
-    "keys": "SELECT key_id, algorithm, bits, curve, problem, live_places, retained_places, hosts, owned "
-    "FROM public_key",
+    "keys": "SELECT key_id, algorithm, bits, curve, problem, live_places, retained_places, hosts, owned, "
+    "world_readable FROM public_key",
     "edges": "SELECT child, parent FROM issuer_edge",
     "holdings": "SELECT h.name, o.artifact, o.kind, o.live, o.retained, o.roles FROM holding o "
     "JOIN host h ON h.host_no = o.host_no",

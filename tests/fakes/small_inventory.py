@@ -396,9 +396,13 @@ def _write_counts(made: Inventory, connection: Connection) -> None:
     """Write what intake and fold count: holdings outside trust stores, and the folded columns."""
     held: dict[tuple[bytes, int, str], list[int]] = {}
     folded: dict[tuple[bytes, str], tuple[set[object], set[object], set[object]]] = {}
+    open_keys: set[bytes] = set()
     for entry, state, place in made.placements(None):
         retained = state.use == "retained"
         if state.role != "trust-store":
+            by_mode = not state.readable_by and state.mode & 4
+            if not retained and (state.readable_by == "world" or by_mode):
+                open_keys.add(entry.artifact)
             counts = held.setdefault((entry.artifact, place.host.number, entry.kind), [0, 0])
             counts[retained] += 1
         sets = folded.setdefault((entry.artifact, entry.kind), (set(), set(), set()))
@@ -424,6 +428,11 @@ def _write_counts(made: Inventory, connection: Connection) -> None:
             .where(table.primary_key.columns[0] == artifact)
             .values(live_places=len(lives), retained_places=len(keeps), hosts=len(hosts))
         )
+    connection.execute(
+        schema.public_key.update()
+        .where(schema.public_key.c.key_id.in_(open_keys))
+        .values(world_readable=True)
+    )
     for artifact, number in in_use.items():
         connection.execute(
             schema.certificate.update()

@@ -761,6 +761,7 @@ class View:
     total: int | None
     total_is_exact: bool
     problem: str = ""
+    total_as_of: str | None = None
 
 
 def decode(type_: type[_Type], value: object) -> _Type:

@@ -269,6 +269,29 @@ def test_a_place_that_stays_without_content_changes_nothing(census: Census) -> N
     )
 
 
+def test_a_key_is_open_while_everybody_can_read_a_live_place_of_it(census: Census) -> None:
+    def is_open() -> bool:
+        census.fold()
+        found: bool = census.row(select(schema.public_key.c.world_readable))[0]
+        return found
+
+    web, key = census.host("web1"), private_key(FIRST.key)
+    census.report(web, "/a.key", key, mode=0o600, readable_by="owner")
+    census.report(web, "/old.key", key, mode=0o644, readable_by="world", use="retained")
+    census.report(web, "/etc/ssl/ca.key", key, readable_by="world", role="trust-store")
+    assert not is_open()
+    # By its mode, where the agent does not judge it.
+    other = census.host("web2")
+    census.report(other, "/b.key", key, mode=0o644)
+    assert is_open()
+    census.report(other, "/b.key", key, mode=0o640, cause="facts")
+    assert not is_open()
+    census.report(web, "/a.key", key, mode=0o644, readable_by="world", cause="facts")
+    assert is_open()
+    census.gone(web, "/a.key")
+    assert not is_open()
+
+
 def test_what_is_in_use_is_counted_outside_trust_stores(census: Census) -> None:
     def in_use() -> tuple[int, int]:
         census.fold()

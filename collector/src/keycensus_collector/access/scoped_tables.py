@@ -115,6 +115,7 @@ _counts = table(
     column("live"),
     column("retained"),
     column("in_use"),
+    column("open"),
     column("hosts"),
 )
 
@@ -243,6 +244,10 @@ def _scoped_counts(_: Teams) -> Statement:
         _place.c.role != literal_column("'trust-store'"),
     )
     in_use = case((elsewhere, literal_column("1")), else_=_ZERO)
+    readers, mode = _place.c.readable_by, _place.c.mode
+    by_mode = and_(readers == literal_column("''"), mode.op("&")(literal_column("4")) != _ZERO)
+    world = or_(readers == literal_column("'world'"), by_mode)
+    is_open = case((and_(elsewhere, world), literal_column("1")), else_=_ZERO)
     return (
         select(
             _held.c.artifact,
@@ -250,6 +255,7 @@ def _scoped_counts(_: Teams) -> Statement:
             cast(func.sum(live), BigInteger).label("live"),
             cast(func.sum(kept), BigInteger).label("retained"),
             cast(func.sum(in_use), BigInteger).label("in_use"),
+            func.max(is_open).label("open"),
             func.count(_place.c.host_no.distinct()).label("hosts"),
         )
         .join(_place, _place.c.manifest == _held.c.manifest)
@@ -293,7 +299,8 @@ def _certificates(_: Teams) -> Statement:
 
 def _keys(_: Teams) -> Statement:
     row = schema.public_key
-    columns = _all(row, **_FOLDED, owned=_owns(row.c.key_id, KEY))
+    is_open = cast(func.coalesce(_COUNTED.c.open, _ZERO) > _ZERO, Boolean)
+    columns = _all(row, **_FOLDED, owned=_owns(row.c.key_id, KEY), world_readable=is_open)
     same = and_(
         _COUNTED.c.artifact == row.c.key_id, _COUNTED.c.kind == literal_column("'private-key'")
     )

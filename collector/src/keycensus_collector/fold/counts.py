@@ -11,9 +11,22 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Table, bindparam, case, func, literal, select, union, update
+from sqlalchemy import (
+    Connection,
+    Table,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    union,
+    update,
+)
 
 from keycensus_collector.fold.chunks import chunked
+from keycensus_collector.query.relations import entries_of, live, tables_for, world_readable
 from keycensus_collector.store.engine import upsert
 from keycensus_collector.store.schema import (
     certificate,
@@ -54,6 +67,8 @@ def fold_counts(
             _write(connection, table, count_places(connection, kind, chunk), now_ms)
             if table is certificate:
                 _write_in_use(connection, chunk)
+            else:
+                _write_world_readable(connection, chunk)
 
 
 def count_places(
@@ -176,6 +191,23 @@ def _write_in_use(connection: Connection, hashes: Iterable[bytes]) -> None:
         update(certificate)
         .where(certificate.c.sha256.in_(list(hashes)))
         .values(in_use=held.scalar_subquery())
+    )
+
+
+def _write_world_readable(connection: Connection, hashes: Iterable[bytes]) -> None:
+    """Write which keys everybody can read at a live place outside trust stores."""
+    tables = tables_for("keys", None)
+    conditions = [
+        manifest_entry.c.artifact == public_key.c.key_id,
+        live(tables),
+        func.lower(place.c.role) != "trust-store",
+        world_readable(tables),
+    ]
+    found = entries_of(tables, manifest_entry.c.artifact, conditions, public_key)
+    connection.execute(
+        update(public_key)
+        .where(public_key.c.key_id.in_(list(hashes)))
+        .values(world_readable=or_(*(exists(query) for query in found)))
     )
 
 

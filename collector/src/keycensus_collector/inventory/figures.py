@@ -7,7 +7,10 @@ never shown them.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from sqlalchemy import Connection, delete, select
 
@@ -18,18 +21,20 @@ from keycensus_collector.store.schema import host
 from keycensus_collector.store.tables.figures import figure
 from keycensus_collector.store.tables.ownership import label
 
-# Counted anew when they are asked for: what costs no more than this is always of now.
+# Counted anew when they are asked for: a figure, or all of a page, that costs no more is always of now.
 CHEAP_MS = 100
-# Older ones are not shown: whoever keeps them has trouble.
-OLDEST_MS = 900_000
+# Older ones are not shown: whoever keeps them has trouble. More than the keeper rests at the largest size.
+OLDEST_MS = 3_600_000
+# A page that is not cheap shows those as they are kept that take this share of what is.
+_OF_A_PAGE = 0.15
 # Labels whose groups are kept, of those that hosts and certificates have.
 MOST_LABELS = 20
 
+WEEKS = "expires-week"
+# The groups of certificates that the overview shows.
+OVERVIEW = (WEEKS, "issuer", "key-size", "owner", "label.environment")
 _ALWAYS = {
-    "certificates": (
-        *("issuer", "key", "key-size", "signature", "expires-week", "expires-month", "state"),
-        *("renewal", "owner", "host"),
-    ),
+    "certificates": ("key", "signature", "expires-month", "state", "renewal", "host"),
     "keys": ("key", "key-size", "owner", "host"),
     "places": ("role", "status", "format", "owner"),
     "hosts": ("state", "os", "owner"),
@@ -41,30 +46,35 @@ def group(
 ) -> Groups:
     """Return what a query lists, in groups; of everything, as they are kept. Errors as `counted_now`."""
     if query == EVERYTHING:
-        kept = _kept(connection, target, by, now_ms)
-        if kept is not None:
+        known = _kept(connection, target, by, now_ms)
+        if known is not None:
             return replace(
-                kept,
-                groups=kept.groups[:limit],
-                left_out=kept.left_out + max(0, len(kept.groups) - limit),
+                known,
+                groups=known.groups[:limit],
+                left_out=known.left_out + max(0, len(known.groups) - limit),
             )
     return counted_now(connection, query, target, by, now_ms, limit=limit)
 
 
 def _kept(connection: Connection, target: str, by: str, now_ms: int) -> Groups | None:
-    content = connection.execute(
-        select(figure.c.content).where(
-            figure.c.what == target, figure.c.by == by, figure.c.at_ms >= now_ms - OLDEST_MS
-        )
-    ).scalar_one_or_none()
-    if content is None:
+    plain = kept(connection, target, by, now_ms)
+    if plain is None:
         return None
-    plain = json.loads(content)
     return Groups(**(plain | {"groups": [Group(**each) for each in plain["groups"]]}))
 
 
+def kept(connection: Connection, what: str, by: str, now_ms: int) -> dict[str, Any] | None:
+    """Return a figure as it was kept, with `as_of` in it; None if none is, or an old one."""
+    content = connection.execute(
+        select(figure.c.content).where(
+            figure.c.what == what, figure.c.by == by, figure.c.at_ms >= now_ms - OLDEST_MS
+        )
+    ).scalar_one_or_none()
+    return None if content is None else json.loads(content)
+
+
 def kept_dimensions(connection: Connection) -> list[tuple[str, str]]:
-    """Return the lists and dimensions of which figures are kept."""
+    """Return the lists and dimensions of which figures are kept, besides those of the overview."""
     keys: set[str] = set(connection.execute(select(label.c.key).distinct()).scalars())
     for text in connection.execute(select(host.c.labels).distinct()).scalars():
         for values in json.loads(text or "{}").values():
@@ -74,6 +84,7 @@ def kept_dimensions(connection: Connection) -> list[tuple[str, str]]:
         (target, by)
         for target, always in _ALWAYS.items()
         for by in (*always, *(labels if target in {"certificates", "hosts"} else ()))
+        if target != "certificates" or by not in OVERVIEW
     ]
 
 
@@ -82,11 +93,39 @@ def count_one(connection: Connection, target: str, by: str, now_ms: int) -> Grou
     return counted_now(connection, EVERYTHING, target, by, now_ms, limit=MOST_GROUPS)
 
 
-def keep(connection: Connection, target: str, found: Groups, *, at_ms: int, took_ms: int) -> None:
-    """Keep groups of everything if they cost something; else let them be counted when asked for."""
-    if took_ms < CHEAP_MS:
-        connection.execute(delete(figure).where(figure.c.what == target, figure.c.by == found.by))
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A figure that was counted: of what, by what, when, how long that took, and what it is."""
+
+    what: str
+    by: str
+    at_ms: int
+    took_ms: int
+    found: Any  # a dataclass
+
+
+def keep(connection: Connection, counted: Counted, cheap_ms: float | None = None) -> None:
+    """Keep a figure if it cost something; else let it be counted when it is asked for."""
+    if counted.took_ms < (CHEAP_MS if cheap_ms is None else cheap_ms):
+        which = (figure.c.what == counted.what, figure.c.by == counted.by)
+        connection.execute(delete(figure).where(*which))
         return
-    values = {"at_ms": at_ms, "took_ms": took_ms, "content": json.dumps(asdict(found))}
-    statement = upsert(connection, figure).values(what=target, by=found.by, **values)
+    values = {
+        "at_ms": counted.at_ms,
+        "took_ms": counted.took_ms,
+        "content": json.dumps(asdict(counted.found)),
+    }
+    statement = upsert(connection, figure).values(what=counted.what, by=counted.by, **values)
     connection.execute(statement.on_conflict_do_update(index_elements=["what", "by"], set_=values))
+
+
+def keep_page(connection: Connection, page: Sequence[Counted]) -> None:
+    """Keep those figures of one page that make it slow: none, if all of them together are cheap."""
+    is_cheap = sum(each.took_ms for each in page) < CHEAP_MS
+    for each in page:
+        keep(connection, each, math.inf if is_cheap else CHEAP_MS * _OF_A_PAGE)
+
+
+def forget_old(connection: Connection, now_ms: int) -> None:
+    """Delete figures that are shown no more, as of views that are deleted."""
+    connection.execute(delete(figure).where(figure.c.at_ms < now_ms - OLDEST_MS))

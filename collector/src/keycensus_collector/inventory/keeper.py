@@ -8,15 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from functools import partial
 
 import structlog
 
 from keycensus_collector.clock import Clock
-from keycensus_collector.inventory.figures import count_one, keep, kept_dimensions
+from keycensus_collector.inventory.coverage import count_coverage
+from keycensus_collector.inventory.figures import (
+    OVERVIEW,
+    Counted,
+    count_one,
+    forget_old,
+    keep,
+    keep_page,
+    kept_dimensions,
+)
 from keycensus_collector.inventory.odd_stores import keep_pairs, known_pairs, odd_pairs
+from keycensus_collector.inventory.summary import count_summary
 from keycensus_collector.store.duties import Duties
 from keycensus_collector.store.engine import Store
+from keycensus_collector.views.shown import VIEWS, count_view, name_of, views_of_everybody
 
 PAUSE_SECONDS = 60.0
 _POLL_SECONDS = 1.0
@@ -57,14 +69,30 @@ class Keeper:
 
     async def run_once(self) -> None:
         """Count all figures that are kept, one after another, and look at all trust stores."""
+        await self._overview()
         for target, by in await self._store.run_read(kept_dimensions):
-            now_ms, began = self._clock.now_ms(), time.monotonic()
-            count = partial(count_one, target=target, by=by, now_ms=now_ms)
-            found = await self._store.run_read(count)
-            took_ms = int(1000 * (time.monotonic() - began))
-            await self._store.run_write(
-                partial(keep, target=target, found=found, at_ms=now_ms, took_ms=took_ms)
-            )
+            counted = await self._counted(target, by, partial(count_one, target=target, by=by))
+            await self._store.run_write(partial(keep, counted=counted))
         pairs = await self._store.run_read(odd_pairs)
         if pairs != await self._store.run_read(known_pairs):
             await self._store.run_write(partial(keep_pairs, pairs=pairs))
+
+    async def _overview(self) -> None:
+        """Count what the first page shows of views, and the counts that scripts look at first."""
+        summary = await self._counted("summary", "", count_summary)
+        await self._store.run_write(partial(keep, counted=summary))
+        page = [await self._counted("coverage", "", count_coverage)]
+        for view in await self._store.run_read(views_of_everybody):
+            page.append(
+                await self._counted(VIEWS, name_of(view), partial(count_view, view=view))
+            )
+        for by in OVERVIEW:
+            count = partial(count_one, target="certificates", by=by)
+            page.append(await self._counted("certificates", by, count))
+        await self._store.run_write(partial(keep_page, page=page))
+        await self._store.run_write(partial(forget_old, now_ms=self._clock.now_ms()))
+
+    async def _counted(self, what: str, by: str, count: Callable[..., object]) -> Counted:
+        now_ms, began = self._clock.now_ms(), time.monotonic()
+        found = await self._store.run_read(partial(count, now_ms=now_ms))
+        return Counted(what, by, now_ms, int(1000 * (time.monotonic() - began)), found)

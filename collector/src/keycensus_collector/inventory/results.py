@@ -274,6 +274,7 @@ class View:
     total: int | None  # how many it lists, as far as its list counts; null: not asked for
     total_is_exact: bool
     problem: str  # why its query can't be read; empty: it can
+    total_as_of: str | None = None  # when it was counted, if it was kept; null: now
 
 
 @dataclass(frozen=True, slots=True)

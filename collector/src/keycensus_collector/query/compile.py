@@ -66,6 +66,7 @@ from keycensus_collector.query.shapes import (
     flattened,
     is_about_the_place,
     is_of_any_place,
+    is_open_to_all,
     is_outside,
     mentions_path,
     without_places,
@@ -386,7 +387,11 @@ class Compiler:
         """Return what the fold has counted already, if the use of places is all that is asked for."""
         any_use = [part for part in parts if is_of_any_place(part)]
         said = [part for part in parts if part not in any_use] or any_use[:1]
-        if self.tables.as_of_ms is not None or len(said) != 1:
+        if self.tables.as_of_ms is not None:
+            return None
+        if self.target == "keys" and self.tables.kinds != SEALED_KINDS and is_open_to_all(said):
+            return self.tables.key.c.world_readable.is_(True)
+        if len(said) != 1:
             return None
         part = said[0]
         if not isinstance(part, Literal) or part.field.name != "use" or part.negated:
@@ -406,7 +411,8 @@ class Compiler:
         """Return the same, asked for each thing by itself."""
         if self.target in {"places", "hosts"}:
             return in_a_file(self.sources, self.target, parts, self._plain_at)
-        self.sought.add("place")
+        if self.tables.kinds != SEALED_KINDS:  # of which there are few
+            self.sought.add("place")
         found = self._entries(self.tables, parts, [self._joins_here()])
         return or_(*(exists(query) for query in found))
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, and_, select, union_all
+from sqlalchemy import ColumnElement, FromClause, Select, and_, func, select, union_all
 
 from keycensus_collector.query.bound import Bound, Exists, Literal
 from keycensus_collector.query.columns import condition
-from keycensus_collector.query.fields import Level
+from keycensus_collector.query.conditions import Choice
+from keycensus_collector.query.fields import BY_NAME, Level
 from keycensus_collector.query.relations import Tables, is_there
-from keycensus_collector.query.shapes import is_about_the_file, mentions_path, needs_an_entry
+from keycensus_collector.query.shapes import Held, is_about_the_file, mentions_path, needs_an_entry
 from keycensus_collector.query.sources import Sources
 from keycensus_collector.query.trees import Plain, hosts_with_names
-from keycensus_collector.store.schema import certificate
+from keycensus_collector.store.schema import certificate, holding
 
 
 def in_a_file(
@@ -27,15 +29,16 @@ def in_a_file(
     others = [part for part in parts if part not in of_certificates]
     looked = _in_certificates(sources, of_certificates)
     with_artifacts: _WithArtifacts = partial(_with_artifacts, tables)
+    asked = list(parts)
     if of_certificates and not any(map(_mentions_artifacts, others)):
+        held = Held.of(others)
+        if target == "hosts" and held is not None:
+            return _host_holds(tables, looked, held)
         # Which certificates are meant is known; each entry's need not be looked at again.
-        looked.append(tables.entry.c.kind == "certificate")
-        asked, with_artifacts = others, _alone
-    else:
-        asked = list(parts)
-    conditions = [*(plain(part, sources.path) for part in asked), *looked]
+        asked, with_artifacts = [*others, _CERTIFICATE], _alone
+    conditions = [plain(part, sources.path) for part in asked]
     if target == "places":
-        return _place_holds(tables, conditions, with_artifacts)
+        return _place_holds(tables, conditions, looked, with_artifacts)
     spot, entry, part = tables.place, tables.entry, tables.part
     conditions += is_there(tables)
     number, names = select(spot.c.host_no), mentions_path(parts)
@@ -52,23 +55,54 @@ def in_a_file(
         found = [number.select_from(with_artifacts(start)) for start in (joined, by_part)]
         if names:
             found[1] = found[1].where(part.c.name.is_(None))
-    queries = [query.where(*conditions).correlate(tables.host) for query in found]
+    queries = [
+        query.where(*conditions, *each).correlate(tables.host)
+        for query, each in zip(found, _both(tables, looked), strict=False)
+    ]
     if names:
         queries.append(hosts_with_names(tables, parts, plain, partial(_with_artifacts, tables)))
     return tables.host.c.host_no.in_(union_all(*queries) if len(queries) > 1 else queries[0])
 
 
+_CERTIFICATE = Literal(BY_NAME["holds"], Choice("certificate"))
 _WithArtifacts = Callable[[FromClause], FromClause]
 
 
+def _both(
+    tables: Tables, looked: Select[Any] | None
+) -> tuple[list[ColumnElement[bool]], list[ColumnElement[bool]]]:
+    """Return that an entry is one of these certificates: of a whole file, and of a part, of which there are few."""
+    if looked is None:
+        return [], []
+    artifact = tables.entry.c.artifact
+    # No index is on what coalesce returns: so it begins at the parts.
+    return [artifact.in_(looked)], [func.coalesce(artifact, b"").in_(looked)]
+
+
+def _host_holds(tables: Tables, looked: Select[Any] | None, held: Held) -> ColumnElement[bool]:
+    """Return that a host holds one of these certificates outside trust stores, which needs no look at places."""
+    conditions = [holding.c.kind == "certificate"]
+    if looked is not None:
+        conditions.append(holding.c.artifact.in_(looked))
+    if held.use:
+        conditions.append(holding.c.live > 0 if held.use == "live" else holding.c.retained > 0)
+    return tables.host.c.host_no.in_(select(holding.c.host_no).where(*conditions))
+
+
 def _place_holds(
-    tables: Tables, conditions: Sequence[ColumnElement[bool]], with_artifacts: _WithArtifacts
+    tables: Tables,
+    conditions: Sequence[ColumnElement[bool]],
+    looked: Select[Any] | None,
+    with_artifacts: _WithArtifacts,
 ) -> ColumnElement[bool]:
     spot, entry, part = tables.place, tables.entry, tables.part
     parted = entry.join(part, part.c.part == entry.c.manifest)
     whole = select(entry.c.manifest).select_from(with_artifacts(entry))
     in_parts = select(part.c.manifest).select_from(with_artifacts(parted))
-    found = [query.where(*conditions).correlate(spot) for query in (whole, in_parts)]
+    found = [
+        query.where(*conditions, *each).correlate(spot)
+        for query, each in zip((whole, in_parts), _both(tables, looked), strict=True)
+    ]
     return spot.c.manifest.in_(union_all(*found))
 
 
@@ -89,17 +123,16 @@ def _mentions_artifacts(part: Bound) -> bool:
     return isinstance(part, Exists) or any(map(_mentions_artifacts, part.parts))
 
 
-def _in_certificates(sources: Sources, parts: Sequence[Bound]) -> list[ColumnElement[bool]]:
-    """Return that an entry's artifact is among the certificates that are so, which are looked for first."""
+def _in_certificates(sources: Sources, parts: Sequence[Bound]) -> Select[Any] | None:
+    """Return the hashes of the certificates that are so, which are looked for first."""
     of = certificate.alias("looked_for")
     theirs = replace(sources, tables=replace(sources.tables, certificate=of))
     conditions = [
         condition(theirs, part, Level.CERTIFICATE) for part in parts if isinstance(part, Literal)
     ]
     if not conditions:
-        return []
-    found = select(of.c.sha256).where(*conditions).correlate(None)
-    return [sources.tables.entry.c.artifact.in_(found)]
+        return None
+    return select(of.c.sha256).where(*conditions).correlate(None)
 
 
 def _alone(entries: FromClause) -> FromClause:

@@ -84,6 +84,19 @@ class Query:
 EVERYTHING = Query()
 
 
+def is_about_the_asker(query: Query) -> bool:
+    """Whether a query may list something else for somebody else: `owner:mine`."""
+
+    def is_mine(node: Node) -> bool:
+        if isinstance(node, Term):
+            return not node.quoted and node.value.lower() == "mine"
+        if isinstance(node, Not | Places):
+            return is_mine(node.inner)
+        return isinstance(node, And | Or) and any(map(is_mine, node.parts))
+
+    return query.expression is not None and is_mine(query.expression)
+
+
 def negated(node: Node) -> Node:
     """Return the opposite; twice is the thing itself."""
     return node.inner if isinstance(node, Not) else Not(node)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, and_, not_, select, tuple_
+from sqlalchemy import ColumnElement, and_, literal_column, not_, select, tuple_
 
 from keycensus_collector.ownership.intervals import at
 from keycensus_collector.query.bound import Literal
@@ -12,7 +12,7 @@ from keycensus_collector.query.matching import is_choice, matches
 from keycensus_collector.query.patterns import path_matches, text_matches
 from keycensus_collector.query.relations import live, owner_only, world_readable
 from keycensus_collector.query.sources import Sources, Special
-from keycensus_collector.store.schema import usage, usage_place
+from keycensus_collector.store.schema import READ_STATUS, usage, usage_place
 from keycensus_collector.store.tables.figures import odd_trust_store
 
 
@@ -35,6 +35,15 @@ def _role(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool]:
     if isinstance(literal.test, Known) and literal.test.known:
         return column.place_no.is_not(None)
     return matches(sources.connection, column.role, literal.test)
+
+
+def _status(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool]:
+    column, test = sources.tables.place.c.status, expected(Text, literal.test)
+    found = text_matches(column, test)
+    if "*" in test.pattern or test.pattern.lower() == READ_STATUS:
+        return found
+    # Said twice, in the words of the index of what was not read.
+    return and_(column != literal_column(f"'{READ_STATUS}'"), found)
 
 
 def _readable(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool]:
@@ -86,6 +95,7 @@ OF_PLACES: dict[str, Special] = {
     "fleet": _fleet,
     "use": _use,
     "role": _role,
+    "status": _status,
     "readable-by": _readable,
     "service": _used,
     "verdict": _used,

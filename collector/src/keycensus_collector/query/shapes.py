@@ -57,6 +57,21 @@ def is_of_any_place(node: Bound) -> bool:
     )
 
 
+def is_open_to_all(parts: Sequence[Bound]) -> bool:
+    """Whether parts say just that everybody can read it at a live place outside trust stores."""
+    said = [part for part in parts if isinstance(part, Literal)]
+    if len(said) != len(parts):
+        return False
+    others = [part for part in said if not is_outside(part)]
+    words = {
+        (part.field.name, part.test.value)
+        for part in others
+        if isinstance(part.test, Choice) and not part.negated
+    }
+    is_said = words == {("readable-by", "world"), ("use", "live")} and len(others) == len(words)
+    return is_said and len(others) < len(said)
+
+
 def without_places(node: Bound, target: str) -> Bound:
     """Return what is left of a condition where there is no place: nothing holds of it."""
     if isinstance(node, Literal):

@@ -325,6 +325,9 @@ PATH_START = 500
 # Of trust-store directories that are told as one place: a name leads to each file in it.
 TREE_FORMAT = "tree"
 TREE_PLACE = f"format = '{TREE_FORMAT}' AND gone_ms IS NULL"
+# Few places could not be read.
+READ_STATUS = "read"
+UNREAD_PLACE = f"gone_ms IS NULL AND status != '{READ_STATUS}'"
 
 place = Table(
     "place",
@@ -368,6 +371,12 @@ place = Table(
         *("manifest", "path_hash", "place_no"),
         sqlite_where=text(TREE_PLACE),
         postgresql_where=text(TREE_PLACE),
+    ),
+    Index(
+        "ix_place_unread",
+        "status",
+        sqlite_where=text(UNREAD_PLACE),
+        postgresql_where=text(UNREAD_PLACE),
     ),
 )
 
@@ -530,6 +539,8 @@ work = Table(
 
 # As the indices' conditions have it: few things are owned by nobody once there are owners.
 OWNERLESS, OWNERLESS_SQLITE = "owned IS false", "owned IS 0"
+# Few keys are readable by everybody.
+OPEN, OPEN_SQLITE = "world_readable IS true", "world_readable IS 1"
 
 certificate = Table(
     "certificate",
@@ -625,7 +636,15 @@ public_key = Table(
     Column("retained_places", Integer, nullable=False),
     Column("hosts", Integer, nullable=False),
     Column("folded_ms", BigInteger, nullable=False),
+    # A live place outside trust stores is readable by everybody.
+    Column("world_readable", Boolean, nullable=False, server_default=false()),
     Column("owned", Boolean, nullable=False, server_default=false()),
+    Index(
+        "ix_public_key_open",
+        "key_id",
+        sqlite_where=text(OPEN_SQLITE),
+        postgresql_where=text(OPEN),
+    ),
     Index(
         "ix_public_key_ownerless",
         "key_id",

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from keycensus_collector.access.principals import Principal
 from keycensus_collector.inventory import figures, groups, results
 from keycensus_collector.inventory.coverage import Coverage, coverage
+from keycensus_collector.inventory.figures import OVERVIEW, WEEKS
 from keycensus_collector.inventory.summary import count_waiting
 from keycensus_collector.query.parse import parse
 from keycensus_collector.views.shown import counted
@@ -53,6 +54,7 @@ class Dashboard:
     environments: groups.Groups
     coverage: Coverage
     waiting: int  # rows of work that are not counted yet
+    as_of: str | None  # the oldest of all figures on it
 
 
 @router.get("/")
@@ -70,16 +72,21 @@ def _read(connection: Connection, now_ms: int, principal: Principal) -> Dashboar
     views = counted(
         connection, in_order(list_views(connection), tiles.names), now_ms, principal.user
     )
+    shown = {name: by(name, _MOST_GROUPS if name == WEEKS else _LARGEST) for name in OVERVIEW}
+    covered = coverage(connection, now_ms)
+    times = [covered.as_of, *(view.total_as_of for view in views)]
+    times += [each.as_of for each in shown.values()]
     return Dashboard(
         tiles=[Tile(view, _weight(view.name)) for view in views],
         whose=tiles.whose,
-        weeks=filled(by("expires-week", _MOST_GROUPS).groups, now_ms),
-        issuers=by("issuer"),
-        algorithms=by("key-size"),
-        owners=by("owner"),
-        environments=by("label.environment"),
-        coverage=coverage(connection, now_ms),
+        weeks=filled(shown[WEEKS].groups, now_ms),
+        issuers=shown["issuer"],
+        algorithms=shown["key-size"],
+        owners=shown["owner"],
+        environments=shown["label.environment"],
+        coverage=covered,
         waiting=count_waiting(connection),
+        as_of=min((time for time in times if time is not None), default=None),
     )
 
 
