@@ -81,15 +81,18 @@ class Keeper:
         """Count what the first page shows of views, and the counts that scripts look at first."""
         summary = await self._counted("summary", "", count_summary)
         await self._store.run_write(partial(keep, counted=summary))
-        page = [await self._counted("coverage", "", count_coverage)]
-        for view in await self._store.run_read(views_of_everybody):
-            page.append(
-                await self._counted(VIEWS, name_of(view), partial(count_view, view=view))
+        coverage = await self._counted("coverage", "", count_coverage)
+        views = [
+            await self._counted(VIEWS, name_of(view), partial(count_view, view=view))
+            for view in await self._store.run_read(views_of_everybody)
+        ]
+        groups = [
+            await self._counted(
+                "certificates", by, partial(count_one, target="certificates", by=by)
             )
-        for by in OVERVIEW:
-            count = partial(count_one, target="certificates", by=by)
-            page.append(await self._counted("certificates", by, count))
-        await self._store.run_write(partial(keep_page, page=page))
+            for by in OVERVIEW
+        ]
+        await self._store.run_write(partial(keep_page, page=[coverage, *views, *groups]))
         await self._store.run_write(partial(forget_old, now_ms=self._clock.now_ms()))
 
     async def _counted(self, what: str, by: str, count: Callable[..., object]) -> Counted:
