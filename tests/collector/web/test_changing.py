@@ -130,6 +130,11 @@ async def test_nothing_chosen_and_no_query_are_said(company: Company) -> None:
         page = await browser.get("/change", 400, what="hosts", of="all")
         assert "Say which hosts" in page.words
         page = await browser.get("/change", what="places", q="path:/etc/*", of="all")
+        assert [form.action for form in page.forms if "/change/" in form.action] == [
+            "/change/owner"
+        ]
+        told = await browser.send(page, "/change/owner", 200, owner="desk", owner_reason="x")
+        assert "Would change 5" in told.words
         page = await browser.send(
             page, "/change/owner", 400, owner="web", owner_reason="x", q="pth:x"
         )

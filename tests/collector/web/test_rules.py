@@ -53,6 +53,7 @@ async def test_rules_are_tried_then_put_in_force_and_shown_as_they_win(company: 
         page = await browser.send(page, "/rules", 200, text=FILE.replace("\n", "\r\n"), do="try")
         assert "Would be assigned 1" in page.words
         assert "Stay as given by hand 2" in page.words
+        assert "shop 1 1 every-host nothing 0" in page.words
         assert page.form("/rules").fields["text"] == [FILE]
         page = await browser.send(page, "/rules", do="apply")
         assert "The rules are in force." in page.words

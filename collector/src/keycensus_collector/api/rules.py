@@ -47,8 +47,20 @@ class Applied:
 
 
 @dataclass(frozen=True, slots=True)
+class TriedRule:
+    """What one rule would do: how many things it decides about, and how many it would change."""
+
+    rule: str
+    decides: int
+    changes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Tried:
-    """What rules would do. `complete`: everything was looked at before the time was up."""
+    """What rules would do. `complete`: everything was looked at before the time was up.
+
+    `by_rule`: each rule on owners, what wins first.
+    """
 
     rules: int
     assigned: int
@@ -59,6 +71,7 @@ class Tried:
     complete: bool
     samples: list[str]
     conflict_samples: list[str]
+    by_rule: list[TriedRule]
 
 
 class RulesBody(BaseModel):
@@ -97,6 +110,9 @@ async def trial(body: RulesBody, store: StoreOf, clock: ClockOf) -> Tried:
         complete=tried.complete,
         samples=tried.samples,
         conflict_samples=tried.conflict_samples,
+        by_rule=[
+            TriedRule(name, each.decides, each.changes) for name, each in tried.by_rule.items()
+        ],
     )
 
 

@@ -42,10 +42,18 @@ _HOSTS_AT_ONCE, _ARTIFACTS_AT_ONCE = 50, 2_000
 
 
 @dataclass(slots=True)
+class TriedRule:
+    """What one rule would do: how many things it decides about, and how many it would change."""
+
+    decides: int = 0
+    changes: int = 0
+
+
+@dataclass(slots=True)
 class Tried:
     """What rules would do. Things given by hand stay so and are counted apart.
 
-    `complete`: everything was looked at; else the time was up before.
+    `complete`: everything was looked at; else the time was up before. `by_rule`: what wins first.
     """
 
     rules: int
@@ -57,6 +65,7 @@ class Tried:
     complete: bool = True
     samples: list[str] = field(default_factory=list)
     conflict_samples: list[str] = field(default_factory=list)
+    by_rule: dict[str, TriedRule] = field(default_factory=dict)
 
 
 def try_rules(connection: Connection, text: str, *, now_ms: int, seconds: float = 20.0) -> Tried:
@@ -65,7 +74,8 @@ def try_rules(connection: Connection, text: str, *, now_ms: int, seconds: float 
     people = _people_without_team(connection, file.rules)
     rules = _rules(connection, file.rules, people)
     names = _names(connection) | {number: name for name, number in people.items()}
-    trial = _Trial(connection, rules, file.trusted, now_ms, Tried(len(rules)), names)
+    tried = Tried(len(rules), by_rule={rule.name: TriedRule() for rule in rules})
+    trial = _Trial(connection, rules, file.trusted, now_ms, tried, names)
     end = time.monotonic() + seconds
     for kind in queue.SWEEPS:
         for chunk in _chunks(connection, kind):
@@ -203,7 +213,7 @@ class _Trial:
                 continue
             if is_in_conflict(mine):
                 self._conflict(what, identity, mine)
-            self._change(what, identity, now.get(identity), mine[0].team_no if mine else None)
+            self._change(what, identity, now.get(identity), mine[0] if mine else None)
 
     def _conflict(self, what: str, identity: Any, rules: Sequence[Rule]) -> None:  # noqa: ANN401 - a number or a hash
         self.tried.conflicts += 1
@@ -213,7 +223,12 @@ class _Trial:
             name = told(self.connection, what, identity)
             self.tried.conflict_samples.append(f"{name}: {rivals}; the first is taken")
 
-    def _change(self, what: str, identity: Any, before: int | None, after: int | None) -> None:  # noqa: ANN401 - a number or a hash
+    def _change(self, what: str, identity: Any, before: int | None, rule: Rule | None) -> None:  # noqa: ANN401 - a number or a hash
+        after = rule.team_no if rule else None
+        if rule:
+            of_rule = self.tried.by_rule[rule.name]
+            of_rule.decides += 1
+            of_rule.changes += before != after
         if before == after:
             return
         self.tried.assigned += before is None

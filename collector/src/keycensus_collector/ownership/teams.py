@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Select, insert, select, update
 
 from keycensus_collector.access import audit
 from keycensus_collector.errors import UsageError
@@ -175,6 +175,23 @@ def check_owner(connection: Connection, name: str) -> int | None:
     if row.state != "active":
         raise UsageError(f"{name} has left and can own nothing")
     return int(row.person_no)
+
+
+def names_of_teams(connection: Connection, most: int) -> list[str] | None:
+    """Return the names of teams that are there, without people who own alone; None: more than `most`."""
+    statement = select(team.c.name).where(team.c.dissolved_ms.is_(None), team.c.person_no.is_(None))
+    return _at_most(connection, statement, most)
+
+
+def names_of_people(connection: Connection, most: int) -> list[str] | None:
+    """Return the names of people who have not left; None: more than `most`."""
+    statement = select(person.c.name).where(person.c.state == "active")
+    return _at_most(connection, statement, most)
+
+
+def _at_most(connection: Connection, names: Select[Any], most: int) -> list[str] | None:
+    found = list(connection.execute(names.limit(most + 1)).scalars())
+    return None if len(found) > most else sorted(found)
 
 
 def list_teams(connection: Connection) -> list[Team]:

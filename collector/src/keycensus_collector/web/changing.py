@@ -23,8 +23,7 @@ from keycensus_collector.api.selection import Edited
 from keycensus_collector.errors import UsageError
 from keycensus_collector.inventory.identify import ID_CHARACTERS
 from keycensus_collector.ownership.assignments import check_reason
-from keycensus_collector.ownership.people import list_people
-from keycensus_collector.ownership.teams import list_teams
+from keycensus_collector.ownership.teams import names_of_people, names_of_teams
 from keycensus_collector.query.parse import MOST_CHARACTERS
 from keycensus_collector.text import safe_text
 from keycensus_collector.web.asking import Visit, Visiting
@@ -327,6 +326,6 @@ def _wish(given: Mapping[str, str]) -> str:
 
 
 def _owner_names(connection: Connection) -> tuple[str, ...]:
-    names = {each.name for each in list_teams(connection) if each.dissolved_ms is None}
-    names |= {each.name for each in list_people(connection) if each.state == "active"}
-    return tuple(sorted(names)) if len(names) <= _MOST_OFFERED else ()
+    teams = names_of_teams(connection, _MOST_OFFERED)
+    people = names_of_people(connection, _MOST_OFFERED) if teams is not None else None
+    return () if teams is None or people is None else tuple(sorted({*teams, *people}))

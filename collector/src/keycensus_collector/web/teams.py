@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from keycensus_collector.api import owners as owners_api
 from keycensus_collector.api import teams as api
 from keycensus_collector.api.problems import ProblemError
 from keycensus_collector.inventory import results
+from keycensus_collector.ownership.teams import names_of_teams
 from keycensus_collector.views.model import View
 from keycensus_collector.views.shown import counted
 from keycensus_collector.web.asking import Visit, Visiting
@@ -171,8 +173,7 @@ async def owned_by(visit: Visit, name: str) -> list[Owned]:
 
 async def team_names(visit: Visit) -> list[str]:
     """Return the names of teams to be offered; none if there are too many."""
-    names = [each.name for each in await api.list_teams(visit.store) if not each.person]
-    return names if len(names) <= MOST_OFFERED else []
+    return await visit.store.run_read(partial(names_of_teams, most=MOST_OFFERED)) or []
 
 
 async def _save(visit: Visit, name: str, sent: Sent) -> None:
