@@ -55,21 +55,21 @@ class Shell:
         say(f"\n$ {shlex.join((program, *arguments))}")
         say(self._run(program, *arguments).rstrip("\n"))
 
-    def quiet(self, program: str, *arguments: str) -> str:
-        """Run a command and return its output; DemoError if it fails."""
-        return self._run(program, *arguments)
+    def quiet(self, program: str, *arguments: str, given: str = "") -> str:
+        """Run a command, with `given` on its standard input, and return its output; DemoError if it fails."""
+        return self._run(program, *arguments, given=given)
 
     def ask(self, program: str, *arguments: str) -> Any:  # noqa: ANN401 - JSON of three programs
         """Run a command with `-o json` and return what it says."""
         return json.loads(self._run(program, *arguments, "-o", "json"))
 
-    def _run(self, program: str, *arguments: str) -> str:
+    def _run(self, program: str, *arguments: str, given: str = "") -> str:
         try:
             done = subprocess.run(
                 self.command(program, *arguments),
                 cwd=self.directory,
                 env=self.environment(),
-                stdin=subprocess.DEVNULL,
+                input=given,
                 capture_output=True,
                 text=True,
                 timeout=COMMAND_SECONDS,

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import secrets
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
+from urllib.request import HTTPCookieProcessor, HTTPSHandler, build_opener
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509 import load_pem_x509_certificate
@@ -31,6 +35,12 @@ CHANGE_SECONDS = 120
 # On a sample server, so that a change is seen soon; this machine's agent takes its time.
 SAMPLE_SWEEP_SECONDS, SWEEP_SECONDS = 2, 600
 POLL_SECONDS = 0.25
+PERSON = "demo"
+RULES = """\
+owners:
+  - {rule: web-servers, of: hosts, host: ["web-*", "old-*"], owner: web}
+  - {rule: databases, of: hosts, host: "db-*", owner: platform}
+"""
 
 
 @dataclass(slots=True)
@@ -43,6 +53,7 @@ class Story:
     _addresses: dict[str, Any] = field(default_factory=dict)
     _agents: dict[str, Running] = field(default_factory=dict)
     _hosts: dict[str, Path] = field(default_factory=dict)
+    _password: str = ""
 
     def tell(self) -> None:
         """Do everything; DemoError if something fails or an answer is wrong."""
@@ -58,10 +69,17 @@ class Story:
         self._ask()
         heading("5  A certificate is renewed on web-1")
         self._renew(authority)
+        heading("6  Whose it is, and who left")
+        self._own()
+        self._let_people_in()
 
     def tell_where_to_look(self) -> None:
         """Print how to go on by hand."""
-        heading("The demo stays up until Ctrl-C. In another terminal:")
+        heading("The demo stays up until Ctrl-C. In a browser:")
+        say(f"https://{self._addresses['web']}   name: {PERSON}   password: {self._password}")
+        chain = self._relative(self.work / "collector" / "authority" / "chain.pem")
+        say(f"Browsers warn of its certificate, which the demo's own authority signed ({chain}).")
+        heading("In another terminal:")
         say(f"cd {self.shell.directory}")
         for name, value in self.shell.variables.items():
             say(f"export {name}={value}")
@@ -194,6 +212,57 @@ class Story:
         self.shell.show(
             CLIENT, "certs", "--name", LINEAGE, "--host", "web-1*", "--status", "any", "--places"
         )
+
+    # --- 6: whose it is -----------------------------------------------------------------------------
+
+    def _own(self) -> None:
+        """Two teams, rules that say what is theirs, and somebody who leaves with something in her name."""
+        for name, full_name in (("ann", "Ann Olsen"), ("eve", "Eve Novak")):
+            address = f"{name}@example.com"
+            self.shell.quiet(
+                CLIENT, "people", "add", name, "--full-name", full_name, "--email", address
+            )
+        for team in ("web", "platform"):
+            self.shell.quiet(CLIENT, "owners", "create", team, "--contact", f"{team}@example.com")
+            self.shell.quiet(CLIENT, "owners", "join", team, "ann")
+        rules = self.work / "rules.yaml"
+        rules.write_text(RULES)
+        self.shell.show(CLIENT, "rules", "apply", self._relative(rules))
+        self._wait(
+            lambda: bool(self.shell.ask(CLIENT, "certs", "-q", "owner:web host:web-1*")),
+            CHANGE_SECONDS,
+            "the certificates of web-1 to be the team web's",
+        )
+        given = (
+            "owners",
+            "set",
+            "eve",
+            "-q",
+            "host:app-1*",
+            "--reason",
+            "she set Tomcat up",
+            "--yes",
+        )
+        self.shell.quiet(CLIENT, *given)
+        self.shell.show(CLIENT, "people", "leave", "eve", "--to", "platform")
+        self.shell.show(CLIENT, "owners", "teams")
+
+    def _let_people_in(self) -> None:
+        """Make a user who can sign in at the pages, and see as that one that they answer."""
+        settings = ("--config", self._relative(self.work / "collector" / "collector.toml"))
+        self._password = secrets.token_urlsafe(12)
+        self.shell.quiet(COLLECTOR, "user", "add", PERSON, "--role", "admin", *settings)
+        self.shell.quiet(
+            COLLECTOR, "user", "passwd", PERSON, *settings, given=self._password + "\n"
+        )
+        anchor = str(self.work / "collector" / "authority" / "chain.pem")
+        https = HTTPSHandler(context=ssl.create_default_context(cafile=anchor))
+        browser = build_opener(https, HTTPCookieProcessor())
+        form = urlencode({"user": PERSON, "password": self._password, "to": "/"}).encode()
+        with browser.open(f"https://{self._addresses['web']}/sign-in", form, timeout=60) as page:
+            text = page.read().decode()
+        self._must("What will bite" in text, "the overview after signing in")
+        say(f"\nThe pages answer at https://{self._addresses['web']} (sign in as {PERSON}).")
 
     def _is_live(self, fingerprint: str) -> bool:
         """Tell whether both names in live/ that hold the certificate are known to."""

@@ -398,7 +398,7 @@ def _problem(response: httpx.Response, url: str) -> KeycensusError:
     content = _json(response, url)
     if not isinstance(content, dict) or not isinstance(content.get("detail"), str):
         return AnswerError(f"{url} answers, but not like a collector: check the address")
-    detail = safe_again(content["detail"])
+    detail = "\n  ".join(safe_again(line) for line in content["detail"].split("\n"))
     status = response.status_code
     if status == httpx.codes.UNAUTHORIZED:
         return UnauthorisedError(f"{url} refused the token: {detail}")

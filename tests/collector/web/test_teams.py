@@ -86,7 +86,7 @@ async def test_what_a_team_owns_is_counted_as_its_lists_count(company: Company) 
             assert len(counted) == 4
             for way, figure in counted.items():
                 listed = await browser.get(way)
-                total = re.search(r'<h1>[^<]*<span class="quiet">([\d,]+)', listed.text)
+                total = re.search(r'<h1[^>]*>[^<]*<span class="quiet">([\d,]+)', listed.text)
                 assert total is not None
                 assert total[1] == figure, way
             figures |= set(counted.values())

@@ -115,19 +115,22 @@ for (const button of document.querySelectorAll("[data-copy]")) {
   });
 }
 
-// What agents report shows by itself: the part that lives is fetched again, and put in place if it differs.
-const live = document.querySelector("[data-live]");
-if (live) {
-  const refresh = async () => {
-    if (document.hidden || live.contains(document.activeElement) || live.querySelector("input:checked")) return;
-    const response = await fetch(location.href, { credentials: "same-origin" });
-    if (!response.ok || response.redirected) return;
-    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+// What agents report shows by itself: the parts that live are fetched again, and put in place if they differ.
+const living = [...document.querySelectorAll("[data-live]")];
+if (living.length) {
+  const renew = (live, page) => {
     const fresh = page.getElementById(live.id);
-    if (!fresh || fresh.innerHTML === live.innerHTML) return;
+    if (!fresh || fresh.innerHTML === live.innerHTML || live.contains(document.activeElement)) return;
     const open = [...live.querySelectorAll("details")].map((each) => each.open);
     live.replaceChildren(...fresh.childNodes);
     live.querySelectorAll("details").forEach((each, index) => { each.open = Boolean(open[index]); });
+  };
+  const refresh = async () => {
+    if (document.hidden) return;
+    const response = await fetch(location.href, { credentials: "same-origin" });
+    if (!response.ok || response.redirected) return;
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    living.forEach((live) => renew(live, page));
   };
   setInterval(refresh, 4000);
 }
