@@ -126,6 +126,7 @@ def test_text_of_strangers_does_nothing_in_a_browser(
     """FAULTS T12: no script runs, no element comes of it, the policy has nothing to refuse."""
     census = hostile_served.census
     pages = ["/", "/certificates", "/keys", "/places", "/hosts", "/views", "/places/by/package"]
+    pages += ["/change?what=certificates&of=all&q=expires<90d", "/teams", "/people", "/rules"]
     pages += [f"/hosts/{row[0]}" for row in census.rows(select(schema.host.c.host_id).limit(8))]
     pages += [
         f"/certificates/{row[0].hex()}"

@@ -82,6 +82,13 @@ async def test_owners_answer_for_their_own_teams_and_operators_for_all(
     ask: Asking, company: Company
 ) -> None:
     assert (await ask("anna", "POST", "", by="30d"))[0] == 403
+    assert (await ask("anna", "POST", "/preview", by="30d"))[0] == 403
+    status, told = await ask("olga", "POST", "/preview", by="30d", name="q4")
+    assert (status, [(each["owner"], each["open"]) for each in told]) == (
+        200,
+        [("db", 4), ("web", 4)],
+    )
+    assert (await ask("vera", "GET", ""))[1] == []
     status, found = await ask("olga", "POST", "", by="30d", name="q4")
     assert (status, found["state"], found["counts"]["open"]) == (201, "running", 8)
     assert [each["name"] for each in (await ask("vera", "GET", ""))[1]] == ["q4"]

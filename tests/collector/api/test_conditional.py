@@ -88,6 +88,33 @@ async def test_a_write_goes_over_nothing_but_what_was_read(client: httpx.AsyncCl
     assert (await client.delete("/views/mine", headers={"If-Match": tag})).status_code == 204
 
 
+async def test_rules_and_leaving_go_over_nothing_but_what_was_read(
+    client: httpx.AsyncClient,
+) -> None:
+    rules = {"text": "trust: [rack]\n"}
+    first = await client.put("/rules", json=rules, headers={"If-None-Match": "*"})
+    assert first.status_code == 200
+    second = await client.put("/rules", json=rules, headers={"If-None-Match": "*"})
+    assert (second.status_code, second.json()["type"]) == (412, "#there-already")
+    tag = (await client.get("/rules")).headers["ETag"]
+    assert (await client.put("/rules", json=rules, headers={"If-Match": tag})).status_code == 200
+    late = await client.put("/rules", json=rules, headers={"If-Match": tag})
+    assert (late.status_code, late.json()["type"]) == (412, "#changed")
+    assert (await client.get("/rules")).json()["version"] == 2
+
+    await client.put("/people/eve", json={})
+    told = await client.post("/people/eve/leave", json={"preview": True})
+    await client.put("/teams/web", json={})
+    await client.put("/teams/web/members/eve")
+    headers = {"If-Match": told.headers["ETag"]}
+    late = await client.post("/people/eve/leave", json={}, headers=headers)
+    assert (late.status_code, late.json()["type"]) == (412, "#changed")
+    told = await client.post("/people/eve/leave", json={"preview": True})
+    headers = {"If-Match": told.headers["ETag"]}
+    done = await client.post("/people/eve/leave", json={}, headers=headers)
+    assert (done.status_code, done.json()["done"], told.json()["done"]) == (200, True, False)
+
+
 async def test_a_body_has_a_limit_whether_it_says_its_length_or_not(
     client: httpx.AsyncClient,
 ) -> None:
