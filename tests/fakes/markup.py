@@ -79,6 +79,7 @@ ATTRIBUTES = frozenset(
         "data-choose",
         "data-complete",
         "data-copy",
+        "data-fragment",
         "data-key",
         "data-label",
         "data-live",

@@ -171,6 +171,11 @@ def enrol_address(configuration: Configuration) -> str:
     return str(Address(names[0], configuration.listen.enrol.port)) if names else ""
 
 
+def people_url(configuration: Configuration) -> str:
+    """Return the address of people's port, without a path, as people are told it."""
+    return configuration.sign_in.url or _default_url(configuration.names, configuration.listen.web)
+
+
 def _default_url(names: tuple[str, ...], web: Address) -> str:
     return f"https://{Address(names[0], web.port)}" if names else ""
 

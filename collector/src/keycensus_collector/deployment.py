@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, insert, select
 
+from keycensus_collector.access.first_use import offer
 from keycensus_collector.access.tokens import create_api_token
 from keycensus_collector.access.users import add_user
 from keycensus_collector.authority import local
@@ -54,11 +55,15 @@ class CompanyAuthority:
 
 @dataclass(frozen=True, slots=True)
 class SetUp:
-    """A deployment that was just made. The admin's API token is told this once."""
+    """A deployment that was just made. The admin's API token is told this once.
+
+    So is `first_use`, the secret of the link that sets the admin's password; empty if none was asked for.
+    """
 
     deployment: Deployment
     anchor_name: str
     admin_token: str = field(repr=False)
+    first_use: str = field(default="", repr=False)
 
 
 def authority_directory(configuration: Configuration) -> Path:
@@ -99,9 +104,14 @@ def is_set_up(configuration: Configuration) -> bool:
 
 
 def set_up(
-    configuration: Configuration, name: str, company: CompanyAuthority | None, clock: Clock
+    configuration: Configuration,
+    name: str,
+    company: CompanyAuthority | None,
+    clock: Clock,
+    *,
+    first_use: bool = False,
 ) -> SetUp:
-    """Make authority, database and first admin.
+    """Make authority, database and first admin. `first_use`: also a link that sets the admin's password.
 
     Raises UsageError for a name that can't be one, AuthorityError for a CA that can't be used, and
     StoreError if there is a database already or none can be made.
@@ -133,7 +143,10 @@ def set_up(
         token = create_api_token(
             connection, user_name=FIRST_ADMIN, name="init", now_ms=now_ms, actor=OPERATOR
         )
-    return SetUp(made, anchor(authority).subject.rfc4514_string(), token.text)
+        secret = ""
+        if first_use:
+            secret = offer(connection, user_name=FIRST_ADMIN, now_ms=now_ms, actor=OPERATOR).secret
+    return SetUp(made, anchor(authority).subject.rfc4514_string(), token.text, secret)
 
 
 def _authority(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import stat
 import subprocess
 import sys
@@ -14,6 +15,8 @@ import pytest
 from sqlalchemy import text
 
 from keycensus_collector import cli
+from keycensus_collector.access import first_use
+from keycensus_collector.clock import SystemClock
 from keycensus_collector.config import load
 from keycensus_collector.store.engine import Store
 
@@ -95,6 +98,31 @@ def test_the_first_token_can_go_to_a_file(fresh: Operator) -> None:
     assert "kcu_" not in fresh.out
     assert file.read_text().startswith("kcu_")
     assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_link_of_first_use_is_told_once_and_goes_to_a_file_where_secrets_do(
+    fresh: Operator,
+) -> None:
+    token, link = fresh.directory / "admin-token", fresh.directory / "link"
+    assert fresh.init("--admin-token-file", str(token), "--first-use-file", str(link)) == 0
+    assert "first-use#" not in fresh.out
+    assert link.stat().st_mode & 0o777 == 0o600
+    address, _, secret = link.read_text().strip().partition("#")
+    assert address == "https://localhost:0/first-use"
+    address = f"sqlite:///{fresh.state / 'keycensus.db'}"
+    with Store.open(address) as store, store.read() as connection:
+        assert first_use.holder(connection, secret, SystemClock().now_ms()) == "admin"
+
+
+def test_without_a_file_the_link_is_printed_unless_the_token_has_one(fresh: Operator) -> None:
+    assert fresh.init() == 0
+    assert "https://localhost:0/first-use#" in fresh.out
+    shutil.rmtree(fresh.state)
+    assert fresh.run("init", "--admin-token-file", str(fresh.directory / "token")) == 0
+    assert "first-use" not in fresh.out
+    address = f"sqlite:///{fresh.state / 'keycensus.db'}"
+    with Store.open(address) as store, store.read() as connection:
+        assert not first_use.is_open(connection, SystemClock().now_ms())
 
 
 def test_init_again_changes_nothing_and_says_so(operator: Operator) -> None:

@@ -177,7 +177,13 @@ OPERATIONS: dict[str, P] = {
 
 # Pages for people (web/), whose forms write through what the endpoints above call.
 OPEN_PAGES: frozenset[str] = frozenset(
-    {"GET /sign-in", "POST /sign-in", "GET /static/{digest}/{name}"}
+    {
+        "GET /sign-in",
+        "POST /sign-in",
+        "GET /first-use",
+        "POST /first-use",
+        "GET /static/{digest}/{name}",
+    }
 )
 
 PAGES: dict[str, P] = {

@@ -71,6 +71,7 @@ OPEN_TABLES = frozenset(
         "certificate_list",
         "certificate_list_issuer",
         "deployment",
+        "first_use",
         "login_address",
         "login_failure",
         "oidc_account",

@@ -20,7 +20,7 @@ from keycensus_collector.access import audit
 from keycensus_collector.access.principals import Principal
 from keycensus_collector.access.standing import standing_of
 from keycensus_collector.store.schema import user
-from keycensus_collector.store.tables.access import user_session
+from keycensus_collector.store.tables.access import first_use, user_session
 from keycensus_collector.text import safe_text
 
 IDLE_MS = 3_600_000
@@ -59,7 +59,10 @@ def begin(
     now_ms: int,
     former: str = "",
 ) -> NewSession:
-    """Begin a session for a user; the one of the cookie that came with the sign-in ends."""
+    """Begin a session for a user; the one of the cookie that came with the sign-in ends.
+
+    Once an admin signs in, the link of first use counts no more.
+    """
     connection.execute(delete(user_session).where(user_session.c.expires_ms <= now_ms))
     if former:
         connection.execute(delete(user_session).where(user_session.c.session_hash == _hash(former)))
@@ -76,13 +79,17 @@ def begin(
             expires_ms=expires_ms,
         )
     )
-    name = connection.execute(select(user.c.name).where(user.c.user_no == user_no)).scalar_one()
+    who = connection.execute(
+        select(user.c.name, user.c.role).where(user.c.user_no == user_no)
+    ).one()
+    if who.role == "admin":
+        connection.execute(delete(first_use))
     audit.record(
         connection,
         at_ms=now_ms,
-        actor=f"user:{name}",
+        actor=f"user:{who.name}",
         action="session.begin",
-        subject=name,
+        subject=who.name,
         detail={"how": how, "address": safe_text(visitor.address)},
     )
     return NewSession(csrf_of(text), expires_ms, text)

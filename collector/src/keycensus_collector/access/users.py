@@ -8,7 +8,7 @@ from typing import Any
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from keycensus_collector.access import audit
@@ -17,6 +17,7 @@ from keycensus_collector.access.sessions import end_all
 from keycensus_collector.access.standing import SEES
 from keycensus_collector.errors import ConflictError, MissingError, UsageError
 from keycensus_collector.store.schema import user
+from keycensus_collector.store.tables.access import first_use
 from keycensus_collector.store.tables.oidc import oidc_account
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}\Z")
@@ -69,7 +70,7 @@ def set_password(
     actor: str,
     keep_session: str = "",
 ) -> None:
-    """Set a user's password, by `hash_of`; ends their sessions but for the one of a cookie.
+    """Set a user's password, by `hash_of`; ends their sessions but for the one of a cookie, and their link.
 
     UsageError if there is no such user.
     """
@@ -77,6 +78,7 @@ def set_password(
     connection.execute(
         update(user).where(user.c.user_no == number).values(password_hash=password_hash)
     )
+    connection.execute(delete(first_use).where(first_use.c.user_no == number))
     audit.record(connection, at_ms=now_ms, actor=actor, action="user.passwd", subject=name)
     end_all(connection, number, name=name, actor=actor, now_ms=now_ms, keep=keep_session)
 

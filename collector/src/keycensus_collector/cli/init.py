@@ -21,6 +21,7 @@ from keycensus_collector.config import (
     check_name,
     load,
     parse_address,
+    people_url,
 )
 from keycensus_collector.errors import UsageError
 from keycensus_collector.store.address import is_postgresql
@@ -88,6 +89,12 @@ class _NameType(click.ParamType[str]):
     metavar="FILE",
     help="Write the admin's API token to FILE, mode 0600, instead of printing it.",
 )
+@click.option(
+    "--first-use-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the link that sets the admin's password to FILE, mode 0600, instead of printing it.",
+)
 @config_option
 def init(
     *,
@@ -102,9 +109,14 @@ def init(
     ca_key: Path | None,
     ca_passphrase_file: Path | None,
     admin_token_file: Path | None,
+    first_use_file: Path | None,
     config_file: Path,
 ) -> None:
-    """Make a deployment: CA, database, first admin, and the configuration file if there is none."""
+    """Make a deployment: CA, database, first admin, and the configuration file if there is none.
+
+    With --admin-token-file nothing secret is printed: then a link that sets the admin's password is
+    made only with --first-use-file.
+    """
     from keycensus_collector import deployment as deployments
     from keycensus_collector.clock import SystemClock
 
@@ -126,7 +138,11 @@ def init(
         _write_configuration(config_file, configuration)
     try:
         made = deployments.set_up(
-            configuration, deployment or deployments.default_name(), company, SystemClock()
+            configuration,
+            deployment or deployments.default_name(),
+            company,
+            SystemClock(),
+            first_use=admin_token_file is None or first_use_file is not None,
         )
     except BaseException:
         if fresh:
@@ -134,12 +150,23 @@ def init(
         raise
     click.echo(f"Deployment {made.deployment.name}, trust anchor: {made.anchor_name}")
     click.echo(f"Configuration: {config_file}. Start it with: keycensus-collector serve")
+    if made.first_use:
+        _tell_link(f"{people_url(configuration)}/first-use#{made.first_use}", first_use_file)
     if admin_token_file is not None:
         write_secret(admin_token_file, made.admin_token)
         click.echo(f"API token of the user {deployments.FIRST_ADMIN}: in {admin_token_file}")
     else:
         click.echo(f"API token of the user {deployments.FIRST_ADMIN}, shown this once:")
         click.echo(made.admin_token)
+
+
+def _tell_link(link: str, file: Path | None) -> None:
+    if file is not None:
+        write_secret(file, link)
+        click.echo(f"Link that sets the admin's password, once, within 24 hours: in {file}")
+        return
+    click.echo("Set the admin's password in a browser, once, within 24 hours:")
+    click.echo(link)
 
 
 def _is_there(configuration: Configuration, authority: Path) -> str:

@@ -22,6 +22,7 @@ from keycensus_collector.web import (
     details,
     enrolment,
     errors,
+    first_use,
     imports,
     lists,
     past,
@@ -61,6 +62,7 @@ def create_site(
     site.state.enrol_at = enrol_at
     errors.install(site)
     site.include_router(signing_in.router)
+    site.include_router(first_use.router)
     site.include_router(static_files.router)
     site.include_router(dashboard.router)
     site.include_router(changing.router)

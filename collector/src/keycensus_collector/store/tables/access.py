@@ -42,6 +42,16 @@ login_address = Table(
     Index(None, "last_ms"),
 )
 
+# The link with which the first admin sets a password, until it is used or not needed: at most one row.
+first_use = Table(
+    "first_use",
+    metadata,
+    Column("secret_hash", LargeBinary(32), primary_key=True),
+    Column("user_no", Number, ForeignKey("user.user_no"), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+)
+
 # The end of the audit log's chain: one row.
 audit_chain = Table(
     "audit_chain",

@@ -106,6 +106,13 @@ if (choose) {
   });
 }
 
+// The secret of a link stands behind its "#", which no collector sees: from there it goes into its field.
+const secret = document.querySelector("[data-fragment]");
+if (secret && location.hash.length > 1) {
+  secret.value = location.hash.slice(1);
+  history.replaceState(null, "", location.pathname);
+}
+
 // A button that copies what stands beside it, and says so.
 for (const button of document.querySelectorAll("[data-copy]")) {
   button.hidden = !navigator.clipboard;
