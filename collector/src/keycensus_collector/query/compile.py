@@ -81,6 +81,8 @@ _FEW_HOSTS = 1_000
 # Up to so many rows a list is counted; beyond, on demand. Where each takes a look elsewhere, to fewer.
 COUNTED = 10_000
 COUNTED_SOUGHT = 1_000
+# Of so many rows for each thing that is counted, mostly enough are of different things.
+_TRIED = 10
 # Fields of a thing itself that other tables are asked for, thing by thing.
 _SOUGHT = frozenset({"issuer-found", "private-key", "certificate", "revoked"})
 _EXPANSIONS = 16
@@ -179,8 +181,14 @@ class Compiler:
         is_meant = exists().where(self._joins_here(), *outside, *known)
         tables = replace(self.tables, places_first=True)
         found = union_all(*self._entries(tables, placed, [is_meant.correlate(tables.entry)]))
-        first = select(found.subquery().c.artifact).distinct().limit(COUNTED_SOUGHT + 1).subquery()
-        return self._identity().in_(select(first.c.artifact))
+        first = select(found.subquery().c.artifact).distinct().limit(COUNTED_SOUGHT + 1)
+        if self.sources.connection.dialect.name == "postgresql":
+            # It makes all of a DISTINCT before the first row: so few rows are tried first.
+            some = select(found.limit(_TRIED * COUNTED_SOUGHT).subquery().c.artifact).distinct()
+            tried = self.sources.connection.execute(some.limit(COUNTED_SOUGHT + 1)).scalars().all()
+            if len(tried) > COUNTED_SOUGHT:
+                return self._identity().in_(tried)
+        return self._identity().in_(select(first.subquery().c.artifact))
 
     def on_hosts(
         self, node: Bound, known: Sequence[ColumnElement[bool]], most: int

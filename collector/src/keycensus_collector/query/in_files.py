@@ -74,9 +74,10 @@ def _both(
     """Return that an entry is one of these certificates: of a whole file, and of a part, of which there are few."""
     if looked is None:
         return [], []
-    artifact = tables.entry.c.artifact
+    artifact, parts = tables.entry.c.artifact, select(tables.part.c.part).correlate(None)
     # No index is on what coalesce returns: so it begins at the parts.
-    return [artifact.in_(looked)], [func.coalesce(artifact, b"").in_(looked)]
+    among = func.coalesce(artifact, b"").in_(looked)
+    return [artifact.in_(looked)], [tables.entry.c.manifest.in_(parts), among]
 
 
 def _host_holds(tables: Tables, looked: Select[Any] | None, held: Held) -> ColumnElement[bool]:
