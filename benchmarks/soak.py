@@ -176,11 +176,12 @@ def slopes(samples: Sequence[Sample]) -> list[Slope]:
     third = max(1, len(kept) // 3)
     found = []
     for side in ("collector", "reader"):
-        for name, unit in (("memory_bytes", _MEBIBYTE), ("descriptors", 1), ("threads", 1)):
+        names = ("descriptors", "threads", "pool_threads")
+        for name, unit in (("memory_bytes", _MEBIBYTE), *((name, 1) for name in names)):
             values = [getattr(getattr(each, side), name) / unit for each in kept]
             found.append(
                 Slope(
-                    f"{side} {name.removesuffix('_bytes')}",
+                    f"{side} {name.removesuffix('_bytes').replace('_', ' ')}",
                     median(values[:third]),
                     median(values[-third:]),
                     linear_regression(hours, values).slope,
@@ -206,6 +207,7 @@ def drawn(samples: Sequence[Sample]) -> str:
             chart("resident memory, MiB", "memory_bytes", _MEBIBYTE),
             chart("open descriptors", "descriptors", 1),
             chart("threads", "threads", 1),
+            chart("threads of gRPC's pool", "pool_threads", 1),
             Chart(
                 "streams open",
                 "minutes",

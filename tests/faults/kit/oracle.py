@@ -103,28 +103,38 @@ def duplicates_occurred(database: Path, heard_again: int = 0) -> None:
     assert (count or 0) + heard_again > 0, "no duplicate occurred: the test proves nothing"
 
 
+# How gRPC's event engine calls its threads.
+_POOL = "event_engine\n"
+
+
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """What processes take of the machine (I6)."""
+    """What processes take of the machine (I6).
+
+    `pool_threads`: of gRPC's own pool, which begins more while all of it wait for the processor, and has no limit
+    that could be set; `threads`: all others.
+    """
 
     memory_bytes: int
     descriptors: int
     threads: int
+    pool_threads: int
 
     @classmethod
     def of(cls, *processes: int) -> Self:
         """Measure processes by their ids; one that has just ended counts nothing."""
         found = [measured for pid in processes if (measured := _measure(pid)) is not None]
-        memory, descriptors, threads = (sum(each) for each in zip(*found, strict=True))
-        return cls(memory, descriptors, threads)
+        return cls(*(sum(each) for each in zip(*found, strict=True)))
 
 
-def _measure(pid: int) -> tuple[int, int, int] | None:
+def _measure(pid: int) -> tuple[int, int, int, int] | None:
     try:
         status = Path(f"/proc/{pid}/status").read_text()
         fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
         memory = int(fields["VmRSS"].split()[0]) * 1024
-        return memory, len(os.listdir(f"/proc/{pid}/fd")), int(fields["Threads"])  # noqa: PTH208
+        names = [(task / "comm").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+        pool = names.count(_POOL)
+        return memory, len(os.listdir(f"/proc/{pid}/fd")), len(names) - pool, pool  # noqa: PTH208
     except (OSError, KeyError):
         return None
 
