@@ -87,7 +87,7 @@ async def test_what_a_role_may_is_told_of_every_permission(census: Census) -> No
     assert set(MEANING) == set(Permission)
     async with signed_in(census, "adm", "admin") as browser:
         page = await browser.get("/users")
-    rows = re.findall(r'<code class="quiet">([a-z.]+)</code></td>(.*?)</tr>', page.text, re.DOTALL)
+    rows = re.findall(r'<code class="quiet">([a-z.]+)</code></th>(.*?)</tr>', page.text, re.DOTALL)
     told = {name: re.findall(r">(yes|no)<", cells) for name, cells in rows}
     assert told == {
         str(permission): ["yes" if permission in granted else "no" for granted in ROLES.values()]

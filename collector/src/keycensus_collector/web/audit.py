@@ -64,8 +64,12 @@ async def chain(visit: Visiting) -> Response:
 
 
 def details(row: api.AuditRow) -> list[tuple[str, str]]:
-    """Return the detail of a row as names and what stands there, inert."""
-    return [(name, _said(value)) for name, value in sorted(row.detail.items()) if value != ""]
+    """Return the detail of a row as names and what stands there, inert; what is empty is left out."""
+    return [
+        (name, _said(value))
+        for name, value in sorted(row.detail.items())
+        if value is not None and value not in ("", [], {})
+    ]
 
 
 def _said(value: object) -> str:
