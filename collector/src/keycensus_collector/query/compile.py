@@ -71,7 +71,7 @@ from keycensus_collector.query.shapes import (
     mentions_path,
     without_places,
 )
-from keycensus_collector.query.sources import Sources
+from keycensus_collector.query.sources import Sources, one_by_one
 from keycensus_collector.query.trees import entries_in_trees, holds_a_name
 from keycensus_collector.store.schema import certificate, holding
 
@@ -422,7 +422,7 @@ class Compiler:
         if self.tables.kinds != SEALED_KINDS:  # of which there are few
             self.sought.add("place")
         found = self._entries(self.tables, parts, [self._joins_here()])
-        return or_(*(exists(query) for query in found))
+        return or_(*(exists(one_by_one(self.sources, query)) for query in found))
 
     def _own(self) -> FromClause:
         """Return the table whose rows the list has."""
@@ -497,4 +497,7 @@ class Compiler:
             # Plus nothing: so no index is used that tries every host of the list for each artifact.
             conditions.append((holding.c.host_no + 0).in_(hosts))
             self.sought.add("host")
-        return exists().where(holding.c.artifact == self._identity(), *conditions)
+        held_so = select(holding.c.artifact).where(
+            holding.c.artifact == self._identity(), *conditions
+        )
+        return exists(one_by_one(self.sources, held_so.correlate(self._own())))

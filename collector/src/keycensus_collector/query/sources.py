@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection
+from sqlalchemy import ColumnElement, Connection, Select, literal_column
 
 from keycensus_collector.query.bound import Literal
 from keycensus_collector.query.fields import Level
@@ -24,6 +25,17 @@ class Sources:
     now_ms: int
     asker: str = ""
     path: ColumnElement[str] | None = None
+
+
+def one_by_one(sources: Sources, query: Select[Any]) -> Select[Any]:
+    """Return a statement that is asked for each row by itself.
+
+    PostgreSQL would answer an EXISTS for all rows at once, before the first one of a page is known; not
+    where the statement says where it begins.
+    """
+    if sources.connection.dialect.name != "postgresql":
+        return query
+    return query.offset(literal_column("0"))
 
 
 Special = Callable[[Sources, Literal, Level], ColumnElement[bool]]
