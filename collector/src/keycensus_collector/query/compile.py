@@ -82,7 +82,7 @@ _FEW_HOSTS = 1_000
 COUNTED = 10_000
 COUNTED_SOUGHT = 1_000
 # Of so many rows for each thing that is counted, mostly enough are of different things.
-_TRIED = 10
+_TRIED = 3
 # Fields of a thing itself that other tables are asked for, thing by thing.
 _SOUGHT = frozenset({"issuer-found", "private-key", "certificate", "revoked"})
 _EXPANSIONS = 16
