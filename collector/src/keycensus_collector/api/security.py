@@ -128,13 +128,15 @@ async def admit(
         principal = await store.run_read(partial(_of_session, cookie=cookie, now_ms=now_ms))
         if request.method not in SAFE_METHODS:
             check_same_site(request.headers, required=True)
+            # A page that tells of an error is shown to somebody, too.
+            request.state.principal = principal
             _check_allowed(request, principal)
             check_write(request.headers, cookie, await sent() if sent else None)
         note = partial(sessions.note_use, text=cookie, now_ms=now_ms)
     else:
         principal = await store.run_read(partial(authenticate, header_value=header, now_ms=now_ms))
         note = partial(note_use, token_id=principal.token_id, now_ms=now_ms)
-    request.state.principal = principal  # a page that tells of an error is shown to somebody, too
+    request.state.principal = principal
     _check_allowed(request, principal)
     if principal.stale_use:
         later.add_task(store.run_write, note)
