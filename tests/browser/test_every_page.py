@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from fakes import hostile
+from fakes.browser import session_of
 from fakes.chromium import ALL, COLOURS, PHONE, Tab, tab
 from fakes.served import Served
 from fakes.showroom import Showroom
 from playwright.sync_api import Browser
 from sqlalchemy import select
 
+from keycensus_collector.access.permissions import ROLES
 from keycensus_collector.access.rights import OPEN_PAGES, PAGES
+from keycensus_collector.api.security import COOKIE
 from keycensus_collector.store import schema
 
 _FIRST_VISIT_BYTES = 200_000
@@ -110,6 +115,21 @@ def test_a_first_visit_loads_little(browser: Browser, served: Served, showroom: 
             loaded = 0
             opened.open(address)
             assert 0 < loaded <= _FIRST_VISIT_BYTES, (page, loaded)
+
+
+def test_each_role_opens_the_pages_that_its_rights_name_and_no_other(
+    served: Served, showroom: Showroom
+) -> None:
+    trusting = ssl.create_default_context(cafile=str(served.ca_file))
+    session_of(showroom.census, "ann", "admin")  # the user whose page is opened
+    for role, rights in ROLES.items():
+        cookies = {COOKIE: session_of(showroom.census, f"a-{role}", role)}
+        with httpx.Client(base_url=served.url, cookies=cookies, verify=trusting) as client:
+            for page, address in addresses(showroom).items():
+                permission = PAGES.get(f"GET {page}")
+                may = permission is None or permission in rights
+                status = client.get(address, timeout=60).status_code
+                assert status == (200 if may else 403), (role, page, status)
 
 
 @pytest.fixture(scope="module")
