@@ -45,6 +45,7 @@ def addresses(room: Showroom) -> dict[str, str]:
         "/history": f"/history?id={certificate.hex()}",
         "/agents/{agent}": f"/agents/{agent}",
         "/users/{name}": "/users/ann",
+        "/imports/list": "/imports/list?name=issuing-ca",
         "/certificates/{sha256}": f"/certificates/{certificate.hex()}",
         "/keys/{key_id}": f"/keys/{key.hex()}",
         "/hosts/{host_id}": f"/hosts/{host}",

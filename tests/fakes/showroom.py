@@ -54,6 +54,7 @@ _RULES = """owners:
     host: ["db*", "ldap*"]
     owner: platform
 """
+_ISSUED = "serial,subject\n{:x},CN=ldap.example.com\n1f2e3d,CN=lost.example.com\n"
 _PEOPLE = {
     "ann": ("Ann Olsen", ("web",)),
     "ben": ("Ben Okafor", ("web", "platform")),
@@ -114,6 +115,16 @@ class Showroom:
             await do("POST", "campaigns", {"by": "45d", "name": "q4"})
             theirs = {"answer": "confirmed", "what": "hosts", "q": "host:web*", "team": "web"}
             await do("POST", "campaigns/q4/answers", theirs)
+            listed = await client.post(
+                "imports/ca-list",
+                params={
+                    "name": "issuing-ca",
+                    "serials": "hex",
+                    "issuer": self.known["inner"].sha256.hex(),
+                },
+                content=_ISSUED.format(self.known["ldap.example.com"].certificate.serial_number),
+            )
+            assert listed.is_success, listed.text
             stolen = {
                 "id": hashlib.sha256(self.known["*.example.com"].spki).hexdigest(),
                 "kind": "key",

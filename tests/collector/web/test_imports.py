@@ -64,6 +64,13 @@ async def test_each_kind_of_file_is_taken_and_listed(census: Census) -> None:
         check_accessible(page)
         for words in ("cmdb", "ours", "ca", "user:opa", "of an authority"):
             assert words in page.words
+        await census.work()
+        entries = await browser.get("/imports/list", name="ca", kind="ca-list")
+        check_accessible(entries)
+        assert f"/certificates/{LEAF.sha256.hex()}" in entries.links
+        entries = await browser.get("/imports/list", name="ca", missing="true")
+        assert "Nothing of it is missing." in entries.words
+        await browser.get("/imports/list", 404, name="none")
         rest = (await browser.client.get("/api/v1/imports")).json()
         assert sorted(each["source"] for each in rest) == ["ca", "cmdb", "ours"]
 
@@ -153,3 +160,7 @@ async def test_strangers_text_stays_text(census: Census) -> None:
         page = await browser.get("/imports")
         check_inert(page)
         check_accessible(page)
+        lists = [link for link in page.links if link.startswith("/imports/list?")]
+        assert len(lists) >= len(hostile.TEXTS)
+        for link in lists:
+            check_inert(await browser.get(link))

@@ -251,6 +251,7 @@ PAGES: dict[str, P] = {
     "GET /audit": P.AUDIT_READ,
     "GET /audit/chain": P.AUDIT_READ,
     "GET /imports": P.INVENTORY_READ,
+    "GET /imports/list": P.INVENTORY_READ,
     "POST /imports/bundle": P.IMPORT_WRITE,
     "POST /imports/hosts": P.IMPORT_WRITE,
     "POST /imports/artifacts": P.IMPORT_WRITE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import fields
 from http import HTTPStatus
-from typing import Annotated, Any, cast, get_args
+from typing import Annotated, Any, Literal, cast, get_args
 
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
@@ -14,6 +14,7 @@ from starlette.datastructures import UploadFile
 from keycensus_collector.access.permissions import Permission
 from keycensus_collector.api import brought
 from keycensus_collector.api import imports as api
+from keycensus_collector.api.problems import ProblemError
 from keycensus_collector.errors import UsageError
 from keycensus_collector.imports.stored import SOURCE_CHARACTERS
 from keycensus_collector.inventory.paging import BIGGEST_INTEGER
@@ -25,7 +26,7 @@ router = APIRouter()
 
 # How long a form with a file may be, by path: the file, and the fields beside it.
 LARGER = {path.removeprefix("/api/v1"): most + FORM_BYTES for path, most in api.LARGER.items()}
-_SHOWN = 50
+_SHOWN, _ENTRIES = 50, 100
 _CHUNK_BYTES = 256 * 1024
 _FIELDS = ("name", "format", "serials", "issuer", "source", "preview", "rename")
 _SERIALS = ("", "hex", "decimal")
@@ -41,6 +42,42 @@ async def imports(
 ) -> Response:
     """List what was brought, and ask for more."""
     return await _show(visit, {}, before=before, replaced=replaced)
+
+
+@router.get("/imports/list")
+async def list_entries(
+    visit: Visiting,
+    *,
+    name: Annotated[str, Query(max_length=SOURCE_CHARACTERS)],
+    kind: Annotated[Literal["ca-list", "certificates"], Query()] = "ca-list",
+    missing: bool = False,
+    after: Annotated[int, Query(ge=0, le=BIGGEST_INTEGER)] = 0,
+) -> Response:
+    """Show what a list of certificates names, or only what of it was not found (`missing`)."""
+    known = [
+        each for each in await brought.lists(visit.store) if (each.name, each.kind) == (name, kind)
+    ]
+    if not known:
+        raise ProblemError(
+            HTTPStatus.NOT_FOUND, "not-found", f"there is no list {safe_text(name)!r}"
+        )
+    found = await brought.entries(
+        name,
+        visit.store,
+        kind=kind,
+        without_certificate=missing,
+        after=after,
+        limit=_ENTRIES + 1,
+    )
+    shown = found[:_ENTRIES]
+    return visit.page(
+        "list_entries.html",
+        one=known[0],
+        entries=shown,
+        missing=missing,
+        after=after,
+        next=shown[-1].number if len(found) > len(shown) else None,
+    )
 
 
 @router.post("/imports/bundle")
