@@ -74,6 +74,8 @@ def picture(opened: Tab, page: str, how: str) -> None:
         opened.picture(Path(_PICTURES) / f"{name}-{how}.png")
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_no_page_has_a_barrier_in_light_or_dark_or_is_too_wide_for_a_phone(
     browser: Browser, served: Served, showroom: Showroom
 ) -> None:

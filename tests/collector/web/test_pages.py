@@ -148,6 +148,11 @@ async def test_what_is_pasted_leads_to_the_thing(client: httpx.AsyncClient) -> N
     assert (
         (await client.get("/find", params={"id": "web1"})).headers["Location"].startswith("/hosts/")
     )
+    for text in ("web1:443", "https://web1:8443/login"):
+        way = (await client.get("/find", params={"id": text})).headers["Location"]
+        assert way.startswith("/hosts/"), text
+    response = await client.get("/find", params={"id": "https://shop.example.com/cart"})
+    assert response.headers["Location"] == "/certificates?q=name%3Ashop.example.com"
     response = await client.get("/find", params={"id": "-----BEGIN CERTIFICATE-----x-----END "})
     assert response.status_code == 404
     assert (await client.get("/find")).status_code == 200
@@ -310,3 +315,26 @@ async def test_facets_count_what_they_lead_to(client: httpx.AsyncClient) -> None
             total = re.search(r'<h1[^>]*>[^<]*<span class="quiet">([\d,]+)', listed)
             assert total is not None
             assert total[1] == figure, way
+
+
+async def test_text_without_end_is_shown_in_part(tmp_path: Path) -> None:
+    """60 kB in a path, a name, a host: a page says how long they are, and stays a page."""
+    census = Census.create(tmp_path)
+    name = ".".join(["a" * 60] * 900)
+    host = census.host("h" * 60_000)
+    long = issue("long.example.com", sans=(name,))
+    census.report(host, "/srv/" + "p" * 60_000, certificate(long), private_key(long.key))
+    census.gap(host, "/" + "g" * 60_000)
+    census.fold()
+    host_id = census.row(select(schema.host.c.host_id))[0]
+    key_id = census.row(select(schema.public_key.c.key_id))[0].hex()
+    async with signed_in(census) as browser:
+        for address in (
+            *("/", "/certificates", "/keys", "/places", "/hosts", "/places/by/host", "/coverage"),
+            *(f"/certificates/{long.sha256.hex()}", f"/keys/{key_id}", f"/hosts/{host_id}"),
+            f"/history?id={long.sha256.hex()}",
+        ):
+            page = await browser.get(address)
+            assert len(page.text) < 200_000, address
+        assert "60,005 characters" in (await browser.get("/places")).words
+    census.store.close()

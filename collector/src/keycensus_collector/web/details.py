@@ -36,7 +36,7 @@ from keycensus_collector.web.asking import Visit, Visiting
 from keycensus_collector.web.changing import Selected, offered
 from keycensus_collector.web.lineage import draw
 from keycensus_collector.web.listed import LISTS
-from keycensus_collector.web.wording import PAGE_OF, segment
+from keycensus_collector.web.wording import PAGE_OF, address, segment
 
 router = APIRouter()
 
@@ -44,6 +44,11 @@ _PASTED_CHARACTERS, _DAY_CHARACTERS = 20_000, 100
 _EVENTS, _ONE, _PAST_PLACES = 15, 2, 200
 # RFC 7468, section 2; a certificate that is larger than this is to be fetched from where it is.
 _PEM_COLUMNS, _PEM_BYTES = 64, 16_384
+# "host:port", or a URL. Fingerprints with colons have no such end, or no letter behind F.
+_SERVER = re.compile(
+    r"(?:[a-z]+://(?P<host>[A-Za-z0-9._-]+)(?::[0-9]{1,5})?(?:/.*)?|(?P<of_port>[A-Za-z0-9._-]+):[0-9]{1,5})"
+)
+_DNS_NAME = re.compile(r"(?=[^.]*[A-Za-z.])[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 _PEM = re.compile(r"-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END ")
 
 
@@ -155,6 +160,9 @@ async def find(
     matches = await visit.store.run_read(partial(_identify, text=text)) if text else []
     if len(matches) == 1 and matches[0].kind in PAGE_OF:
         return RedirectResponse(_address(matches[0]), HTTPStatus.SEE_OTHER)
+    if not matches and _SERVER.fullmatch(id.strip()) and _DNS_NAME.fullmatch(text):
+        # No host of ours has this name, but a certificate may be for it.
+        return RedirectResponse(address("/certificates", q=f"name:{text}"), HTTPStatus.SEE_OTHER)
     return visit.page(
         "find.html",
         status=HTTPStatus.OK if matches or not text else HTTPStatus.NOT_FOUND,
@@ -164,10 +172,11 @@ async def find(
 
 
 def pasted(text: str) -> str:
-    """Return what was pasted as an ID: a certificate in PEM becomes its SHA-256."""
+    """Return what was pasted as an ID: a certificate in PEM becomes its SHA-256, host:port and URLs their host."""
     block = _PEM.search(text)
     if block is None:
-        return text.strip()
+        server = _SERVER.fullmatch(text.strip())
+        return (server["host"] or server["of_port"]) if server else text.strip()
     try:
         der = base64.b64decode("".join(block[1].split()), validate=True)
     except binascii.Error:

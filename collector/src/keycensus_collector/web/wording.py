@@ -18,6 +18,8 @@ _DAYS_A_MONTH, _DAYS_A_YEAR = 30.44, 365.25
 SOON_DAYS = 30
 _SOON_SHARE = 4
 _SHORT_HASH = 12
+# What strangers wrote is shown to so many characters in a row: a path may have 64,000.
+CLIPPED = 300
 # Where the page of a thing is, by its kind.
 PAGE_OF = {"certificate": "/certificates", "key": "/keys", "host": "/hosts"}
 # What a verdict on a listener says, in a word or two and with its weight.
@@ -175,6 +177,11 @@ def segment(text: str) -> str:
     return quote(text, safe="")
 
 
+def clip(text: str, most: int = CLIPPED) -> str:
+    """Return the start of a text that is too long to stand in a row, and how long it is."""
+    return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
+
+
 def milliseconds(text: str) -> int:
     """Return a time as the query functions give it, in milliseconds since the epoch."""
     return int(datetime.fromisoformat(text).astimezone(UTC).timestamp() * 1000)
@@ -183,6 +190,7 @@ def milliseconds(text: str) -> int:
 FILTERS: dict[str, Callable[..., Any]] = {
     "address": address,
     "algorithm": algorithm,
+    "clip": clip,
     "counted": counted,
     "day": day,
     "ends": ends,
