@@ -24,7 +24,7 @@ from keycensus_collector.store.tables.ownership import label
 # Counted anew when they are asked for: a figure, or all of a page, that costs no more is always of now.
 CHEAP_MS = 100
 # Older ones are not shown: whoever keeps them has trouble. More than the keeper rests at the largest size.
-OLDEST_MS = 3_600_000
+OLDEST_MS = 4 * 3_600_000
 # A page that is not cheap shows those as they are kept that take this share of what is.
 _OF_A_PAGE = 0.15
 # Labels whose groups are kept, of those that hosts and certificates have.

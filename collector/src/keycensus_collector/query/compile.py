@@ -76,7 +76,7 @@ from keycensus_collector.query.trees import entries_in_trees, holds_a_name
 from keycensus_collector.store.schema import certificate, holding
 
 # Up to so many places it is cheaper to start from them, and up to so many hosts from those.
-_FEW = 5_000
+_FEW = 3_000
 _FEW_HOSTS = 1_000
 # Up to so many rows a list is counted; beyond, on demand. Where each takes a look elsewhere, to fewer.
 COUNTED = 10_000
@@ -412,8 +412,14 @@ class Compiler:
 
     def _on_some_host(self, parts: Sequence[Bound]) -> list[ColumnElement[bool]]:
         """Return what `holding` knows already: an authority of all trust stores has places by the million."""
-        outside = any(isinstance(part, Literal) and is_outside(part) for part in parts)
-        return [self._held(Held("", ()))] if outside else []
+        said = [part for part in parts if isinstance(part, Literal)]
+        if not any(map(is_outside, said)):
+            return []
+        in_use = any(
+            part.field.name == "use" and part.test == Choice("live") and not part.negated
+            for part in said
+        )
+        return [self._held(Held("live" if in_use else "", ()))]
 
     def _looked_up(self, parts: Sequence[Bound]) -> ColumnElement[bool]:
         """Return the same, asked for each thing by itself."""
