@@ -69,7 +69,7 @@ unit: $(DEVELOPMENT) ## pytest (PYTEST=... adds options)
 # Each page wide and on a phone, light and dark, as PNG: to be looked at after a change of a page.
 pages: $(DEVELOPMENT) ## draw every page into build/pages, in Chromium
 	@mkdir -p build/pages
-	KEYCENSUS_PICTURES=build/pages $(BIN)/python -m pytest -q tests/browser/test_every_page.py $(PYTEST)
+	KEYCENSUS_PICTURES=build/pages $(BIN)/python -m pytest -q -m "long or not long" -k barrier tests/browser $(PYTEST)
 
 # Which lines no test reaches. Apart from the tests: tracing takes as long as all of them again.
 coverage: $(DEVELOPMENT) ## pytest with coverage, at least 85 %

@@ -157,7 +157,7 @@ def test_ripgrep_searches_for_the_marker_everywhere(tmp_path: Path) -> None:
     assert found.stdout.split() == [str(tmp_path / ".hidden/key")]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_agent_that_watches_tells_a_change_and_sleeps_again(tmp_path: Path) -> None:
     with Watching.started(tmp_path, files=50, settle=0) as watching:
         assert watching.link_sleeps()

@@ -41,6 +41,7 @@ def test_the_catalogue_reads_what_the_generator_knows(issuer: str, key: object) 
     assert parse_certificate(made.der) == made.facts
 
 
+@pytest.mark.long
 def test_what_agents_report_is_what_bulk_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

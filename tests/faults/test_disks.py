@@ -69,7 +69,7 @@ def test_a_collector_whose_disk_is_full_acknowledges_nothing_and_still_answers(
             assert asked(collector, "health")["status"] == "ok"
 
 
-@pytest.mark.parametrize("operation", [SYNC, WRITE])
+@pytest.mark.parametrize("operation", [SYNC, pytest.param(WRITE, marks=pytest.mark.long)])
 def test_what_the_collectors_disk_did_not_keep_is_not_acknowledged(
     tmp_path: Path, preload: Preload, operation: int
 ) -> None:

@@ -185,7 +185,7 @@ async def test_many_hosts_with_one_bundle_a_ban_and_a_kill_at_two_collectors(
         await report(members[0], [first], dice)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_a_fail_over_of_the_database_loses_nothing_that_was_acknowledged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

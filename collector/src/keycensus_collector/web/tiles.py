@@ -107,7 +107,7 @@ async def arrange(visit: Visiting) -> Response:
 def chosen(sent: Sent, *, check: bool = True) -> list[str]:
     """Return the names that a form ticks, by the numbers that it gives them; UsageError for none or too many."""
     places: Mapping[str, float] = {
-        name: _place(sent.text(f"place.{name}")) for name in sent.texts("tile")
+        name: _place(str(sent.data.get(f"place.{name}", ""))) for name in sent.texts("tile")
     }
     names = sorted(places, key=lambda name: places[name])
     if check and not 0 < len(names) <= _MOST:
