@@ -98,6 +98,7 @@ def test_no_page_has_a_barrier_or_is_too_wide(
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.long
 def test_a_first_visit_loads_little(browser: Browser, served: Served, showroom: Showroom) -> None:
     loaded = 0
 

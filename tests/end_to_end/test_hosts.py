@@ -89,6 +89,7 @@ def test_a_token_for_a_host_makes_who_enrols_with_it_that_host(tmp_path: Path) -
         assert two.returncode == 2
 
 
+@pytest.mark.long
 def test_a_second_server_on_one_sqlite_database_is_refused_and_the_first_serves_on(
     tmp_path: Path,
 ) -> None:

@@ -72,6 +72,7 @@ def test_a_roll_over_strands_nobody_who_was_not_told(tmp_path: Path) -> None:
         assert states == {"current"}
 
 
+@pytest.mark.long
 def test_who_was_stranded_on_purpose_is_refused_by_its_own_agent(tmp_path: Path) -> None:
     """What the control prevents: an agent that was not told does not believe the new server."""
     with Collector.make(tmp_path / "collector") as collector:

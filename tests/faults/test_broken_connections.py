@@ -130,6 +130,7 @@ def revocation_lists(count: int) -> list[bytes]:
     return [der[:-4] + number.to_bytes(4, "big") for number in range(count)]
 
 
+@pytest.mark.long
 def test_a_slow_line_fills_no_memory_and_everything_arrives_in_the_end(
     collector: Collector, agent: SampleAgent, proxy: ChaosProxy
 ) -> None:

@@ -26,6 +26,7 @@ def started_daemons(agent: SampleAgent) -> int:
     return log.read_text().count("agent started") if log.exists() else 0
 
 
+@pytest.mark.long
 def test_a_daemon_that_is_hung_up_and_terminated_at_any_moment_ends_in_order(
     collector: Collector, agent: SampleAgent
 ) -> None:

@@ -176,6 +176,7 @@ def test_equal_bundles_are_held_once(tmp_path: Path) -> None:
     assert len({id(finding.parsed) for finding in result.findings}) == 1
 
 
+@pytest.mark.long
 def test_memory_does_not_grow_with_files_that_hold_nothing(tmp_path: Path) -> None:
     def peak(count: int) -> int:
         root = tmp_path / str(count)

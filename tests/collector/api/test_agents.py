@@ -100,7 +100,7 @@ async def test_machines_that_share_an_identity_get_one_each(
     census: Census, client: httpx.AsyncClient
 ) -> None:
     agent = add_agent(census, census.host("web1"), state="cloned", machines=("a", "b"))
-    wrong = await client.post(f"/agents/{agent}/rekey", json={"keep": "c"})
+    wrong = await client.post(f"/agents/{agent}/rekey", json={"keep": "nobody"})
     assert (wrong.status_code, "no machine" in wrong.json()["detail"]) == (400, True)
     answer = (await client.post(f"/agents/{agent}/rekey", json={"keep": "b"})).json()
     assert (answer["id"], answer["machines"]) == (agent, 2)

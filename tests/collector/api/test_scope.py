@@ -230,7 +230,7 @@ def _without_folded(text: str) -> list[str]:
     ]
 
 
-@pytest.fixture(params=range(2))
+@pytest.fixture(params=[0, pytest.param(1, marks=pytest.mark.long)])
 def both(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Census, Census]]:
     """Make a company, and what there would be of it without all that is not team a's."""
     plan = Plan.drawn(request.param)
