@@ -14,8 +14,8 @@ from keycensus_collector.access.tokens import DEFAULT_DAYS
 from keycensus_collector.api import account as api
 from keycensus_collector.api.users import one_user
 from keycensus_collector.errors import UsageError
-from keycensus_collector.web.asking import Visit, Visiting
-from keycensus_collector.web.forms import Mistake, Sent, attempt, submit
+from keycensus_collector.web.asking import Mistake, Visit, Visiting
+from keycensus_collector.web.forms import Sent, attempt, submit
 
 router = APIRouter()
 
@@ -99,7 +99,6 @@ async def _show(visit: Visit, given: Mapping[str, str], mistake: Mistake | None 
     principal = visit.principal
     return visit.page(
         "account.html",
-        status=mistake.status if mistake else HTTPStatus.OK,
         mistake=mistake,
         given=given,
         one=await one_user(principal.user, visit.store),

@@ -12,8 +12,8 @@ from fastapi.responses import Response
 from keycensus_collector.access.permissions import Permission
 from keycensus_collector.api import agents as api
 from keycensus_collector.inventory.paging import DEFAULT_LIMIT
-from keycensus_collector.web.asking import Visit, Visiting
-from keycensus_collector.web.forms import Mistake, Sent, refused, submit
+from keycensus_collector.web.asking import Mistake, Visit, Visiting
+from keycensus_collector.web.forms import Sent, refused, submit
 from keycensus_collector.web.wording import segment
 
 router = APIRouter()
@@ -157,7 +157,6 @@ async def _show(
     }
     return visit.page(
         "agent.html",
-        status=mistake.status if mistake else HTTPStatus.OK,
         mistake=mistake,
         one=found,
         given=usual | given,

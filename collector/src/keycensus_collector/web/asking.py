@@ -70,6 +70,15 @@ async def bringing_principal(
 
 
 @dataclass(frozen=True, slots=True)
+class Mistake:
+    """Why a form is shown again. `pointer`: the query with a mark below what is wrong in it, or ""."""
+
+    status: HTTPStatus
+    detail: str
+    pointer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Visit:
     """One request for a page: who asks, as much of the store as that one sees, and now."""
 
@@ -88,15 +97,17 @@ class Visit:
         template: str,
         *,
         status: HTTPStatus = HTTPStatus.OK,
+        mistake: Mistake | None = None,
         **data: Any,  # noqa: ANN401 - what the template names
     ) -> HTMLResponse:
-        """Return a page for who asks."""
+        """Return a page for who asks; with a `mistake`, which its template tells, under that one's status."""
         return page(
             self.request,
             template,
             clock=self.clock,
             principal=self.principal,
-            status=status,
+            status=mistake.status if mistake else status,
+            mistake=mistake,
             **data,
         )
 

@@ -9,10 +9,10 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
 from keycensus_collector.api import audit as api
-from keycensus_collector.api.problems import ProblemError, problem_of
 from keycensus_collector.errors import UsageError
 from keycensus_collector.inventory.paging import BIGGEST_INTEGER
-from keycensus_collector.web.asking import Visiting
+from keycensus_collector.web.asking import Mistake, Visiting
+from keycensus_collector.web.forms import mistake_of
 
 router = APIRouter()
 
@@ -39,16 +39,15 @@ async def audit(
         "since": since.strip(),
         "until": until.strip(),
     }
-    mistake: ProblemError | None = None
+    mistake: Mistake | None = None
     found: list[api.AuditRow] = []
     try:
         found = await api.rows(visit.store, visit.clock, **given, before=before, limit=_SHOWN + 1)
     except UsageError as error:
-        mistake = problem_of(error)
+        mistake = mistake_of(error, visit.request.url.path)
     shown = found[:_SHOWN]
     return visit.page(
         "audit.html",
-        **({} if mistake is None else {"status": mistake.status}),
         mistake=mistake,
         given=given,
         rows=[(row, details(row)) for row in shown],

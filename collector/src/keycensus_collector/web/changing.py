@@ -26,16 +26,15 @@ from keycensus_collector.ownership.assignments import check_reason
 from keycensus_collector.ownership.teams import names_of_people, names_of_teams
 from keycensus_collector.query.parse import MOST_CHARACTERS
 from keycensus_collector.text import safe_text
-from keycensus_collector.web.asking import Visit, Visiting
-from keycensus_collector.web.forms import Mistake, Sent, attempt, led, submit
+from keycensus_collector.web.asking import Mistake, Visit, Visiting
+from keycensus_collector.web.forms import Sent, attempt, led, submit
 from keycensus_collector.web.listed import LISTS
 from keycensus_collector.web.lists import MOST_CHOSEN
+from keycensus_collector.web.teams import MOST_OFFERED
 from keycensus_collector.web.wording import address, counted, segment
 
 router = APIRouter()
 
-# Names that are offered while one is typed; where there are more, they are typed without.
-_MOST_OFFERED = 500
 _TAKE = "take"
 _LIFT = "lift"
 
@@ -302,7 +301,6 @@ def _page(
 ) -> Response:
     return visit.page(
         "change.html",
-        status=mistake.status if mistake else HTTPStatus.OK,
         mistake=mistake,
         offered=shown,
         told=told,
@@ -326,6 +324,6 @@ def _wish(given: Mapping[str, str]) -> str:
 
 
 def _owner_names(connection: Connection) -> tuple[str, ...]:
-    teams = names_of_teams(connection, _MOST_OFFERED)
-    people = names_of_people(connection, _MOST_OFFERED) if teams is not None else None
+    teams = names_of_teams(connection, MOST_OFFERED)
+    people = names_of_people(connection, MOST_OFFERED) if teams is not None else None
     return () if teams is None or people is None else tuple(sorted({*teams, *people}))

@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import re
+import ssl
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -42,8 +43,8 @@ router = APIRouter()
 
 _PASTED_CHARACTERS, _DAY_CHARACTERS = 20_000, 100
 _EVENTS, _ONE, _PAST_PLACES = 15, 2, 200
-# RFC 7468, section 2; a certificate that is larger than this is to be fetched from where it is.
-_PEM_COLUMNS, _PEM_BYTES = 64, 16_384
+# A certificate that is larger than this is to be fetched from where it is.
+_PEM_BYTES = 16_384
 # "host:port", or a URL. Fingerprints with colons have no such end, or no letter behind F.
 _SERVER = re.compile(
     r"(?:[a-z]+://(?P<host>[A-Za-z0-9._-]+)(?::[0-9]{1,5})?(?:/.*)?|(?P<of_port>[A-Za-z0-9._-]+):[0-9]{1,5})"
@@ -239,6 +240,4 @@ def _pem(connection: Connection, sha256: bytes) -> str:
     ).scalar_one_or_none()
     if der is None or len(der) > _PEM_BYTES:
         return ""
-    lines = base64.encodebytes(der).decode().replace("\n", "")
-    rows = [lines[at : at + _PEM_COLUMNS] for at in range(0, len(lines), _PEM_COLUMNS)]
-    return "\n".join(["-----BEGIN CERTIFICATE-----", *rows, "-----END CERTIFICATE-----"])
+    return ssl.DER_cert_to_PEM_cert(der).rstrip("\n")

@@ -11,8 +11,8 @@ from fastapi.responses import Response
 from keycensus_collector.access.permissions import Permission
 from keycensus_collector.api import enrolment_tokens as api
 from keycensus_collector.errors import UsageError
-from keycensus_collector.web.asking import Visit, Visiting
-from keycensus_collector.web.forms import Mistake, Sent, attempt, refused, submit
+from keycensus_collector.web.asking import Mistake, Visit, Visiting
+from keycensus_collector.web.forms import Sent, attempt, refused, submit
 
 router = APIRouter()
 
@@ -85,7 +85,6 @@ async def _show(visit: Visit, given: Mapping[str, str], mistake: Mistake | None 
     found = await api.enrolment_tokens(visit.store, visit.clock, only_open=False, limit=_SHOWN)
     return visit.page(
         "enrolment.html",
-        status=mistake.status if mistake else HTTPStatus.OK,
         mistake=mistake,
         given=given,
         lives=_LIVES,

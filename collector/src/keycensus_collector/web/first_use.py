@@ -16,8 +16,8 @@ from keycensus_collector.api.security import COOKIE, ClockOf, OpenStoreOf, visit
 from keycensus_collector.clock import Clock
 from keycensus_collector.errors import UsageError
 from keycensus_collector.store.engine import Store
-from keycensus_collector.web.asking import fields_of
-from keycensus_collector.web.forms import Mistake, mistake_of
+from keycensus_collector.web.asking import Mistake, fields_of
+from keycensus_collector.web.forms import mistake_of
 from keycensus_collector.web.rendering import page
 
 router = APIRouter()

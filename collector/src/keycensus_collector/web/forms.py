@@ -18,17 +18,8 @@ from starlette.datastructures import FormData
 from keycensus_collector.api.problems import ProblemError, note, problem_of, told
 from keycensus_collector.errors import KeycensusError
 from keycensus_collector.text import safe_text
-from keycensus_collector.web.asking import Visit, form_of
+from keycensus_collector.web.asking import Mistake, Visit, form_of
 from keycensus_collector.web.wording import address
-
-
-@dataclass(frozen=True, slots=True)
-class Mistake:
-    """Why a form is shown again. `pointer`: the query with a mark below what is wrong in it, or ""."""
-
-    status: HTTPStatus
-    detail: str
-    pointer: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ from keycensus_collector.errors import UsageError
 from keycensus_collector.imports.stored import SOURCE_CHARACTERS
 from keycensus_collector.inventory.paging import BIGGEST_INTEGER
 from keycensus_collector.text import safe_text
-from keycensus_collector.web.asking import FORM_BYTES, Bringing, Visit, Visiting
-from keycensus_collector.web.forms import Mistake, Sent, attempt
+from keycensus_collector.web.asking import FORM_BYTES, Bringing, Mistake, Visit, Visiting
+from keycensus_collector.web.forms import Sent, attempt
 
 router = APIRouter()
 
@@ -251,7 +251,6 @@ async def _show(
     shown = found[:_SHOWN]
     return visit.page(
         "imports.html",
-        status=mistake.status if mistake else HTTPStatus.OK,
         mistake=mistake,
         given={**usual, **given},
         imports=shown,

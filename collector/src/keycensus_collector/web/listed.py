@@ -115,3 +115,5 @@ LISTS = {
         ),
     )
 }
+# The lists as a form offers them: names with titles.
+CHOICES = [(listed.name, listed.title) for listed in LISTS.values()]

@@ -222,7 +222,7 @@ async def _list(
     )
 
 
-def _changing(visit: Visit, name: str, parameters: ListParameters, limit: int) -> dict[str, bool]:
+def _changing(visit: Visit, name: str, parameters: ListParameters, limit: int) -> dict[str, Any]:
     """Return whether things of a list can be changed from its page, its rows, and all that the query lists.
 
     `limit`: of rows on the page; 0 where it shows a past day.

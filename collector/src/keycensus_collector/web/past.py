@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -15,7 +14,7 @@ from keycensus_collector.errors import KeycensusError
 from keycensus_collector.inventory.coverage import coverage
 from keycensus_collector.web.asking import Visiting
 from keycensus_collector.web.forms import mistake_of
-from keycensus_collector.web.listed import LISTS
+from keycensus_collector.web.listed import CHOICES
 from keycensus_collector.web.wording import PAGE_OF
 
 router = APIRouter()
@@ -48,14 +47,13 @@ async def changes(
         mistake = mistake_of(error, "/changes")
     return visit.page(
         "changes.html",
-        status=HTTPStatus.OK if mistake is None else mistake.status,
         mistake=mistake,
         found=found,
         what=what,
         since=since,
         until=until,
         query=q,
-        lists=[(listed.name, listed.title) for listed in LISTS.values()],
+        lists=CHOICES,
         page_of={"certificates": "/certificates/", "keys": "/keys/", "hosts": "/hosts/"}.get(
             what, ""
         ),

@@ -14,8 +14,8 @@ from keycensus_collector.access.permissions import Permission
 from keycensus_collector.api import teams as api
 from keycensus_collector.api.problems import ProblemError
 from keycensus_collector.errors import UsageError
-from keycensus_collector.web.asking import Visit, Visiting
-from keycensus_collector.web.forms import Mistake, Sent, mistake_of, submit
+from keycensus_collector.web.asking import Mistake, Visit, Visiting
+from keycensus_collector.web.forms import Sent, mistake_of, submit
 from keycensus_collector.web.teams import ROWS, After, owned_by, team_names
 from keycensus_collector.web.wording import segment
 
@@ -141,7 +141,6 @@ async def _show_all(
     rows = [one for one in named if one.name > after]
     return visit.page(
         "people.html",
-        status=mistake.status if mistake else HTTPStatus.OK,
         mistake=mistake,
         given=given,
         people=rows[:ROWS],
@@ -159,7 +158,6 @@ async def _show(
     held = {field: value for field, value in asdict(found).items() if field in _FIELDS}
     return visit.page(
         "person.html",
-        status=mistake.status if mistake else HTTPStatus.OK,
         mistake=mistake,
         given=held | dict(given or {}),
         person=found,
@@ -186,7 +184,6 @@ async def _show_leaving(
         mistake = mistake or mistake_of(error, visit.request.url.path)
     return visit.page(
         "person_leave.html",
-        status=mistake.status if mistake else HTTPStatus.OK,
         mistake=mistake,
         person=found,
         to=to,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
@@ -17,8 +16,8 @@ from keycensus_collector.api.campaign_results import Campaign, CampaignOwner
 from keycensus_collector.errors import UsageError
 from keycensus_collector.inventory.paging import BIGGEST_INTEGER
 from keycensus_collector.recertification.states import STATES
-from keycensus_collector.web.asking import Visit, Visiting
-from keycensus_collector.web.forms import Again, Mistake, Sent, attempt, led, submit
+from keycensus_collector.web.asking import Mistake, Visit, Visiting
+from keycensus_collector.web.forms import Again, Sent, attempt, led, submit
 from keycensus_collector.web.listed import LISTS
 from keycensus_collector.web.teams import team_names
 from keycensus_collector.web.wording import address, segment
@@ -182,7 +181,6 @@ async def _show_all(
     running = [each for each in found if each.state in _TAKING][:_MOST_RUNNING] if own else []
     return visit.page(
         "campaigns.html",
-        status=mistake.status if mistake else HTTPStatus.OK,
         mistake=mistake,
         given=given,
         lists=[(each.name, each.title, each.name in lists) for each in LISTS.values()],
@@ -232,7 +230,6 @@ async def _show(
     own = await visit.store.run_read(lambda connection: own_teams(connection, principal))
     return visit.page(
         "campaign.html",
-        status=mistake.status if mistake else HTTPStatus.OK,
         mistake=mistake,
         campaign=found,
         owners=owners,

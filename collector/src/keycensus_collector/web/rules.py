@@ -20,8 +20,8 @@ from keycensus_collector.ownership.rules import rules_in_force
 from keycensus_collector.ownership.teams import list_teams
 from keycensus_collector.query.render import render
 from keycensus_collector.text import safe_text
-from keycensus_collector.web.asking import Visit, Visiting
-from keycensus_collector.web.forms import Mistake, Sent, attempt, led
+from keycensus_collector.web.asking import Mistake, Visit, Visiting
+from keycensus_collector.web.forms import Sent, attempt, led
 
 router = APIRouter()
 
@@ -114,7 +114,6 @@ async def _show(
         text, base = text_of(sent), base if changed else sent.text("base")
     return visit.page(
         "rules.html",
-        status=mistake.status if mistake else HTTPStatus.OK,
         mistake=mistake,
         tried=tried,
         changed=changed,

@@ -20,8 +20,8 @@ from keycensus_collector.inventory import results
 from keycensus_collector.ownership.teams import names_of_teams
 from keycensus_collector.views.model import View
 from keycensus_collector.views.shown import counted
-from keycensus_collector.web.asking import Visit, Visiting
-from keycensus_collector.web.forms import Again, Mistake, Sent, submit
+from keycensus_collector.web.asking import Mistake, Visit, Visiting
+from keycensus_collector.web.forms import Again, Sent, submit
 from keycensus_collector.web.listed import LISTS
 from keycensus_collector.web.wording import owner_query, segment
 
@@ -195,7 +195,6 @@ async def _show_all(
     rows = [each for each in found if each.name > after]
     return visit.page(
         "teams.html",
-        status=mistake.status if mistake else HTTPStatus.OK,
         mistake=mistake,
         given=given,
         teams=rows[:ROWS],
@@ -218,7 +217,6 @@ async def _show(
     others = [one.name for one in people if one.state == "active" and name not in one.teams]
     return visit.page(
         "team.html",
-        status=mistake.status if mistake else HTTPStatus.OK,
         mistake=mistake,
         given={"new_name": "", "person": ""} | held | dict(given or {}),
         team=found,
@@ -235,7 +233,6 @@ async def _show_end(
 ) -> Response:
     return visit.page(
         "team_end.html",
-        status=mistake.status if mistake else HTTPStatus.OK,
         mistake=mistake,
         team=await api.team(name, visit.store),
         into=into,

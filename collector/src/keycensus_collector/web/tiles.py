@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
 
 from fastapi import APIRouter
 from fastapi.responses import Response
@@ -21,8 +20,8 @@ from keycensus_collector.ownership.teams import team_no
 from keycensus_collector.store.tables.ownership import team
 from keycensus_collector.views.model import View
 from keycensus_collector.views.stored import list_views
-from keycensus_collector.web.asking import Visit, Visiting
-from keycensus_collector.web.forms import Mistake, Sent, submit
+from keycensus_collector.web.asking import Mistake, Visit, Visiting
+from keycensus_collector.web.forms import Sent, submit
 
 router = APIRouter()
 
@@ -136,7 +135,6 @@ async def _show(
     others = [view for view in views if view not in shown and not view.problem]
     return visit.page(
         "tiles.html",
-        status=HTTPStatus.OK if mistake is None else mistake.status,
         mistake=mistake,
         shown=shown,
         others=others,

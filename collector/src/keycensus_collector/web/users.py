@@ -11,8 +11,8 @@ from fastapi.responses import Response
 
 from keycensus_collector.access.permissions import MEANING, ROLES, Permission
 from keycensus_collector.api import users as api
-from keycensus_collector.web.asking import Visit, Visiting
-from keycensus_collector.web.forms import Mistake, Sent, refused, submit
+from keycensus_collector.web.asking import Mistake, Visit, Visiting
+from keycensus_collector.web.forms import Sent, refused, submit
 from keycensus_collector.web.wording import segment
 
 router = APIRouter()
@@ -102,7 +102,6 @@ async def _show(visit: Visit, name: str, mistake: Mistake | None = None) -> Resp
     found = await api.one_user(name, visit.store)
     return visit.page(
         "user.html",
-        status=mistake.status if mistake else HTTPStatus.OK,
         mistake=mistake,
         one=found,
         tokens=await api.tokens_of(name, visit.store, visit.clock),
@@ -114,7 +113,6 @@ async def _show(visit: Visit, name: str, mistake: Mistake | None = None) -> Resp
 async def _list(visit: Visit, given: Mapping[str, str], mistake: Mistake | None = None) -> Response:
     return visit.page(
         "users.html",
-        status=mistake.status if mistake else HTTPStatus.OK,
         mistake=mistake,
         given=given,
         users=await api.all_users(visit.store),

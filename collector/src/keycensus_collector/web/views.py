@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter
@@ -15,9 +14,9 @@ from keycensus_collector.api import views as api
 from keycensus_collector.api.problems import no_view
 from keycensus_collector.views.shown import shown
 from keycensus_collector.views.stored import find_view, list_views
-from keycensus_collector.web.asking import Visit, Visiting
-from keycensus_collector.web.forms import Mistake, Sent, submit
-from keycensus_collector.web.listed import LISTS
+from keycensus_collector.web.asking import Mistake, Visit, Visiting
+from keycensus_collector.web.forms import Sent, submit
+from keycensus_collector.web.listed import CHOICES
 
 router = APIRouter()
 
@@ -94,10 +93,9 @@ def _page(
 ) -> Response:
     return visit.page(
         template,
-        status=mistake.status if mistake else HTTPStatus.OK,
         mistake=mistake,
         given=given,
-        lists=[(listed.name, listed.title) for listed in LISTS.values()],
+        lists=CHOICES,
         may_write=visit.principal.may(Permission.VIEWS_WRITE),
         **data,
     )
