@@ -84,6 +84,17 @@ def test_by_a_dimension_it_shows_figures_and_what_lists_them(served: Served) -> 
     assert "label.KEY" in wrong.stderr
 
 
+def test_lists_are_sorted_and_a_wrong_order_names_those_there_are(served: Served) -> None:
+    def names(*arguments: str) -> list[str]:
+        return [item["name"] for item in json.loads(output(served, *arguments, "-o", "json"))]
+
+    assert names("hosts", "--sort", "-name") == ["web1", "db1"]
+    assert names("certs", "--sort", "-name") == sorted(names("certs"), reverse=True)
+    for command in ("certs", "keys", "places", "hosts"):
+        wrong = served.run(command, "--sort", "colour")
+        assert (wrong.returncode, "by 'colour', but by " in wrong.stderr) == (2, True)
+
+
 def test_login_checks_the_token_and_stores_it_for_its_owner_alone(served: Served) -> None:
     done = served.login()
     assert f"logged in to {served.url} as ada (viewer)" in done.stdout

@@ -69,6 +69,7 @@ ATTRIBUTES = frozenset(
         "aria-hidden",
         "aria-invalid",
         "aria-label",
+        "aria-sort",
         "aria-labelledby",
         "autocapitalize",
         "autocomplete",

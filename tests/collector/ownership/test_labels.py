@@ -83,7 +83,7 @@ def put(census: Census, thing: Thing, key: str, value: str | None) -> int:
     return changed
 
 
-def certs(census: Census, query: str, *, by_importance: bool = False) -> list[str]:
+def certs(census: Census, query: str, *, sort: str = "") -> list[str]:
     wanted = parse(query)
     names: list[str] = []
     cursor: str | None = ""
@@ -95,7 +95,7 @@ def certs(census: Census, query: str, *, by_importance: bool = False) -> list[st
                 census.clock.now_ms(),
                 limit=1,
                 cursor=cursor,
-                by_importance=by_importance,
+                sort=sort,
             )
             names += [item.name.removesuffix(".example.com") for item in page.items]
             cursor = page.next
@@ -161,7 +161,7 @@ def test_a_certificate_has_its_own_labels_and_those_of_its_hosts(census: Census)
 
 def test_what_matters_most_comes_first(census: Census) -> None:
     assert certs(census, "") == ["lab", "api", "shop"]
-    assert certs(census, "", by_importance=True) == ["shop", "lab", "api"]
+    assert certs(census, "", sort="importance") == ["shop", "lab", "api"]
     assert certs(census, "importance:80") == ["shop"]
     assert certs(census, "importance>0") == ["shop"]
     put(census, Thing("host", number=number(census, "db1")), "environment", "prod")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from html.parser import HTMLParser
@@ -109,6 +110,38 @@ async def test_lists_show_what_rest_lists_and_lead_to_each_thing(client: httpx.A
             assert wanted <= set(page.links)
             for address in wanted:
                 assert (await client.get(address)).status_code == 200
+
+
+async def test_headings_sort_a_list_and_keep_what_is_asked_of_it(client: httpx.AsyncClient) -> None:
+    for name, listed in LISTS.items():
+        columns = [column for column in listed.columns if column.sort and column.is_usual]
+        for column in columns:
+            for sort, way in ((column.sort, "ascending"), (f"-{column.sort}", "descending")):
+                asked = {"q": "not host:nowhere", "sort": sort}
+                text = await text_of(client, f"/{name}?{httpx.QueryParams(asked)}")
+                rest = (await client.get(f"/api/v1/{name}", params=asked)).json()["items"]
+                identity = {"certificates": "sha256", "places": "host_id"}.get(name, "id")
+                page = "hosts" if name == "places" else name
+                shown = [
+                    link.removeprefix(f"/{page}/")
+                    for link in Marked(text.partition("<tbody>")[2]).links
+                    if link.startswith(f"/{page}/")
+                ]
+                assert shown == [item[identity] for item in rest], (name, sort)
+                assert f'aria-sort="{way}"' in text
+                other = column.sort if sort.startswith("-") else f"-{column.sort}"
+                assert f"?q=not+host%3Anowhere&amp;sort={other}" in text
+                assert (
+                    f"columns={members_of(listed.shown(None)).replace(',', '%2C')}&amp;sort={sort}"
+                    in text
+                )
+                exported = await client.get(f"/api/v1/export/{name}", params=asked)
+                assert exported.text.count("\n") == len(rest) + 1
+                told = [json.loads(line) for line in exported.text.splitlines()[:-1]]
+                assert [item[identity] for item in told] == shown
+    refused = await client.get("/certificates?sort=colour")
+    assert refused.status_code == 400
+    assert "can&#39;t be sorted by &#39;colour&#39;, but by expiry, importance" in refused.text
 
 
 async def test_a_page_of_a_certificate_says_where_it_is_and_who_signed_it(

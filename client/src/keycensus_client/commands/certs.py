@@ -17,6 +17,7 @@ from keycensus_client.commands.session import (
     output_option,
     query_options,
     say_rest,
+    sort_option,
 )
 from keycensus_client.groups import by_option
 from keycensus_client.model import Certificate, Place
@@ -72,15 +73,9 @@ _PLACE_COLUMNS = (
 )
 @click.option("--all", "everything", is_flag=True, help="Also those in trust stores only.")
 @click.option("--places", is_flag=True, help="With the places of each.")
-@click.option(
-    "--sort",
-    type=click.Choice(["expiry", "importance"]),
-    default="expiry",
-    show_default=True,
-    help="What ends first, or what matters most, at the top.",
-)
 @by_option("certificates")
 @query_options
+@sort_option("expiry")
 @output_option
 @limit_option
 def command(

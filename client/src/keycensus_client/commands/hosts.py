@@ -13,6 +13,7 @@ from keycensus_client.commands.session import (
     output_option,
     query_options,
     say_rest,
+    sort_option,
 )
 from keycensus_client.errors import UsageError
 from keycensus_client.groups import by_option
@@ -49,6 +50,7 @@ _STYLES = {"silent": "yellow", "retired": "dim"}
 )
 @by_option("hosts")
 @query_options
+@sort_option("name")
 @output_option
 @limit_option
 def command(*, output: str, limit: int | None, without_agent: bool, **filters: str | None) -> None:

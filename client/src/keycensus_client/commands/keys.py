@@ -14,6 +14,7 @@ from keycensus_client.commands.session import (
     output_option,
     query_options,
     say_rest,
+    sort_option,
 )
 from keycensus_client.groups import by_option
 from keycensus_client.model import Key, Place
@@ -57,6 +58,7 @@ _WORLD = 0o004
 )
 @by_option("keys")
 @query_options
+@sort_option("id")
 @output_option
 @limit_option
 def command(

@@ -12,6 +12,7 @@ from keycensus_client.commands.session import (
     output_option,
     query_options,
     say_rest,
+    sort_option,
 )
 from keycensus_client.commands.where import print_places
 from keycensus_client.groups import by_option
@@ -22,6 +23,7 @@ from keycensus_client.output.files import field_titles, field_values, print_csv,
 @click.command("places")
 @by_option("places")
 @query_options
+@sort_option("place")
 @output_option
 @limit_option
 def command(*, output: str, limit: int | None, **filters: str | None) -> None:

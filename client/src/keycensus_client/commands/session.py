@@ -81,6 +81,15 @@ def query_options(function: _Function) -> _Function:
     return query(as_of(function))
 
 
+def sort_option(usual: str) -> Callable[[_Function], _Function]:
+    """Add `--sort`. `usual`: how the list is sorted without it."""
+    return click.option(
+        "--sort",
+        metavar="NAME",
+        help=f"By what, as columns of -o csv are called; -NAME from the end.  [default: {usual}]",
+    )
+
+
 def limit_option(function: _Function) -> _Function:
     """Add `--limit`."""
     return click.option(

@@ -46,8 +46,8 @@ async def certificates(
             now_ms=clock.now_ms(),
             limit=parameters.limit,
             cursor=parameters.cursor,
+            sort=parameters.sort,
             with_places=parameters.places,
-            by_importance=parameters.sort == "importance",
             exactly=parameters.exactly,
         )
     )
@@ -82,6 +82,7 @@ async def keys(
             now_ms=clock.now_ms(),
             limit=parameters.limit,
             cursor=parameters.cursor,
+            sort=parameters.sort,
             exactly=parameters.exactly,
         )
     )
@@ -111,6 +112,7 @@ async def hosts(
             now_ms=clock.now_ms(),
             limit=parameters.limit,
             cursor=parameters.cursor,
+            sort=parameters.sort,
             exactly=parameters.exactly,
         )
     )
@@ -131,6 +133,7 @@ async def places(
             now_ms=clock.now_ms(),
             limit=parameters.limit,
             cursor=parameters.cursor,
+            sort=parameters.sort,
             exactly=parameters.exactly,
         )
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr
 
@@ -15,11 +15,14 @@ from keycensus_collector.access.principals import Principal
 from keycensus_collector.api import filters
 from keycensus_collector.errors import QueryError, UsageError
 from keycensus_collector.inventory.paging import DEFAULT_LIMIT, PAGE_LIMIT
+from keycensus_collector.inventory.sorting import SORTS
 from keycensus_collector.query.bind import AS_OF_TAKES, is_moment
 from keycensus_collector.query.model import Query
 from keycensus_collector.query.parse import parse
 
 _TEXT = 1_000
+# A cursor has the texts in it by which a list is sorted.
+_CURSOR = 4_000
 _DURATION = re.compile(r"\d{1,6}[hdwy]")
 # Numbers of a query have 15 digits.
 _BIGGEST_LINE = 10**15 - 1
@@ -33,6 +36,15 @@ def _duration(text: str) -> str:
 
 
 Text = Annotated[str, Field(max_length=_TEXT)]
+
+
+def _sorting(list_: str) -> Any:  # noqa: ANN401 - what pydantic's Field returns
+    names = list(SORTS[list_])
+    return Field(
+        max_length=_TEXT,
+        description="By what, from its end with `-` before it (docs/api.md#order); empty: as is usual.",
+        json_schema_extra={"enum": ["", *names, *(f"-{name}" for name in names)]},
+    )
 
 
 class QueryParameters(BaseModel):
@@ -84,8 +96,9 @@ class ListParameters(QueryParameters):
     ] = DEFAULT_LIMIT
     cursor: Annotated[
         str,
-        Field(max_length=_TEXT, description="`next` of the page before; empty: from the start."),
+        Field(max_length=_CURSOR, description="`next` of the page before; empty: from the start."),
     ] = ""
+    sort: str = ""
     total: Annotated[
         Literal["bounded", "exact"],
         Field(description="Count to 10,000 at most, or `exact`: all, however long that takes."),
@@ -99,6 +112,8 @@ class ListParameters(QueryParameters):
 
 class CertificateParameters(ListParameters):
     """Filters of the list of certificates."""
+
+    sort: Annotated[str, _sorting("certificates")] = ""
 
     expires_within: Annotated[
         str | None,
@@ -157,11 +172,6 @@ class CertificateParameters(ListParameters):
         ),
     ] = ""
 
-    sort: Annotated[
-        Literal["expiry", "importance"],
-        Field(description="By their end, or the most important first (docs/ownership.md)."),
-    ] = "expiry"
-
     def as_query(self) -> Query:
         """Return all that is asked for as one query."""
         query = super().as_query()
@@ -196,6 +206,8 @@ class CertificateParameters(ListParameters):
 
 class KeyParameters(ListParameters):
     """Filters of the list of private keys."""
+
+    sort: Annotated[str, _sorting("keys")] = ""
 
     without_certificate: Annotated[
         bool, Field(description="No certificate of this key was found anywhere.")
@@ -239,6 +251,8 @@ class KeyParameters(ListParameters):
 class HostParameters(ListParameters):
     """Filters of the list of hosts."""
 
+    sort: Annotated[str, _sorting("hosts")] = ""
+
     state: Annotated[
         Literal["", "active", "silent", "retired", "imported", "known"],
         Field(description="In this state."),
@@ -253,6 +267,8 @@ class HostParameters(ListParameters):
 
 class PlaceParameters(ListParameters):
     """The list of places: what it is to hold is said by the query."""
+
+    sort: Annotated[str, _sorting("places")] = ""
 
 
 class IdParameters(BaseModel):

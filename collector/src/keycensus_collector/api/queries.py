@@ -20,7 +20,6 @@ from keycensus_collector.inventory.keys import list_keys
 from keycensus_collector.inventory.paging import PAGE_LIMIT
 from keycensus_collector.inventory.place_list import list_places
 from keycensus_collector.query.complete import Completion, complete
-from keycensus_collector.query.model import Query as Asked
 from keycensus_collector.query.parse import MOST_CHARACTERS
 
 router = APIRouter(prefix="/api/v1", dependencies=AUTHENTICATED)
@@ -54,6 +53,10 @@ class ExportParameters(QueryParameters):
     columns: Annotated[
         str,
         Field(max_length=1_000, description="Names of members, by commas; empty: all."),
+    ] = ""
+    sort: Annotated[
+        str,
+        Field(max_length=100, description="In which order, as `sort` of the list."),
     ] = ""
 
 
@@ -115,8 +118,12 @@ async def exported(
     query, now_ms = parameters.asked_by(principal).as_query(), clock.now_ms()
 
     async def page(cursor: str) -> results.Page:
-        read = partial(_page, list_=list_, query=query, now_ms=now_ms, cursor=cursor)
-        return await store.run_read(read)
+        def work(connection: Connection) -> results.Page:
+            return READERS[list_](
+                connection, query, now_ms, limit=PAGE_LIMIT, cursor=cursor, sort=parameters.sort
+            )
+
+        return await store.run_read(work)
 
     # Before anything is sent, so that a mistake is an answer and not half a file.
     first = await page("")
@@ -138,13 +145,6 @@ async def exported(
         media_type=_MEDIA_TYPES[parameters.format],
         headers={"Content-Disposition": f'attachment; filename="{list_}.{parameters.format}"'},
     )
-
-
-def _page(
-    connection: Connection, *, list_: str, query: Asked, now_ms: int, cursor: str
-) -> results.Page:
-    """Return a page of the list of this name."""
-    return READERS[list_](connection, query, now_ms, limit=PAGE_LIMIT, cursor=cursor)
 
 
 READERS: dict[str, Callable[..., results.Page]] = {

@@ -6,22 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, or_, select
+from sqlalchemy import Connection, Row, Select, select
 
 from keycensus_collector.inventory import results
 from keycensus_collector.inventory.owners import with_owners
 from keycensus_collector.inventory.paging import (
     DEFAULT_LIMIT,
-    Key,
-    count_up_to,
-    decode_cursor,
-    encode_cursor,
-    first_page,
-    hash_in,
 )
 from keycensus_collector.inventory.past import Counted, counted
 from keycensus_collector.inventory.places import places_of
 from keycensus_collector.inventory.revocation import with_revocation
+from keycensus_collector.inventory.sorting import order_of, sorted_page
 from keycensus_collector.inventory.usages import NOTHING_TOLD, Told, told_of
 from keycensus_collector.inventory.values import (
     certificate_name,
@@ -46,30 +41,24 @@ def list_certificates(
     cursor: str = "",
     with_places: bool = False,
     exactly: bool = False,
-    by_importance: bool = False,
+    sort: str = "",
 ) -> results.CertificatePage:
-    """Return certificates in the order in which they expire; those without a readable end last.
-
-    `by_importance`: the most important first, and of those what expires first.
+    """Return certificates by `sort` (inventory/sorting.py): those that expire first at the start, unless told.
 
     `exactly`: count all, however many there are.
     """
     asked = ask(connection, query, "certificates", now_ms)
-    statement = select(certificate.c.sha256, certificate.c.not_after_ms)
-    statement = statement.where(asked.condition if exactly else asked.counted)
-    rows: list[Row[Any]] | None = None
-    if cursor or exactly or by_importance:
-        total, exact = count_up_to(connection, statement, asked.most, exactly=exactly)
-    else:
-        total, exact, first = first_page(connection, statement, _ORDER, limit + 1, asked.most)
-        rows = None if first is None else _rows_of(connection, [row.sha256 for row in first])
-    if rows is None and by_importance:
-        after = decode_cursor(cursor, 3) if cursor else None
-        rows = _rows_by_importance(connection, asked.condition, after, limit + 1)
-    elif rows is None:
-        after = decode_cursor(cursor, 2) if cursor else None
-        rows = _rows(connection, asked.condition, after, limit + 1)
-    page = rows[:limit]
+    order = order_of("certificates", sort, certificate, (certificate.c.sha256,))
+    total, exact, found = sorted_page(
+        connection,
+        asked,
+        order,
+        [certificate.c.sha256],
+        limit=limit,
+        cursor=cursor,
+        exactly=exactly,
+    )
+    page = _rows_of(connection, [row.sha256 for row in found[:limit]])
     identities = [row.sha256 for row in page]
     told = _told(connection, page) if asked.as_of_ms is None else {}
     items = [certificate_of(row, told) for row in page]
@@ -79,7 +68,7 @@ def list_certificates(
     items = with_revocation(connection, items, now_ms, asked.as_of_ms)
     if with_places:
         spot = asked.tables.place
-        found = places_of(
+        places = places_of(
             connection,
             identities,
             _KINDS,
@@ -88,19 +77,13 @@ def list_certificates(
             as_of_ms=asked.as_of_ms,
         )
         items = [
-            replace(item, places=found.get(row.sha256, []))
+            replace(item, places=places.get(row.sha256, []))
             for item, row in zip(items, page, strict=True)
         ]
-    next_ = None
-    if len(rows) > limit:
-        last = page[-1]
-        position = [last.not_after_ms, last.sha256.hex()]
-        next_ = encode_cursor([last.rank, *position] if by_importance else position)
-    return results.CertificatePage(next_, total, exact, items)
+    return results.CertificatePage(order.next_of(found, limit), total, exact, items)
 
 
 _KINDS = ("certificate",)
-_ORDER = ("not_after_ms", "sha256")
 # An authority that every host has is used by nobody in particular; asking each of its places takes seconds.
 _MOST_PLACES_TOLD = 1_000
 
@@ -145,47 +128,6 @@ def _rows_of(connection: Connection, hashes: Sequence[bytes]) -> list[Row[Any]]:
     rows = connection.execute(select_certificates().where(certificate.c.sha256.in_(hashes)))
     by_hash = {row.sha256: row for row in rows}
     return [by_hash[hash_] for hash_ in hashes]
-
-
-def _rows(
-    connection: Connection, condition: ColumnElement[bool], after: Key | None, limit: int
-) -> list[Row[Any]]:
-    """Return dated certificates first, then those without an end: each in the order of an index."""
-    end, hash_ = certificate.c.not_after_ms, certificate.c.sha256
-    dated: list[ColumnElement[bool]] = [end.is_not(None)]
-    undated: list[ColumnElement[bool]] = [end.is_(None)]
-    rows: list[Row[Any]] = []
-    if after is not None and after[0] is None:
-        undated.append(hash_ > hash_in(after[1]))
-    else:
-        if after is not None:
-            same = and_(end == after[0], hash_ > hash_in(after[1]))
-            dated.append(and_(end >= after[0], or_(end > after[0], same)))
-        statement = select_certificates().where(condition, *dated)
-        rows = list(connection.execute(statement.order_by(end, hash_).limit(limit)))
-    if len(rows) < limit:
-        statement = select_certificates().where(condition, *undated)
-        rows += connection.execute(statement.order_by(hash_).limit(limit - len(rows)))
-    return rows
-
-
-def _rows_by_importance(
-    connection: Connection, condition: ColumnElement[bool], after: Key | None, limit: int
-) -> list[Row[Any]]:
-    """Return dated certificates in the order of their importance, then those without an end."""
-    rank, end, hash_ = certificate.c.rank, certificate.c.not_after_ms, certificate.c.sha256
-    if after is not None and after[1] is None:
-        return _rows(connection, condition, after[1:], limit)
-    dated = [condition, end.is_not(None)]
-    if after is not None:
-        later = or_(end > after[1], and_(end == after[1], hash_ > hash_in(after[2])))
-        dated += [rank >= after[0], or_(rank > after[0], later)]
-    statement = select_certificates().where(*dated).order_by(rank, end, hash_)
-    rows = list(connection.execute(statement.limit(limit)))
-    if len(rows) < limit:
-        undated = select_certificates().where(condition, end.is_(None)).order_by(hash_)
-        rows += connection.execute(undated.limit(limit - len(rows)))
-    return rows
 
 
 def select_certificates() -> Select[*tuple[Any, ...]]:

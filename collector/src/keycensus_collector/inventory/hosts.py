@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, case, func, or_, select
+from sqlalchemy import Connection, Row, case, func, select
 
 from keycensus_collector.imports.stored import imported_hosts
 from keycensus_collector.intake.convert import decode_description
@@ -14,14 +14,9 @@ from keycensus_collector.inventory import results
 from keycensus_collector.inventory.certificates import list_certificates
 from keycensus_collector.inventory.labels import kept_labels, labels_of
 from keycensus_collector.inventory.owners import owner_of_host, ownership_of
-from keycensus_collector.inventory.paging import (
-    DEFAULT_LIMIT,
-    count_up_to,
-    decode_cursor,
-    encode_cursor,
-    first_page,
-)
+from keycensus_collector.inventory.paging import DEFAULT_LIMIT
 from keycensus_collector.inventory.places import PRIVATE_KINDS, is_now, places_on
+from keycensus_collector.inventory.sorting import order_of, sorted_page
 from keycensus_collector.inventory.untaken import long_on, refused_counts, refused_on
 from keycensus_collector.inventory.usages import usages_on
 from keycensus_collector.inventory.values import time_text
@@ -32,7 +27,6 @@ from keycensus_collector.query.model import Query, Term
 from keycensus_collector.store.schema import gap, holding, host, place
 from keycensus_collector.text import safe_text
 
-_ORDER = ("name", "host_no")
 _ADDRESSES = 64
 _GAPS = 1_000
 _UNREAD = 200
@@ -47,36 +41,24 @@ def list_hosts(
     limit: int = DEFAULT_LIMIT,
     cursor: str = "",
     exactly: bool = False,
+    sort: str = "",
 ) -> results.HostPage:
-    """Return hosts by name. `exactly`: count all, however many there are.
+    """Return hosts by name, or by `sort`. `exactly`: count all, however many there are.
 
     For a past day: the hosts of that day; what is told of each is of today.
     """
-    statement: Select[Any] = select(host.c.host_no, host.c.name)
     asked = ask(connection, query, "hosts", now_ms)
-    statement = statement.where(asked.condition)
-    first: Sequence[Row[Any]] | None = None
-    if cursor or exactly:
-        total, exact = count_up_to(connection, statement, asked.most, exactly=exactly)
-    else:
-        total, exact, first = first_page(connection, statement, _ORDER, limit + 1, asked.most)
-    if cursor:
-        name, number = decode_cursor(cursor, 2)
-        statement = statement.where(
-            or_(host.c.name > name, and_(host.c.name == name, host.c.host_no > number))
-        )
-    order = (host.c.name, host.c.host_no)
-    if first is None:
-        first = connection.execute(statement.order_by(*order).limit(limit + 1)).all()
-    numbers = [row.host_no for row in first]
+    order = order_of("hosts", sort, host, (host.c.host_no,))
+    total, exact, found = sorted_page(
+        connection, asked, order, [host.c.host_no], limit=limit, cursor=cursor, exactly=exactly
+    )
+    numbers = [row.host_no for row in found[:limit]]
     rows = connection.execute(
-        select(host, owner_of_host(host).label("place_owner"))
-        .where(host.c.host_no.in_(numbers))
-        .order_by(*order)
-    ).all()
-    page = rows[:limit]
-    next_ = encode_cursor([page[-1].name, page[-1].host_no]) if len(rows) > limit else None
-    return results.HostPage(next_, total, exact, _hosts(connection, page))
+        select(host, owner_of_host(host).label("place_owner")).where(host.c.host_no.in_(numbers))
+    )
+    by_number = {row.host_no: row for row in rows}
+    page = [by_number[number] for number in numbers]
+    return results.HostPage(order.next_of(found, limit), total, exact, _hosts(connection, page))
 
 
 def host_detail(connection: Connection, host_id: str, now_ms: int) -> results.HostDetail | None:

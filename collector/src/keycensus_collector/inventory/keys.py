@@ -6,21 +6,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, select, union_all
+from sqlalchemy import Connection, FromClause, Row, select, union_all
 
 from keycensus_collector.inventory import results
 from keycensus_collector.inventory.known_keys import known_key
 from keycensus_collector.inventory.owners import with_owners
-from keycensus_collector.inventory.paging import (
-    DEFAULT_LIMIT,
-    count_up_to,
-    decode_cursor,
-    encode_cursor,
-    first_page,
-    hash_in,
-)
+from keycensus_collector.inventory.paging import DEFAULT_LIMIT
 from keycensus_collector.inventory.past import Counted, counted
 from keycensus_collector.inventory.places import PRIVATE_KINDS, places_of
+from keycensus_collector.inventory.sorting import Order, counted_rows, order_of
 from keycensus_collector.inventory.values import certificate_name
 from keycensus_collector.query.ask import ask
 from keycensus_collector.query.model import Query, Term, both
@@ -40,33 +34,43 @@ def list_keys(
     limit: int = DEFAULT_LIMIT,
     cursor: str = "",
     exactly: bool = False,
+    sort: str = "",
 ) -> results.KeyPage:
-    """Return keys in the order of their identities. `exactly`: count all, however many there are."""
+    """Return keys in the order of their identities, or by `sort`. `exactly`: count all, however many there are."""
     halves = [ask(connection, query, "keys", now_ms, sealed=sealed) for sealed in (False, True)]
+    fewest = min(halves, key=lambda half: half.most)
     tables = halves[0].tables if halves[0].as_of_ms is not None else None
-    most = min(half.most for half in halves)
-    to_count = select(
-        union_all(
-            *(half.key_columns(half.condition if exactly else half.counted) for half in halves)
-        ).subquery("keys")
+    to_count = union_all(
+        *(half.key_columns(half.condition if exactly else half.counted) for half in halves)
+    ).subquery("keys")
+    order = _order(sort, to_count)
+    total, exact, rows = counted_rows(
+        connection,
+        order,
+        select(to_count, *order.columns),
+        fewest,
+        limit=limit,
+        cursor=cursor,
+        exactly=exactly,
     )
-    rows: Sequence[Row[Any]] | None = None
-    if cursor or exactly:
-        total, exact = count_up_to(connection, to_count, most, exactly=exactly)
-    else:
-        total, exact, rows = first_page(connection, to_count, ("id", "kind"), limit + 1, most)
     if rows is None:
-        after = hash_in(decode_cursor(cursor, 1)[0]) if cursor else b""
-        # Each half in the order of its index: together they would be sorted.
-        starts = (half.key_columns() for half in halves)
-        ordered = (_page(start, start.selected_columns.id, after, limit) for start in starts)
-        keys = union_all(*(select(page.subquery()) for page in ordered)).subquery("keys")
-        rows = connection.execute(
-            _page(select(keys), keys.c.id, after, limit).order_by(keys.c.kind)
-        ).all()
+        # Each half in its own order, which of identities an index has: together they would be sorted.
+        pages = []
+        for half in halves:
+            columns = half.key_columns().subquery()
+            own = _order(sort, columns)
+            pages.append(own.statement(select(columns), cursor, limit + 1))
+        keys = union_all(*(select(page.subquery()) for page in pages)).subquery("keys")
+        order = _order(sort, keys)
+        rows = order.rows(connection, select(keys, *order.columns), cursor, limit + 1)
     page = rows[:limit]
-    next_ = encode_cursor([page[-1].id.hex()]) if len(rows) > limit else None
-    return results.KeyPage(next_, total, exact, keys_of(connection, page, tables))
+    return results.KeyPage(
+        order.next_of(rows, limit), total, exact, keys_of(connection, page, tables)
+    )
+
+
+def _order(sort: str, keys: FromClause) -> Order:
+    return order_of("keys", sort, keys, (keys.c.id, keys.c.kind))
 
 
 def find_key(connection: Connection, identity: bytes, kinds: Sequence[str]) -> results.Key | None:
@@ -82,13 +86,6 @@ def find_key(connection: Connection, identity: bytes, kinds: Sequence[str]) -> r
 
 
 _WHEREVER = (Term("use", ":", "any"), Term("role", ":", "any"))
-
-
-def _page(
-    statement: Select[Any], identity: ColumnElement[bytes], after: bytes, limit: int
-) -> Select[Any]:
-    """Return the rows of one page, and one more if there is one."""
-    return statement.where(identity > after).order_by(identity).limit(limit + 1)
 
 
 def keys_of(

@@ -26,7 +26,9 @@ Key = list[str | int | None]
 
 def encode_cursor(key: Key) -> str:
     """Return the key of a page's last row as text that means nothing to anybody else."""
-    return base64.urlsafe_b64encode(json.dumps(key).encode()).decode().rstrip("=")
+    return (
+        base64.urlsafe_b64encode(json.dumps(key, ensure_ascii=False).encode()).decode().rstrip("=")
+    )
 
 
 def decode_cursor(cursor: str, length: int) -> Key:
@@ -63,16 +65,22 @@ def first_page(
     order: Sequence[str],
     limit: int,
     most: int,
+    *,
+    descending: bool = False,
+    lacking: str | None = None,
 ) -> tuple[int, bool, Sequence[Row[Any]] | None]:
     """Return how many rows a statement has, to `most`, whether that is exact, and the first rows by `order`.
+
+    Rows in which the column `lacking` is null come last.
 
     What is costly to find is found once for both. None instead of rows: there are too many to count,
     so the first ones are soon found in the order of an index.
     """
     counted = found.order_by(None).limit(most + 1).subquery()
     total = func.count().over().label("counted_rows")
-    by = [counted.c[name].asc().nulls_last() for name in order]
-    rows = connection.execute(select(counted, total).order_by(*by).limit(limit)).all()
+    by = [counted.c[name].desc() if descending else counted.c[name] for name in order]
+    last = [] if lacking is None else [counted.c[lacking].is_(None)]
+    rows = connection.execute(select(counted, total).order_by(*last, *by).limit(limit)).all()
     number = rows[0].counted_rows if rows else 0
     return (number, True, rows) if number <= most else (most, False, None)
 

@@ -7,24 +7,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, or_, select, union_all
+from sqlalchemy import Connection, Result, Row, select, union_all
 
 from keycensus_collector.inventory import results
-from keycensus_collector.inventory.paging import (
-    DEFAULT_LIMIT,
-    count_up_to,
-    decode_cursor,
-    encode_cursor,
-    first_page,
-)
+from keycensus_collector.inventory.paging import DEFAULT_LIMIT
 from keycensus_collector.inventory.places import place_columns, place_of
+from keycensus_collector.inventory.sorting import order_of, sorted_page
 from keycensus_collector.query.ask import ask
 from keycensus_collector.query.model import Query
 from keycensus_collector.store.schema import host, manifest_entry, manifest_part
 
 # Kinds told of each place; a bundle has one kind and many certificates.
 _KINDS_EACH = 9
-_ORDER = ("host_no", "path", "place_no")
 
 
 def list_places(
@@ -35,36 +29,24 @@ def list_places(
     limit: int = DEFAULT_LIMIT,
     cursor: str = "",
     exactly: bool = False,
+    sort: str = "",
 ) -> results.PlacePage:
-    """Return places host by host, in the order in which hosts came, and by path."""
+    """Return places host by host, in the order in which hosts came, and by path; or by `sort`."""
     asked = ask(connection, query, "places", now_ms)
     spot = asked.tables.place
-    order = (spot.c.host_no, spot.c.path, spot.c.place_no)
-    statement: Select[Any] = select(*order).where(asked.condition)
-    first: Sequence[Row[Any]] | None = None
-    if cursor or exactly:
-        total, exact = count_up_to(connection, statement, asked.most, exactly=exactly)
-    else:
-        total, exact, first = first_page(connection, statement, _ORDER, limit + 1, asked.most)
-    if cursor:
-        host_no, path, number = decode_cursor(cursor, 3)
-        further = or_(spot.c.path > path, and_(spot.c.path == path, spot.c.place_no > number))
-        statement = statement.where(
-            spot.c.host_no >= host_no, or_(spot.c.host_no > host_no, further)
-        )
-    if first is None:
-        first = connection.execute(statement.order_by(*order).limit(limit + 1)).all()
-    page = (
+    order = order_of("places", sort, spot, (spot.c.place_no,))
+    total, exact, found = sorted_page(
+        connection, asked, order, [spot.c.place_no], limit=limit, cursor=cursor, exactly=exactly
+    )
+    numbers = [row.place_no for row in found[:limit]]
+    rows: Result[Any] = connection.execute(
         select(*place_columns(spot, asked.as_of_ms), spot.c.host_no, spot.c.manifest)
         .join_from(spot, host, host.c.host_no == spot.c.host_no)
-        .where(spot.c.place_no.in_([row.place_no for row in first]))
+        .where(spot.c.place_no.in_(numbers))
     )
-    rows: list[Row[Any]] = list(connection.execute(page.order_by(*order)))
-    shown = rows[:limit]
-    next_ = None
-    if len(rows) > limit:
-        next_ = encode_cursor([shown[-1].host_no, shown[-1].path, shown[-1].place_no])
-    return results.PlacePage(next_, total, exact, _places(connection, shown))
+    by_number = {row.place_no: row for row in rows}
+    page = _places(connection, [by_number[number] for number in numbers])
+    return results.PlacePage(order.next_of(found, limit), total, exact, page)
 
 
 def _places(connection: Connection, rows: Sequence[Row[Any]]) -> list[results.Place]:

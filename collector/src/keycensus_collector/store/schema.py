@@ -584,6 +584,7 @@ certificate = Table(
     # Minus its importance: what matters most comes first, and of that what expires first.
     Column("rank", Integer, nullable=False, server_default="0"),
     Index(None, "rank", "not_after_ms", "sha256"),
+    Index(None, "first_seen_ms", "sha256"),  # what was found last; grows at its end
     Index(
         "ix_certificate_ownerless",
         "not_after_ms",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -23,11 +24,13 @@ from keycensus_collector.api.parameters import (
 from keycensus_collector.api.queries import READERS, GroupParameters, List
 from keycensus_collector.errors import QueryError
 from keycensus_collector.inventory import figures, groups, results
+from keycensus_collector.inventory.paging import EXACT_TOTAL
+from keycensus_collector.inventory.sorting import SORTS, USUAL
 from keycensus_collector.views.model import View
 from keycensus_collector.views.stored import list_views
 from keycensus_collector.web.asking import Visit, Visiting, form_of
 from keycensus_collector.web.forms import Sent
-from keycensus_collector.web.listed import LISTS, members_of
+from keycensus_collector.web.listed import LISTS, Column, members_of
 from keycensus_collector.web.wording import address
 
 router = APIRouter()
@@ -72,8 +75,7 @@ async def certificates(
     visit: Visiting,
 ) -> Response:
     """Show certificates, those that expire first at the start."""
-    by_importance = parameters.sort == "importance"
-    return await _list(visit, "certificates", parameters, by_importance=by_importance)
+    return await _list(visit, "certificates", parameters)
 
 
 @router.get("/keys")
@@ -176,7 +178,6 @@ async def _list(
     visit: Visit,
     name: str,
     parameters: ListParameters,
-    **options: Any,  # noqa: ANN401 - of one list
 ) -> Response:
     listed = LISTS[name]
     limit = parameters.limit if "limit" in parameters.model_fields_set else _PAGE_ROWS
@@ -194,7 +195,7 @@ async def _list(
             limit=limit,
             cursor=parameters.cursor,
             exactly=parameters.exactly,
-            **options,
+            sort=parameters.sort,
         )
 
     found, problem, day = None, None, ""
@@ -210,6 +211,7 @@ async def _list(
         status=HTTPStatus.OK if problem is None else HTTPStatus.BAD_REQUEST,
         listed=listed,
         columns=columns,
+        headings=_headings(name, columns, parameters, found),
         members=members_of(columns),
         found=found,
         problem=problem,
@@ -234,6 +236,27 @@ def _changing(visit: Visit, name: str, parameters: ListParameters, limit: int) -
         "choosable": may and name != "places" and limit <= MOST_CHOSEN,
         "whole": may and plain and bool(parameters.q.strip()),
     }
+
+
+def _headings(
+    name: str, columns: Sequence[Column], parameters: ListParameters, found: results.Page | None
+) -> list[tuple[Column, str, str]]:
+    """Return columns with the address that sorts by each, if any does, and how it is sorted by it now."""
+    now = parameters.sort or USUAL[name]
+    given = _given(parameters)
+    # What is not soon sorted is not offered: a list that was not counted whole is too long for it.
+    few = found is not None and found.total_is_exact and found.total <= EXACT_TOTAL
+    headings = []
+    for column in columns:
+        sort = SORTS[name].get(column.sort)
+        way, to = "", ""
+        if sort is not None and column.sort == now.removeprefix("-"):
+            way = "descending" if now.startswith("-") else "ascending"
+        if sort is not None and (few or sort.has_index):
+            word = f"-{column.sort}" if way == "ascending" else column.sort
+            to = address(f"/{name}", **(given | {"sort": word}))
+        headings.append((column, to, way))
+    return headings
 
 
 def _given(parameters: ListParameters) -> dict[str, object]:
