@@ -28,6 +28,7 @@ EVERYWHERE = {
     "keys": "use:any role:any",
     "places": "",
     "hosts": "",
+    "gaps": "",
 }
 # What of an item is in order; None: what no item shows whole.
 SHOWN: dict[tuple[str, str], Callable[[Any], Any]] = {
@@ -37,6 +38,8 @@ SHOWN: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("keys", "algorithm"): lambda item: (item.algorithm, item.bits, item.curve),
     ("places", "place"): lambda item: (int(item.host_id), item.path),
     ("places", "host"): lambda item: (item.host, item.path),
+    ("gaps", "place"): lambda item: (int(item.host_id), item.prefix),
+    ("gaps", "host"): lambda item: (item.host, item.prefix),
     ("places", "status"): lambda item: (item.status, item.reason),
     ("places", "role"): lambda item: (item.role, item.use),
 }
@@ -45,12 +48,15 @@ ROWS: dict[str, tuple[Table, str]] = {
     "keys": (schema.public_key, "key_id"),
     "places": (schema.place, "path_hash"),
     "hosts": (schema.host, "host_id"),
+    "gaps": (schema.gap, "key"),
 }
 
 
 def identity(list_: str, item: Any) -> object:  # noqa: ANN401 - of any list
     if list_ == "places":
         return item.host_id, item.path
+    if list_ == "gaps":
+        return item.host_id, item.prefix
     return item.sha256 if list_ == "certificates" else item.id
 
 
@@ -69,6 +75,8 @@ def one_comes(connection: Connection, list_: str, chance: random.Random) -> None
     row[key] = chance.randbytes(32)
     if list_ == "places":
         row["path"] = f"{row['path']}-{chance.random()}"
+    if list_ == "gaps":
+        row["prefix"] = f"{row['prefix']}-{chance.random()}"
     if list_ == "hosts":
         row[key] = str(chance.randrange(1000, 10**9))
     connection.execute(insert(table).values(row))
@@ -78,7 +86,7 @@ def walk(
     connection: Connection, list_: str, sort: str, between: Callable[[], object] = bool
 ) -> list[Any]:
     query, items, cursor = parse(EVERYWHERE[list_]), [], ""
-    limit = 2 if list_ == "hosts" else 4
+    limit = 2 if list_ in {"hosts", "gaps"} else 4
     while True:
         page = READERS[list_](connection, query, NOW, limit=limit, cursor=cursor, sort=sort)
         items += page.items  # type: ignore[attr-defined]

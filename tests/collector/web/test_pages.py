@@ -120,8 +120,10 @@ async def test_headings_sort_a_list_and_keep_what_is_asked_of_it(client: httpx.A
                 asked = {"q": "not host:nowhere", "sort": sort}
                 text = await text_of(client, f"/{name}?{httpx.QueryParams(asked)}")
                 rest = (await client.get(f"/api/v1/{name}", params=asked)).json()["items"]
-                identity = {"certificates": "sha256", "places": "host_id"}.get(name, "id")
-                page = "hosts" if name == "places" else name
+                identity = {"certificates": "sha256", "places": "host_id", "gaps": "host_id"}.get(
+                    name, "id"
+                )
+                page = "hosts" if identity == "host_id" else name
                 shown = [
                     link.removeprefix(f"/{page}/")
                     for link in Marked(text.partition("<tbody>")[2]).links

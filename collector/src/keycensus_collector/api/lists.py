@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 
 from keycensus_collector.api.parameters import (
     CertificateParameters,
+    GapParameters,
     HostParameters,
     KeyParameters,
     PlaceParameters,
@@ -18,6 +19,7 @@ from keycensus_collector.api.security import AUTHENTICATED, ClockOf, CurrentPrin
 from keycensus_collector.inventory import results
 from keycensus_collector.inventory.certificates import list_certificates
 from keycensus_collector.inventory.detail import certificate_detail, key_detail
+from keycensus_collector.inventory.gap_list import list_gaps
 from keycensus_collector.inventory.hosts import host_detail, list_hosts
 from keycensus_collector.inventory.keys import list_keys
 from keycensus_collector.inventory.place_list import list_places
@@ -129,6 +131,27 @@ async def places(
     return await store.run_read(
         partial(
             list_places,
+            query=parameters.asked_by(principal).as_query(),
+            now_ms=clock.now_ms(),
+            limit=parameters.limit,
+            cursor=parameters.cursor,
+            sort=parameters.sort,
+            exactly=parameters.exactly,
+        )
+    )
+
+
+@router.get("/gaps", tags=["hosts"], summary="List gaps by host and path")
+async def gaps(
+    parameters: Annotated[GapParameters, Query()],
+    store: StoreOf,
+    clock: ClockOf,
+    principal: CurrentPrincipal,
+) -> results.GapPage:
+    """Where agents could not look, and why: unreadable, over a limit, another file system."""
+    return await store.run_read(
+        partial(
+            list_gaps,
             query=parameters.asked_by(principal).as_query(),
             now_ms=clock.now_ms(),
             limit=parameters.limit,

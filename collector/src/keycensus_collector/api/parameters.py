@@ -265,6 +265,12 @@ class HostParameters(ListParameters):
         return filters.narrowed(super().as_query(), nodes)
 
 
+class GapParameters(ListParameters):
+    """The list of gaps: what it is to hold is said by the query."""
+
+    sort: Annotated[str, _sorting("gaps")] = ""
+
+
 class PlaceParameters(ListParameters):
     """The list of places: what it is to hold is said by the query."""
 

@@ -15,6 +15,7 @@ from keycensus_collector.api.parameters import QueryParameters
 from keycensus_collector.api.security import AUTHENTICATED, ClockOf, CurrentPrincipal, StoreOf
 from keycensus_collector.inventory import export, figures, groups, results
 from keycensus_collector.inventory.certificates import list_certificates
+from keycensus_collector.inventory.gap_list import list_gaps
 from keycensus_collector.inventory.hosts import list_hosts
 from keycensus_collector.inventory.keys import list_keys
 from keycensus_collector.inventory.paging import PAGE_LIMIT
@@ -25,6 +26,8 @@ from keycensus_collector.query.parse import MOST_CHARACTERS
 router = APIRouter(prefix="/api/v1", dependencies=AUTHENTICATED)
 
 List = Literal["certificates", "keys", "places", "hosts"]
+# What can be asked besides: no things, so nobody owns or marks them, and no view is of them.
+Listing = Literal["certificates", "keys", "places", "hosts", "gaps"]
 _MEDIA_TYPES = {"ndjson": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
 
 
@@ -62,7 +65,7 @@ class ExportParameters(QueryParameters):
 
 @router.get("/groups/{list_}", tags=["queries"], summary="A list in groups, for charts")
 async def grouped(
-    list_: List,
+    list_: Listing,
     parameters: Annotated[GroupParameters, Query()],
     store: StoreOf,
     clock: ClockOf,
@@ -103,7 +106,7 @@ async def grouped(
     },
 )
 async def exported(
-    list_: List,
+    list_: Listing,
     parameters: Annotated[ExportParameters, Query()],
     store: StoreOf,
     clock: ClockOf,
@@ -152,12 +155,13 @@ READERS: dict[str, Callable[..., results.Page]] = {
     "keys": list_keys,
     "places": list_places,
     "hosts": list_hosts,
+    "gaps": list_gaps,
 }
 
 
 @router.get("/completion/{list_}", tags=["queries"], summary="What can stand in a query")
 async def completed(
-    list_: List,
+    list_: Listing,
     q: Annotated[
         str, Query(max_length=MOST_CHARACTERS, description="The query, as far as it is typed.")
     ] = "",

@@ -13,7 +13,7 @@ from keycensus_collector.store.schema import gap, host, place, refusal
 
 @dataclass(frozen=True, slots=True)
 class GapReason:
-    """A reason for which agents could not look somewhere. `query` lists the hosts."""
+    """A reason for which agents could not look somewhere. `query` lists the hosts, and of the list of gaps the gaps."""
 
     reason: str
     hosts: int

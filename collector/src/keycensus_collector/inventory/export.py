@@ -18,6 +18,7 @@ _ITEMS: dict[str, type[Any]] = {
     "keys": results.Key,
     "places": results.Place,
     "hosts": results.Host,
+    "gaps": results.HostGap,
 }
 # In a cell there is no room for what has columns of its own; NDJSON has it.
 _NESTED = frozenset({"places", "labels"})

@@ -91,6 +91,11 @@ BY: dict[str, dict[str, Dimension]] = {
         "host": by_host,
         "owner": by_owner,
     },
+    "gaps": {
+        "reason": OfColumns(("reason",), equal("gap-reason")),
+        "host": by_host,
+        "owner": by_owner,
+    },
     "hosts": {
         "state": by_conditions(*((word_, Term("state", ":", word_)) for word_ in STATES)),
         "os": OfColumns(("operating_system",), equal("os")),

@@ -177,6 +177,18 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
+class HostGap:
+    """What the agent of a host could not look at."""
+
+    host_id: str
+    host: str
+    prefix: str
+    reason: str
+    detail: str
+    since: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """A row of a host whose newest state was not taken."""
 
@@ -257,6 +269,13 @@ class HostPage(Page):
     """Hosts by name."""
 
     items: list[Host]
+
+
+@dataclass(frozen=True, slots=True)
+class GapPage(Page):
+    """Gaps by host and path."""
+
+    items: list[HostGap]
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ MOST_VALUES = 200
 
 def by_owner(asking: Asking) -> Counted:
     """Count by team or person that owns; what nobody owns is the fallback team's, if there is one."""
-    if asking.target in {"places", "hosts"}:
+    if asking.target in {"places", "hosts", "gaps"}:
         return _by_team(asking)
     as_of_ms = asking.whole()[0].as_of_ms
     fallback = fallback_no(asking.connection, as_of_ms)
@@ -146,7 +146,7 @@ def by_host(asking: Asking) -> Counted:
 
 
 def _on_hosts(asking: Asking, asked: Asked) -> list[Select[Any]]:
-    if asking.target == "places":
-        spot = asked.own
-        return [select(spot.c.host_no, spot.c.place_no.label("identity")).where(asked.condition)]
+    if asking.target in {"places", "gaps"}:
+        identity = asked.identity.label("identity")
+        return [select(asked.own.c.host_no, identity).where(asked.condition)]
     return pairs_of(asking.connection, asked)

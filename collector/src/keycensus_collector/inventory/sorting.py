@@ -275,7 +275,7 @@ def _importance(rows: FromClause) -> Columns:
 
 def _host_name(rows: FromClause) -> Columns:
     name = select(host.c.name).where(host.c.host_no == rows.c.host_no).scalar_subquery()
-    return _start(name), _start(rows.c.path)
+    return (_start(name), *(_start(rows.c[each]) for each in ("path", "prefix") if each in rows.c))
 
 
 def _gaps(rows: FromClause) -> Columns:
@@ -284,7 +284,13 @@ def _gaps(rows: FromClause) -> Columns:
 
 
 # How each list is sorted unless told.
-USUAL = {"certificates": "expiry", "keys": "id", "places": "place", "hosts": "name"}
+USUAL = {
+    "certificates": "expiry",
+    "keys": "id",
+    "places": "place",
+    "hosts": "name",
+    "gaps": "place",
+}
 # By what each list can be sorted: mostly as its items call it.
 SORTS: Mapping[str, Mapping[str, Sort]] = {
     "certificates": {
@@ -325,5 +331,12 @@ SORTS: Mapping[str, Mapping[str, Sort]] = {
         "gaps": Sort(_gaps, of_today=True),
         "operating_system": Sort(_text("operating_system")),
         "agent_version": Sort(_text("agent_version")),
+    },
+    "gaps": {
+        "place": Sort(_text("host_no", "prefix"), has_index=True),
+        "host": Sort(_host_name),
+        "prefix": Sort(_text("prefix")),
+        "reason": Sort(_text("reason")),
+        "since": Sort(_column("from_ms")),
     },
 }

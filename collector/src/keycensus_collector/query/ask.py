@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, func, literal, select
 
+from keycensus_collector.ownership.intervals import at
 from keycensus_collector.query.bind import bind
 from keycensus_collector.query.bound import Bindings
 from keycensus_collector.query.compile import compiled
@@ -50,8 +51,7 @@ class Asked:
     @property
     def identity(self) -> ColumnElement[Any]:
         """What names a row of the list: a hash, or a number."""
-        names = {"certificates": "sha256", "keys": "key_id", "places": "place_no"}
-        column: ColumnElement[Any] = self.own.c[names.get(self.bindings.target, "host_no")]
+        column: ColumnElement[Any] = self.own.c[_IDENTITIES[self.bindings.target]]
         return column
 
     def key_columns(self, condition: ColumnElement[bool] | None = None) -> Select[Any]:
@@ -68,6 +68,13 @@ class Asked:
         ).where(self.condition if condition is None else condition)
 
 
+_IDENTITIES = {
+    "certificates": "sha256",
+    "keys": "key_id",
+    "places": "place_no",
+    "hosts": "host_no",
+    "gaps": "gap_no",
+}
 # What can't be known of a sealed key is empty where it is shown.
 _OF_KEYS: tuple[tuple[str, str | int], ...] = (
     ("algorithm", ""),
@@ -107,6 +114,8 @@ def _known(target: str, tables: Tables) -> list[ColumnElement[bool]]:
     """Return that a thing was known at the moment asked for."""
     if target == "places":
         return is_there(tables)
+    if target == "gaps":
+        return [at(tables.gap, tables.as_of_ms)]
     if target == "keys":
         live, retained = tables.key.c.live_places, tables.key.c.retained_places
         return [live + retained > 0] if tables.as_of_ms is None else []

@@ -275,4 +275,6 @@ def _readings(target: str, word: str) -> Iterator[tuple[str, Test]]:
             yield "key-id", hashes
     if target in {"keys", "places"}:
         yield "path", Path(word, "part")
+    if target == "gaps":
+        yield "gap", Path(word, "part")
     yield "host", part

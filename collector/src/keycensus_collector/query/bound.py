@@ -79,6 +79,6 @@ def is_of_place(node: Bound, target: str) -> bool:
 
 
 def own_levels(field: Field, target: str) -> frozenset[Level]:
-    """Return the levels of a field that the list itself is of; of place and host, the place."""
+    """Return the levels of a field that the list itself is of; of place or gap and host, not the host."""
     levels = OWN[target] & frozenset(field.levels)
-    return levels - {Level.HOST} if Level.PLACE in levels else levels
+    return levels - {Level.HOST} if levels & {Level.PLACE, Level.GAP} else levels

@@ -69,6 +69,10 @@ _COLUMNS: dict[Level, dict[str, str]] = {
         "last-seen": "last_seen_ms",
         "enrolled": "created_ms",
     },
+    Level.GAP: {
+        "gap-detail": "detail",
+        "gap-since": "from_ms",
+    },
 }
 
 # A team can be named so too: `owner="mine"`.

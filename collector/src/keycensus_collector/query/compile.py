@@ -166,7 +166,11 @@ class Compiler:
         place, and mostly long before, when enough things are found.
         """
         of_now = self.tables.as_of_ms is None
-        if not of_now or self.target in {"places", "hosts"} or self.tables.kinds == SEALED_KINDS:
+        if (
+            not of_now
+            or self.target in {"places", "hosts", "gaps"}
+            or self.tables.kinds == SEALED_KINDS
+        ):
             return None
         parts = flattened(node)
         own = [part for part in parts if is_own(part, self.target)]
@@ -265,7 +269,8 @@ class Compiler:
         found = and_(self._is_there(level), condition(self.sources, literal, level))
         if level is not Level.HOST or self.target == "hosts":
             return found
-        return self.tables.place.c.host_no.in_(self._hosts(found))
+        standing = self.tables.gap if self.target == "gaps" else self.tables.place
+        return standing.c.host_no.in_(self._hosts(found))
 
     def _own_path(self, literal: Literal) -> ColumnElement[bool]:
         """Return that a place's own path is so, or one in its tree; or that none of them is."""

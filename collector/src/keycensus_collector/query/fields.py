@@ -13,7 +13,7 @@ from enum import Enum
 
 from keycensus_collector.recertification.states import ASKED
 
-TARGETS = ("certificates", "keys", "places", "hosts")
+TARGETS = ("certificates", "keys", "places", "hosts", "gaps")
 
 
 class Level(Enum):
@@ -24,6 +24,7 @@ class Level(Enum):
     ENTRY = "entry"
     PLACE = "place"
     HOST = "host"
+    GAP = "gap"
 
 
 class Kind(Enum):
@@ -65,12 +66,14 @@ LEVELS = {
     "keys": _AT_A_PLACE | {Level.KEY},
     "places": _AT_A_PLACE | _ARTIFACTS,
     "hosts": _AT_A_PLACE | _ARTIFACTS,
+    "gaps": frozenset({Level.GAP, Level.HOST}),
 }
 OWN = {
     "certificates": frozenset({Level.CERTIFICATE}),
     "keys": frozenset({Level.KEY}),
     "places": frozenset({Level.PLACE, Level.HOST}),
     "hosts": frozenset({Level.HOST}),
+    "gaps": frozenset({Level.GAP, Level.HOST}),
 }
 
 
@@ -93,6 +96,7 @@ class Field:
 
 
 _C, _K, _E, _P, _H = Level.CERTIFICATE, Level.KEY, Level.ENTRY, Level.PLACE, Level.HOST
+_G = Level.GAP
 _YES = ("yes", "no")
 _OF_ARTIFACTS = ("certificates", "keys")
 _ALGORITHMS = ("rsa", "ec", "ed25519", "ed448", "dsa", "ml-dsa-65")
@@ -324,8 +328,10 @@ FIELDS = (
     Field("last-seen", (_H,), Kind.SINCE, "when its agent was heard last", (">2d",)),
     Field("enrolled", (_H,), Kind.SINCE, "when it came", ("7d",)),
     Field("complete", (_H,), Kind.CHOICE, "its agent has looked everywhere once", _YES),
-    Field("gap", (_H,), Kind.PATH, "where its agent could not look", ("any", "/srv"), (), True),
-    Field("gap-reason", (_H,), Kind.NAME, "why its agent could not look", ("unreadable",)),
+    Field("gap", (_H, _G), Kind.PATH, "where its agent could not look", ("any", "/srv"), (), True),
+    Field("gap-reason", (_H, _G), Kind.NAME, "why its agent could not look", ("unreadable",)),
+    Field("gap-detail", (_G,), Kind.PART, "what the host said of the gap", ("NFS",), (), True),
+    Field("gap-since", (_G,), Kind.SINCE, "when its agent said so first", (">30d",)),
     Field("label", (_H,), Kind.NAME, "label.KEY: a label of the host", ("prod",), (), True),
 )
 

@@ -1,8 +1,8 @@
-"""Conditions on hosts, as SQL: name, state, gaps, labels."""
+"""Conditions on hosts and their gaps, as SQL: name, state, gaps, labels."""
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, exists, or_, select
+from sqlalchemy import ColumnElement, FromClause, exists, false, or_, select, true
 
 from keycensus_collector.ownership.intervals import at
 from keycensus_collector.query.bound import Literal
@@ -33,18 +33,26 @@ def _state(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool]:
     )
 
 
-def _gap(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool]:
+def _gap(sources: Sources, literal: Literal, level: Level) -> ColumnElement[bool]:
+    if level is Level.GAP:
+        return _is_so(sources, sources.tables.gap, literal)
     as_of_ms = sources.tables.as_of_ms
     there = at(gap, as_of_ms)
     gaps = select(gap.c.host_no).where(there)
     number, test = sources.tables.host.c.host_no, literal.test
     if isinstance(test, Known):
         return number.in_(gaps) if test.known else number.not_in(gaps)
+    return number.in_(gaps.where(_is_so(sources, gap, literal)))
+
+
+def _is_so(sources: Sources, gaps: FromClause, literal: Literal) -> ColumnElement[bool]:
+    """Return that a gap's prefix or reason is as asked; each has one."""
+    test = literal.test
+    if isinstance(test, Known):
+        return true() if test.known else false()
     if isinstance(test, Path):
-        gaps = gaps.where(path_matches(sources.connection, gap.c.prefix, test, indexed=False))
-    elif isinstance(test, Text):
-        gaps = gaps.where(text_matches(gap.c.reason, test))
-    return number.in_(gaps)
+        return path_matches(sources.connection, gaps.c.prefix, test, indexed=False)
+    return text_matches(gaps.c.reason, expected(Text, test))
 
 
 OF_HOSTS: dict[str, Special] = {

@@ -29,6 +29,7 @@ from sqlalchemy import (
 from keycensus_collector.store.schema import (
     SEALED_HOLDING,
     certificate,
+    gap,
     holding,
     host,
     manifest_entry,
@@ -55,6 +56,7 @@ class Tables:
     entry: FromClause
     place: FromClause
     host: FromClause
+    gap: FromClause
     part: FromClause
     kinds: tuple[str, ...]
     as_of_ms: int | None
@@ -84,6 +86,7 @@ def tables_for(
         manifest_entry,
         place if as_of_ms is None else _places_at(as_of_ms),
         host,
+        gap,
         manifest_part,
         kinds,
         as_of_ms,

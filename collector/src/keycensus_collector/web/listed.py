@@ -128,7 +128,20 @@ LISTS = {
             ),
             ("state", "os", "owner"),
         ),
+        Listed(
+            "gaps",
+            "Gaps",
+            "gap-reason:unreadable   ·   gap:/srv   ·   state:active gap-since>30d",
+            (
+                Column("prefix", "Where", ("prefix",), sort="prefix"),
+                Column("host", "Host", ("host_id", "host"), sort="host"),
+                Column("reason", "Why", ("reason",), sort="reason"),
+                Column("detail", "Detail", ("detail",)),
+                Column("since", "Since", ("since",), sort="since"),
+            ),
+            ("reason", "host", "owner"),
+        ),
     )
 }
-# The lists as a form offers them: names with titles.
-CHOICES = [(listed.name, listed.title) for listed in LISTS.values()]
+# The lists of things, as a form offers them: names with titles.
+CHOICES = [(listed.name, listed.title) for listed in LISTS.values() if listed.name != "gaps"]

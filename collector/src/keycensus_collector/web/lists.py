@@ -16,12 +16,13 @@ from keycensus_collector.access.permissions import Permission
 from keycensus_collector.access.preferences import Holder, prefer, preferred
 from keycensus_collector.api.parameters import (
     CertificateParameters,
+    GapParameters,
     HostParameters,
     KeyParameters,
     ListParameters,
     PlaceParameters,
 )
-from keycensus_collector.api.queries import READERS, GroupParameters, List
+from keycensus_collector.api.queries import READERS, GroupParameters, Listing
 from keycensus_collector.errors import QueryError
 from keycensus_collector.inventory import figures, groups, results
 from keycensus_collector.inventory.paging import EXACT_TOTAL
@@ -65,6 +66,10 @@ class _Places(PlaceParameters, _OfPage):
     pass
 
 
+class _Gaps(GapParameters, _OfPage):
+    pass
+
+
 class _Hosts(HostParameters, _OfPage):
     pass
 
@@ -105,9 +110,18 @@ async def hosts(
     return await _list(visit, "hosts", parameters)
 
 
+@router.get("/gaps")
+async def gaps(
+    parameters: Annotated[_Gaps, Query()],
+    visit: Visiting,
+) -> Response:
+    """Show where agents could not look, by host and path."""
+    return await _list(visit, "gaps", parameters)
+
+
 @router.get("/{list_}/by/{by}")
 async def grouped(
-    list_: List,
+    list_: Listing,
     by: str,
     visit: Visiting,
     q: str = "",
@@ -135,7 +149,7 @@ async def grouped(
 
 @router.get("/{list_}/facets")
 async def facets(
-    list_: List,
+    list_: Listing,
     visit: Visiting,
     q: str = "",
 ) -> Response:
@@ -162,7 +176,7 @@ async def facets(
 
 
 @router.post("/{list_}/columns")
-async def choose_columns(list_: List, visit: Visiting) -> Response:
+async def choose_columns(list_: Listing, visit: Visiting) -> Response:
     """Keep which columns somebody wants to see of a list; none: the usual ones."""
     sent = Sent(await form_of(visit.request))
     wanted = sent.texts("column")
@@ -229,7 +243,7 @@ def _changing(visit: Visit, name: str, parameters: ListParameters, limit: int) -
 
     `limit`: of rows on the page; 0 where it shows a past day.
     """
-    may = visit.principal.may(Permission.OWNERS_WRITE) and limit > 0
+    may = visit.principal.may(Permission.OWNERS_WRITE) and limit > 0 and name != "gaps"
     plain = parameters.model_fields_set <= _NO_FILTERS | _OF_THIS_PAGE
     return {
         "changes": may,

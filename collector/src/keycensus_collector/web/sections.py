@@ -36,7 +36,13 @@ class Menu:
 # To add a page: its right in access/rights.py, PAGES, and its line here if it is led to from everywhere.
 SECTIONS = (
     Section(
-        "Overview", (("/", "Overview"), ("/changes", "What changed"), ("/coverage", "Coverage"))
+        "Overview",
+        (
+            ("/", "Overview"),
+            ("/changes", "What changed"),
+            ("/coverage", "Coverage"),
+            ("/gaps", "Gaps"),
+        ),
     ),
     Section("Certificates", (("/certificates", "Certificates"),)),
     Section("Keys", (("/keys", "Keys"),)),
