@@ -5,7 +5,9 @@
         ... collector.enrol, collector.report, collector.web are "127.0.0.1:PORT" ...
         collector.kill(); collector.start()
 
-Ports stay the same over restarts, so that agents find it again.
+Ports stay the same over restarts, so that agents find it again. Its processes are forked from one that
+has imported the collector (fakes.zygote), but where a test gives them another interpreter, a prefix, an
+environment or a failpoint; tests/collector/cli/test_process.py says `interpreter` to start it as users do.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from fakes.zygote import ForkedProcess, zygote_of
 
 START_SECONDS = 120.0
 STOP_SECONDS = 30.0
@@ -36,14 +40,14 @@ class Collector:
         self.database = self.state / "keycensus.db"
         self.log_file = directory / "log.ndjson"
         self.enrol = self.report = self.web = ""
-        # Another Python (faults.kit.release), with that release's collector.
-        self.interpreter = sys.executable
+        # Another Python (faults.kit.release), with that release's collector; if empty, a fork of ours.
+        self.interpreter = ""
         # What stands before the server's command line, such as `ip netns exec NAME`.
         self.before: list[str] = []
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | ForkedProcess | None = None
 
     @classmethod
-    def make(cls, directory: Path, *init_options: str, interpreter: str = sys.executable) -> Self:
+    def make(cls, directory: Path, *init_options: str, interpreter: str = "") -> Self:
         """Run `init` in `directory`; the server is not started yet."""
         collector = cls(directory)
         collector.interpreter = interpreter
@@ -74,10 +78,11 @@ class Collector:
     def command(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run one `keycensus-collector` command line to its end."""
         group = 2 if arguments[0] in ("token", "agent", "host", "user", "ca", "db") else 1
+        line = (*arguments[:group], "--config", str(self.config_file), *arguments[group:])
+        if not self.interpreter:
+            return zygote_of("keycensus_collector").run(*line, stdin=stdin)
         return subprocess.run(
-            self._program(
-                *arguments[:group], "--config", str(self.config_file), *arguments[group:]
-            ),
+            self._program(*line),
             input=stdin,
             capture_output=True,
             text=True,
@@ -103,19 +108,20 @@ class Collector:
         assert self._process is None
         ready = self.directory / "ready.json"
         ready.unlink(missing_ok=True)
-        variables = {**os.environ, "KEYCENSUS_FAILPOINT": failpoint, **(environment or {})}
+        line = ("serve", "--config", str(self.config_file), "--ready-file", str(ready))
         with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen(
-                [
-                    *self.before,
-                    *self._program("serve", "--config", str(self.config_file)),
-                    *("--ready-file", str(ready)),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=variables,
-            )
+            if self.interpreter or self.before or failpoint or environment:
+                self._process = subprocess.Popen(
+                    [*self.before, *self._program(*line)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env={**os.environ, "KEYCENSUS_FAILPOINT": failpoint, **(environment or {})},
+                )
+            else:
+                self._process = zygote_of("keycensus_collector").start(
+                    *line, stdout=log, stderr=log
+                )
         self._await(ready)
         addresses = json.loads(ready.read_text())
         self.enrol, self.report, self.web = (addresses[key] for key in ("enrol", "report", "web"))
@@ -188,4 +194,4 @@ class Collector:
             self.kill()
 
     def _program(self, *arguments: str) -> list[str]:
-        return [self.interpreter, "-m", "keycensus_collector", *arguments]
+        return [self.interpreter or sys.executable, "-m", "keycensus_collector", *arguments]

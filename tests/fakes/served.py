@@ -7,7 +7,6 @@ import ipaddress
 import os
 import socket
 import subprocess
-import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from fakes.census import Census
 from fakes.pki import Issued, issue, new_key
+from fakes.zygote import zygote_of
 from sqlalchemy import insert, select
 
 from keycensus_collector.access.tokens import create_api_token
@@ -112,20 +112,16 @@ class Served:
         return self.directory / "token"
 
     def run(
-        self, *arguments: str, stdin: str | None = None, **environment: str
+        self, *arguments: str, stdin: str = "", **environment: str
     ) -> subprocess.CompletedProcess[str]:
         """Run `keycensus` with the credentials that `login` stores below the directory."""
-        return subprocess.run(
-            [sys.executable, "-m", "keycensus_client", *arguments],
-            capture_output=True,
-            text=True,
-            input=stdin,
-            check=False,
+        return zygote_of("keycensus_client").run(
+            *arguments,
+            stdin=stdin,
             timeout=60,
-            env={
+            environment={
                 "PATH": os.environ["PATH"],
                 "KEYCENSUS_CONFIG": str(self.directory / "config"),
-                "PYTHONIOENCODING": "utf-8",
                 **environment,
             },
         )

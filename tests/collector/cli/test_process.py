@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from fakes.joining import enrol, key_pem
 
 @pytest.fixture
 def collector(tmp_path: Path) -> Iterator[Collector]:
-    with Collector.make(tmp_path / "collector") as collector:
+    with Collector.make(tmp_path / "collector", interpreter=sys.executable) as collector:
         yield collector
 
 
