@@ -133,17 +133,22 @@ async def test_a_file_is_bounded_two_are_refused_and_other_forms_take_none(censu
     async with signed_in(census, "opa", "operator") as browser:
         csrf = (await browser.get("/imports")).form("/sign-out").fields["csrf"][0]
 
-        async def send(address: str, *files: bytes) -> int:
-            response = await browser.client.post(
+        async def send(address: str, *files: bytes) -> httpx.Response:
+            return await browser.client.post(
                 address,
                 data={"csrf": csrf, "source": "x", "format": "csv"},
                 files=[("file", ("name", file)) for file in files],
             )
-            return response.status_code
 
-        assert await send("/imports/hosts", b"name\na\n", b"name\nb\n") == 400
-        assert await send("/imports/hosts", bytes(BODY_BYTES)) == 413
-        assert await send("/views", b"x") == 400
+        two = await send("/imports/hosts", b"name\na\n", b"name\nb\n")
+        assert two.status_code == 400
+        large = await send("/imports/hosts", bytes(BODY_BYTES))
+        assert (large.status_code, large.headers["Content-Type"][:9]) == (413, "text/html")
+        page = Page(large)
+        check_inert(page)
+        assert "bytes, and more was sent: nothing of it was read. Go back" in page.words
+        assert "Content-Security-Policy" in large.headers
+        assert (await send("/views", b"x")).status_code == 400
 
 
 async def test_strangers_text_stays_text(census: Census) -> None:

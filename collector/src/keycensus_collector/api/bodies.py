@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from http import HTTPStatus
 
 from starlette.datastructures import Headers
@@ -17,9 +18,15 @@ class BodyLimit:
     """Answers 413 to a body that is longer than `most`; paths in `larger` have a limit of their own."""
 
     def __init__(
-        self, app: ASGIApp, most: int = MOST_BYTES, larger: dict[str, int] | None = None
+        self,
+        app: ASGIApp,
+        most: int = MOST_BYTES,
+        larger: dict[str, int] | None = None,
+        refused: Callable[[Scope, int], ASGIApp] | None = None,
     ) -> None:
+        """`refused`: what answers instead of a problem, by the request and how much it may have."""
         self._app = app
+        self._refused = refused or _problem
         self._most = most
         self._larger = larger or {}
 
@@ -29,11 +36,7 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         most = self._larger.get(scope["path"], self._most)
-        refusal = problem_response(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            "too-large",
-            f"the body of this request may have {most:,} bytes: send it in parts",
-        )
+        refusal = self._refused(scope, most)
         said = Headers(scope=scope).get("Content-Length", "")
         if said.isdecimal() and int(said) > most:
             await refusal(scope, receive, send)
@@ -57,3 +60,11 @@ class BodyLimit:
         await self._app(scope, counting, noting)
         if too_long and not started:
             await refusal(scope, receive, send)
+
+
+def _problem(_: Scope, most: int) -> ASGIApp:
+    return problem_response(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "too-large",
+        f"the body of this request may have {most:,} bytes: send it in parts",
+    )

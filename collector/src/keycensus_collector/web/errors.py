@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from keycensus_collector.api.problems import ProblemError, mistakes_of, note, problem_of, told
 from keycensus_collector.api.security import clock_of
@@ -27,6 +28,22 @@ def install(site: FastAPI) -> None:
     site.add_exception_handler(RequestValidationError, _answer)
     site.add_exception_handler(HTTPException, _answer)
     site.add_exception_handler(Exception, _answer)
+
+
+def too_large(scope: Scope, most: int) -> Response:
+    """Return the page for whoever sent more than a form takes."""
+    request = Request(scope)
+    return page(
+        request,
+        "error.html",
+        clock=clock_of(request),
+        principal=None,
+        status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        title="That is too much at once",
+        detail=f"This form takes {most:,} bytes, and more was sent: nothing of it was read. Go back and send it"
+        " in parts. A list of hosts or certificates can be split into several files, each imported under a name"
+        " of its own.",
+    )
 
 
 async def _answer(request: Request, error: Exception) -> Response:

@@ -84,7 +84,7 @@ def create_site(
     site.include_router(details.router)
     # The last one stands outermost.
     site.add_middleware(TimeLimit)
-    site.add_middleware(BodyLimit, larger=imports.LARGER)
+    site.add_middleware(BodyLimit, larger=imports.LARGER, refused=errors.too_large)
     site.add_middleware(SecurityHeaders)
     return site
 
