@@ -141,6 +141,17 @@ async def test_headings_sort_a_list_and_keep_what_is_asked_of_it(client: httpx.A
                 assert exported.text.count("\n") == len(rest) + 1
                 told = [json.loads(line) for line in exported.text.splitlines()[:-1]]
                 assert [item[identity] for item in told] == shown
+        whole = (await client.get(f"/api/v1/export/{name}", params={"format": "json"})).json()
+        lines = (await client.get(f"/api/v1/export/{name}")).text.splitlines()
+        assert whole == {
+            "items": [json.loads(line) for line in lines[:-1]],
+            "total": len(lines) - 1,
+        }
+    nothing = {"format": "json", "q": "host:nowhere"}
+    assert (await client.get("/api/v1/export/hosts", params=nothing)).json() == {
+        "items": [],
+        "total": 0,
+    }
     refused = await client.get("/certificates?sort=colour")
     assert refused.status_code == 400
     assert "can&#39;t be sorted by &#39;colour&#39;, but by expiry, importance" in refused.text

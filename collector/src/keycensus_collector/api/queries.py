@@ -28,7 +28,11 @@ router = APIRouter(prefix="/api/v1", dependencies=AUTHENTICATED)
 List = Literal["certificates", "keys", "places", "hosts"]
 # What can be asked besides: no things, so nobody owns or marks them, and no view is of them.
 Listing = Literal["certificates", "keys", "places", "hosts", "gaps"]
-_MEDIA_TYPES = {"ndjson": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
+_MEDIA_TYPES = {
+    "ndjson": "application/x-ndjson",
+    "csv": "text/csv; charset=utf-8",
+    "json": "application/json",
+}
 
 
 class GroupParameters(QueryParameters):
@@ -51,7 +55,8 @@ class ExportParameters(QueryParameters):
     """A whole list as a file."""
 
     format: Annotated[
-        Literal["ndjson", "csv"], Field(description="One JSON object a line, or a table.")
+        Literal["ndjson", "csv", "json"],
+        Field(description="One JSON object a line, a table, or one JSON document."),
     ] = "ndjson"
     columns: Annotated[
         str,
@@ -87,7 +92,7 @@ async def grouped(
 @router.get(
     "/export/{list_}",
     tags=["queries"],
-    summary="A whole list as NDJSON or CSV",
+    summary="A whole list as NDJSON, CSV or JSON",
     response_class=StreamingResponse,
     responses={
         200: {
@@ -96,6 +101,10 @@ async def grouped(
                 "application/x-ndjson": {
                     "schema": {"type": "string"},
                     "example": '{"name":"web1","state":"active"}\n{"end":true,"items":1}\n',
+                },
+                "application/json": {
+                    "schema": {"type": "object"},
+                    "example": {"items": [{"name": "web1", "state": "active"}], "total": 1},
                 },
                 "text/csv": {
                     "schema": {"type": "string"},
@@ -115,7 +124,7 @@ async def exported(
     """All that the list of this name shows for the query, in its order, as it is read.
 
     The last line says that this is all, and how many items there are: NDJSON `{"end":true,"items":N}`,
-    CSV `"# end","N"`. A file without it was cut short.
+    CSV `"# end","N"`; JSON is one document, `{"items": […], "total": N}`. A file without its end was cut short.
     """
     columns = export.columns_of(list_, parameters.columns, parameters.format)
     query, now_ms = parameters.asked_by(principal).as_query(), clock.now_ms()
@@ -136,8 +145,8 @@ async def exported(
         current, items = first, 0
         while True:
             page_items = getattr(current, "items", ())
+            yield export.lines(page_items, columns, parameters.format, items)
             items += len(page_items)
-            yield export.lines(page_items, columns, parameters.format)
             if current.next is None:
                 yield export.end(items, parameters.format)
                 return

@@ -1,4 +1,4 @@
-"""Whole lists for scripts and spreadsheets, page by page: NDJSON and CSV of exactly what a list shows."""
+"""Whole lists for scripts and spreadsheets, page by page: NDJSON, CSV or one JSON document of what a list shows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from keycensus_collector.errors import UsageError
 from keycensus_collector.inventory import results
 
-FORMATS = ("ndjson", "csv")
+FORMATS = ("ndjson", "csv", "json")
 _ITEMS: dict[str, type[Any]] = {
     "certificates": results.Certificate,
     "keys": results.Key,
@@ -30,7 +30,7 @@ def columns_of(target: str, wanted: str, format_: str) -> list[str]:
     """Return the columns that are asked for, by commas, or all; UsageError for one that is not there."""
     known = [field.name for field in fields(_ITEMS[target])]
     if not wanted:
-        return [name for name in known if format_ == "ndjson" or name not in _NESTED]
+        return [name for name in known if format_ != "csv" or name not in _NESTED]
     columns = [name.strip() for name in wanted.split(",")]
     unknown = [name for name in columns if name not in known]
     if unknown:
@@ -40,6 +40,8 @@ def columns_of(target: str, wanted: str, format_: str) -> list[str]:
 
 def head(columns: Sequence[str], format_: str) -> str:
     """Return what stands before the first item."""
+    if format_ == "json":
+        return '{"items": ['
     return _row(columns) if format_ == "csv" else ""
 
 
@@ -47,18 +49,24 @@ def end(items: int, format_: str) -> str:
     """Return the last line: that this is all, and how many items it is. A file without it was cut short."""
     if format_ == "csv":
         return _row(["# end", str(items)])
+    if format_ == "json":
+        return f'\n], "total": {items}}}\n'
     return json.dumps({"end": True, "items": items}) + "\n"
 
 
-def lines(items: Sequence[Any], columns: Sequence[str], format_: str) -> str:
-    """Return items as text, a line each."""
+def lines(items: Sequence[Any], columns: Sequence[str], format_: str, before: int) -> str:
+    """Return items as text, a line each. `before`: how many came already."""
     if format_ == "csv":
         return "".join(_row([_cell(getattr(item, name)) for name in columns]) for item in items)
     plain = (asdict(item) for item in items)
-    return "".join(
-        json.dumps({name: item[name] for name in columns}, ensure_ascii=False) + "\n"
-        for item in plain
-    )
+    texts = [
+        json.dumps({name: item[name] for name in columns}, ensure_ascii=False) for item in plain
+    ]
+    if format_ == "json":
+        return "".join(
+            f"{',' if number else ''}\n{text}" for number, text in enumerate(texts, before)
+        )
+    return "".join(f"{text}\n" for text in texts)
 
 
 def _row(cells: Sequence[str]) -> str:
