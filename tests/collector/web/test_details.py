@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from fakes.browser import Browser, Page, signed_in
 from fakes.census import Census, certificate, private_key
 from fakes.pki import NOW, issue
+from sqlalchemy import select
+
+from keycensus_collector.marks.stored import set_mark
+from keycensus_collector.ownership.assignments import Thing, assign
+from keycensus_collector.ownership.labels import set_label
+from keycensus_collector.ownership.teams import create_team
+from keycensus_collector.store import schema
 
 ROOT = issue("Company root", is_ca=True, days=3650)
 INNER = issue("Company issuing", issuer=ROOT, is_ca=True, days=900)
@@ -123,3 +131,48 @@ async def test_events_stand_on_pages_of_their_own(browser: Browser) -> None:
     assert earlier
     assert (await browser.get(earlier[0])).words != page.words
     await browser.get("/history", 404, id="none")
+
+
+async def test_who_may_read_the_audit_log_sees_there_what_was_done_with_a_thing(
+    tmp_path: Path,
+) -> None:
+    """Alone, with many others of which the log names only the first, and by whom a key was looked at."""
+    census = Census.create(tmp_path)
+    web = census.host("web1")
+    others = [census.host(f"db{number}") for number in range(1, 40)]
+    census.report(web, PATH, certificate(NEW), private_key(NEW.key))
+    census.fold()
+    now_ms = census.clock.now_ms()
+    key_id = private_key(NEW.key).artifact
+    with census.store.write() as connection:
+        create_team(connection, "web", actor="user:ann", now_ms=now_ms)
+        given = [Thing("certificate", artifact=NEW.sha256)]
+        assign(connection, given, "web", reason="theirs", actor="user:ann", now_ms=now_ms)
+        hosts = [Thing("host", number=number) for number in (*others, web)]
+        set_label(connection, hosts, "tier", "gold", actor="user:bob", now_ms=now_ms + 1)
+        set_label(connection, hosts[:5], "tier", None, actor="user:cat", now_ms=now_ms + 2)
+        set_mark(
+            connection,
+            kind="key",
+            subject=key_id,
+            word="compromised",
+            reason="it got out",
+            actor="user:dan",
+            now_ms=now_ms,
+        )
+    async with signed_in(census, "root", "admin") as browser:
+        page = await browser.get(f"/certificates/{NEW.sha256.hex()}")
+        assert "user:ann owner.set owner web, reason theirs" in page.words
+        assert "mark.set" not in page.words
+        (identity,) = census.row(select(schema.host.c.host_id).where(schema.host.c.host_no == web))
+        page = await browser.get(f"/hosts/{identity}")
+        assert "user:bob label.set" in page.words
+        assert "user:cat" not in page.words
+        await browser.get(f"/keys/{key_id.hex()}")
+        page = await browser.get(f"/keys/{key_id.hex()}")
+        assert "user:dan mark.set kind key, mark compromised, reason it got out" in page.words
+        assert "user:root" in page.words
+    async with signed_in(census, "opa", "operator") as browser:
+        page = await browser.get(f"/certificates/{NEW.sha256.hex()}")
+        assert "Who did what with it" not in page.words
+    census.store.close()

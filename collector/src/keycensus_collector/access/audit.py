@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,6 +109,12 @@ def list_rows(
     if wanted.until_ms is not None:
         statement = statement.where(audit.c.at_ms < wanted.until_ms)
     return [_told(row) for row in connection.execute(statement)]
+
+
+def rows_of(connection: Connection, numbers: Sequence[int]) -> list[dict[str, Any]]:
+    """Return the rows of these numbers, the newest first."""
+    wanted = select(audit).where(audit.c.audit_no.in_(numbers)).order_by(audit.c.audit_no.desc())
+    return [_told(row) for row in connection.execute(wanted)]
 
 
 def rows_after(connection: Connection, number: int, limit: int) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
@@ -71,9 +71,12 @@ async def rows(
         until_ms=_moment(until, now_ms)[1] if until else None,
     )
     listed = partial(audit.list_rows, wanted=wanted, limit=limit, before_no=before)
-    return [
-        AuditRow(at=time_text(each.pop("at_ms")), **each) for each in await store.run_read(listed)
-    ]
+    return list(map(as_told, await store.run_read(listed)))
+
+
+def as_told(row: dict[str, Any]) -> AuditRow:
+    """Return a row as it is shown."""
+    return AuditRow(at=time_text(row.pop("at_ms")), **row)
 
 
 @router.get("/audit/chain", tags=["audit"], summary="Whether the log is as it was written")

@@ -784,4 +784,5 @@ audit = Table(
     Column("detail", Text, nullable=False),  # JSON, without secrets
     Column("hash", LargeBinary(32)),  # of the row and the hash before it (access/audit.py)
     Index(None, "at_ms"),
+    Index(None, "subject", postgresql_using="hash"),  # as long as a stranger likes
 )

@@ -7,6 +7,7 @@ import binascii
 import hashlib
 import re
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -16,7 +17,9 @@ from fastapi import APIRouter, Query
 from fastapi.responses import RedirectResponse, Response
 from sqlalchemy import Connection, select
 
+from keycensus_collector.access.audit import rows_of
 from keycensus_collector.access.permissions import Permission
+from keycensus_collector.api.audit import AuditRow, as_told
 from keycensus_collector.api.lists import hash_of
 from keycensus_collector.api.parameters import PlaceParameters
 from keycensus_collector.api.problems import not_found
@@ -24,6 +27,7 @@ from keycensus_collector.api.queries import READERS
 from keycensus_collector.intake.model import BlobKind
 from keycensus_collector.inventory import results
 from keycensus_collector.inventory.alternates import alternates, ends_open
+from keycensus_collector.inventory.audited import Subject, audited
 from keycensus_collector.inventory.counts import count
 from keycensus_collector.inventory.detail import certificate_detail, key_detail
 from keycensus_collector.inventory.hosts import host_detail
@@ -34,6 +38,7 @@ from keycensus_collector.text import safe_text
 from keycensus_collector.timeline.model import TimeLine
 from keycensus_collector.timeline.read import time_line
 from keycensus_collector.web.asking import Visit, Visiting
+from keycensus_collector.web.audit import details as details_of
 from keycensus_collector.web.changing import Selected, offered
 from keycensus_collector.web.lineage import draw
 from keycensus_collector.web.listed import LISTS
@@ -42,7 +47,9 @@ from keycensus_collector.web.wording import PAGE_OF, address, segment
 router = APIRouter()
 
 _PASTED_CHARACTERS, _DAY_CHARACTERS = 20_000, 100
-_EVENTS, _ONE, _PAST_PLACES = 15, 2, 200
+_EVENTS, _ONE, _PAST_PLACES, _AUDITED = 15, 2, 200, 20
+# What a row of the audit log says of one thing, beside it, that its page says already.
+_OF_ONE = (("count", "1"),)
 # A certificate that is larger than this is to be fetched from where it is.
 _PEM_BYTES = 16_384
 # "host:port", or a URL. Fingerprints with colons have no such end, or no letter behind F.
@@ -94,6 +101,7 @@ async def certificate(
         "certificate.html",
         drawing=draw(found["detail"], now_ms),
         offered=await offered(visit, Selected("certificates", ids=(identity.hex(),), one=True)),
+        audited=await _audited(visit, lambda _: Subject.of_artifact("certificate", identity)),
         **found,
     )
 
@@ -118,7 +126,8 @@ async def key(
     if found is None:
         raise not_found(f"key {key_id!r}")
     forms = await offered(visit, Selected("keys", ids=(identity.hex(),), one=True))
-    return visit.page("key.html", detail=found[0], line=found[1], offered=forms)
+    said = await _audited(visit, lambda _: Subject.of_artifact("key", identity))
+    return visit.page("key.html", detail=found[0], line=found[1], offered=forms, audited=said)
 
 
 @router.get("/hosts/{host_id}")
@@ -146,9 +155,27 @@ async def host(
         detail=found[0],
         line=found[1],
         offered=forms,
+        audited=await _audited(visit, lambda reading: Subject.of_host(reading, identity)),
         may_see_agents=visit.principal.may(Permission.AGENTS_READ),
         may_retire=visit.principal.may(Permission.HOSTS_WRITE) and found[0].host.state != "retired",
     )
+
+
+async def _audited(
+    visit: Visit, subject: Callable[[Connection], Subject]
+) -> list[tuple[AuditRow, list[tuple[str, str]]]] | None:
+    """Return what the audit log has of a thing; None for who may not read it."""
+    if not visit.principal.may(Permission.AUDIT_READ):
+        return None
+
+    def work(connection: Connection) -> list[dict[str, Any]]:
+        return rows_of(connection, audited(connection, subject(connection), _AUDITED))
+
+    rows = map(as_told, await visit.store.run_read(work))
+    return [
+        (row, [each for each in details_of(row) if each not in _OF_ONE and each[0] != "things"])
+        for row in rows
+    ]
 
 
 @router.get("/find")
