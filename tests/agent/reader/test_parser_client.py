@@ -222,7 +222,7 @@ def test_a_compute_bomb_ends_by_the_childs_own_limit_of_processor_time() -> None
         "def spin(*a, **k):\n"
         "    while True: pass\n"
         "m.sandbox.CPU_SECONDS = 0\n"
-        "m.sandbox.allow_cpu.__defaults__ = (0,)\n"
+        "m.sandbox.CpuAllowance.allow.__defaults__ = (0,)\n"
         "m.parse = spin\n"
         "m.main()\n"
     )

@@ -9,6 +9,7 @@ import os
 import sys
 import time
 
+from keycensus_agent.collection import collect_seldom
 from keycensus_agent.commands.targets import Targets, context_of, targets_of
 from keycensus_agent.context.bindings import NOTHING, Context
 from keycensus_agent.output.completeness import is_complete
@@ -57,6 +58,7 @@ def _bundle(arguments: argparse.Namespace, targets: Targets) -> int:
 def run_scan(targets: Targets) -> ScanResult:
     """Scan with a parser of its own, and with progress on a terminal."""
     line = ProgressLine(sys.stderr, time.monotonic)
+    collect_seldom()
 
     def show(progress: Progress) -> None:
         line.show(progress.directories, progress.files, progress.found)

@@ -14,6 +14,7 @@ from typing import BinaryIO
 # cryptography imports it by itself at the first signature that it checks, when no file opens any more.
 import cryptography.hazmat.backends.openssl.backend  # noqa: F401 - for its effect, as said
 
+from keycensus_agent.collection import collect_seldom
 from keycensus_agent.descriptors import OpenFile, Receiver
 from keycensus_agent.model import Parsed
 from keycensus_agent.parser import pipe, sandbox
@@ -24,16 +25,17 @@ from keycensus_agent.parser.findings import Hint
 def main() -> int:
     """Serve requests until the channel is closed; return the exit status."""
     requests, answers = Receiver(sys.stdin.fileno()), sys.stdout.buffer
-    landlock = sandbox.enter()
+    cpu, landlock = sandbox.CpuAllowance(), sandbox.enter()
+    collect_seldom()
     try:
         _write(answers, pipe.encode_ready(landlock))
         while received := next_request(requests):
             request, archive = received
             if archive is None:
-                sandbox.allow_cpu()
+                cpu.allow()
                 parsed = _parse(request)
             else:
-                sandbox.allow_cpu(sandbox.ARCHIVE_CPU_SECONDS)
+                cpu.allow(sandbox.ARCHIVE_CPU_SECONDS)
                 parsed = _parse_archive(request, archive)
                 archive.close()
             _write(answers, pipe.encode_answer(request.number, parsed))

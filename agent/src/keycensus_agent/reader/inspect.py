@@ -20,7 +20,7 @@ from keycensus_agent.parser.archive.policy import is_searched
 from keycensus_agent.parser.triage import (
     BINARY_CAP,
     HEAD_BYTES,
-    TextPlace,
+    Search,
     Triage,
     holds_marker,
     text_cap,
@@ -164,11 +164,15 @@ class Inspector:
                     too_small += 1
                     continue
                 if size == FIRST_BYTES:
-                    size = os.fstat(fd).st_size
+                    size = os.lseek(fd, 0, os.SEEK_END)
                 verdict = triage(data[:HEAD_BYTES], size)
                 if verdict is _SKIP:
                     skipped += 1
-                elif verdict is not _TEXT or self._is_marked(fd, name, data, place):
+                elif verdict is not _TEXT or (
+                    holds_marker(data, place.search_of(name))
+                    if size < FIRST_BYTES
+                    else self._is_marked(fd, size, place.cap, place.search_of(name))
+                ):
                     taken += self._take_in(fd, _path(directory, name), verdict)
             except OSError as error:
                 taken += self._refused(directory, name, error)
@@ -216,16 +220,13 @@ class Inspector:
         self._flags = _OPEN_FLAGS  # most files will be like this one
         return fd
 
-    def _is_marked(self, fd: int, name: str, data: bytes, place: TextPlace) -> bool:
-        """Search text for what formats start with, up to its cap. Nearly all text ends here."""
-        if len(data) == FIRST_BYTES:
-            data, truncated = self._read_up_to(fd, os.fstat(fd).st_size, place.cap)
-            if truncated:
-                self._coverage.count("text-too-long")
-            # A script may be the front of a zip.
-            if data[:2] == b"#!" and b"\0" in data:
-                return True
-        return holds_marker(data, place.search_of(name))
+    def _is_marked(self, fd: int, size: int, cap: int, search: Search) -> bool:
+        """Search a text that the first read may have left a part of, up to its cap."""
+        data, truncated = self._read_up_to(fd, size, cap)
+        if truncated:
+            self._coverage.count("text-too-long")
+        # A script may be the front of a zip.
+        return holds_marker(data, search) or (data[:2] == b"#!" and b"\0" in data)
 
     def _take_in(self, fd: int, path: bytes, verdict: Triage) -> bool:
         """Read a file that may hold something, with care, and hand it to the parser."""

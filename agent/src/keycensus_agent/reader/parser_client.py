@@ -237,7 +237,10 @@ class ParserClient:
         job = _Job(ticket, request, archive)
         self._waiting.append(job)
         self._bytes += job.weight
-        self._step(wait=False)
+        # What it answers is taken by `results`, or when there is no room left.
+        child = self._started()
+        self._feed(child)
+        self._write(child)
 
     def results(self, *, wait: bool) -> list[tuple[int, Parsed]]:
         """Return the results that are there, oldest first.
@@ -272,12 +275,22 @@ class ParserClient:
         """Move bytes in both directions, once; with `wait`, after something can be moved."""
         if not self._waiting and not self._sent:
             return
-        child = self._child
-        if child is None:
-            child = self._child = _Child(self._command)
-            self._progress_at = self._clock()
+        child = self._started()
         self._feed(child)
         self._exchange(child, wait=wait)
+
+    def _started(self) -> _Child:
+        if self._child is None:
+            self._child = _Child(self._command)
+            self._progress_at = self._clock()
+        return self._child
+
+    def _write(self, child: _Child) -> None:
+        try:
+            child.write()
+        except ConnectionError:
+            # The child is gone; what it still said is in the other pipe.
+            child.output.clear()
 
     def _feed(self, child: _Child) -> None:
         """Hand waiting files to the child; one that ended a child before goes alone."""
@@ -296,13 +309,10 @@ class ParserClient:
         if left <= 0:
             self._ended(child, "limit-time")
             return
-        reading, writing = _wait_for(child, left if wait else 0.0)
-        try:
-            if writing:
-                child.write()
-        except ConnectionError:
-            # The child is gone; what it still said is in the other pipe.
-            child.output.clear()
+        # Trying to read and write costs less than asking whether one could.
+        reading, writing = _wait_for(child, left) if wait else (True, True)
+        if writing:
+            self._write(child)
         if not reading:
             return
         alive = child.read()

@@ -24,6 +24,8 @@ KEPT_LIMIT = 6 * 1024 * 1024
 ENTRY_BYTES = 1024
 # Processor time; the process itself is stopped some seconds later, and then all would be lost.
 CPU_SECONDS = 10.0
+# Members and pieces between two looks at the clock, each of which is a call of the kernel's.
+_STEPS_A_LOOK = 16
 
 
 class StopSearch(Exception):  # noqa: N818 - not an error: the search ends, what it found stays
@@ -41,6 +43,7 @@ class Effort:
         by_ratio = RATIO_FREE_BYTES + RATIO_LIMIT * size
         self._bytes = min(BYTES_LIMIT, by_ratio)
         self._bytes_reason = "limit-ratio" if by_ratio < BYTES_LIMIT else "limit-size"
+        self._until_look = _STEPS_A_LOOK
 
     def take_members(self, count: int) -> None:
         """Count members met; StopSearch("limit-members" or "limit-cpu")."""
@@ -63,5 +66,8 @@ class Effort:
             raise StopSearch("limit-entries")
 
     def _look_at_clock(self) -> None:
-        if self._clock() > self._until:
-            raise StopSearch("limit-cpu")
+        self._until_look -= 1
+        if self._until_look <= 0:
+            self._until_look = _STEPS_A_LOOK
+            if self._clock() > self._until:
+                raise StopSearch("limit-cpu")

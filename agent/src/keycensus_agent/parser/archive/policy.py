@@ -52,11 +52,9 @@ _PROMISING = re.compile(
 )
 # The same within a zip's directory, where the end of a name can't be seen. A first letter that is fixed
 # is what makes the search fast: jars list a quarter of a million names on one machine.
-_SUFFIX_WITHIN = re.compile(_SUFFIXES)
-_NAMES_WITHIN = (
-    *(b"id_rsa", b"id_dsa", b"id_ecdsa", b"id_ed25519", b"ssh_host_"),
-    *(b"cacerts", b"truststore", b"keystore", b"key3.db", b"key4.db", b"cert8.db", b"cert9.db"),
-)
+_SUFFIX_WITHIN = re.compile(_SUFFIXES + rb"|\.db")
+_NAMES_WITHIN = (b"cacerts", b"truststore", b"keystore", b"ssh_host_")
+_IDENTITIES_WITHIN = (b"id_rsa", b"id_dsa", b"id_ecdsa", b"id_ed25519")
 
 
 class Selection(NamedTuple):
@@ -79,9 +77,12 @@ class Selection(NamedTuple):
         if not self.promising:
             return False
         lower = directory.lower()
-        return _SUFFIX_WITHIN.search(lower) is None and not any(
-            name in lower for name in _NAMES_WITHIN
-        )
+        if _SUFFIX_WITHIN.search(lower) is not None:
+            return False
+        for name in _NAMES_WITHIN:
+            if name in lower:
+                return False
+        return b"id_" not in lower or not any(name in lower for name in _IDENTITIES_WITHIN)
 
 
 def is_searched(path: bytes) -> bool:

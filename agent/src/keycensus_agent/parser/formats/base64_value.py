@@ -25,6 +25,7 @@ from keycensus_agent.parser.findings import (
 )
 from keycensus_agent.parser.formats import der_file, jks, pem, pkcs7, pkcs12
 from keycensus_agent.parser.passages import without
+from keycensus_agent.parser.starts import Start, Starts
 
 NAME = "base64"
 DESCRIPTION = "base64 of DER, PEM or a Java keystore in values: Kubernetes, JWK x5c, SAML, LDIF"
@@ -32,13 +33,22 @@ SUFFIXES = ("yaml", "yml", "json", "xml", "ldif", "properties", "env", "b64")
 
 # How DER of ours starts in base64: any SEQUENCE of 256 bytes or more, or of indefinite length; shorter
 # ones that go on as PKCS#8, SEC 1 and encrypted PKCS#8 do. Then PEM, JKS, JCEKS, and "apiVersion: ".
-# It begins with a set, for which sre has a quick search.
-_START = re.compile(
-    rb"[ML/zY](?:"
-    rb"(?<=M)(?:I[AIJKLM][A-Za-z0-9+/]{13}"
-    rb"|I[GH][A-Za-z0-9+/](?:AgE[AB]|M[A-P][A-Za-z0-9+/]GC[Si]qG)[A-Za-z0-9+/]{4}"
-    rb"|[A-H][A-Za-z0-9+/]C(?:AQAw|AQEE|AQEw)[A-Za-z0-9+/]{8})"
-    rb"|(?<=L)S0tLS1CRUdJ|(?<=/)u3\+7QAA|(?<=z)s7OzgAA|(?<=Y)XBpVmVyc2lvbjog)"
+_STARTS = (
+    Start(
+        re.compile(
+            rb"MI(?:[AIJKLM][A-Za-z0-9+/]{13}"
+            rb"|[GH][A-Za-z0-9+/](?:AgE[AB]|M[A-P][A-Za-z0-9+/]GC[Si]qG)[A-Za-z0-9+/]{4})"
+        )
+    ),
+    Start(
+        re.compile(rb"CAQ(?:Aw|EE|Ew)"),
+        re.compile(rb"M[A-H][A-Za-z0-9+/]CAQ(?:Aw|EE|Ew)[A-Za-z0-9+/]{8}"),
+        back=3,
+    ),
+    Start(re.compile(rb"LS0tLS1CRUdJ")),
+    Start(re.compile(rb"/u3\+7QAA")),
+    Start(re.compile(rb"zs7OzgAA")),
+    Start(re.compile(rb"YXBpVmVyc2lvbjog")),
 )
 _INNER_TAGS = (der.SEQUENCE, der.INTEGER, der.OBJECT_IDENTIFIER)
 _DER, _STORES_START = b"M", (b"/", b"z")
@@ -93,8 +103,8 @@ class _Values:
         self._stores = _STORES
 
     def find(self, text: bytes, depth: int) -> Iterator[Passage]:
-        position = 0
-        while start := _START.search(text, position):
+        position, starts = 0, Starts(_STARTS, text)
+        while start := starts.after(position):
             position = start.end()
             end, data = self._value(text, start) if _begins(text, start.start()) else (0, b"")
             passage = self._read(start, end, data, depth) if data else None

@@ -113,8 +113,10 @@ def _without_prefix(text: bytes, start: int, body: bytes) -> bytes:
     """Return the body without what stands before each of its lines, as before the block's first."""
     line_start = max(text.rfind(b"\n", 0, start), text.rfind(b"\r", 0, start)) + 1
     mark = text[max(line_start, start - _PREFIX_BYTES) : start].strip()
+    if not mark:
+        return body
     lines = [line.strip() for line in body.splitlines()[1:]]
-    if not mark or not any(lines) or not all(line.startswith(mark) for line in lines if line):
+    if not any(lines) or not all(line.startswith(mark) for line in lines if line):
         return body
     return b"\n".join(line[len(mark) :] for line in lines)
 
@@ -185,6 +187,8 @@ def _first_element(data: bytes) -> bytes:
 
 def _certificate(payload: _Payload) -> list[Found]:
     data = payload.data
+    if payload.block.label == b"CERTIFICATE" and (known := findings.known_certificate(data)):
+        return [known]
     if pkcs7.recognise(data, Hint()) is Confidence.SURE:
         return _signed_data(payload)
     if payload.block.label == b"TRUSTED CERTIFICATE":

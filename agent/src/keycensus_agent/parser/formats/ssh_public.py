@@ -21,13 +21,21 @@ from keycensus_agent.parser.findings import (
     sealed_key,
 )
 from keycensus_agent.parser.ssh_wire import WireError, read_public
+from keycensus_agent.parser.starts import Start, Starts
 
 NAME = "ssh-public-key"
 DESCRIPTION = "SSH public keys and certificates: authorized_keys, .pub, RFC 4716"
 SUFFIXES = ("pub",)
 
-_KEY = re.compile(
-    rb"(?<=[ \t])(?P<key>AAAA[A-Za-z0-9+/]{16,}={0,2})(?:[ \t]+(?P<comment>[^\r\n\"']{1,512}))?"
+# Behind a blank or a tab.
+_KEYS = tuple(
+    Start(
+        re.compile(
+            before
+            + rb"(?P<key>AAAA[A-Za-z0-9+/]{16,}={0,2})(?:[ \t]+(?P<comment>[^\r\n\"']{1,512}))?"
+        )
+    )
+    for before in (rb" ", rb"\t")
 )
 _KIND = re.compile(rb"(?:sk-)?(?:ssh|ecdsa)-[a-z0-9-]{2,40}(?:@openssh\.com)?(?=[ \t]+\Z)")
 _KIND_BYTES, _BEFORE_BYTES = 80, 4096
@@ -52,15 +60,15 @@ _SSH_COM_MAGIC = b"\x3f\x6f\xf9\xeb"
 def find(text: bytes, request: Request) -> Iterator[Passage]:
     """Yield each key of the text, in order; its comment is its member."""
     passages = list(_armoured(text))
-    behind_blank = b" AAAA" in text or b"\tAAAA" in text
-    if behind_blank and b"known_hosts" not in request.hint.name.rpartition(b"/")[2]:
+    if b"known_hosts" not in request.hint.name.rpartition(b"/")[2]:
         passages += _lines(text)
     yield from sorted(passages, key=lambda passage: passage.start)
 
 
 def _lines(text: bytes) -> Iterator[Passage]:
-    for key in _KEY.finditer(text):
-        start = key.start()
+    position, keys = 0, Starts(_KEYS, text)
+    while key := keys.after(position):
+        position, start = key.end(), key.start("key")
         kind = _KIND.search(text[max(0, start - _KIND_BYTES) : start])
         if kind is None:
             continue

@@ -25,14 +25,15 @@ _LINE = re.compile(
 # More keys than any file has; each is computed.
 _KEYS_LIMIT = 1024
 _SECTIONS = {b"interface", b"wireguard"}
+_HEADINGS = tuple(b"[%s]" % section for section in sorted(_SECTIONS))
 
 
 def find(text: bytes, request: Request) -> Iterator[Passage]:
     """Yield each private key below a heading of WireGuard's."""
     del request
-    # The expression looks at every line; most texts are PEM, and have no such word.
+    # The expression looks at every line; hardly a text has such a heading.
     lower = text.lower()
-    if b"privatekey" not in lower and b"private-key" not in lower:
+    if not any(heading in lower for heading in _HEADINGS):
         return
     ours, count = False, 0
     for line in _LINE.finditer(text.replace(b"\r", b"\n")):
