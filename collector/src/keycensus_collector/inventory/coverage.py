@@ -40,7 +40,7 @@ class Coverage:
     without_agent: int  # named by lists of known hosts, and no agent reports: `state:known`
     complete: int  # looked at whole: `complete:yes gap:none`, not retired
     with_gaps: int  # `gap:any`, not retired
-    unfinished: int  # its agent never finished a sweep: `complete:no agent:any`, not retired
+    unfinished: int  # its agent never finished a sweep: `complete:no`, not retired
     refused_rows: int  # what hosts reported and was not taken
     oldest: str | None  # the host that was heard of last the longest ago
     oldest_host: str

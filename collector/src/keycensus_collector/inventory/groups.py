@@ -29,7 +29,7 @@ from keycensus_collector.inventory.dimensions import (
 )
 from keycensus_collector.inventory.several import by_host, by_label, by_owner
 from keycensus_collector.inventory.values import time_text
-from keycensus_collector.query.fields import STATES
+from keycensus_collector.query.fields import OF_TODAY, STATES
 from keycensus_collector.query.model import Query, Term
 from keycensus_collector.query.render import render
 
@@ -103,8 +103,6 @@ BY: dict[str, dict[str, Dimension]] = {
         "owner": by_owner,
     },
 }
-# What is folded of today alone.
-_OF_TODAY = {"hosts"}
 _LABEL = re.compile(r"label\.([a-z0-9][a-z0-9._-]{0,62})")
 
 
@@ -125,6 +123,11 @@ def dimension(target: str, by: str) -> Dimension:
     return BY[target][by]
 
 
+def is_of_today(target: str, by: str) -> bool:
+    """Return whether a list is counted by this as it is today, whatever day is asked for."""
+    return by == "hosts" or (target == "hosts" and by in OF_TODAY)
+
+
 def groups_of(by: str) -> bool:
     """Whether this names the values of a label."""
     return _LABEL.fullmatch(by) is not None
@@ -134,7 +137,7 @@ def counted_now(
     connection: Connection, query: Query, target: str, by: str, now_ms: int, *, limit: int = 100
 ) -> Groups:
     """Return what a query lists, in groups; UsageError if the list has no such."""
-    if query.as_of and by in _OF_TODAY:
+    if query.as_of and is_of_today(target, by):
         raise UsageError(f"{by} is counted of today: leave as-of out, or group by something else")
     asking = Asking(connection, query, target, now_ms, limit)
     counted = dimension(target, by)(asking)

@@ -335,6 +335,9 @@ FIELDS = (
     Field("label", (_H,), Kind.NAME, "label.KEY: a label of the host", ("prod",), (), True),
 )
 
+# What is kept of today alone: on a past day it is what it is now.
+OF_TODAY = frozenset({"os", "kernel", "agent", "last-seen", "complete", "importance", "fleet"})
+
 # What `label.KEY` means of a certificate itself, beside the labels of hosts.
 OWN_LABEL = Field("own-label", (_C,), Kind.NAME, "a label of its own", nullable=True)
 

@@ -7,6 +7,7 @@ as text again. Where a word stood in its text is carried along for errors and is
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 # Where something stands in the text: first character, and how many.
@@ -84,17 +85,22 @@ class Query:
 EVERYTHING = Query()
 
 
+def terms(query: Query) -> Iterator[Term]:
+    """Yield the conditions of a query on fields."""
+    nodes = [] if query.expression is None else [query.expression]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, Term):
+            yield node
+        elif isinstance(node, Not | Places):
+            nodes.append(node.inner)
+        elif isinstance(node, And | Or):
+            nodes += node.parts
+
+
 def is_about_the_asker(query: Query) -> bool:
     """Whether a query may list something else for somebody else: `owner:mine`."""
-
-    def is_mine(node: Node) -> bool:
-        if isinstance(node, Term):
-            return not node.quoted and node.value.lower() == "mine"
-        if isinstance(node, Not | Places):
-            return is_mine(node.inner)
-        return isinstance(node, And | Or) and any(map(is_mine, node.parts))
-
-    return query.expression is not None and is_mine(query.expression)
+    return any(not term.quoted and term.value.lower() == "mine" for term in terms(query))
 
 
 def negated(node: Node) -> Node:

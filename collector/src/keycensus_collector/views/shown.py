@@ -12,7 +12,8 @@ from keycensus_collector.inventory import results
 from keycensus_collector.inventory.counts import count_bounded
 from keycensus_collector.inventory.figures import kept
 from keycensus_collector.inventory.values import time_text
-from keycensus_collector.query.model import is_about_the_asker
+from keycensus_collector.query.fields import OF_TODAY
+from keycensus_collector.query.model import Query, is_about_the_asker, terms
 from keycensus_collector.query.parse import parse
 from keycensus_collector.views.model import View
 from keycensus_collector.views.stored import list_views
@@ -38,6 +39,22 @@ def counted(
         shown(view) if view.problem else shown(view, _total(connection, view, now_ms, asker))
         for view in views
     ]
+
+
+def counted_then(
+    connection: Connection, views: Iterable[View], day: Query, now_ms: int
+) -> list[results.View]:
+    """Return views, each with how many it listed on the day of a query; without, where that is not known."""
+    found = []
+    for view in views:
+        query = Query() if view.problem else parse(view.query)
+        is_known = not view.problem and not query.as_of
+        if is_known and OF_TODAY.isdisjoint(term.field for term in terms(query)):
+            asked = replace(query, as_of=day.as_of, asker=day.asker)
+            found.append(shown(view, Total(*count_bounded(connection, asked, view.what, now_ms))))
+        else:
+            found.append(shown(view))
+    return found
 
 
 def shown(view: View, total: Total | None = None) -> results.View:

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from sqlalchemy import Connection
 
 from keycensus_collector.access.principals import Principal
+from keycensus_collector.api.parameters import QueryParameters
 from keycensus_collector.inventory import figures, groups, results
+from keycensus_collector.inventory.counts import count
 from keycensus_collector.inventory.coverage import Coverage, coverage
 from keycensus_collector.inventory.figures import OVERVIEW, WEEKS
 from keycensus_collector.inventory.summary import count_waiting
+from keycensus_collector.query.bind import bind
+from keycensus_collector.query.fields import OF_TODAY
+from keycensus_collector.query.model import Query as Asked
+from keycensus_collector.query.model import terms
 from keycensus_collector.query.parse import parse
-from keycensus_collector.views.shown import counted
+from keycensus_collector.views.shown import counted, counted_then
 from keycensus_collector.views.stored import list_views
 from keycensus_collector.web.asking import Visiting
 from keycensus_collector.web.tiles import arranged, in_order
@@ -33,12 +40,33 @@ _BAD = frozenset(
 _WARN = frozenset({"expiring", "renewed-not-reloaded", "ownerless", "weak-keys", "silent-hosts"})
 
 
+_DAY_CHARACTERS = 100
+# How hosts were looked at, in the order of `_looked`.
+_LOOKED = (
+    ("hosts", "not state:known not state:retired", "plain"),
+    ("looked at whole", "complete:yes gap:none not state:retired not state:known", "plain"),
+    ("with gaps", "gap:any not state:retired not state:known", "warn"),
+    ("silent", "state:silent", "warn"),
+    ("known, without an agent", "state:known", "warn"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Tile:
     """A view with its count; `weight` says how it looks if there is anything: "bad", "warn", "plain"."""
 
     view: results.View
     weight: str
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """How many hosts were looked at so; `total` None: it is not known of a past day. `query` lists them."""
+
+    title: str
+    query: str
+    weight: str
+    total: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,42 +80,67 @@ class Dashboard:
     algorithms: groups.Groups
     owners: groups.Groups
     environments: groups.Groups
-    coverage: Coverage
+    looked: list[Looked]
     waiting: int  # rows of work that are not counted yet
     as_of: str | None  # the oldest of all figures on it
 
 
 @router.get("/")
-async def dashboard(visit: Visiting) -> Response:
-    """Show the dashboard."""
-    work = partial(_read, now_ms=visit.now_ms, principal=visit.principal)
-    return visit.page("dashboard.html", board=await visit.store.run_read(work))
+async def dashboard(
+    visit: Visiting, as_of: Annotated[str, Query(max_length=_DAY_CHARACTERS)] = ""
+) -> Response:
+    """Show the dashboard, or what it would have shown on a day."""
+    day = QueryParameters(as_of=as_of).asked_by(visit.principal).as_query()
+    work = partial(_read, now_ms=visit.now_ms, principal=visit.principal, day=day)
+    return visit.page("dashboard.html", board=await visit.store.run_read(work), day=day.as_of)
 
 
-def _read(connection: Connection, now_ms: int, principal: Principal) -> Dashboard:
+def _read(connection: Connection, now_ms: int, principal: Principal, day: Asked) -> Dashboard:
     def by(name: str, most: int = _LARGEST) -> groups.Groups:
-        return figures.group(connection, parse(""), "certificates", name, now_ms, limit=most)
+        return figures.group(connection, day, "certificates", name, now_ms, limit=most)
 
     tiles = arranged(connection, principal)
-    views = counted(
-        connection, in_order(list_views(connection), tiles.names), now_ms, principal.user
-    )
+    chosen = in_order(list_views(connection), tiles.names)
     shown = {name: by(name, _MOST_GROUPS if name == WEEKS else _LARGEST) for name in OVERVIEW}
-    covered = coverage(connection, now_ms)
-    times = [covered.as_of, *(view.total_as_of for view in views)]
-    times += [each.as_of for each in shown.values()]
+    times = [each.as_of for each in shown.values()]
+    if day.as_of:
+        views = counted_then(connection, chosen, day, now_ms)
+        looked = _looked_then(connection, day, now_ms)
+    else:
+        views = counted(connection, chosen, now_ms, principal.user)
+        covered = coverage(connection, now_ms)
+        looked = _looked(covered)
+        times += [covered.as_of, *(view.total_as_of for view in views)]
     return Dashboard(
         tiles=[Tile(view, _weight(view.name)) for view in views],
         whose=tiles.whose,
-        weeks=filled(shown[WEEKS].groups, now_ms),
+        weeks=filled(shown[WEEKS].groups, bind(day, "certificates", now_ms).now_ms),
         issuers=shown["issuer"],
         algorithms=shown["key-size"],
         owners=shown["owner"],
         environments=shown["label.environment"],
-        coverage=covered,
-        waiting=count_waiting(connection),
+        looked=looked,
+        waiting=0 if day.as_of else count_waiting(connection),
         as_of=min((time for time in times if time is not None), default=None),
     )
+
+
+def _looked(covered: Coverage) -> list[Looked]:
+    totals = (
+        *(covered.hosts, covered.complete, covered.with_gaps),
+        *(covered.hosts_by_state.get("silent", 0), covered.without_agent),
+    )
+    return [Looked(*each, total) for each, total in zip(_LOOKED, totals, strict=True)]
+
+
+def _looked_then(connection: Connection, day: Asked, now_ms: int) -> list[Looked]:
+    found = []
+    for title, query, weight in _LOOKED:
+        asked = replace(parse(query), as_of=day.as_of)
+        is_known = OF_TODAY.isdisjoint(term.field for term in terms(asked))
+        total = count(connection, asked, "hosts", now_ms) if is_known else None
+        found.append(Looked(title, query, weight, total))
+    return found
 
 
 def filled(weeks: Sequence[groups.Group], now_ms: int) -> list[groups.Group]:

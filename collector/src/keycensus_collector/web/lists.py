@@ -21,12 +21,16 @@ from keycensus_collector.api.parameters import (
     KeyParameters,
     ListParameters,
     PlaceParameters,
+    QueryParameters,
 )
-from keycensus_collector.api.queries import READERS, GroupParameters, Listing
+from keycensus_collector.api.queries import READERS, Listing
 from keycensus_collector.errors import QueryError
 from keycensus_collector.inventory import figures, groups, results
 from keycensus_collector.inventory.paging import EXACT_TOTAL
 from keycensus_collector.inventory.sorting import SORTS, USUAL
+from keycensus_collector.query.fields import OF_TODAY
+from keycensus_collector.query.model import Query as Asked
+from keycensus_collector.query.model import terms
 from keycensus_collector.views.model import View
 from keycensus_collector.views.stored import list_views
 from keycensus_collector.web.asking import Visit, Visiting, form_of
@@ -46,6 +50,7 @@ _OF_THIS_PAGE = frozenset({"cursor", "done"})
 _PAGE_ROWS = 50
 _GROUPS = 60
 _FACET_ROWS = 6
+_DAY_CHARACTERS = 100
 
 
 class _OfPage(BaseModel):
@@ -125,23 +130,21 @@ async def grouped(
     by: str,
     visit: Visiting,
     q: str = "",
+    as_of: Annotated[str, Query(max_length=_DAY_CHARACTERS)] = "",
 ) -> Response:
-    """Show a list in groups, as bars, each of which leads to its rows."""
-    listed = LISTS[list_]
-    asked = GroupParameters(by=by, q=q, limit=_GROUPS).asked_by(visit.principal)
-    work = partial(
-        figures.group,
-        query=asked.as_query(),
-        target=list_,
-        by=by,
-        now_ms=visit.now_ms,
-        limit=_GROUPS,
+    """Show a list in groups, as bars, each of which leads to its rows; now, or as they were on a day."""
+    groups.dimension(list_, by)
+    query = _asked(visit, q, as_of)
+    found = await visit.store.run_read(
+        partial(_groups, query=query, target=list_, by=by, now_ms=visit.now_ms, limit=_GROUPS)
     )
-    found = await visit.store.run_read(work)
     return visit.page(
         "groups.html",
-        listed=listed,
+        listed=LISTS[list_],
         query=q,
+        as_of=as_of,
+        day=query.as_of,
+        by=by,
         found=found,
         choices=groups.choices(list_),
     )
@@ -152,27 +155,38 @@ async def facets(
     list_: Listing,
     visit: Visiting,
     q: str = "",
+    as_of: Annotated[str, Query(max_length=_DAY_CHARACTERS)] = "",
 ) -> Response:
-    """Show by what a list can be narrowed down, with how many rows each leaves."""
-    listed, asker, now_ms = LISTS[list_], visit.principal, visit.now_ms
+    """Show by what a list can be narrowed down, with how many rows each leaves; now, or on a day."""
+    listed, now_ms, query = LISTS[list_], visit.now_ms, _asked(visit, q, as_of)
 
-    def work(connection: Connection) -> list[groups.Groups]:
+    def work(connection: Connection) -> list[groups.Groups | None]:
         return [
-            figures.group(
-                connection,
-                GroupParameters(by=by, q=q).asked_by(asker).as_query(),
-                list_,
-                by,
-                now_ms,
-                limit=_FACET_ROWS,
-            )
-            for by in listed.facets
+            _groups(connection, query, list_, by, now_ms, limit=_FACET_ROWS) for by in listed.facets
         ]
 
     found = await visit.store.run_read(work)
     return visit.page(
-        "facets.html", listed=listed, query=q, facets=zip(listed.facets, found, strict=True)
+        "facets.html",
+        listed=listed,
+        query=q,
+        as_of=as_of,
+        day=query.as_of,
+        facets=zip(listed.facets, found, strict=True),
     )
+
+
+def _asked(visit: Visit, q: str, as_of: str) -> Asked:
+    return QueryParameters(q=q, as_of=as_of).asked_by(visit.principal).as_query()
+
+
+def _groups(
+    connection: Connection, query: Asked, target: str, by: str, now_ms: int, *, limit: int
+) -> groups.Groups | None:
+    """Return a list in groups; None where that is not known of the day that is asked for."""
+    if query.as_of and groups.is_of_today(target, by):
+        return None
+    return figures.group(connection, query, target, by, now_ms, limit=limit)
 
 
 @router.post("/{list_}/columns")
@@ -213,8 +227,11 @@ async def _list(
         )
 
     found, problem, day = None, None, ""
+    of_today: frozenset[str] = frozenset()
     try:
-        day = parameters.as_query().as_of
+        query = parameters.as_query()
+        day = query.as_of
+        of_today = OF_TODAY & {term.field for term in terms(query)} if day else frozenset()
         found = await visit.store.run_read(work)
     except QueryError as error:
         problem = error
@@ -231,6 +248,7 @@ async def _list(
         problem=problem,
         query=parameters.q,
         day=day,
+        of_today=sorted(of_today),
         parameters=_given(parameters),
         views=views,
         choices=groups.choices(name),
