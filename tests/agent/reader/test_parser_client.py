@@ -4,7 +4,6 @@ import os
 import signal
 import sys
 import textwrap
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,7 +90,7 @@ def test_passwords_reach_the_files_that_they_are_for(tmp_path: Path) -> None:
 def test_no_child_is_started_before_the_first_file() -> None:
     with ParserClient(command=("/nonexistent",)) as client:
         assert client.results(wait=True) == []
-        client.close_if_idle(0.0)
+        assert client.cpu_seconds() == 0
 
 
 def test_a_program_that_can_not_be_started_is_an_error_of_ours() -> None:
@@ -175,18 +174,13 @@ def test_a_child_killed_from_outside_costs_nothing(client: ParserClient) -> None
     assert len([parsed for parsed in drain(client).values() if parsed.entries]) == 2
 
 
-def test_an_idle_child_ends_and_the_next_file_starts_another(client: ParserClient) -> None:
+def test_the_childs_processor_time_is_told_while_it_lives(client: ParserClient) -> None:
     client.submit(1, CERTIFICATE, b"/x")
-    client.close_if_idle(time.monotonic() + 60)
-    assert client._child is not None
     drain(client)
-    client.close_if_idle(time.monotonic())
-    assert client._child is not None
-    process = client._child.process
-    client.close_if_idle(time.monotonic() + 60)
-    assert process.returncode == 0
-    client.submit(2, CERTIFICATE, b"/x")
-    assert list(drain(client)) == [2]
+    # It has imported cryptography.
+    assert 0.05 < client.cpu_seconds() < 20
+    client.close()
+    assert client.cpu_seconds() == 0
 
 
 def test_closing_kills_a_busy_child_and_forgets_its_files() -> None:

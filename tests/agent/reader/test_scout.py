@@ -53,7 +53,9 @@ class Machine:
             scout._process.kill()
             scout._process.wait()
         service = self.service
-        with equipped(service.config, self.state, service.outbox, lambda: False) as equipment:
+        with equipped(
+            service.config, self.state, service.outbox, lambda: False, parsers=service.parsers
+        ) as equipment:
             sweep = service._new_sweep(equipment)
             for _ in sweep.run([root], scout):
                 pass

@@ -31,6 +31,7 @@ from keycensus_agent.errors import (
     StateDamagedError,
     StorageError,
 )
+from keycensus_agent.reader.kept_parser import KEEP_SECONDS
 from keycensus_agent.reader.notify import Notifier
 from keycensus_agent.reader.partial import Parts
 from keycensus_agent.reader.priority import be_idle_at_the_disk
@@ -78,6 +79,7 @@ class Daemon:
             signal.signal(number, self._on_signal)
         self.service.should_stop = self._should_stop
         self.service.patient = True
+        self.service.parsers.keep_seconds = KEEP_SECONDS
         now = time.monotonic()
         delay = random.uniform(0, self.service.config.sweep.start_delay_seconds)  # noqa: S311
         self._schedule = Schedule(sweep_at=now + delay, talk_at=now + delay)
@@ -92,6 +94,7 @@ class Daemon:
         finally:
             self._notifier.stopping()
             self._watching.close()
+            self.service.parsers.close()
         log.info("agent stopped")
         self._board.write()
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -159,12 +162,13 @@ class Daemon:
         due = self._watching.agenda.due(time.monotonic())
         if due and not self._stopping:
             self._look(due)
+        self.service.parsers.end_if_idle()
         if time.monotonic() >= self._schedule.talk_at and not self._stopping:
             self._talk()
 
     def _next_attention(self) -> float:
-        due_at = self._watching.agenda.next_at()
-        return self._schedule.talk_at if due_at is None else min(self._schedule.talk_at, due_at)
+        others = (self._watching.agenda.next_at(), self.service.parsers.end_at)
+        return min([self._schedule.talk_at, *(at for at in others if at is not None)])
 
     def _wait(self, until: float) -> None:
         """Wait until then, or until a signal comes, something is heard, or mounts change."""

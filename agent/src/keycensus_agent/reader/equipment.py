@@ -17,8 +17,8 @@ from keycensus_agent.reader.comparison import MakeInspector
 from keycensus_agent.reader.findings import Findings
 from keycensus_agent.reader.ground import Ground
 from keycensus_agent.reader.inspect import Inspector
+from keycensus_agent.reader.kept_parser import KeptParser
 from keycensus_agent.reader.link_places import LinkPlaces
-from keycensus_agent.reader.parser_client import ParserClient
 from keycensus_agent.reader.passwords import candidate_passwords
 from keycensus_agent.reader.report.outbox import Outbox
 from keycensus_agent.reader.same_bytes import SameBytes
@@ -51,11 +51,12 @@ def equipped(
     outbox: Outbox,
     should_stop: Callable[[], bool],
     *,
+    parsers: KeptParser,
     links_table: str = "link",
 ) -> Iterator[Equipment]:
     """Put it together for one look; ConfigurationError if the root can't be opened.
 
-    `links_table`: two looks at once need two names (`LinkPlaces`).
+    `parsers` lends the parser. `links_table`: two looks at once need two names (`LinkPlaces`).
     """
     scan = config.scan
     findings = Findings(state, outbox, now_ms)
@@ -63,7 +64,7 @@ def equipped(
     # With details: what a place is for is judged by its certificates, as `scan` does.
     with (
         Ground(config) as ground,
-        ParserClient(passwords=passwords, details=True) as parser,
+        parsers.lent(passwords) as parser,
     ):
         scopes = ground.scopes
         settle_scopes(state, findings, scopes, ground.resolver, ground.mounts)

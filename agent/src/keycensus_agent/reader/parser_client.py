@@ -40,6 +40,8 @@ from keycensus_agent.reader.passwords import NO_PASSWORDS, PasswordFile
 _PIPE_BYTES = 1024 * 1024
 _READ_BYTES = 256 * 1024
 _EXIT_SECONDS = 2.0
+# With a process number it names that process's clock of processor time, as clock_getcpuclockid(3) does.
+_CPU_CLOCK = 2
 # What an archive counts among the bytes in flight: so few are open at a time.
 _ARCHIVE_BYTES = 512 * 1024
 
@@ -55,7 +57,6 @@ class ParserLimits:
     # Likewise, of an archive.
     seconds_per_archive: float = 90.0
     start_seconds: float = 30.0
-    idle_seconds: float = 5.0
     strikes: int = 2
 
 
@@ -253,12 +254,23 @@ class ParserClient:
         done, self._done = self._done, []
         return done
 
-    def close_if_idle(self, now: float) -> None:
-        """End the child if it had nothing to do for a while; `now` is by the client's clock."""
-        idle = not self._waiting and not self._sent
-        if self._child and idle and now - self._progress_at >= self._limits.idle_seconds:
-            self._child.end(kill=False)
-            self._child = None
+    @property
+    def running(self) -> bool:
+        """Whether there is a child."""
+        return self._child is not None
+
+    def use_passwords(self, passwords: PasswordFile) -> None:
+        """Take the candidates of files that are submitted from now on from `passwords`."""
+        self._passwords = passwords
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time of the child so far; 0 if there is none."""
+        if self._child is None:
+            return 0.0
+        try:
+            return time.clock_gettime(~self._child.process.pid << 3 | _CPU_CLOCK)
+        except OSError:
+            return 0.0
 
     def close(self) -> None:
         """End the child at once. What is still in flight is forgotten."""

@@ -27,6 +27,7 @@ from keycensus_agent.reader.convert import encode_host_facts
 from keycensus_agent.reader.division import recall_division
 from keycensus_agent.reader.equipment import Equipment, equipped, now_ms
 from keycensus_agent.reader.ground import Ground
+from keycensus_agent.reader.kept_parser import KeptParser
 from keycensus_agent.reader.launcher import Launcher
 from keycensus_agent.reader.link_client import Connection, LinkClient
 from keycensus_agent.reader.look_around import LookAround, look_around_of
@@ -91,6 +92,8 @@ class ReaderService:
     enforced: dict[str, Enforced] = field(default_factory=dict)
     # It will report again by itself, so a service may be given time to be reloaded.
     patient: bool = False
+    # Parsers of looks; whoever sets `keep_seconds` ends the one that is kept.
+    parsers: KeptParser = field(default_factory=KeptParser)
     outbox: Outbox = field(init=False)
     _around: tuple[Config, LookAround] | None = field(default=None, init=False)
     # Tells where the disk does not answer, while it is looked at.
@@ -140,7 +143,9 @@ class ReaderService:
         with (
             database_errors(),
             self.watchdog,
-            equipped(config, state, self.outbox, self.should_stop) as equipment,
+            equipped(
+                config, state, self.outbox, self.should_stop, parsers=self.parsers
+            ) as equipment,
         ):
             findings = equipment.findings
             scout = self._scout(equipment.ground) if parallel else None
@@ -211,7 +216,7 @@ class ReaderService:
         likely that there will be changes. Raises as `sweep` does.
         """
         self.looks += 1
-        cpu_before = cpu_seconds()
+        cpu_before = self._cpu_seconds()
         config, state = self.config, self.state
         self._looking += 1
         table = f"link_{self._looking}"
@@ -220,7 +225,12 @@ class ReaderService:
                 database_errors(),
                 self.watchdog,
                 equipped(
-                    config, state, self.outbox, self.should_stop, links_table=table
+                    config,
+                    state,
+                    self.outbox,
+                    self.should_stop,
+                    parsers=self.parsers,
+                    links_table=table,
                 ) as equipment,
             ):
                 partial = PartialSweep(
@@ -240,12 +250,15 @@ class ReaderService:
                 used = self.around.heard(partial.changed, equipment.ground.resolver)
         finally:
             self._looking -= 1
-        # Now that the parser has ended, its time counts.
         return Look(
             changed=frozenset(partial.changed),
             changes=equipment.findings.changed + used,
-            cpu_seconds=cpu_seconds() - cpu_before,
+            cpu_seconds=self._cpu_seconds() - cpu_before,
         )
+
+    def _cpu_seconds(self) -> float:
+        """Return what `cpu_seconds` does, with that of a parser that goes on."""
+        return cpu_seconds() + self.parsers.cpu_seconds()
 
     def _enforce_cap(self) -> None:
         if self.outbox.wants_a_look:
