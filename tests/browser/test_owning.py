@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fakes.chromium import tab
 from fakes.served import Served
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 
 def test_rows_are_chosen_and_changed_by_keyboard_without_script(
@@ -49,4 +49,92 @@ def test_enter_in_a_field_answers_nothing_for_the_first_line(
         page.get_by_role("button", name="Theirs").first.press("Enter")
         assert "It is said." in page.inner_text("main")
         assert page.url.endswith("team=platform&done=answered")
+        opened.check()
+
+
+def test_all_that_a_query_lists_is_given_to_a_team_told_first(
+    browser: Browser, served: Served
+) -> None:
+    with tab(browser, served, "gil", "operator") as opened:
+        page = opened.open("/certificates?q=host:ci*")
+        page.get_by_role("button", name="that the query lists").press("Enter")
+        form = page.locator('form[action="/change/owner"]')
+        form.get_by_label("Team or person").fill("security")
+        form.get_by_label("Why").fill("they run it")
+        form.get_by_label("Why").press("Enter")
+        told = page.get_by_role("heading", name="what it would do")
+        expect(told).to_be_visible()
+        expect(page.locator("dl.facts").first).to_contain_text("Would change")
+        page.locator("section[aria-labelledby=told] button.main").press("Enter")
+        expect(page.get_by_role("status")).to_contain_text("It is done.")
+        opened.check()
+
+
+def test_a_query_becomes_a_view_and_a_tile_that_leads_to_it(
+    browser: Browser, served: Served
+) -> None:
+    with tab(browser, served, "tia", "operator") as opened:
+        page = opened.open("/views")
+        page.get_by_label("Name").fill("by-keyboard")
+        page.get_by_label("Query").last.fill("name:shop.example.com")
+        page.get_by_label("Query").last.press("Enter")
+        expect(page.get_by_role("status")).to_have_text("The view is saved.")
+        opened.open("/tiles")
+        page.get_by_label("by keyboard", exact=True).press("Space")
+        page.get_by_role("button", name="Keep").press("Enter")
+        expect(page.get_by_role("status")).to_have_text("The overview is arranged.")
+        opened.open("/")
+        tile = page.locator("a.tile", has_text="by keyboard")
+        figure = tile.locator("strong").inner_text()
+        tile.press("Enter")
+        expect(page.locator("h1")).to_have_text(f"Certificates {figure}")
+        expect(page.locator("#q")).to_have_value("name:shop.example.com")
+        opened.check()
+
+
+def test_somebody_leaves_and_what_goes_with_them_is_told_first(
+    browser: Browser, served: Served
+) -> None:
+    with tab(browser, served, "lou", "operator") as opened:
+        page = opened.open("/people")
+        page.get_by_label("Short name").fill("kim")
+        page.get_by_label("Full name").fill("Kim Leaver")
+        page.get_by_label("Full name").press("Enter")
+        expect(page.get_by_role("status")).to_have_text("The person is saved.")
+        opened.open("/people/kim")
+        page.get_by_role("link", name="They leave").press("Enter")
+        page.get_by_label("Who takes what they hold").fill("security")
+        page.get_by_label("Who takes what they hold").press("Enter")
+        expect(page.get_by_role("heading", name="What goes with them")).to_be_visible()
+        page.get_by_role("button", name="Let kim leave").press("Enter")
+        expect(page.get_by_role("status")).to_contain_text("They have left.")
+        opened.check()
+
+
+def test_a_token_is_made_shown_once_and_revoked(browser: Browser, served: Served) -> None:
+    with tab(browser, served, "tom", "operator") as opened:
+        page = opened.open("/account")
+        page.get_by_label("What it is for").fill("nightly report")
+        page.get_by_label("What it is for").press("Enter")
+        expect(page.locator("main")).to_contain_text("kcu_")
+        page.get_by_role("link", name="Your account").last.press("Enter")
+        row = page.get_by_role("row", name="nightly report")
+        expect(row).to_contain_text("good")
+        row.get_by_role("button", name="Revoke").press("Enter")
+        expect(page.get_by_role("status")).to_have_text("The token is revoked.")
+        expect(page.get_by_role("row", name="nightly report")).to_contain_text("revoked")
+        opened.check()
+
+
+def test_a_list_is_sorted_by_its_headings_with_the_keyboard(
+    browser: Browser, served: Served
+) -> None:
+    with tab(browser, served, "sue", "viewer") as opened:
+        page = opened.open("/certificates?q=ca:no")
+        for way in ("ascending", "descending"):
+            page.get_by_role("columnheader", name="Certificate").get_by_role("link").press("Enter")
+            expect(page.locator(f'th[aria-sort="{way}"]')).to_have_text("Certificate")
+            names = page.locator("#live tbody td:nth-child(1) a").all_inner_texts()
+            assert names == sorted(names, reverse=way == "descending")
+            expect(page.locator("#q")).to_have_value("ca:no")
         opened.check()
