@@ -93,8 +93,8 @@ bench: $(DEVELOPMENT) ## the budgets as ratios (ROOT=/ ROUNDS=5 IDLE=600 ONLY="s
 	@PYTHONPATH=tests:packaging/deb $(BIN)/python -m benchmarks.run --root '$(ROOT)' --rounds $(ROUNDS) \
 		--idle $(IDLE) $(ONLY:%=--only %) $(if $(PLOT),--plot '$(PLOT)')
 
-bench-query: $(DEVELOPMENT) ## first pages of queries over 100,000 certificates (CERTIFICATES= DATABASE=file or postgresql://…)
-	@$(BIN)/python -m benchmarks.inventory --certificates $(CERTIFICATES) $(if $(DATABASE),--database '$(DATABASE)')
+bench-query: $(DEVELOPMENT) ## first pages of queries over 100,000 certificates (CERTIFICATES= DATABASE=file or postgresql://… PAGES=1: of pages over HTTP)
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks.$(if $(PAGES),pages,inventory) --certificates $(CERTIFICATES) $(if $(DATABASE),--database '$(DATABASE)')
 
 # What it finds stays in the directory that it names; put the input into tests/fuzz/corpus/TARGET with the fix.
 fuzz: $(DEVELOPMENT) ## fuzz each format of the parser with atheris (SECONDS=300 in all, TARGETS="pem zip")

@@ -4,7 +4,7 @@
 
 Fills a database by bulk with a seeded generator (hosts with realistic mixes: a web server's pair,
 renewals in archives, key stores, CA bundles that all share), then asks each query for its first page
-with its total, as REST does, and prints medians, of the processor's time: nothing is waited for. Exit
+with its total, as REST does, and prints medians, of the processor's time (ours and that of the server's process): nothing is waited for. Exit
 status 1 if the 95th percentile over all queries is over the budget. PostgreSQL makes what is beyond 100,000
 certificates itself, as copies of the first ones with other hashes on other hosts.
 """
@@ -104,14 +104,15 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         database = options.database or f"{directory}/inventory.db"
-        store = _filled(database, options.certificates)
+        store = open_filled(database, options.certificates)
         try:
             return _measure(store, options.rounds, options.only, explain=options.explain)
         finally:
             store.close()
 
 
-def _filled(database: str, certificates: int) -> Store:
+def open_filled(database: str, certificates: int) -> Store:
+    """Open a database of this benchmark; make it if it is not there."""
     if is_postgresql(database):
         url, is_there = database, bool(Store.revision_of(database).current)
     else:
@@ -128,30 +129,49 @@ def _filled(database: str, certificates: int) -> Store:
 
 def _measure(store: Store, rounds: int, only: str, *, explain: bool) -> int:
     times: list[float] = []
-    # PostgreSQL works in another process; there, what else runs on the machine counts too.
-    clock = time.perf_counter if store.is_shared else time.process_time
-    print("| list | query | rows | first page, ms |\n|---|---|---:|---:|")
+    print("| list | query | rows | first page, processor ms | by the clock, ms |")
+    print("|---|---|---:|---:|---:|")
     for list_, query in QUERIES:
         if only and only not in f"{list_} {query}":
             continue
         asked = query.replace("ISSUER", _hash("issuer", 0).hex()[:16])
-        total, spent = 0, []
+        total, spent, lasted = 0, [], []
         with store.read() as connection:
             if explain:
                 _explain_all(connection, list_, asked)
+            processor = _processor_clock(connection)
             for _ in range(rounds):
-                began = clock()
+                began, began_at = processor(), time.perf_counter()
                 page = _LISTS[list_](connection, asked)
-                spent.append(1000 * (clock() - began))
+                spent.append(1000 * (processor() - began))
+                lasted.append(1000 * (time.perf_counter() - began_at))
                 total = page.total
         times.append(statistics.median(spent))
-        print(f"| {list_} | `{query}` | {total:,} | {times[-1]:.1f} |", flush=True)
+        by_clock = statistics.median(lasted)
+        print(f"| {list_} | `{query}` | {total:,} | {times[-1]:.1f} | {by_clock:.1f} |", flush=True)
+    if not times:
+        print("no such query", file=sys.stderr)
+        return 1
     times.sort()
     at_95 = times[min(len(times) - 1, int(0.95 * len(times)))]
     print(
         f"\nmedian {statistics.median(times):.1f} ms, p95 {at_95:.1f} ms, budget {BUDGET_MS:.0f} ms"
     )
     return int(at_95 > BUDGET_MS)
+
+
+def _processor_clock(connection: Connection) -> Callable[[], float]:
+    """Return what tells the seconds of processor that were spent: ours, and those of PostgreSQL's process for us.
+
+    Of a server on another machine the clock's instead.
+    """
+    if connection.dialect.name == "sqlite":
+        return time.process_time
+    ask = connection.exec_driver_sql
+    spent = Path(f"/proc/{ask('SELECT pg_backend_pid()').scalar_one()}/schedstat")
+    if ask("SELECT inet_server_addr()").scalar() is not None or not spent.exists():
+        return time.perf_counter
+    return lambda: time.process_time() + int(spent.read_text().split()[0]) / 1e9
 
 
 _LISTS: dict[str, Callable[[Connection, str], Any]] = {
@@ -529,6 +549,12 @@ _FOLDS = (
     """UPDATE public_key SET (live_places, retained_places, hosts) = (SELECT live, kept, hosts
     FROM counted c WHERE c.artifact = key_id AND c.kind = 'private-key')
     WHERE key_id IN (SELECT artifact FROM counted WHERE kind = 'private-key')""",
+    """UPDATE public_key SET in_use = coalesce((SELECT sum(live) FROM holding h
+    WHERE h.artifact = key_id AND h.kind = 'private-key'), 0), certified = EXISTS (SELECT 1
+    FROM certificate c WHERE c.key_id = public_key.key_id AND c.live_places + c.retained_places > 0)""",
+    """UPDATE certificate SET issuer_found = self_signed OR EXISTS (SELECT 1 FROM issuer_edge
+    WHERE child = sha256), key_found = EXISTS (SELECT 1 FROM public_key k
+    WHERE k.key_id = certificate.key_id AND k.live_places + k.retained_places > 0)""",
     """UPDATE public_key SET world_readable = true WHERE key_id IN (SELECT e.artifact
     FROM manifest_entry e JOIN place p ON p.manifest = e.manifest WHERE e.kind = 'private-key'
     AND p."use" != 'retained' AND p.role != 'trust-store' AND p.readable_by = 'world')""",

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from benchmarks.generator.certificates import Leaf, authority_facts
 from benchmarks.generator.hosts import deploy, enrol
@@ -21,6 +21,7 @@ from keycensus_collector.catalogue.facts import CATALOGUE_VERSION
 from keycensus_collector.catalogue.names import NameFact, reversed_labels
 from keycensus_collector.catalogue.parse import parse_public_key
 from keycensus_collector.copying.tables import continue_numbers
+from keycensus_collector.fold.counterparts import note_counterparts, note_found
 from keycensus_collector.intake.model import Batch, Limits, RowClass
 from keycensus_collector.intake.model import Change as Reported
 from keycensus_collector.intake.rows import PlaceChange, prepare
@@ -46,6 +47,9 @@ def fill(connection: Connection, fleet: Population) -> int:
         writing.writer.flush_if_full()
     writing.authorities(fleet.authorities())
     writing.writer.flush()
+    certificates = connection.execute(select(schema.certificate.c.sha256)).scalars().all()
+    note_found(connection, certificates)
+    note_counterparts(connection, certificates, ())
     if connection.dialect.name == "postgresql":
         continue_numbers(connection)
     return writing.writer.written
@@ -329,6 +333,7 @@ class _Writing:
             live_places=count.live,
             retained_places=count.retained,
             hosts=held,
+            in_use=count.in_use,
             world_readable=count.is_open,
             folded_ms=ROUNDS_MS[-1],
         )

@@ -25,9 +25,9 @@ QUERIES = {
     "issuer_der_hash, serial, not_before_ms, not_after_ms, names_text, is_ca, self_signed, "
     "signature_algorithm, algorithm, bits, curve, subject_key_identifier, authority_key_identifier, "
     "extended_key_usage, problem, first_seen_ms, rank, owned FROM certificate",
-    "counts": "SELECT sha256, live_places, in_use, retained_places, hosts FROM certificate",
+    "counts": "SELECT sha256, live_places, in_use, retained_places, hosts, key_found, issuer_found FROM certificate",
     "names": "SELECT sha256, position, kind, value, reversed_labels FROM certificate_name",
-    "keys": "SELECT key_id, algorithm, bits, curve, problem, live_places, retained_places, hosts, owned, "
+    "keys": "SELECT key_id, algorithm, bits, curve, problem, live_places, in_use, retained_places, hosts, owned, certified, "
     "world_readable FROM public_key",
     "edges": "SELECT child, parent FROM issuer_edge",
     "holdings": "SELECT h.name, o.artifact, o.kind, o.live, o.retained, o.roles FROM holding o "

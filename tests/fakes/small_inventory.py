@@ -18,6 +18,7 @@ from typing import Any
 from fakes.databases import new_store
 from sqlalchemy import Connection, Table, insert
 
+from keycensus_collector.fold.counterparts import note_counterparts, note_found
 from keycensus_collector.store import schema
 from keycensus_collector.store.engine import Store
 
@@ -420,7 +421,7 @@ def _write_counts(made: Inventory, connection: Connection) -> None:
         )
     in_use = Counter[bytes]()
     for (artifact, _, kind), (live, _) in held.items():
-        in_use[artifact] += live * (kind == "certificate")
+        in_use[artifact] += live * (kind in {"certificate", "private-key"})
     for (artifact, kind), (lives, keeps, hosts) in folded.items():
         table = schema.certificate if kind == "certificate" else schema.public_key
         connection.execute(
@@ -434,8 +435,8 @@ def _write_counts(made: Inventory, connection: Connection) -> None:
         .values(world_readable=True)
     )
     for artifact, number in in_use.items():
-        connection.execute(
-            schema.certificate.update()
-            .where(schema.certificate.c.sha256 == artifact)
-            .values(in_use=number)
-        )
+        for table in (schema.certificate, schema.public_key):
+            key = table.primary_key.columns[0]
+            connection.execute(table.update().where(key == artifact).values(in_use=number))
+    note_found(connection, list(made.certificates))
+    note_counterparts(connection, made.certificates, made.keys)

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from keycensus_collector.query import compile as compiling
+from keycensus_collector.query import in_files
 from keycensus_collector.query.ask import ask
 from keycensus_collector.query.model import Node, Not, Query, Term
 from keycensus_collector.query.parse import parse
@@ -238,7 +239,8 @@ def test_a_query_lists_what_the_slow_way_lists(
     seed, target, node, past = case
     made, store = inventories[seed]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compiling, "_FEW", 10_000 if few else 0)
+        for module in (compiling, in_files):
+            patch.setattr(module, "_FEW", 10_000 if few else 0)
         patch.setattr(compiling, "_EXPANSIONS", 16 if few else 2)
         found = answer(store, target, node, AS_OF if past else "")
     assert found == naive.listed(made, target, node, LEAVES[target], THEN if past else None)

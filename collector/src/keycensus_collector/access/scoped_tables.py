@@ -266,6 +266,8 @@ def _scoped_counts(_: Teams) -> Statement:
 
 
 _COUNTED = _counts.alias("counted")
+# A second look, at the other half of a pair; what is counted stands somewhere.
+_COUNTERPART = _counts.alias("counterpart")
 _IN_USE: ColumnElement[Any] = func.coalesce(_COUNTED.c.in_use, _ZERO)
 _FOLDED: dict[str, ColumnElement[Any]] = {
     "live_places": func.coalesce(_COUNTED.c.live, _ZERO),
@@ -287,13 +289,27 @@ def _owns(identity: ColumnElement[Any], kind: int) -> ColumnElement[Any]:
 def _certificates(_: Teams) -> Statement:
     row = schema.certificate
     owned = _owns(row.c.sha256, CERTIFICATE)
-    columns = _all(row, **_FOLDED, in_use=_IN_USE, owned=owned, rank=_ZERO)
+    edges = _as_scoped(schema.issuer_edge)
+    issued = _in(row.c.sha256, edges.c.child)
+    columns = _all(
+        row,
+        **_FOLDED,
+        in_use=_IN_USE,
+        owned=owned,
+        rank=_ZERO,
+        key_found=cast(_COUNTERPART.c.artifact.is_not(None), Boolean),
+        issuer_found=cast(or_(row.c.self_signed, issued), Boolean),
+    )
     same = and_(
         _COUNTED.c.artifact == row.c.sha256, _COUNTED.c.kind == literal_column("'certificate'")
     )
+    its_key = and_(
+        _COUNTERPART.c.artifact == row.c.key_id,
+        _COUNTERPART.c.kind == literal_column("'private-key'"),
+    )
     return (
         select(*columns)
-        .select_from(row.outerjoin(_COUNTED, same))
+        .select_from(row.outerjoin(_COUNTED, same).outerjoin(_COUNTERPART, its_key))
         .where(_artifact(row.c.sha256, "certificate"))
     )
 
@@ -301,7 +317,20 @@ def _certificates(_: Teams) -> Statement:
 def _keys(_: Teams) -> Statement:
     row = schema.public_key
     is_open = cast(func.coalesce(_COUNTED.c.open, _ZERO) > _ZERO, Boolean)
-    columns = _all(row, **_FOLDED, owned=_owns(row.c.key_id, KEY), world_readable=is_open)
+    own = schema.certificate.alias("its_certificate")
+    certificates = (
+        select(own.c.key_id)
+        .join(_COUNTERPART, _COUNTERPART.c.artifact == own.c.sha256)
+        .where(_COUNTERPART.c.kind == literal_column("'certificate'"))
+    )
+    columns = _all(
+        row,
+        **_FOLDED,
+        in_use=_IN_USE,
+        owned=_owns(row.c.key_id, KEY),
+        certified=cast(row.c.key_id.in_(certificates), Boolean),
+        world_readable=is_open,
+    )
     same = and_(
         _COUNTED.c.artifact == row.c.key_id, _COUNTED.c.kind == literal_column("'private-key'")
     )

@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from keycensus_collector.catalogue.parse import CERTIFICATE
+from keycensus_collector.fold.counterparts import note_issuers
 from keycensus_collector.store.engine import upsert
 from keycensus_collector.store.schema import blob, certificate, issuer_edge
 
@@ -147,3 +148,4 @@ def write_edges(connection: Connection, edges: Iterable[Pair], now_ms: int) -> N
     ]
     if rows:
         connection.execute(upsert(connection, issuer_edge).on_conflict_do_nothing(), rows)
+        note_issuers(connection, sorted({child for child, _ in edges}))

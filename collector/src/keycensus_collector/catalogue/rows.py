@@ -18,6 +18,7 @@ from keycensus_collector.catalogue.facts import (
     RevocationListFacts,
 )
 from keycensus_collector.catalogue.names import NameFact, reversed_labels
+from keycensus_collector.fold.counterparts import note_found
 from keycensus_collector.store.engine import upsert
 from keycensus_collector.store.schema import (
     certificate,
@@ -29,7 +30,7 @@ from keycensus_collector.store.schema import (
 
 # Written by the fold, or once: not to be overwritten when a blob is parsed again.
 _KEPT = {"first_seen_ms", "line_no", "live_places", "retained_places", "hosts", "folded_ms"}
-_KEPT |= {"in_use"}
+_KEPT |= {"in_use", "key_found", "issuer_found", "certified"}
 _UNFOLDED = {"live_places": 0, "retained_places": 0, "hosts": 0, "folded_ms": 0}
 
 
@@ -58,6 +59,7 @@ def write_blobs(connection: Connection, blobs: Sequence[ReadBlob], now_ms: int) 
         [_certificate(h, sha1, facts, now_ms) for h, (sha1, facts) in certificates.items()],
     )
     _write_names(connection, {hash_: facts for hash_, (_, facts) in certificates.items()})
+    note_found(connection, list(certificates))
     keys = {b.hash: b.facts for b in blobs if isinstance(b.facts, PublicKeyFacts)}
     _write(connection, public_key, [_public_key(h, facts, now_ms) for h, facts in keys.items()])
     certified = {f.key.key_id: f.key for _, f in certificates.values() if f.key.key_id}

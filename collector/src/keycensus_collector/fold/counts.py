@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 
 from keycensus_collector.fold.chunks import chunked
+from keycensus_collector.fold.counterparts import note_counterparts
 from keycensus_collector.query.relations import entries_of, live, tables_for, world_readable
 from keycensus_collector.store.engine import upsert
 from keycensus_collector.store.schema import (
@@ -57,18 +58,18 @@ def fold_counts(
     now_ms: int,
 ) -> None:
     """Count anew and write the folded columns of these certificates and keys."""
-    keys = sorted(private_keys)
+    hashes_, keys = sorted(certificates), sorted(private_keys)
     _add_claimed_keys(connection, keys, now_ms)
     for table, kind, hashes in (
-        (certificate, "certificate", sorted(certificates)),
+        (certificate, "certificate", hashes_),
         (public_key, "private-key", keys),
     ):
         for chunk in chunked(hashes):
             _write(connection, table, count_places(connection, kind, chunk), now_ms)
-            if table is certificate:
-                _write_in_use(connection, chunk)
-            else:
+            _write_in_use(connection, table, kind, chunk)
+            if table is public_key:
                 _write_world_readable(connection, chunk)
+    note_counterparts(connection, hashes_, keys)
 
 
 def count_places(
@@ -182,15 +183,14 @@ def _write(connection: Connection, table: Table, counted: dict[bytes, Counts], n
     )
 
 
-def _write_in_use(connection: Connection, hashes: Iterable[bytes]) -> None:
-    """Write how many live places outside trust stores certificates have, which intake counts by host."""
+def _write_in_use(connection: Connection, table: Table, kind: str, hashes: Iterable[bytes]) -> None:
+    """Write how many live places outside trust stores these have, which intake counts by host."""
+    key = table.primary_key.columns[0]
     held = select(func.coalesce(func.sum(holding.c.live), 0)).where(
-        holding.c.artifact == certificate.c.sha256, holding.c.kind == "certificate"
+        holding.c.artifact == key, holding.c.kind == kind
     )
     connection.execute(
-        update(certificate)
-        .where(certificate.c.sha256.in_(list(hashes)))
-        .values(in_use=held.scalar_subquery())
+        update(table).where(key.in_(list(hashes))).values(in_use=held.scalar_subquery())
     )
 
 

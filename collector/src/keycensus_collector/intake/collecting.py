@@ -15,6 +15,7 @@ from functools import partial
 import structlog
 from sqlalchemy import ColumnElement, Connection, delete, exists, or_, select, update
 
+from keycensus_collector.fold.counterparts import note_issuers
 from keycensus_collector.intake.bulk import chunks
 from keycensus_collector.intake.model import BlobKind
 from keycensus_collector.intake.shared import Intake
@@ -151,6 +152,11 @@ def _delete(connection: Connection, kind: int, hashes: Sequence[bytes]) -> None:
     columns = _CATALOGUED.get(kind, ())
     if kind == _MANIFEST:
         columns = (manifest_part.c.manifest, manifest_entry.c.manifest, manifest.c.hash)
+    edges = select(issuer_edge.c.child).where(issuer_edge.c.parent.in_(hashes))
+    issued: list[bytes] = []
+    if issuer_edge.c.parent in columns:
+        issued = list(connection.execute(edges).scalars())
     for column in columns:
         connection.execute(delete(column.table).where(column.in_(hashes)))
+    note_issuers(connection, issued)
     connection.execute(delete(blob).where(blob.c.kind == kind, blob.c.hash.in_(hashes)))

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
+    CompoundSelect,
     Connection,
     FromClause,
     Select,
@@ -52,7 +53,7 @@ from keycensus_collector.query.bound import (
 from keycensus_collector.query.columns import condition
 from keycensus_collector.query.conditions import Choice, Known, Range, expected
 from keycensus_collector.query.fields import LEVELS, Level
-from keycensus_collector.query.in_files import in_a_file
+from keycensus_collector.query.in_files import InFiles, certificates_like
 from keycensus_collector.query.matching import in_range
 from keycensus_collector.query.relations import (
     SEALED_KINDS,
@@ -71,7 +72,7 @@ from keycensus_collector.query.shapes import (
     mentions_path,
     without_places,
 )
-from keycensus_collector.query.sources import Sources, one_by_one
+from keycensus_collector.query.sources import Sources, one_by_one, row_by_row
 from keycensus_collector.query.trees import entries_in_trees, holds_a_name
 from keycensus_collector.store.schema import certificate, holding
 
@@ -81,11 +82,13 @@ _FEW_HOSTS = 1_000
 # Up to so many rows a list is counted; beyond, on demand. Where each takes a look elsewhere, to fewer.
 COUNTED = 10_000
 COUNTED_SOUGHT = 1_000
-# Of so many rows for each thing that is counted, mostly enough are of different things.
-_TRIED = 3
+# Of so many rows, mostly enough are of different things.
+_TRIED = (COUNTED_SOUGHT * 6 // 5, COUNTED_SOUGHT * 3)
 # Fields of a thing itself that other tables are asked for, thing by thing.
-_SOUGHT = frozenset({"issuer-found", "private-key", "certificate", "revoked"})
+_SOUGHT = frozenset({"revoked"})
 _EXPANSIONS = 16
+# Fields of certificates that PostgreSQL has an index for, whatever is asked of them.
+_IN_INDEXES = frozenset({"name", "subject", "sha256", "sha1", "key-id", "serial"})
 
 
 class Compiled(NamedTuple):
@@ -165,18 +168,16 @@ class Compiler:
         Of an authority that all hosts have, every place would be asked; this ends with the last
         place, and mostly long before, when enough things are found.
         """
-        of_now = self.tables.as_of_ms is None
-        if (
-            not of_now
-            or self.target in {"places", "hosts", "gaps"}
-            or self.tables.kinds == SEALED_KINDS
-        ):
+        is_other = self.tables.kinds == SEALED_KINDS or self.target == "gaps"
+        if self.tables.as_of_ms is not None or is_other:
             return None
         parts = flattened(node)
         own = [part for part in parts if is_own(part, self.target)]
         placed = [part for part in parts if part not in own]
         if not placed or not all(is_of_place(part, self.target) for part in placed):
             return None
+        if self.target in {"places", "hosts"}:
+            return self._first_in_files(placed, [*map(self.plain, own), *known])
         if Held.of(placed) is not None or self._use(placed) is not None or self._are_few(placed):
             return None
         outside = [self.plain(part) for part in own]
@@ -184,15 +185,28 @@ class Compiler:
             return None
         is_meant = exists().where(self._joins_here(), *outside, *known)
         tables = replace(self.tables, places_first=True)
-        found = union_all(*self._entries(tables, placed, [is_meant.correlate(tables.entry)]))
-        first = select(found.subquery().c.artifact).distinct().limit(COUNTED_SOUGHT + 1)
+        return self._first_of(
+            union_all(*self._entries(tables, placed, [is_meant.correlate(tables.entry)]))
+        )
+
+    def _first_in_files(
+        self, placed: Sequence[Bound], besides: Sequence[ColumnElement[bool]]
+    ) -> ColumnElement[bool] | None:
+        files = InFiles.of(self.sources, self.target, placed, self._plain_at)
+        return self._first_of(files.first(besides)) if files.can_be_each() else None
+
+    def _first_of(self, found: Select[Any] | CompoundSelect[Any]) -> ColumnElement[bool]:
+        """Return that a row is among the first different ones that a statement finds."""
+        first = select(found.subquery()).distinct().limit(COUNTED_SOUGHT + 1)
         if self.sources.connection.dialect.name == "postgresql":
             # It makes all of a DISTINCT before the first row: so few rows are tried first.
-            some = select(found.limit(_TRIED * COUNTED_SOUGHT).subquery().c.artifact).distinct()
-            tried = self.sources.connection.execute(some.limit(COUNTED_SOUGHT + 1)).scalars().all()
-            if len(tried) > COUNTED_SOUGHT:
-                return self._identity().in_(tried)
-        return self._identity().in_(select(first.subquery().c.artifact))
+            for rows in _TRIED:
+                some = select(found.limit(rows).subquery()).distinct().limit(COUNTED_SOUGHT + 1)
+                with row_by_row(self.sources.connection):
+                    tried = self.sources.connection.execute(some).scalars().all()
+                if len(tried) > COUNTED_SOUGHT:
+                    return self._identity().in_(tried)
+        return self._identity().in_(select(first.subquery()))
 
     def on_hosts(
         self, node: Bound, known: Sequence[ColumnElement[bool]], most: int
@@ -246,8 +260,24 @@ class Compiler:
         if isinstance(node, All):
             return and_(true(), *map(self.plain, node.parts))
         if isinstance(node, Some):
-            return or_(false(), *map(self.plain, node.parts))
+            named = self._by_name(node)
+            return or_(false(), *map(self.plain, node.parts)) if named is None else named
         return self._literal(node)
+
+    def _by_name(self, node: Some) -> ColumnElement[bool] | None:
+        """Return which few certificates an or means that asks for names, too; None if that needs no look now.
+
+        PostgreSQL has an index for each side, and none for what is either.
+        """
+        said = [part for part in node.parts if isinstance(part, Literal) and not part.negated]
+        names = {part.field.name for part in said}
+        if len(said) < len(node.parts) or not ("name" in names and names <= _IN_INDEXES):
+            return None
+        if self.target != "certificates" or self.sources.connection.dialect.name != "postgresql":
+            return None
+        meant = union_all(*(certificates_like(self.sources, part) for part in said))
+        some = self.sources.connection.execute(meant.limit(_FEW + 1)).scalars().all()
+        return self._identity().in_(set(some)) if len(some) <= _FEW else None
 
     def _literal(self, literal: Literal) -> ColumnElement[bool]:
         if literal.field.name in _SOUGHT:
@@ -340,11 +370,14 @@ class Compiler:
         """Return what the fold knows of today, found out for a past day; None if it is not of that."""
         name, tables, test = literal.field.name, self.tables, literal.test
         if name == "found":
-            somewhere = self._looked_up([])
+            is_now = expected(Choice, test).value == "now"
             if tables.as_of_ms is None:
                 columns = tables.certificate.c
-                somewhere = columns.live_places + columns.retained_places > 0
-            return somewhere if expected(Choice, test).value == "now" else not_(somewhere)
+                nothing: ColumnElement[int] = literal_column("0")
+                number = columns.live_places + columns.retained_places
+                return number > nothing if is_now else number == nothing  # as its index has it
+            somewhere = self._looked_up([])
+            return somewhere if is_now else not_(somewhere)
         if name in {"private-key", "certificate"}:
             return self._counterpart(name, expected(Choice, test))
         if name not in {"places", "hosts"}:
@@ -385,7 +418,7 @@ class Compiler:
         """Return that there is one place for which all parts hold."""
         flat = flattened(All(tuple(parts)))
         if self.target in {"places", "hosts"}:
-            return in_a_file(self.sources, self.target, flat, self._plain_at)
+            return self._in_a_file(flat)
         held = Held.of(flat) if self.tables.as_of_ms is None else None
         if held is not None:
             return self._held(held)
@@ -429,11 +462,19 @@ class Compiler:
     def _looked_up(self, parts: Sequence[Bound]) -> ColumnElement[bool]:
         """Return the same, asked for each thing by itself."""
         if self.target in {"places", "hosts"}:
-            return in_a_file(self.sources, self.target, parts, self._plain_at)
+            return self._in_a_file(parts)
         if self.tables.kinds != SEALED_KINDS:  # of which there are few
             self.sought.add("place")
         found = self._entries(self.tables, parts, [self._joins_here()])
         return or_(*(exists(one_by_one(self.sources, query)) for query in found))
+
+    def _in_a_file(self, parts: Sequence[Bound]) -> ColumnElement[bool]:
+        """Return that an entry of the place, or of one on the host, is so."""
+        files = InFiles.of(self.sources, self.target, parts, self._plain_at)
+        each = files.can_be_each()
+        if each:
+            self.sought.add("file")
+        return files.condition(each=each)
 
     def _own(self) -> FromClause:
         """Return the table whose rows the list has."""
@@ -445,9 +486,9 @@ class Compiler:
         }[self.target]
 
     def _identity(self) -> ColumnElement[Any]:
-        if self.target == "certificates":
-            return self.tables.certificate.c.sha256
-        return self.tables.key.c.key_id
+        names = {"certificates": "sha256", "keys": "key_id", "places": "place_no"}
+        identity: ColumnElement[Any] = self._own().c[names.get(self.target, "host_no")]
+        return identity
 
     def _joins_here(self) -> ColumnElement[bool]:
         """Return what binds an entry to the row of the list."""
@@ -493,9 +534,9 @@ class Compiler:
 
     def _held(self, held: Held) -> ColumnElement[bool]:
         """Return that a host holds it, which needs no look at places."""
-        if self.target == "certificates" and held == Held("live", ()):
+        if self.tables.kinds != SEALED_KINDS and held == Held("live", ()):
             # The fold has counted that. Plus nothing: so SQLite skips through no index of few issuers.
-            return self.tables.certificate.c.in_use + 0 > 0
+            return self._own().c.in_use + 0 > 0
         conditions = self._holds(replace(held, hosts=()))
         if held.hosts:
             meant = and_(*(condition(self.sources, each, Level.HOST) for each in held.hosts))

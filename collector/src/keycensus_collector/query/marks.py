@@ -13,22 +13,24 @@ from keycensus_collector.query.authorities import certificates_of, issued_below
 from keycensus_collector.query.conditions import Choice, Known, Test, expected
 from keycensus_collector.query.fields import Level
 from keycensus_collector.query.relations import Tables
+from keycensus_collector.query.sources import Sources
 from keycensus_collector.store.schema import certificate
 from keycensus_collector.store.tables.marks import mark, reappearance
 
 
-def is_marked(tables: Tables, test: Test, level: Level) -> ColumnElement[bool]:
+def is_marked(sources: Sources, test: Test, level: Level) -> ColumnElement[bool]:
     """Return that a mark of this word, or any, reaches a certificate or a key."""
-    stands = [at(mark, tables.as_of_ms)]
+    stands = [at(mark, sources.tables.as_of_ms)]
     if isinstance(test, Known):
-        found = _reached(tables, stands, level)
+        found = _reached(sources, stands, level)
         return found if test.known else not_(found)
-    return _reached(tables, [*stands, mark.c.word == expected(Choice, test).value], level)
+    return _reached(sources, [*stands, mark.c.word == expected(Choice, test).value], level)
 
 
 def _reached(
-    tables: Tables, stands: list[ColumnElement[bool]], level: Level
+    sources: Sources, stands: list[ColumnElement[bool]], level: Level
 ) -> ColumnElement[bool]:
+    tables = sources.tables
     keys = select(mark.c.subject).where(mark.c.kind == "key", *stands)
     if level is Level.KEY:
         return tables.key.c.key_id.in_(keys)
@@ -40,7 +42,9 @@ def _reached(
     )
     authorities = union_all(certificates_of(union_all(keys, its_keys)), named)
     return or_(
-        own.sha256.in_(named), own.key_id.in_(keys), own.sha256.in_(issued_below(authorities))
+        own.sha256.in_(named),
+        own.key_id.in_(keys),
+        own.sha256.in_(issued_below(sources, authorities)),
     )
 
 

@@ -6,7 +6,6 @@ from sqlalchemy import (
     ColumnElement,
     FromClause,
     and_,
-    exists,
     false,
     not_,
     null,
@@ -29,11 +28,8 @@ from keycensus_collector.query.patterns import name_matches, word_matches
 from keycensus_collector.query.relations import SEALED_KINDS, is_there
 from keycensus_collector.query.revocation import is_revoked, revoked_with
 from keycensus_collector.query.sources import Sources, Special
-from keycensus_collector.store.schema import certificate as certificates
 from keycensus_collector.store.schema import (
     certificate_name,
-    issuer_edge,
-    public_key,
     usage,
     usage_place,
 )
@@ -56,7 +52,7 @@ def _purpose(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool
 
 
 def _under(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool]:
-    return is_under(sources.tables, expected(Hash, literal.test))
+    return is_under(sources, expected(Hash, literal.test))
 
 
 def _revoked(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool]:
@@ -80,7 +76,7 @@ def _listed_issuer(sources: Sources, literal: Literal, _: Level) -> ColumnElemen
 
 
 def _marked(sources: Sources, literal: Literal, level: Level) -> ColumnElement[bool]:
-    return is_marked(sources.tables, literal.test, level)
+    return is_marked(sources, literal.test, level)
 
 
 def _reappeared(sources: Sources, literal: Literal, level: Level) -> ColumnElement[bool]:
@@ -88,32 +84,23 @@ def _reappeared(sources: Sources, literal: Literal, level: Level) -> ColumnEleme
 
 
 def _issuer_found(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool]:
-    table = sources.tables.certificate
-    known = or_(
-        table.c.self_signed.is_(True), exists().where(issuer_edge.c.child == table.c.sha256)
-    )
-    return is_choice(known, literal.test, "yes")
+    return _is(sources.tables.certificate.c.issuer_found, literal, "yes")
 
 
 def _private_key(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool]:
-    key = public_key.alias("its_key")
-    held = exists().where(
-        key.c.key_id == sources.tables.certificate.c.key_id,
-        key.c.live_places + key.c.retained_places > 0,
-    )
-    return is_choice(held, literal.test, "found")
+    return _is(sources.tables.certificate.c.key_found, literal, "found")
 
 
 def _certified(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool]:
     """Whether a sealed key has a certificate nobody can know."""
     if sources.tables.kinds == SEALED_KINDS:
         return null().is_not(None)
-    other = certificates.alias("its_certificate")
-    held = exists().where(
-        other.c.key_id == sources.tables.key.c.key_id,
-        other.c.live_places + other.c.retained_places > 0,
-    )
-    return is_choice(held, literal.test, "found")
+    return _is(sources.tables.key.c.certified, literal, "found")
+
+
+def _is(column: ColumnElement[bool], literal: Literal, positive: str) -> ColumnElement[bool]:
+    """Return that a column is as asked for, in the words of the index of what it is not so of."""
+    return column.is_(expected(Choice, literal.test).value == positive)
 
 
 def _sealed(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool]:

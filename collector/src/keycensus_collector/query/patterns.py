@@ -79,9 +79,9 @@ def path_matches(
     if test.how == "below":
         below = pattern.rstrip("/") + "/"
         # They stand apart in the index: "/etc/x-y" is between "/etc/x" and "/etc/x/y".
-        under = _glob(connection, column, below + "*")
-        return or_(_equal(column, start, pattern), _near(start, below, under))
-    condition = _glob(connection, column, re.sub(r"\*+", "*", pattern))
+        under = _glob(connection, column, start, below + "*")
+        return or_(_equal(column, start, pattern), under)
+    condition = _glob(connection, column, start, re.sub(r"\*+", "*", pattern))
     stars = re.findall(r"\*+", pattern)
     if all(len(star) == 1 for star in stars):
         # No star has taken in a slash if there are no more of them than were asked for.
@@ -89,7 +89,7 @@ def path_matches(
         condition = and_(condition, slashes == pattern.count("/"))
     elif any(len(star) == 1 for star in stars):
         condition = and_(condition, column.regexp_match(_expression(pattern)))
-    return _near(start, pattern.partition("*")[0], condition)
+    return condition
 
 
 def _indexed_start(connection: Connection, column: Column) -> Column:
@@ -123,12 +123,19 @@ def _piece(text: str) -> str:
     return re.sub(r"([^\w/ -])", r"\\\1", text)
 
 
-def _glob(connection: Connection, column: Column, pattern: str) -> ColumnElement[bool]:
-    if connection.dialect.name != "sqlite":
-        return column.like(_like(pattern), escape=_ESCAPE)
-    # SQLite's LIKE ignores case, which paths do not.
-    escaped = pattern.replace("[", "[[]").replace("?", "[?]")
-    return column.op("GLOB", is_comparison=True)(escaped)
+def _glob(
+    connection: Connection, column: Column, start: Column | None, pattern: str
+) -> ColumnElement[bool]:
+    """Match a pattern of which `*` stands for anything, in the stretch of the index where that can be."""
+    low, _, rest = pattern.partition("*")
+    if connection.dialect.name == "sqlite":
+        # Its LIKE ignores case, which paths do not.
+        escaped = pattern.replace("[", "[[]").replace("?", "[?]")
+        return _near(start, low, column.op("GLOB", is_comparison=True)(escaped))
+    if start is not None and low not in {"", "/"} and not rest and len(low) <= PATH_START:
+        # Said once: of what is said twice PostgreSQL expects a tenth of what there is.
+        return start.like(_like(pattern), escape=_ESCAPE)
+    return _near(start, low, column.like(_like(pattern), escape=_ESCAPE))
 
 
 def _lowered(pattern: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,21 @@ def one_by_one(sources: Sources, query: Select[Any]) -> Select[Any]:
     if sources.connection.dialect.name != "postgresql":
         return query
     return query.offset(literal_column("0"))
+
+
+@contextmanager
+def row_by_row(connection: Connection) -> Iterator[None]:
+    """Let statements that end after some rows begin with the first: what joins by hashes reads all of a table before.
+
+    Of several conditions PostgreSQL expects fewer rows than there are, and so takes reading all for cheaper.
+    """
+    if connection.dialect.name != "postgresql":
+        yield
+        return
+    set_ = "SELECT set_config('enable_hashjoin', '{0}', true), set_config('enable_mergejoin', '{0}', true)"
+    connection.exec_driver_sql(set_.format("off"))
+    yield  # after an error the transaction is over, and the setting with it
+    connection.exec_driver_sql(set_.format("on"))
 
 
 Special = Callable[[Sources, Literal, Level], ColumnElement[bool]]

@@ -56,6 +56,14 @@ SET idle_in_transaction_session_timeout = '60s';
 SELECT set_config('synchronous_commit', 'on', false)
  WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')
 """
+# Of reads: a plan is for the values that it is asked with, since what few have is found in another way than what
+# most have; and by one process, since to start others takes as long as a page should. Where nobody has said how
+# fast the disks are, they are taken for ones without moving parts: else an index is read less often than it should.
+_READING = """
+SET plan_cache_mode = force_custom_plan;
+SET max_parallel_workers_per_gather = 0;
+SELECT set_config('random_page_cost', '1.1', false) WHERE current_setting('random_page_cost') = '4'
+"""
 # A pooled connection that rested longer is asked whether its server still is the primary.
 _TRUSTED_SECONDS = 1.0
 
@@ -174,6 +182,8 @@ class PostgreSql:
         def connect() -> psycopg.Connection[Any]:
             connection = psycopg.connect(**self._parts, autocommit=True)
             connection.execute(_SESSION)
+            if read_only:
+                connection.execute(_READING)
             connection.isolation_level = (
                 psycopg.IsolationLevel.REPEATABLE_READ
                 if read_only

@@ -328,6 +328,7 @@ TREE_PLACE = f"format = '{TREE_FORMAT}' AND gone_ms IS NULL"
 # Few places could not be read.
 READ_STATUS = "read"
 UNREAD_PLACE = f"gone_ms IS NULL AND status != '{READ_STATUS}'"
+PRESENT_PLACE = "gone_ms IS NULL"
 
 place = Table(
     "place",
@@ -377,6 +378,13 @@ place = Table(
         "status",
         sqlite_where=text(UNREAD_PLACE),
         postgresql_where=text(UNREAD_PLACE),
+    ),
+    # What is looked for has a mode that few files have.
+    Index(
+        "ix_place_mode",
+        "mode",
+        sqlite_where=text(PRESENT_PLACE),
+        postgresql_where=text(PRESENT_PLACE),
     ),
 )
 
@@ -541,6 +549,12 @@ work = Table(
 OWNERLESS, OWNERLESS_SQLITE = "owned IS false", "owned IS 0"
 # Few keys are readable by everybody.
 OPEN, OPEN_SQLITE = "world_readable IS true", "world_readable IS 1"
+# Most have a counterpart and a known issuer; what stands nowhere any more is history.
+KEYLESS, KEYLESS_SQLITE = "key_found IS false", "key_found IS 0"
+ISSUERLESS, ISSUERLESS_SQLITE = "issuer_found IS false", "issuer_found IS 0"
+UNCERTIFIED, UNCERTIFIED_SQLITE = "certified IS false", "certified IS 0"
+AUTHORITY, AUTHORITY_SQLITE = "is_ca IS true", "is_ca IS 1"
+GONE = "live_places + retained_places = 0"
 
 certificate = Table(
     "certificate",
@@ -583,6 +597,9 @@ certificate = Table(
     Column("owned", Boolean, nullable=False, server_default=false()),  # by a team or several
     # Minus its importance: what matters most comes first, and of that what expires first.
     Column("rank", Integer, nullable=False, server_default="0"),
+    # Its private key is somewhere; it is self-signed, or its issuer's certificate is known.
+    Column("key_found", Boolean, nullable=False, server_default=false()),
+    Column("issuer_found", Boolean, nullable=False, server_default=false()),
     Index(None, "rank", "not_after_ms", "sha256"),
     Index(None, "first_seen_ms", "sha256"),  # what was found last; grows at its end
     Index(
@@ -591,6 +608,31 @@ certificate = Table(
         "sha256",
         sqlite_where=text(OWNERLESS_SQLITE),
         postgresql_where=text(OWNERLESS),
+    ),
+    Index(
+        "ix_certificate_gone",
+        *("not_after_ms", "sha256"),
+        sqlite_where=text(GONE),
+        postgresql_where=text(GONE),
+    ),
+    Index(
+        "ix_certificate_keyless",
+        *("not_after_ms", "sha256", "in_use", "is_ca"),
+        sqlite_where=text(KEYLESS_SQLITE),
+        postgresql_where=text(KEYLESS),
+    ),
+    Index(
+        "ix_certificate_issuerless",
+        *("not_after_ms", "sha256", "in_use", "self_signed"),
+        sqlite_where=text(ISSUERLESS_SQLITE),
+        postgresql_where=text(ISSUERLESS),
+    ),
+    # Of what an authority has issued, the authorities are few.
+    Index(
+        "ix_certificate_authority",
+        *("sha256", "key_id"),
+        sqlite_where=text(AUTHORITY_SQLITE),
+        postgresql_where=text(AUTHORITY),
     ),
     # Whether a key has a certificate somewhere: it ends in the index, for each key of a list.
     Index("ix_certificate_key_id", "key_id", "live_places", "retained_places"),
@@ -634,12 +676,22 @@ public_key = Table(
     Column("first_seen_ms", BigInteger, nullable=False),
     # folded: places of private halves
     Column("live_places", Integer, nullable=False),
+    # Live places outside trust stores, as of certificates.
+    Column("in_use", Integer, nullable=False, server_default="0"),
     Column("retained_places", Integer, nullable=False),
     Column("hosts", Integer, nullable=False),
     Column("folded_ms", BigInteger, nullable=False),
+    # A certificate of it is somewhere.
+    Column("certified", Boolean, nullable=False, server_default=false()),
     # A live place outside trust stores is readable by everybody.
     Column("world_readable", Boolean, nullable=False, server_default=false()),
     Column("owned", Boolean, nullable=False, server_default=false()),
+    Index(
+        "ix_public_key_uncertified",
+        "key_id",
+        sqlite_where=text(UNCERTIFIED_SQLITE),
+        postgresql_where=text(UNCERTIFIED),
+    ),
     Index(
         "ix_public_key_open",
         "key_id",
