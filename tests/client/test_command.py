@@ -85,13 +85,25 @@ def test_by_a_dimension_it_shows_figures_and_what_lists_them(served: Served) -> 
     assert "label.KEY" in wrong.stderr
 
 
+def test_gaps_are_listed_grouped_and_for_spreadsheets(served: Served) -> None:
+    lines = output(served, "gaps").splitlines()
+    assert lines[0].split() == ["HOST", "WHERE", "WHY", "DETAIL", "SINCE"]
+    assert lines[1].split()[:4] == ["db1", "/mnt/nfs", "network-file-system", "EACCES"]
+    assert output(served, "gaps", "-q", "gap-reason:unreadable") == "no gaps\n"
+    (row,) = rows_of(output(served, "gaps", "-o", "csv"))
+    (item,) = json.loads(output(served, "gaps", "-o", "json", "--sort", "-since"))
+    assert row == item
+    assert item["prefix"] == "/mnt/nfs"
+    assert "network-file-system" in served.run("gaps", "--by", "reason").stdout
+
+
 def test_lists_are_sorted_and_a_wrong_order_names_those_there_are(served: Served) -> None:
     def names(*arguments: str) -> list[str]:
         return [item["name"] for item in json.loads(output(served, *arguments, "-o", "json"))]
 
     assert names("hosts", "--sort", "-name") == ["web1", "db1"]
     assert names("certs", "--sort", "-name") == sorted(names("certs"), reverse=True)
-    for command in ("certs", "keys", "places", "hosts"):
+    for command in ("certs", "keys", "places", "hosts", "gaps"):
         wrong = served.run(command, "--sort", "colour")
         assert (wrong.returncode, "by 'colour', but by " in wrong.stderr) == (2, True)
 

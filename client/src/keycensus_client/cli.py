@@ -18,6 +18,7 @@ COMMANDS = {
     "keys": "List private keys with their places.",
     "hosts": "List hosts by name.",
     "places": "List places by host and path, whatever they hold.",
+    "gaps": "List where agents could not look, and why.",
     "owners": "Say who owns what: teams, what they are given, and why.",
     "recertify": "Ask owners by a date what is theirs, and answer.",
     "people": "Say who there is, and what they held when they leave.",

@@ -461,6 +461,25 @@ class KeyPage(Page):
 
 
 @dataclass(frozen=True, slots=True)
+class HostGap:
+    """What the agent of a host could not look at."""
+
+    host_id: str
+    host: str
+    prefix: str
+    reason: str
+    detail: str
+    since: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class GapPage(Page):
+    """Gaps by host and path."""
+
+    items: list[HostGap]
+
+
+@dataclass(frozen=True, slots=True)
 class PlacePage(Page):
     """Places by host and path."""
 

@@ -110,6 +110,10 @@ class Client:
         """Return a page of places; parameters are those of GET /places."""
         return self._get(model.PlacePage, "/places", filters)
 
+    def gaps(self, **filters: str | int | bool | None) -> model.GapPage:
+        """Return a page of gaps; parameters are those of GET /gaps."""
+        return self._get(model.GapPage, "/gaps", filters)
+
     def show(self, identity: str, kind: str = "") -> model.Shown:
         """Return everything about what an ID names; NotFoundError or AmbiguousError."""
         return self._get(model.Shown, "/show", {"id": identity, "kind": kind or None})
@@ -281,6 +285,12 @@ class Client:
     ) -> Iterator[model.PlacePage]:
         """Yield pages until `limit` items came, or all."""
         return pages(self.places, limit, filters)
+
+    def all_gaps(
+        self, limit: int | None, **filters: str | int | bool | None
+    ) -> Iterator[model.GapPage]:
+        """Yield pages until `limit` items came, or all."""
+        return pages(self.gaps, limit, filters)
 
     def close(self) -> None:
         """Close the connection."""

@@ -1,0 +1,57 @@
+"""`keycensus gaps`: where agents could not look, why, and since when."""
+
+from __future__ import annotations
+
+import click
+
+from keycensus_client.commands.session import (
+    collect,
+    connect,
+    effective_limit,
+    limit_option,
+    now,
+    output_option,
+    query_options,
+    say_rest,
+    sort_option,
+)
+from keycensus_client.groups import by_option
+from keycensus_client.model import HostGap
+from keycensus_client.output.cells import ago
+from keycensus_client.output.files import field_titles, field_values, print_csv, print_json
+from keycensus_client.output.table import Column, print_table
+
+_COLUMNS = (
+    Column("HOST", merge=True),
+    Column("WHERE", fold=True),
+    Column("WHY"),
+    Column("DETAIL", fold=True),
+    Column("SINCE"),
+)
+
+
+@click.command("gaps")
+@by_option("gaps")
+@query_options
+@sort_option("place")
+@output_option
+@limit_option
+def command(*, output: str, limit: int | None, **filters: str | None) -> None:
+    """List where agents could not look, and why."""
+    with connect() as client:
+        items, total, exact = collect(client.all_gaps(effective_limit(limit, output), **filters))
+    if output == "json":
+        print_json(items)
+    elif output == "csv":
+        titles = field_titles(HostGap)
+        print_csv(titles, (field_values(item, titles) for item in items))
+    elif not items:
+        click.echo("no gaps")
+    else:
+        moment = now()
+        rows = [
+            (item.host, item.prefix, item.reason, item.detail, ago(item.since, moment))
+            for item in items
+        ]
+        print_table(_COLUMNS, rows)
+        say_rest(len(items), total, exact=exact, what="gaps")
