@@ -42,13 +42,14 @@ THINGS: list[tuple[Item, ...]] = [
 ]
 HOSTS = ("web1", "web2", "db1")
 PATHS = ("/etc/a.pem", "/etc/b.pem", "/srv/c.pem", "/old/d.pem")
-LISTS = ("certificates", "keys", "places", "hosts")
+LISTS = ("certificates", "keys", "places", "hosts", "gaps")
 QUERIES = {
     "certificates": ("", "found:any", "role:any use:any", "host:web*", "owner:none", "owner:a",
                      "private-key:found", "issuer-found:no", "hosts:1", "places>1"),
     "keys": ("", "use:any role:any", "certificate:none", "sealed:yes", "hosts>1"),
     "places": ("", "holds:certificate", "expires<60d", "role:trust-store", "owner:a"),
     "hosts": ("", "holds:private-key", "expires<60d", "gap:any", "none(path:/etc/**)"),
+    "gaps": ("", "gap:/secret host:web*", "owner:a"),
 }  # fmt: skip
 # Tables that no question of people names; whoever adds one decides where it belongs.
 INTERNAL = {
@@ -186,12 +187,15 @@ def questions() -> list[tuple[str, dict[str, str]]]:
             *(("keys", by) for by in ("key", "hosts")),
             *(("places", by) for by in ("role", "status")),
             ("hosts", "state"),
+            *(("gaps", by) for by in ("reason", "host")),
         )
     ]
     asked += [
         ("/certificates", {"status": each, "include": "trust-stores", "places": "true"})
         for each in ("live", "retained", "gone", "any")
     ]
+    asked += [("/certificates", {"sort": "-live_places"}), ("/keys", {"sort": "-hosts"})]
+    asked += [("/places", {"sort": "host"}), ("/hosts", {"sort": "-gaps"})]
     asked += [("/certificates", {"host": "web1"}), ("/certificates", {"path": "/etc"})]
     asked += [("/keys", {"readable_by": "world"}), ("/keys", {"without_certificate": "true"})]
     hashes = {item.artifact.hex() for items in THINGS for item in items}
