@@ -103,5 +103,9 @@ async def test_what_is_not_known_of_a_past_day_is_said(tmp_path: Path) -> None:
         assert (
             "what is told of each here is of today" in (await client.get("/hosts?as_of=10d")).text
         )
+        listed = (await client.get("/certificates?as_of=10d&sort=name")).text
+        assert "as_of=10d&amp;sort=-name" in listed
+        assert "sort=hosts" not in listed
+        assert (await client.get("/certificates?as_of=10d&sort=hosts")).status_code == 400
         assert (await client.get("/certificates/by/colour")).status_code == 400
     census.store.close()

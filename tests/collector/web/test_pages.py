@@ -313,10 +313,10 @@ async def test_nobody_sees_a_page_without_a_name_and_none_of_another_team(census
 
 async def test_columns_are_chosen_and_kept_for_who_chose_them(census: Census) -> None:
     async with signed_in(census, "col") as browser:
-        page = await browser.get("/certificates", q="expires<30d")
+        page = await browser.get("/certificates", q="expires<30d", sort="-hosts")
         page = await browser.send(page, "/certificates/columns", column=["ends", "serial"])
         assert page.form("/certificates/columns").fields["column"] == ["ends", "serial"]
-        assert str(page.address).endswith("?q=expires%3C30d")
+        assert str(page.address).endswith("?q=expires%3C30d&sort=-hosts")
         assert "Serial" in page.words
         exports = [link for link in page.links if link.startswith("/api/v1/export/certificates")]
         answer = await browser.client.get(exports[0])

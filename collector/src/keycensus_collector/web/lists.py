@@ -199,7 +199,8 @@ async def choose_columns(list_: Listing, visit: Visiting) -> Response:
     await visit.store.run_write(
         partial(prefer, holder=holder, name=f"columns.{list_}", words=chosen or None)
     )
-    return RedirectResponse(address(f"/{list_}", q=sent.text("q")), HTTPStatus.SEE_OTHER)
+    kept = {name: sent.text(name) for name in ("q", "as_of", "sort")}
+    return RedirectResponse(address(f"/{list_}", **kept), HTTPStatus.SEE_OTHER)
 
 
 async def _list(
@@ -242,7 +243,7 @@ async def _list(
         status=HTTPStatus.OK if problem is None else HTTPStatus.BAD_REQUEST,
         listed=listed,
         columns=columns,
-        headings=_headings(name, columns, parameters, found),
+        headings=_headings(name, columns, parameters, found, day),
         members=members_of(columns),
         found=found,
         problem=problem,
@@ -271,7 +272,11 @@ def _changing(visit: Visit, name: str, parameters: ListParameters, limit: int) -
 
 
 def _headings(
-    name: str, columns: Sequence[Column], parameters: ListParameters, found: results.Page | None
+    name: str,
+    columns: Sequence[Column],
+    parameters: ListParameters,
+    found: results.Page | None,
+    day: str,
 ) -> list[tuple[Column, str, str]]:
     """Return columns with the address that sorts by each, if any does, and how it is sorted by it now."""
     now = parameters.sort or USUAL[name]
@@ -284,7 +289,7 @@ def _headings(
         way, to = "", ""
         if sort is not None and column.sort == now.removeprefix("-"):
             way = "descending" if now.startswith("-") else "ascending"
-        if sort is not None and (few or sort.has_index):
+        if sort is not None and (few or sort.has_index) and not (day and sort.of_today):
             word = f"-{column.sort}" if way == "ascending" else column.sort
             to = address(f"/{name}", **(given | {"sort": word}))
         headings.append((column, to, way))
