@@ -62,19 +62,26 @@ class InFiles:
         if self.target == "places":
             spot = tables.place.c.manifest
             return self._is_in(spot, self._manifests(spot if each else None), each=each)
-        queries = self._host_numbers()
+        # Each host once: of places by the million PostgreSQL would make no table to look it up in.
+        queries = [select(each.subquery()).distinct() for each in self._host_numbers()]
         return tables.host.c.host_no.in_(union_all(*queries) if len(queries) > 1 else queries[0])
 
     def can_be_each(self) -> bool:
         """Whether it can be asked for each by itself, and few are not known to be meant."""
         if self.sources.tables.as_of_ms is not None:
             return False
-        if self.target == "hosts" and self.held is None:
+        is_sqlite = self.sources.connection.dialect.name == "sqlite"
+        # SQLite would look for each certificate that is meant on each host.
+        if self.target == "hosts" and (self.held is None or is_sqlite):
             return False
         meant = self._manifests(None) if self.looked is None else [self.looked]
         some = union_all(*meant).subquery() if len(meant) > 1 else meant[0].subquery()
         count = select(func.count()).select_from(select(some).limit(_FEW + 1).subquery())
         return self.sources.connection.execute(count).scalar_one() > _FEW
+
+    def of_some(self, most: int) -> InFiles:
+        """Return the same of some of the certificates that are meant."""
+        return self if self.looked is None else replace(self, looked=self.looked.limit(most))
 
     def first(self, besides: Sequence[ColumnElement[bool]]) -> Select[Any]:
         """Return numbers of places or hosts that are meant, some of them more than once. `besides`: what holds of them."""

@@ -62,7 +62,8 @@ SELECT set_config('synchronous_commit', 'on', false)
 _READING = """
 SET plan_cache_mode = force_custom_plan;
 SET max_parallel_workers_per_gather = 0;
-SELECT set_config('random_page_cost', '1.1', false) WHERE current_setting('random_page_cost') = '4'
+SELECT set_config('random_page_cost', '1.1', false) WHERE current_setting('random_page_cost') = '4';
+SELECT set_config('work_mem', '32MB', false) WHERE current_setting('work_mem') = '4MB'
 """
 # A pooled connection that rested longer is asked whether its server still is the primary.
 _TRUSTED_SECONDS = 1.0

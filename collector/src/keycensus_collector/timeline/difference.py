@@ -119,10 +119,14 @@ class _Side:
             asked = ask(connection, replace(query, as_of=day), target, now_ms, sealed=sealed)
             self.moment_ms = now_ms if asked.as_of_ms is None else asked.as_of_ms
             self.states |= _STATES[target](connection, asked)
-        if len(self.states) > MOST_ROWS:
-            raise UsageError(
-                f"more than {MOST_ROWS:,} {target} are asked for: narrow the query, as to some hosts"
-            )
+        _check_number(len(self.states), target)
+
+
+def _check_number(number: int, target: str) -> None:
+    if number > MOST_ROWS:
+        raise UsageError(
+            f"more than {MOST_ROWS:,} {target} are asked for: narrow the query, as to some hosts"
+        )
 
 
 def _what(before: State, after: State) -> str:
@@ -139,6 +143,7 @@ def _artifacts(
 ) -> dict[Any, State]:
     found = select(column).where(asked.condition).limit(MOST_ROWS + 1)
     identities = sorted(connection.execute(found).scalars())
+    _check_number(len(identities), asked.bindings.target)  # before each is counted
     states: dict[Any, State] = {}
     for chunk in chunked(identities):
         counts = counted(connection, asked.tables, chunk, kinds)
