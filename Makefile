@@ -16,6 +16,11 @@ GENERATOR := $(VENV_PROTO)/.generator
 
 PROJECTS := protos agent collector client
 CHECKED := agent collector client protos/src tests benchmarks packaging/deb
+# Bytecode of our own packages, which an editable installation leaves out: the tests and the demo start
+# some thousand processes, and the agent's parser, which writes nothing, else compiles itself at each start.
+COMPILE = $(BIN)/python -m compileall -q $(PROJECTS:%=%/src)
+# Images for containers often set it. Then each test process compiles pytest's plug-ins for itself.
+unexport PYTHONDONTWRITEBYTECODE
 PIP := -m pip --disable-pip-version-check install --quiet --progress-bar off
 
 # Options: `make demo ONCE=1`, `make test PYTEST="tests/agent -x"`, `make bench ROOT=/usr ROUNDS=3 ONLY=help`.
@@ -43,6 +48,7 @@ help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(RUNTIME) ## a collector, five agents and what they find (ONCE=1: show it and end)
+	@$(COMPILE)
 	@PYTHONPATH=tests $(BIN)/python -m demo $(if $(ONCE),--once)
 
 test: lint types proto-check unit ## lint, types, import contracts, protocol, tests
@@ -64,6 +70,7 @@ proto: $(GENERATOR) ## generate the protocol's Python code again
 # Two processes at once: the tests start servers and agents of their own, and wait for them; who is
 # done takes from the other, since a few files hold the long tests.
 unit: $(DEVELOPMENT) ## pytest (PYTEST=... adds options)
+	@$(COMPILE)
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST)
 
 # Each page wide and on a phone, light and dark, as PNG: to be looked at after a change of a page.

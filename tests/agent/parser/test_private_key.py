@@ -32,7 +32,7 @@ from keycensus_agent.parser.openssh import read_openssh_key
 from keycensus_agent.parser.private_key import MalformedKeyError, read_private_key
 from keycensus_agent.parser.public_key import KeyFacts, key_facts
 
-DSA_KEY = dsa.generate_private_key(2048)
+DSA_KEY = dsa.generate_private_key(1024)  # noqa: S505 - a longer one takes seconds to make
 MADE: dict[str, PrivateKeyTypes] = {
     "rsa": rsa.generate_private_key(65537, 2048),
     "dsa": DSA_KEY,
