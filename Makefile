@@ -67,11 +67,12 @@ proto-check: $(GENERATOR)
 proto: $(GENERATOR) ## generate the protocol's Python code again
 	$(VENV_PROTO)/bin/python protos/generate.py
 
-# Two processes at once: the tests start servers and agents of their own, and wait for them; who is
-# done takes from the other, since a few files hold the long tests.
+# Three processes on two cores: the tests start servers and agents of their own, and wait a third of the
+# time for them and their timers. Each more costs half a minute of a core, for it collects all tests anew.
+# Who is done takes from the others, since a few files hold the long tests.
 unit: $(DEVELOPMENT) ## pytest (PYTEST=... adds options)
 	@$(COMPILE)
-	$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST)
+	$(BIN)/python -m pytest -n 3 --dist worksteal $(PYTEST)
 
 # Each page wide and on a phone, light and dark, as PNG: to be looked at after a change of a page.
 pages: $(DEVELOPMENT) ## draw every page into build/pages, in Chromium

@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from fakes.agent_command import AgentCommand
 from fakes.certificates import Leaf
@@ -232,7 +233,11 @@ def test_ctrl_c_ends_a_scan_cleanly(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [*CLI, "scan", str(tmp_path), "/usr"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    time.sleep(0.8)
+    # Before its parser runs it may still import, where an interrupt shows Python's traceback.
+    while not psutil.Process(process.pid).children():
+        assert process.poll() is None
+        time.sleep(0.02)
+    time.sleep(0.3)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130
