@@ -106,7 +106,8 @@ class Zygote:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             pass_fds=[theirs.fileno()],
-            env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+            # gRPC reads its own when it is imported; the collector's command says so before that.
+            env={**os.environ, "PYTHONIOENCODING": "utf-8", "GRPC_VERBOSITY": "NONE"},
         )
         theirs.close()
 

@@ -65,7 +65,7 @@ def test_commands_beside_the_running_server_see_what_it_sees(collector: Collecto
 
 
 def test_a_port_in_use_is_one_clear_line_with_status_3(tmp_path: Path) -> None:
-    collector = Collector.make(tmp_path / "collector")
+    collector = Collector.make(tmp_path / "collector", interpreter=sys.executable)
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         text = collector.config_file.read_text()
