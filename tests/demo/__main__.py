@@ -17,7 +17,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -38,9 +38,13 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     work = CHECKOUT / "demo-work"
     try:
-        with _alone(work), Processes(work / "logs") as processes:
+        with (
+            _alone(work),
+            ExitStack() as servers,
+            Processes(work / "logs") as processes,
+        ):
             try:
-                _tell(work, processes, once=once)
+                _tell(work, processes, servers, once=once)
             finally:
                 # Who presses Ctrl-C twice must not leave half of it running.
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -54,8 +58,9 @@ def main() -> int:
     return 0
 
 
-def _tell(work: Path, processes: Processes, *, once: bool) -> None:
-    story = Story(work, Shell(CHECKOUT, {"KEYCENSUS_CONFIG": str(work / "login")}), processes)
+def _tell(work: Path, processes: Processes, servers: ExitStack, *, once: bool) -> None:
+    shell = Shell(CHECKOUT, {"KEYCENSUS_CONFIG": str(work / "login")})
+    story = Story(work, shell, processes, servers)
     try:
         story.tell()
     except ProcessEndedError:

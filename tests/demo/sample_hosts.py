@@ -120,13 +120,14 @@ def _operating_system(files: SampleFiles, name: str) -> None:
     # Who builds this without being root owns the files, so that name is "root" on the sample host.
     files.write(
         "/etc/passwd",
+        "root:x:0:0:root:/root:/bin/sh\n"
         f"root:x:{us}:{os.getegid()}:root:/root:/bin/sh\n"
         f"postgres:x:{_POSTGRES}:{_POSTGRES}::/var/lib/postgresql:/bin/sh\n"
         f"tomcat:x:{_TOMCAT}:{_TOMCAT}::/opt/tomcat:/usr/sbin/nologin\n",
     )
     files.write(
         "/etc/group",
-        f"root:x:{os.getegid()}:\npostgres:x:{_POSTGRES}:\ntomcat:x:{_TOMCAT}:\n",
+        f"root:x:0:\nroot:x:{os.getegid()}:\npostgres:x:{_POSTGRES}:\ntomcat:x:{_TOMCAT}:\n",
     )
     files.write("/etc/hostname", f"{name}.example.com\n")
     old = name == "old-1"
@@ -167,15 +168,23 @@ def _web(files: SampleFiles, authority: SampleAuthority, wildcard: Pair, now: da
     )
     _wildcard_files(files, wildcard, authority.intermediate.certificate)
     files.write("/etc/nginx/nginx.conf", "http {\n  include /etc/nginx/sites-enabled/*;\n}\n")
-    for server, certificate, key in (
-        (LINEAGE, f"{live}/fullchain.pem", f"{live}/privkey.pem"),
-        ("intranet.example.com", "/etc/nginx/tls/wildcard.pem", "/etc/nginx/tls/wildcard.key"),
-    ):
-        files.write(
-            f"/etc/nginx/sites-enabled/{server}.conf",
-            f"server {{\n  listen 443 ssl;\n  server_name {server};\n"
-            f"  ssl_certificate {certificate};\n  ssl_certificate_key {key};\n}}\n",
-        )
+    _site(files, LINEAGE, "443", f"{live}/fullchain.pem", f"{live}/privkey.pem")
+    wildcard_paths = ("/etc/nginx/tls/wildcard.pem", "/etc/nginx/tls/wildcard.key")
+    _site(files, "intranet.example.com", "443", *wildcard_paths)
+
+
+def serve_lineage_at(root: Path, address: str, name: str = LINEAGE) -> None:
+    """Have the configuration of nginx below `root` say that `name` is served at `address`."""
+    live = f"/etc/letsencrypt/live/{name}"
+    _site(SampleFiles(root), name, address, f"{live}/fullchain.pem", f"{live}/privkey.pem")
+
+
+def _site(files: SampleFiles, server: str, address: str, certificate: str, key: str) -> None:
+    files.write(
+        f"/etc/nginx/sites-enabled/{server}.conf",
+        f"server {{\n  listen {address} ssl;\n  server_name {server};\n"
+        f"  ssl_certificate {certificate};\n  ssl_certificate_key {key};\n}}\n",
+    )
 
 
 def _wildcard_files(files: SampleFiles, wildcard: Pair, *chain: x509.Certificate) -> None:

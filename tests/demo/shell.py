@@ -8,7 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,10 +35,14 @@ def heading(text: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Shell:
-    """Commands run in `directory`, with `variables` over a small environment."""
+    """Commands run in `directory`, with `variables` over a small environment.
+
+    `wrap` makes of a command line the one that is run.
+    """
 
     directory: Path
     variables: Mapping[str, str] = field(default_factory=dict)
+    wrap: Callable[[Sequence[str]], list[str]] = list
 
     def environment(self) -> dict[str, str]:
         """Return the environment of every process of the demo."""
@@ -48,7 +52,7 @@ class Shell:
 
     def command(self, program: str, *arguments: str) -> list[str]:
         """Return the command line of one of our programs, from this environment's own folder."""
-        return [str(Path(sys.executable).parent / program), *arguments]
+        return self.wrap([str(Path(sys.executable).parent / program), *arguments])
 
     def show(self, program: str, *arguments: str) -> None:
         """Print the command and then its output; DemoError if it fails."""

@@ -8,8 +8,10 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -18,8 +20,15 @@ from urllib.request import HTTPCookieProcessor, HTTPSHandler, build_opener
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509 import load_pem_x509_certificate
 from demo.issuing import SampleAuthority, make_authority
+from demo.machine import can_be_machines, inside, serving
 from demo.processes import DemoError, Processes, Running
-from demo.sample_hosts import LINEAGE, WILDCARD, build_sample_hosts, renew_lineage
+from demo.sample_hosts import (
+    LINEAGE,
+    WILDCARD,
+    build_sample_hosts,
+    renew_lineage,
+    serve_lineage_at,
+)
 from demo.shell import Shell, heading, say
 
 LIVE = f"/etc/letsencrypt/live/{LINEAGE}"
@@ -30,12 +39,16 @@ CLIENT = "keycensus"
 READY_SECONDS = 60
 # The scan of this machine with a cold cache; the sample servers take a second.
 SCAN_SECONDS = 900
-CATALOGUE_SECONDS = 120
+CATALOGUE_SECONDS = 300
 CHANGE_SECONDS = 120
 # On a sample server, so that a change is seen soon; this machine's agent takes its time.
 SAMPLE_SWEEP_SECONDS, SWEEP_SECONDS = 2, 600
 POLL_SECONDS = 0.25
 PERSON = "demo"
+# The sample server that is a machine of its own.
+SERVING = "web-1"
+# All of such a machine but its /etc is this one's.
+SCAN_OF_MACHINE = 'roots = ["/etc"]\n'
 RULES = """\
 owners:
   - {rule: web-servers, of: hosts, host: ["web-*", "old-*"], owner: web}
@@ -45,11 +58,14 @@ owners:
 
 @dataclass(slots=True)
 class Story:
-    """The demo. `work` is its folder, `shell` runs commands, `processes` what stays up."""
+    """The demo. `work` is its folder, `shell` runs commands; `processes` and `servers` stay up."""
 
     work: Path
     shell: Shell
     processes: Processes
+    servers: ExitStack
+    # Whether web-1 is a machine of its own here, with a server that presents what it has loaded.
+    _serves: bool = False
     _addresses: dict[str, Any] = field(default_factory=dict)
     _agents: dict[str, Running] = field(default_factory=dict)
     _hosts: dict[str, Path] = field(default_factory=dict)
@@ -72,6 +88,9 @@ class Story:
         heading("6  Whose it is, and who left")
         self._own()
         self._let_people_in()
+        if self._serves:
+            heading("7  A service that still presents the old certificate")
+            self._wait_for_verdict()
 
     def tell_where_to_look(self) -> None:
         """Print how to go on by hand."""
@@ -102,7 +121,19 @@ class Story:
         say("db-1    PostgreSQL; a private key that everyone can read; an SSH key")
         say("old-1   Apache; expired, RSA 1024, SHA-1; a forgotten key; the same wildcard pair")
         say(f"Their file systems are below {self._relative(self.work / 'hosts')}/.")
+        self._serve(self._hosts[SERVING])
         return authority
+
+    def _serve(self, root: Path) -> None:
+        """Serve the lineage of certbot as a machine of its own would, where the kernel has such."""
+        self._serves = can_be_machines(root)
+        if not self._serves:
+            say("This kernel gives you no namespaces: no server listens, step 7 is left out.")
+            return
+        live = root / LIVE.lstrip("/")
+        port = self.servers.enter_context(serving(live / "fullchain.pem", live / "privkey.pem"))
+        serve_lineage_at(root, f"127.0.0.1:{port}")
+        say(f"{SERVING} is a machine of its own; a server listens there on port {port}.")
 
     def _start_collector(self) -> None:
         state, anywhere = self.work / "collector", "127.0.0.1:0"
@@ -135,19 +166,26 @@ class Story:
         folder = self.work / "agents" / name
         folder.mkdir(parents=True, mode=0o700)
         config, token = folder / "agent.toml", folder / "token"
-        config.write_text(_agent_configuration(root, folder / "state", self.work))
+        is_machine = self._serves and name == SERVING
+        scan = SCAN_OF_MACHINE if is_machine else _scan_of(root, self.work)
+        config.write_text(_agent_configuration(root, scan, folder / "state"))
+        shell = self.shell
+        if is_machine:
+            shell = replace(shell, wrap=partial(inside, f"{name}.example.com", root))
         collector = ("--config", self._relative(self.work / "collector" / "collector.toml"))
-        run = self.shell.show if show else self.shell.quiet
-        run(COLLECTOR, "token", "create", "--output-file", self._relative(token), *collector)
+        created = ("token", "create", "--output-file", self._relative(token), *collector)
         settings = ("--config", self._relative(config))
         address = ("--collector", str(self._addresses["enrol"]))
-        run(AGENT, "enrol", *address, "--token-file", self._relative(token), *settings)
+        enrolled = ("enrol", *address, "--token-file", self._relative(token), *settings)
         if show:
+            self.shell.show(COLLECTOR, *created)
+            shell.show(AGENT, *enrolled)
             say(f"\n$ {AGENT} run {' '.join(settings)} &")
+        else:
+            self.shell.quiet(COLLECTOR, *created)
+            shell.quiet(AGENT, *enrolled)
         self._agents[name] = self.processes.start(
-            f"agent-{name}",
-            self.shell.command(AGENT, "run", *settings),
-            self.shell.environment(),
+            f"agent-{name}", shell.command(AGENT, "run", *settings), shell.environment()
         )
         say(f"{name}: enrolled, and its agent runs")
 
@@ -264,6 +302,19 @@ class Story:
         self._must("What will bite" in text, "the overview after signing in")
         say(f"\nThe pages answer at https://{self._addresses['web']} (sign in as {PERSON}).")
 
+    # --- 7: what is presented -----------------------------------------------------------------------
+
+    def _wait_for_verdict(self) -> None:
+        """Wait until the agent of web-1 has asked: it gives a service half a minute to be reloaded."""
+        query = "verdict:not-reloaded"
+        self._wait(
+            lambda: bool(self.shell.ask(CLIENT, "certs", "-q", query)),
+            CHANGE_SECONDS,
+            "the agent to see that the server was not reloaded",
+        )
+        say(f"{LINEAGE} was renewed on the disk, but its server was not reloaded:")
+        self.shell.show(CLIENT, "certs", "-q", query, "--places")
+
     def _is_live(self, fingerprint: str) -> bool:
         """Tell whether both names in live/ that hold the certificate are known to."""
         named = self.shell.ask(CLIENT, "certs", "--name", LINEAGE, "--status", "any", "--places")
@@ -291,13 +342,18 @@ class Story:
         return str(path.relative_to(self.shell.directory))
 
 
-def _agent_configuration(root: Path, state: Path, work: Path) -> str:
-    """Return the agent's TOML. This machine's agent stays out of the sample servers' files."""
-    here = root == Path("/")
-    exclude = f"exclude = [{json.dumps(str(work))}]\n" if here else ""
+def _scan_of(root: Path, work: Path) -> str:
+    """Return what an agent scans. This machine's stays out of the sample servers' files."""
+    exclude = f"exclude = [{json.dumps(str(work))}]\n" if root == Path("/") else ""
+    return f"root = {json.dumps(str(root))}\n{exclude}"
+
+
+def _agent_configuration(root: Path, scan: str, state: Path) -> str:
+    """Return the agent's TOML."""
+    interval = SWEEP_SECONDS if root == Path("/") else SAMPLE_SWEEP_SECONDS
     return (
-        f"[scan]\nroot = {json.dumps(str(root))}\n{exclude}"
+        f"[scan]\n{scan}"
         f"[state]\ndirectory = {json.dumps(str(state))}\n"
-        f"[sweep]\ninterval_seconds = {SWEEP_SECONDS if here else SAMPLE_SWEEP_SECONDS}\n"
+        f"[sweep]\ninterval_seconds = {interval}\n"
         "start_delay_seconds = 0\ncpu_share = 1.0\n"
     )
