@@ -306,7 +306,7 @@ class Story:
 
     def _wait_for_verdict(self) -> None:
         """Wait until the agent of web-1 has asked: it gives a service half a minute to be reloaded."""
-        query = "verdict:not-reloaded"
+        query = "verdict:not-reloaded ca:no"
         self._wait(
             lambda: bool(self.shell.ask(CLIENT, "certs", "-q", query)),
             CHANGE_SECONDS,

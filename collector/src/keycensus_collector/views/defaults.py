@@ -23,7 +23,7 @@ DEFAULTS = (
     _view(
         "renewed-not-reloaded",
         "certificates",
-        "verdict:not-reloaded",
+        "verdict:not-reloaded ca:no",
         "New on the disk, while a listener still presents the one before",
     ),
     _view("ownerless", "certificates", "owner:none", "Nobody renews them, as far as is known"),
