@@ -31,7 +31,7 @@ from faults.kit.hostile_files import BOMBS, bundle
 
 from keycensus_agent.config import Config, ScanSettings, StateSettings
 from keycensus_agent.model import Status
-from keycensus_agent.reader import equipment, service
+from keycensus_agent.reader import kept_parser, service
 from keycensus_agent.reader.convert import place_of
 from keycensus_agent.reader.parser_client import ParserClient
 from keycensus_agent.reader.state import State
@@ -327,7 +327,9 @@ def test_what_kills_the_parser_twice_is_told_and_not_tried_again_until_it_change
     """Over runs of the agent, each with a service and a parser of its own."""
     log = tmp_path / "attempts"
     command = (sys.executable, "-c", textwrap.dedent(KILLER.format(log=str(log))))
-    monkeypatch.setattr(equipment, "ParserClient", functools.partial(ParserClient, command=command))
+    monkeypatch.setattr(
+        kept_parser, "ParserClient", functools.partial(ParserClient, command=command)
+    )
     root = tmp_path / "root"
     root.mkdir()
     words = ("segfault", "abort", "memory", "cpu")

@@ -64,9 +64,9 @@ class IntakeLimits:
     batch_credit: int = 4
     heartbeat_seconds: int = 900
     linger_seconds: int = 60
-    messages_per_second: int = 5_000
-    batches_per_second: int = 50
-    rows_per_second: int = 10_000
+    messages_per_second: int = 500
+    batches_per_second: int = 10
+    rows_per_second: int = 2_500
     rows_per_day: int = 20_000_000
     rows_per_host: int = 1_000_000
     blob_mib_per_day: int = 8192

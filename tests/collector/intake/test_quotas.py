@@ -26,6 +26,7 @@ from sqlalchemy import select
 from keycensus_agent.model import Gap, Scope, place_key
 from keycensus_collector.intake import refusals
 from keycensus_collector.intake.model import Limits
+from keycensus_collector.intake.quota import Quota
 from keycensus_collector.store.schema import blob, gap, place, refusal
 from keycensus_proto.v1 import report_pb2
 
@@ -164,6 +165,17 @@ async def test_offers_without_end_are_told_to_come_back(make_desk: MakeDesk) -> 
     for number in range(3):
         await who.send_offer(line, [sha256(b"%d %d" % (number, at)) for at in range(40)])
     assert await ends_busy(line)
+
+
+def test_a_burst_is_taken_at_its_peak_and_what_comes_after_at_the_rate() -> None:
+    quota = Quota(Limits(rows_per_second=10, rows_burst=1000, rows_peak=100), 0.0)
+    assert quota.take_rows(100, 0.0) == 0  # a second's worth of the peak
+    assert quota.take_rows(100, 0.0) == 1
+    assert quota.take_rows(800, 10.0) == 7
+    assert quota.take_rows(200, 20.0) == 1
+    # The burst is used up: now it is the rate that counts.
+    assert quota.take_rows(100, 25.0) == 5
+    assert quota.take_rows(100, 1000.0) == 0
 
 
 async def test_offers_whose_blobs_never_come_are_told_to_come_back(make_desk: MakeDesk) -> None:

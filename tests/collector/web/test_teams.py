@@ -83,7 +83,7 @@ async def test_what_a_team_owns_is_counted_as_its_lists_count(company: Company) 
         figures: set[str] = set()
         for name in ("web", "db", "desk"):
             counted = tiles(await browser.get(f"/teams/{name}"))
-            assert len(counted) == 4
+            assert len(counted) == 5
             for way, figure in counted.items():
                 listed = await browser.get(way)
                 total = re.search(r'<h1[^>]*>[^<]*<span class="quiet">([\d,]+)', listed.text)

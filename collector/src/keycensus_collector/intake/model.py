@@ -66,8 +66,9 @@ class BlobKey(NamedTuple):
 class Limits:
     """What one agent may ask of the collector (protos/README.md, section 8), and what it is told.
 
-    The rates are far above what a host with 100,000 places needs for its first sweep; they bound
-    what a hostile agent costs the others.
+    A host with 100,000 places tells its first sweep in one burst. What comes after is bounded by the
+    rates, so that a hostile agent costs the others little: it is to take a tenth of a core at most. The
+    peaks are what it may do in one second of a burst.
     """
 
     hello_seconds: float = 10.0
@@ -80,14 +81,16 @@ class Limits:
     open_offers: int = 256
     heartbeat_seconds: int = 900
     linger_seconds: int = 60
-    bytes_per_second: float = 8 * 1024 * 1024
+    bytes_per_second: float = 2 * 1024 * 1024
     bytes_burst: float = 128 * 1024 * 1024
-    messages_per_second: float = 5_000
-    messages_burst: float = 100_000
-    rows_per_second: float = 10_000
-    rows_burst: float = 300_000
-    batches_per_second: float = 50
-    batches_burst: float = 1_000
+    bytes_peak: float = 16 * 1024 * 1024
+    messages_per_second: float = 500
+    messages_burst: float = 50_000
+    rows_per_second: float = 2_500
+    rows_burst: float = 100_000
+    rows_peak: float = 10_000
+    batches_per_second: float = 10
+    batches_burst: float = 500
     # Streams that begin: a healthy agent opens a few in an hour, one that is restarted again and
     # again a few in a minute.
     hellos_per_second: float = 1

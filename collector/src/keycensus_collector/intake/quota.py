@@ -38,8 +38,10 @@ class Quota:
             return _Bucket(rate, burst, burst, now)
 
         self._bytes = bucket(limits.bytes_per_second, limits.bytes_burst)
+        self._bytes_now = bucket(limits.bytes_peak, limits.bytes_peak)
         self._messages = bucket(limits.messages_per_second, limits.messages_burst)
         self._rows = bucket(limits.rows_per_second, limits.rows_burst)
+        self._rows_now = bucket(limits.rows_peak, limits.rows_peak)
         self._batches = bucket(limits.batches_per_second, limits.batches_burst)
         self._hellos = bucket(limits.hellos_per_second, limits.hellos_burst)
         self._days_rows = self._of_a_day(limits.rows_per_day, now)
@@ -64,11 +66,21 @@ class Quota:
 
     def take_message(self, size: int, now: float) -> float:
         """Count a message of `size` bytes; return how many seconds the agent has to wait."""
-        return max(self._bytes.take(size, now), self._messages.take(1, now))
+        seconds = (
+            self._bytes.take(size, now),
+            self._bytes_now.take(size, now),
+            self._messages.take(1, now),
+        )
+        return max(seconds)
 
     def take_rows(self, count: int, now: float) -> float:
         """Count rows; return how many seconds the agent has to wait."""
-        return max(self._rows.take(count, now), self._days_rows.take(count, now))
+        seconds = (
+            self._rows.take(count, now),
+            self._rows_now.take(count, now),
+            self._days_rows.take(count, now),
+        )
+        return max(seconds)
 
     def take_batch(self, now: float) -> float:
         """Count a batch; return how many seconds the agent has to wait."""
