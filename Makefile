@@ -16,7 +16,7 @@ GENERATOR := $(VENV_PROTO)/.generator
 
 PROJECTS := protos agent collector client
 CHECKED := agent collector client protos/src tests benchmarks packaging/deb
-# Bytecode of our own packages, which an editable installation leaves out: the tests and the demo start
+# Bytecode of our own packages, which an editable installation leaves out: tests, demo and benchmarks start
 # some thousand processes, and the agent's parser, which writes nothing, else compiles itself at each start.
 COMPILE = $(BIN)/python -m compileall -q $(PROJECTS:%=%/src)
 # Images for containers often set it. Then each test process compiles pytest's plug-ins for itself.
@@ -98,6 +98,7 @@ postgresql: $(DEVELOPMENT) ## the collector's tests on both databases, in full
 	KEYCENSUS_POSTGRESQL=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal tests/collector $(PYTEST)
 
 bench: $(DEVELOPMENT) ## the budgets as ratios (ROOT=/ ROUNDS=5 IDLE=600 ONLY="scan idle" PLOT=)
+	@$(COMPILE)
 	@PYTHONPATH=tests:packaging/deb $(BIN)/python -m benchmarks.run --root '$(ROOT)' --rounds $(ROUNDS) \
 		--idle $(IDLE) $(ONLY:%=--only %) $(if $(PLOT),--plot '$(PLOT)')
 

@@ -10,7 +10,6 @@ goes to stdout, what is going on to stderr. Exit status 1 if a budget is missed.
 from __future__ import annotations
 
 import argparse
-import compileall
 import contextlib
 import os
 import re
@@ -55,15 +54,6 @@ def compile_reference(bench: Bench) -> None:
     subprocess.run(
         [compiler, "-O2", "-Wall", "-Wextra", "-o", bench.reference, str(source)], check=True
     )
-
-
-def compile_agent() -> None:
-    """Store the agent's bytecode, as installing its packages does; an editable installation has none."""
-    import keycensus_agent
-    import keycensus_proto
-
-    for package in (keycensus_agent, keycensus_proto):
-        compileall.compile_dir(package.__path__[0], quiet=1)
 
 
 def warm(command: list[str]) -> None:
@@ -236,7 +226,6 @@ def main() -> int:
             arguments.changes,
         )
         compile_reference(bench)
-        compile_agent()
         for name in arguments.only or [name for name in BENCHES if name not in ON_DEMAND]:
             say(name)
             rows += BENCHES[name](bench)
