@@ -34,6 +34,7 @@ from keycensus_collector.authority.keeper import AuthorityKeeper, registered
 from keycensus_collector.authority.readmission import note_start
 from keycensus_collector.authority.rollover import adopt
 from keycensus_collector.clock import Clock
+from keycensus_collector.collection import collect_seldom
 from keycensus_collector.config import Address, Configuration, enrol_address
 from keycensus_collector.deployment import (
     Deployment,
@@ -385,6 +386,7 @@ async def serve(
         loop.add_signal_handler(number, stopping.set)
     server = Server(configuration, clock, parts)
     bound = await server.start()
+    collect_seldom()
     try:
         announce(bound)
         await server.wait(stopping)

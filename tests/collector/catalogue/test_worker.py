@@ -182,14 +182,39 @@ def test_a_csr_and_a_certificate_of_one_hash_are_two_things(census: Census) -> N
 
 def test_work_of_a_kind_that_is_not_known_stays_for_a_newer_collector(census: Census) -> None:
     with census.store.write() as connection:
-        connection.execute(
-            insert(schema.work).values(kind="later", subject=b"", number=0, queued_ms=0)
-        )
-        connection.execute(
-            insert(schema.work).values(kind="blob", subject=b"x" * 32, number=2, queued_ms=0)
-        )
+        queue_work(connection, "later", 0)
+        queue_work(connection, "blob", 2, b"x" * 32)
     census.fold()
     assert census.row(select(schema.work.c.kind))[0] == "later"
+
+
+async def test_one_round_folds_many_small_batches_and_few_large_ones(census: Census) -> None:
+    host_no = census.host("web1")
+    identity = {"agent_id": "a", "state": "active", "state_reason": "", "enrolled_by": "t"}
+    with census.store.write() as connection:
+        agent_no = connection.execute(
+            insert(schema.agent)
+            .values(host_no=host_no, enrolled_ms=0, **identity)
+            .returning(schema.agent.c.agent_no)
+        ).scalar_one()
+        for number, changes in enumerate([1_000] * 5 + [1] * 40, start=1):
+            row = {"agent_no": agent_no, "instance": b"i" * 16, "ack": b"", "duplicates": 0}
+            batch_no = connection.execute(
+                insert(schema.intake_batch)
+                .values(sequence=number, received_ms=0, changes=changes, **row)
+                .returning(schema.intake_batch.c.batch_no)
+            ).scalar_one()
+            queue_work(connection, "batch", batch_no)
+        queue_work(connection, "batch", batch_no + 1)  # whose row went with its ack
+    worker = Worker(census.store, census.clock)
+    assert [await worker.run_once() for _ in range(3)] == [4, 42, 0]
+    worker.close()
+
+
+def queue_work(connection: Connection, kind: str, number: int, subject: bytes = b"") -> None:
+    connection.execute(
+        insert(schema.work).values(kind=kind, subject=subject, number=number, queued_ms=0)
+    )
 
 
 async def test_running_reads_again_what_an_older_catalogue_read(census: Census) -> None:

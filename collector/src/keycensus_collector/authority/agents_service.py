@@ -21,7 +21,7 @@ from keycensus_collector.authority.peer import (
     certificate_of,
     check_peer,
     fingerprint,
-    is_unused,
+    peer_now,
     peer_of,
     read_certificate,
     settle_certificate,
@@ -134,9 +134,10 @@ class AgentsServicer(report_pb2_grpc.AgentsServicer):
         peer = await self._peer(context, for_hello=True)
         if peer.standing != ACTIVE:
             return peer  # its hello says which machine it is, and is refused
-        if await self._store.run_read(lambda connection: is_unused(connection, peer)):
+        if peer.is_renewed:
             await self._store.run_write(
-                lambda connection: settle_certificate(connection, peer), urgent=True
+                lambda connection: settle_certificate(connection, peer, peer_now(connection, peer)),
+                urgent=True,
             )
         return peer
 

@@ -42,7 +42,8 @@ class Peer:
     """One agent, as known by its client certificate. `serial` is lower-case hexadecimal.
 
     `standing` is "active", but for a hello, which may also come from who is shut out and is to be told
-    why ("cloned", "rekeyed", "replaced"). `address` is where it calls from, for people.
+    why ("cloned", "rekeyed", "replaced"). `address` is where it calls from, for people. `is_renewed`: the
+    certificate was issued by a renewal and has opened no stream yet.
     """
 
     agent_no: int
@@ -52,6 +53,20 @@ class Peer:
     deployment: str
     standing: str = ACTIVE
     address: str = ""
+    is_renewed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PeerNow:
+    """How it stands with a peer inside of one transaction: what every step of it is judged by.
+
+    `standing` is "active" if it may write, "unknown" if there is no such agent and certificate.
+    """
+
+    standing: str
+    host_no: int = 0
+    certificate_state: str = ""
+    issued_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +84,8 @@ _PEER_STATES = (
     select(
         agent.c.state,
         agent.c.host_no,
-        agent.c.agent_id,
         agent_certificate.c.state.label("certificate_state"),
+        agent_certificate.c.issued_ms,
     )
     .join(agent, agent.c.agent_no == agent_certificate.c.agent_no)
     .where(
@@ -180,7 +195,13 @@ def find_peer(connection: Connection, presented: Presented, *, for_hello: bool =
     if standing != ACTIVE and not (for_hello and standing in (CLONED, REKEYED, REPLACED)):
         raise ended(standing, row.agent_id)
     return Peer(
-        row.agent_no, row.agent_id, row.host_no, presented.serial, presented.deployment, standing
+        row.agent_no,
+        row.agent_id,
+        row.host_no,
+        presented.serial,
+        presented.deployment,
+        standing,
+        is_renewed=row.certificate_state == "new",
     )
 
 
@@ -188,58 +209,49 @@ def _standing(state: str, certificate_state: str) -> str:
     return REPLACED if state == ACTIVE and certificate_state == "void" else str(state)
 
 
-def standing_now(connection: Connection, peer: Peer) -> str:
-    """Return, inside a transaction, how it stands with `peer`: "active" if it may write."""
+def peer_now(connection: Connection, peer: Peer) -> PeerNow:
+    """Return, inside a transaction, how it stands with `peer`."""
     row = connection.execute(
         _PEER_STATES, {"serial_now": peer.serial, "agent_now": peer.agent_no}
     ).one_or_none()
-    return "unknown" if row is None else _standing(row.state, row.certificate_state)
+    if row is None:
+        return PeerNow("unknown")
+    standing = _standing(row.state, row.certificate_state)
+    return PeerNow(standing, row.host_no, row.certificate_state, row.issued_ms)
 
 
 def check_peer(connection: Connection, peer: Peer) -> None:
     """Refuse, inside a transaction, what has ended since `peer` was found.
 
     Raises Refusal "banned", "cloned" or "unknown"; "superseded" if the agent reports on another host
-    since then. Every transaction that writes for an agent calls this.
+    since then. Every transaction that writes for an agent calls this, or `check_now`.
     """
-    row = connection.execute(
-        _PEER_STATES, {"serial_now": peer.serial, "agent_now": peer.agent_no}
-    ).one_or_none()
-    if row is None:
+    check_now(peer_now(connection, peer), peer)
+
+
+def check_now(now: PeerNow, peer: Peer) -> None:
+    """Do as `check_peer` where `now` was read in this very transaction."""
+    if now.standing == "unknown":
         raise Refusal("unknown", "this agent's certificate or identity has ended")
-    standing = _standing(row.state, row.certificate_state)
-    if standing != ACTIVE:
-        raise ended(standing, row.agent_id)
-    if row.host_no != peer.host_no:
+    if now.standing != ACTIVE:
+        raise ended(now.standing, peer.agent_id)
+    if now.host_no != peer.host_no:
         raise Refusal("superseded", "this agent's host has changed; begin anew")
 
 
-def is_unused(connection: Connection, peer: Peer) -> bool:
-    """Say whether the peer's certificate was issued by a renewal and has opened no stream yet."""
-    state = connection.execute(
-        select(agent_certificate.c.state).where(agent_certificate.c.serial == peer.serial)
-    ).scalar_one()
-    return bool(state == "new")
-
-
-def settle_certificate(connection: Connection, peer: Peer) -> None:
+def settle_certificate(connection: Connection, peer: Peer, now: PeerNow) -> None:
     """On a first stream with a renewed certificate: it is current now, its predecessors are void.
 
     One that was issued after it stays: its answer may still be on the way to the agent.
     """
-    row = connection.execute(
-        select(agent_certificate.c.state, agent_certificate.c.issued_ms).where(
-            agent_certificate.c.serial == peer.serial
-        )
-    ).one()
-    if row.state != "new":
+    if now.certificate_state != "new":
         return
     connection.execute(
         update(agent_certificate)
         .where(
             agent_certificate.c.agent_no == peer.agent_no,
             agent_certificate.c.serial != peer.serial,
-            agent_certificate.c.issued_ms <= row.issued_ms,
+            agent_certificate.c.issued_ms <= now.issued_ms,
         )
         .values(state="void")
     )

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
-from sqlalchemy import Connection, delete, exists, insert, select
+from sqlalchemy import Connection, delete, exists, func, insert, select
 
 from keycensus_collector.catalogue.facts import CATALOGUE_VERSION
 from keycensus_collector.catalogue.issuers import (
@@ -36,11 +36,19 @@ from keycensus_collector.imports.lists import join_listed
 from keycensus_collector.revocation.queue import note_authorities, note_lists, note_statuses
 from keycensus_collector.store.duties import Duties
 from keycensus_collector.store.engine import Store
-from keycensus_collector.store.schema import blob, certificate, public_key, work
+from keycensus_collector.store.schema import blob, certificate, intake_batch, public_key, work
 
-# How much of each kind one round takes. Blobs bound its memory (at most 1 MiB each), batches the
-# time for which others wait for the writer (1,000 changes each), issuers the child's time.
-_GROUP = {"blob": 128, "batch": 4, "issuers": 128}
+# How much of each kind one round takes. Blobs bound its memory (at most 1 MiB each), issuers the
+# child's time.
+_GROUP = {"blob": 128, "batch": 128, "issuers": 128}
+# Changes of the batches of one round: they bound the time for which others wait for the writer. A batch
+# whose row is gone, since its agent has the ack, may have had as many as any.
+_CHANGES = 4_000
+_CHANGES_MOST = 1_000
+# A round of fewer rows than this is followed by a short wait for company: what a fleet reports comes
+# batch by batch, and most of what a round costs it costs once, however many batches it folds.
+_SMALL_GROUP = 32
+_GATHER_SECONDS = 0.1
 _LOOK_AHEAD = 256
 # Pairs of certificates whose bytes are in memory at one time.
 _PAIRS = 64
@@ -94,8 +102,11 @@ class Worker:
         try:
             while True:
                 self._wake.clear()
-                if await self._run_logged() == 0:
+                done = await self._run_logged()
+                if done == 0:
                     await self._pause()
+                elif done < _SMALL_GROUP:
+                    await asyncio.sleep(_GATHER_SECONDS)
         finally:
             self.close()
             await self._duties.release()
@@ -185,17 +196,28 @@ def _take(connection: Connection) -> _Group:
     """Read the head of the queue in order, up to the group's size of each kind."""
     group = _Group()
     rows = connection.execute(
-        select(work.c.work_no, work.c.kind, work.c.subject, work.c.number)
+        select(
+            *(work.c.work_no, work.c.kind, work.c.subject, work.c.number),
+            func.coalesce(intake_batch.c.changes, _CHANGES_MOST).label("changes"),
+        )
+        .outerjoin(
+            intake_batch, (work.c.kind == "batch") & (intake_batch.c.batch_no == work.c.number)
+        )
         .order_by(work.c.work_no)
         .limit(_LOOK_AHEAD)
     ).all()
     room = dict(_GROUP)
+    changes = 0
     wanted: list[tuple[int, bytes, int]] = []
     for row in rows:
         if row.kind not in room:
             continue  # a newer collector's
         if room[row.kind] == 0:
             break
+        if row.kind == "batch":
+            if group.batches and changes + row.changes > _CHANGES:
+                break
+            changes += row.changes
         room[row.kind] -= 1
         group.rows[row.work_no] = (row.kind, row.subject, row.number)
         if row.kind == "blob":

@@ -27,7 +27,7 @@ from keycensus_collector.imports.stored import record_import
 from keycensus_collector.intake.batches import Allowance, write_batch
 from keycensus_collector.intake.blobs import store_blobs
 from keycensus_collector.intake.bulk import chunks
-from keycensus_collector.intake.hosts import facts_columns
+from keycensus_collector.intake.hosts import facts_columns, stored_host
 from keycensus_collector.intake.manifests import ManifestCache
 from keycensus_collector.intake.model import (
     INSTANCE_BYTES,
@@ -81,7 +81,7 @@ def take_bundle(
     _write(connection, stream, bundle, limits, now_ms)
     removed = _remove_rest(connection, stream, bundle, now_ms)
     taken_ms = min(bundle.hello.agent_time_ms, now_ms)
-    columns = facts_columns(connection, host_no, bundle.facts)
+    columns = facts_columns(stored_host(connection, host_no), bundle.facts)
     columns |= {"last_seen_ms": taken_ms, "complete": bundle.batches[-1].complete}
     connection.execute(update(host).where(host.c.host_no == host_no).values(columns))
     number = record_import(

@@ -21,10 +21,10 @@ from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
 from keycensus_collector.authority.peer import check_peer
 from keycensus_collector.errors import Refusal
 from keycensus_collector.intake import convert
-from keycensus_collector.intake.bulk import Bulk, insert_into
+from keycensus_collector.intake.bulk import Setting, insert_into
 from keycensus_collector.intake.gaps import write_gaps
 from keycensus_collector.intake.holding import apply_moves
-from keycensus_collector.intake.hosts import counters_columns, facts_columns, touch
+from keycensus_collector.intake.hosts import counters_columns, facts_columns, stored_host, touch
 from keycensus_collector.intake.manifests import ManifestCache, find_incomplete
 from keycensus_collector.intake.model import (
     Ack,
@@ -62,14 +62,7 @@ _STREAM = (
 )
 _INSERT_BATCH = insert(intake_batch).returning(intake_batch.c.batch_no)
 _INSERT_WORK = insert_into(work, leave_out=("work_no",))
-_UPDATE_SESSION = Bulk(
-    lambda _: (
-        update(session)
-        .where(session.c.agent_no == bindparam("agent"))
-        .values(last_sequence=bindparam("reached"), complete=bindparam("is_complete"))
-    ),
-    ["reached", "is_complete", "agent"],
-)
+_PROGRESS = Setting(session.c.agent_no, ("last_sequence", "complete"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +184,8 @@ def write_batch(
     now_complete = prepared.complete and not retried
     columns = _host_columns(connection, host_no, prepared, complete=now_complete)
     touch(connection, host_no, host_state, now_ms, columns)
-    is_complete = now_complete or complete
-    _UPDATE_SESSION.run(connection, [(prepared.sequence, is_complete, stream.peer.agent_no)])
+    progress = {"last_sequence": prepared.sequence, "complete": now_complete or complete}
+    _PROGRESS.run(connection, stream.peer.agent_no, progress)
     queue_batch(connection, batch_no, now_ms)
     return Committed(ack, duplicate=False, results=results)
 
@@ -298,7 +291,7 @@ def _host_columns(
 ) -> dict[str, Any]:
     columns: dict[str, Any] = {}
     if prepared.host is not None:
-        columns = facts_columns(connection, host_no, prepared.host)
+        columns = facts_columns(stored_host(connection, host_no), prepared.host)
     columns |= counters_columns(prepared.counters)
     if complete:
         columns["complete"] = True

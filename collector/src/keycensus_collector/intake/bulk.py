@@ -9,7 +9,7 @@ integers and booleans are what drivers take and give.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import chain, islice
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ from sqlalchemy import (
     CursorResult,
     Delete,
     Insert,
+    Row,
     Select,
     Table,
     Update,
@@ -28,6 +29,7 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    update,
 )
 from sqlalchemy.sql.elements import ClauseElement
 
@@ -76,6 +78,10 @@ class Bulk:
             return 0
         return connection.exec_driver_sql(self.text(connection), rows).rowcount
 
+    def first(self, connection: Connection, row: tuple[Any, ...]) -> Row[*tuple[Any, ...]] | None:
+        """Run the statement for one row; return the first that it gives back."""
+        return connection.exec_driver_sql(self.text(connection), row).first()
+
     def text(self, connection: Connection) -> str:
         """Return the statement as the connection's database spells it."""
         return self._texts.get(connection.dialect.name) or self._compile(connection)
@@ -91,6 +97,25 @@ class Bulk:
         text = str(compiled)
         self._texts[connection.dialect.name] = text
         return text
+
+
+class Setting:
+    """One UPDATE of always the same columns, of the row that has a key."""
+
+    def __init__(self, key: Column[Any], names: Collection[str]) -> None:
+        # In the order of the table, which is that of the statement.
+        self._names = [column.name for column in key.table.c if column.name in names]
+        values: dict[str, BindParameter[Any]] = {
+            name: bindparam(f"to_{name}") for name in self._names
+        }
+        self._bulk = Bulk(
+            lambda _: update(key.table).where(key == bindparam("of_key")).values(values),
+            [*(f"to_{name}" for name in self._names), "of_key"],
+        )
+
+    def run(self, connection: Connection, key: object, values: Mapping[str, object]) -> None:
+        """Set the columns of the row under `key`; `values` holds each of them."""
+        self._bulk.run(connection, [(*(values[name] for name in self._names), key)])
 
 
 class BulkInsert:

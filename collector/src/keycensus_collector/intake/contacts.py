@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, bindparam, delete, func, literal_column, select
+from sqlalchemy.sql.elements import ClauseElement
 
 from keycensus_collector.authority.peer import Peer
+from keycensus_collector.intake.bulk import Bulk
 from keycensus_collector.intake.model import Hello, HostFacts
 from keycensus_collector.store.engine import upsert
 from keycensus_collector.store.schema import agent_contact
@@ -19,6 +21,33 @@ from keycensus_collector.store.schema import agent_contact
 KEPT_IN_ORDER = 16
 # A golden image has about a thousand copies; a liar must not fill the disk.
 KEPT_OF_COPIES = 4096
+
+
+_COLUMNS = (
+    *("agent_no", "contact_key", "boot_id", "instance", "machine_hash", "name"),
+    *("address", "first_ms", "last_ms", "hellos", "verdict"),
+)
+
+
+def _note(connection: Connection) -> ClauseElement:
+    statement = upsert(connection, agent_contact)
+    return (
+        statement.values({name: bindparam(name) for name in _COLUMNS})
+        .on_conflict_do_update(
+            index_elements=["agent_no", "contact_key"],
+            set_={
+                "instance": statement.excluded.instance,
+                "address": statement.excluded.address,
+                "last_ms": statement.excluded.last_ms,
+                "hellos": agent_contact.c.hellos + literal_column("1"),
+                "verdict": statement.excluded.verdict,
+            },
+        )
+        .returning(agent_contact.c.hellos)
+    )
+
+
+_NOTE = Bulk(_note, _COLUMNS)
 
 
 def note_contact(
@@ -34,32 +63,16 @@ def note_contact(
     """Note that a machine said hello; `copies`: the identity is known to be on several."""
     machine = b"" if facts is None else facts.machine_hash
     name = "" if facts is None else facts.name
-    statement = upsert(connection, agent_contact).values(
-        agent_no=peer.agent_no,
-        contact_key=contact_key(hello.boot_id, machine, name),
-        boot_id=hello.boot_id,
-        instance=hello.instance,
-        machine_hash=machine,
-        name=name,
-        address=peer.address,
-        first_ms=now_ms,
-        last_ms=now_ms,
-        hellos=1,
-        verdict=verdict,
+    key = contact_key(hello.boot_id, machine, name)
+    noted = _NOTE.first(
+        connection,
+        (
+            *(peer.agent_no, key, hello.boot_id, hello.instance, machine, name),
+            *(peer.address, now_ms, now_ms, 1, verdict),
+        ),
     )
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["agent_no", "contact_key"],
-            set_={
-                "instance": hello.instance,
-                "address": peer.address,
-                "last_ms": now_ms,
-                "hellos": agent_contact.c.hellos + 1,
-                "verdict": verdict,
-            },
-        )
-    )
-    _drop_oldest(connection, peer.agent_no, KEPT_OF_COPIES if copies else KEPT_IN_ORDER)
+    if noted is not None and noted.hellos == 1:
+        _drop_oldest(connection, peer.agent_no, KEPT_OF_COPIES if copies else KEPT_IN_ORDER)
 
 
 def contact_key(boot_id: bytes, machine_hash: bytes, name: str) -> bytes:

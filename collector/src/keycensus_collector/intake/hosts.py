@@ -7,30 +7,31 @@ authenticated peer's.
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, Row, bindparam, select
 
 from keycensus_collector.authority.hosts import set_host_state
-from keycensus_collector.intake.bulk import Bulk
+from keycensus_collector.intake.bulk import Setting
 from keycensus_collector.intake.rows import HostRow
 from keycensus_collector.store.schema import host
 
-_SEEN = Bulk(
-    lambda _: (
-        update(host)
-        .where(host.c.host_no == bindparam("number"))
-        .values(last_seen_ms=bindparam("at"))
-    ),
-    ["at", "number"],
+_HOST = select(host.c.state, host.c.facts, host.c.labels).where(
+    host.c.host_no == bindparam("number")
 )
 
 
-def facts_columns(connection: Connection, host_no: int, row: HostRow) -> dict[str, Any]:
-    """Return the columns of `host` that the facts set; labels of the token are kept."""
-    stored = connection.execute(
-        select(host.c.facts, host.c.labels).where(host.c.host_no == host_no)
-    ).one()
+def stored_host(connection: Connection, host_no: int) -> Row[*tuple[Any, ...]]:
+    """Return state, facts and labels of a host: what new facts are compared with."""
+    return connection.execute(_HOST, {"number": host_no}).one()
+
+
+def facts_columns(stored: Row[*tuple[Any, ...]], row: HostRow) -> dict[str, Any]:
+    """Return the columns of `host` that the facts set; labels of the token are kept.
+
+    `stored` is what `stored_host` says of the host.
+    """
     if stored.facts == row.row:
         return {}
     facts = row.facts
@@ -63,6 +64,11 @@ def touch(
     """
     if state == "silent":
         set_host_state(connection, host_no, "active", "heard from", now_ms)
-    _SEEN.run(connection, [(now_ms, host_no)])
-    if columns:
-        connection.execute(update(host).where(host.c.host_no == host_no).values(**columns))
+    values = {"last_seen_ms": now_ms, **columns}
+    _setting(frozenset(values)).run(connection, host_no, values)
+
+
+@cache
+def _setting(names: frozenset[str]) -> Setting:
+    """Return what sets these columns of a host: there are few such sets."""
+    return Setting(host.c.host_no, names)

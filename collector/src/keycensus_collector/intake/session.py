@@ -18,13 +18,22 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, delete, exists, func, insert, select, update
+from sqlalchemy import (
+    Connection,
+    RowMapping,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+)
 
 from keycensus_collector.authority.peer import (
     Peer,
-    check_peer,
+    check_now,
+    peer_now,
     settle_certificate,
-    standing_now,
 )
 from keycensus_collector.authority.standing import (
     ACTIVE,
@@ -37,8 +46,9 @@ from keycensus_collector.authority.standing import (
 )
 from keycensus_collector.errors import Refusal
 from keycensus_collector.intake import nonces
+from keycensus_collector.intake.bulk import Setting
 from keycensus_collector.intake.contacts import note_contact
-from keycensus_collector.intake.hosts import facts_columns, touch
+from keycensus_collector.intake.hosts import facts_columns, stored_host, touch
 from keycensus_collector.intake.model import (
     HASH_BYTES,
     INSTANCE_BYTES,
@@ -54,7 +64,6 @@ from keycensus_collector.store.schema import (
     authority_certificate,
     deployment,
     gap,
-    host,
     intake_batch,
     place,
     session,
@@ -70,6 +79,36 @@ _GRAVITY = (Verdict.FINE, Verdict.FRESH, Verdict.RESTORED, Verdict.CLONED)
 # behind, and learns the rest from HelloAck.last_sequence.
 _LOST_ACKS = 64
 _BIGGEST_SKEW_MS = 2**62
+
+
+# Built once: a fleet that comes back says hello by the dozen a second.
+_SESSION = select(session).where(session.c.agent_no == bindparam("agent")).with_for_update()
+_OPEN_AGAIN = Setting(
+    session.c.agent_no,
+    (
+        *("session", "instance", "boot_id", "opened_ms", "agent_time_ms", "trust_anchors", "nonce"),
+        *("pending_nonce", "past_nonces", "nonces_aside", "boots"),
+        *("last_sequence", "complete", "list_wanted"),
+    ),
+)
+_DEPLOYMENT = select(deployment.c.name, deployment.c.database_id)
+_ANCHORS = (
+    select(authority_certificate.c.der, authority_certificate.c.state)
+    .where(authority_certificate.c.is_anchor)
+    .order_by(authority_certificate.c.added_ms)
+)
+_MINE = (intake_batch.c.agent_no == bindparam("agent")) & (
+    intake_batch.c.instance == bindparam("of_instance")
+)
+_DROP_CONFIRMED = delete(intake_batch).where(
+    _MINE, intake_batch.c.sequence >= 1, intake_batch.c.sequence < bindparam("confirmed")
+)
+_NOT_CONFIRMED = (
+    select(intake_batch.c.ack)
+    .where(_MINE, intake_batch.c.sequence > bindparam("confirmed"))
+    .order_by(intake_batch.c.sequence)
+    .limit(_LOST_ACKS)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +146,10 @@ def open_session(
     _check_hello(hello)  # 1
     row = _facts(hello)
     facts = None if row is None else row.facts
-    standing = standing_now(connection, peer)  # 2
-    if standing != ACTIVE:
-        return _turn_away(connection, peer, hello, facts, standing, now_ms=now_ms)
-    check_peer(connection, peer)
+    now = peer_now(connection, peer)  # 2
+    if now.standing != ACTIVE:
+        return _turn_away(connection, peer, hello, facts, now.standing, now_ms=now_ms)
+    check_now(now, peer)
     stored = _session(connection, peer)
     judged = _judge(stored, hello)  # 3
     if judged.word == _LATE:
@@ -120,7 +159,7 @@ def open_session(
     if cloned:
         mark_cloned(connection, peer.agent_no, peer.agent_id, judged.cloned, now_ms)
         return TurnedAway(ended(CLONED, peer.agent_id))
-    settle_certificate(connection, peer)  # 4
+    settle_certificate(connection, peer, now)  # 4
     same = stored if stored is not None and stored["instance"] == hello.instance else None
     values = {  # 5
         "session": 1 if stored is None else stored["session"] + 1,
@@ -130,9 +169,7 @@ def open_session(
     if stored is None:
         connection.execute(insert(session).values(agent_no=peer.agent_no, duplicates=0, **values))
     else:
-        connection.execute(
-            update(session).where(session.c.agent_no == peer.agent_no).values(**values)
-        )
+        _OPEN_AGAIN.run(connection, peer.agent_no, values)
     _update_host(connection, peer, hello, row, now_ms)  # 6
     return Welcome(
         _opened(connection, peer, hello, values),  # 7
@@ -172,13 +209,7 @@ def _check_hello(hello: Hello) -> None:
 
 
 def _session(connection: Connection, peer: Peer) -> RowMapping | None:
-    return (
-        connection.execute(
-            select(session).where(session.c.agent_no == peer.agent_no).with_for_update()
-        )
-        .mappings()
-        .one_or_none()
-    )
+    return connection.execute(_SESSION, {"agent": peer.agent_no}).mappings().one_or_none()
 
 
 def _judge(stored: RowMapping | None, hello: Hello) -> _Judged:
@@ -300,30 +331,22 @@ def _update_host(
     }
     if hello.complete:
         columns["complete"] = True
+    stored = stored_host(connection, peer.host_no)
     if facts is not None:
-        columns |= facts_columns(connection, peer.host_no, facts)
-    state = connection.execute(
-        select(host.c.state).where(host.c.host_no == peer.host_no)
-    ).scalar_one()
-    touch(connection, peer.host_no, state, now_ms, columns)
+        columns |= facts_columns(stored, facts)
+    touch(connection, peer.host_no, stored.state, now_ms, columns)
 
 
 def _opened(connection: Connection, peer: Peer, hello: Hello, values: dict[str, Any]) -> Opened:
-    here = connection.execute(select(deployment.c.name, deployment.c.database_id)).one()
-    anchors = connection.execute(
-        select(authority_certificate.c.der, authority_certificate.c.state)
-        .where(authority_certificate.c.is_anchor)
-        .order_by(authority_certificate.c.added_ms)
-    ).all()
+    here = connection.execute(_DEPLOYMENT).one()
+    anchors = connection.execute(_ANCHORS).all()
     return Opened(
         session=values["session"],
         instance=hello.instance,
         last_sequence=values["last_sequence"],
         nonce=values["pending_nonce"],
         list_wanted=values["list_wanted"],
-        lost_acks=_lost_acks(
-            connection, peer, hello, min(hello.acknowledged_sequence, values["last_sequence"])
-        ),
+        lost_acks=_lost_acks(connection, peer, hello, values["last_sequence"]),
         deployment=here.name,
         database_id=here.database_id,
         trust_current=tuple(row.der for row in anchors if row.state == "current"),
@@ -332,22 +355,17 @@ def _opened(connection: Connection, peer: Peer, hello: Hello, values: dict[str, 
 
 
 def _lost_acks(
-    connection: Connection, peer: Peer, hello: Hello, confirmed: int
+    connection: Connection, peer: Peer, hello: Hello, last_sequence: int
 ) -> tuple[bytes, ...]:
     """Return the acks that the agent has not stored, and drop those below what it has.
 
     The newest confirmed one stays, so that its number (`batch_no`) is never given away again; and
     those that came more than once, as evidence.
     """
-    mine = (intake_batch.c.agent_no == peer.agent_no) & (intake_batch.c.instance == hello.instance)
-    connection.execute(
-        delete(intake_batch).where(mine, intake_batch.c.sequence.between(1, confirmed - 1))
-    )
-    return tuple(
-        connection.execute(
-            select(intake_batch.c.ack)
-            .where(mine, intake_batch.c.sequence > confirmed)
-            .order_by(intake_batch.c.sequence)
-            .limit(_LOST_ACKS)
-        ).scalars()
-    )
+    confirmed = min(hello.acknowledged_sequence, last_sequence)
+    mine = {"agent": peer.agent_no, "of_instance": hello.instance, "confirmed": confirmed}
+    if confirmed > 1:
+        connection.execute(_DROP_CONFIRMED, mine)
+    if confirmed == last_sequence:
+        return ()
+    return tuple(connection.execute(_NOT_CONFIRMED, mine).scalars())

@@ -7,7 +7,6 @@ the others wait for a second; then each asks by itself (protos/README.md, sectio
 from __future__ import annotations
 
 import asyncio
-import gc
 import sys
 import threading
 from collections.abc import Callable, Hashable, Iterable
@@ -24,7 +23,6 @@ from keycensus_collector.store.engine import Store
 
 _PATIENCE_SECONDS = 1.0
 _STORED_KEYS = 50_000
-_COLLECT_AFTER = 100_000
 _SWITCH_SECONDS = 0.0002
 
 _Result = TypeVar("_Result")
@@ -98,9 +96,6 @@ class Intake:
         # microseconds; each time the one who decodes may keep it for this long. Python's default of
         # 5 ms costs about a tenth of a batch's time (measured).
         sys.setswitchinterval(min(_SWITCH_SECONDS, sys.getswitchinterval()))
-        # A batch is tens of thousands of tuples that die by themselves a moment later. Looking
-        # through them for cycles, as often as Python does by default, costs a tenth of intake.
-        gc.set_threshold(max(_COLLECT_AFTER, gc.get_threshold()[0]), *gc.get_threshold()[1:])
 
     async def write(
         self, function: Callable[[Connection], _Result], *, asker: Hashable = None
