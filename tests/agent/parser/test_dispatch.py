@@ -39,6 +39,21 @@ def test_no_mutation_of_any_form_raises_or_loses_its_status(
     assert all(blob.hash in named for blob in parsed.blobs if blob.kind is not BlobKind.MANIFEST)
 
 
+@pytest.mark.parametrize("name", ["certificate.pem", "pkcs1.pem"])
+def test_what_a_wrong_label_or_none_ends_is_found_and_the_damage_told(name: str) -> None:
+    whole = parse(CONTENTS[name], Hint(b"a.pem"))
+    for end, reason in (
+        (b"-----END DH PARAMETERS-----", "mismatched-label"),
+        (b"", "unclosed-block"),
+    ):
+        block = CONTENTS[name].partition(b"-----END")[0] + end
+        parsed = parse(block + b"\n", Hint(b"a.pem"))
+        assert [entry.artifact for entry in parsed.entries] == [
+            entry.artifact for entry in whole.entries
+        ]
+        assert (parsed.status, parsed.reason) == (Status.PARTIAL, reason)
+
+
 STARTS = (
     *(b"", b"\x30", b"\x30\x80\2\1\3\x30\x80", b"\xfe\xed\xfe\xed\0\0\0\2\0\0\0\1"),
     b"\xce\xce\xce\xce\0\0\0\2\0\0\0\1\0\0\0\3\0\1a" + bytes(8) + b"\xac\xed\0\5s",

@@ -1,7 +1,9 @@
-"""Find whole certificates behind a break in a store whose order is lost.
+"""Find whole certificates where their order is lost, or in a structure that is not read for itself.
 
-Parser side: pure, on hostile bytes. Only in a store that is known by its magic number, and only behind
-damage: what stands there may have been deleted by its owner, so an intact store is never read so.
+Parser side: pure, on hostile bytes. In a store that is known by its magic number only behind damage:
+what stands there may have been deleted by its owner, so an intact store is never read so. In DER all
+of it, as nothing is ever deleted there: answers of OCSP and of time stamping, chains of Java, evidence
+records and others carry the certificates that they rest on.
 """
 
 from __future__ import annotations

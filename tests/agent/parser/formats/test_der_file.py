@@ -7,6 +7,7 @@ from keycensus_agent.model import Status
 from keycensus_agent.parser import der
 from keycensus_agent.parser.findings import Confidence, FormatResult, Hint, Request
 from keycensus_agent.parser.formats import der_file
+from keycensus_agent.parser.triage import Triage, triage
 
 CERTIFICATE = (FILES / "certificate.cer").read_bytes()
 SPKI = (FILES / "public.der").read_bytes()
@@ -48,6 +49,53 @@ def test_blanks_and_zeros_behind_the_last_element_are_no_damage(padding: bytes) 
 
 def test_other_bytes_behind_the_last_element_are_told() -> None:
     result = read(CERTIFICATE + b"\n\nmore")
+    assert (result.status, result.reason) == (Status.PARTIAL, "trailing-data")
+
+
+def answer_of_ocsp(*certificates: bytes) -> bytes:
+    """Build an OCSPResponse as RFC 6960, 4.2.1 describes it; without certificates, an error's."""
+    status = der.encode(der.ENUMERATED, b"\0" if certificates else b"\6")
+    if not certificates:
+        return der.encode(der.SEQUENCE, status)
+    chain = der.encode(0xA0, der.encode(der.SEQUENCE, *certificates))
+    signature = der.encode_bit_string(b"s" * 256)
+    basic = der.encode(der.SEQUENCE, *[der.encode(der.SEQUENCE)] * 2, signature, chain)
+    octets = der.encode(der.OCTET_STRING, basic)
+    response = der.encode(der.SEQUENCE, der.encode_oid("1.3.6.1.5.5.7.48.1.1"), octets)
+    return der.encode(der.SEQUENCE, status, der.encode(0xA0, response))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        der.encode(der.SEQUENCE, CERTIFICATE),  # PkiPath (X.509, 7.11)
+        der.encode(der.SEQUENCE, der.encode_integer(1), der.encode(der.SEQUENCE, CERTIFICATE)),
+        answer_of_ocsp(CERTIFICATE) + b"\n",
+    ],
+)
+def test_certificates_inside_other_structures_are_found(data: bytes) -> None:
+    for name in (b"a.der", b"state.db"):
+        assert triage(data, len(data)) is Triage.CANDIDATE
+        assert der_file.recognise(data, Hint(name)) is Confidence.SURE
+        result = read(data, name)
+        assert [item.public for item in result.found] == [CERTIFICATE]
+        assert (result.format, result.status, result.reason) == ("der", Status.READ, "")
+
+
+def test_an_answer_of_ocsp_without_certificates_is_nothing_and_no_damage() -> None:
+    assert (read(answer_of_ocsp()).status, read(answer_of_ocsp()).found) == (Status.READ, ())
+    assert read(answer_of_ocsp() + b"more").reason == "unknown-structure"
+
+
+def test_parameters_are_nothing_and_no_damage() -> None:
+    prime = (1 << 1023) + 1
+    for parameters in (integers(prime, 2), integers(prime, (1 << 159) + 1, 3)):
+        assert (read(parameters).status, read(parameters).found) == (Status.READ, ())
+
+
+def test_certificates_behind_damage_are_found_and_the_damage_is_told() -> None:
+    result = read(CERTIFICATE + b"more" + CERTIFICATE)
+    assert [item.public for item in result.found] == [CERTIFICATE] * 2
     assert (result.status, result.reason) == (Status.PARTIAL, "trailing-data")
 
 

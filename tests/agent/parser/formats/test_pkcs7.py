@@ -55,6 +55,25 @@ def test_other_content_types_hold_nothing() -> None:
     assert (read(enveloped).status, read(enveloped).found) == (Status.READ, ())
 
 
+def test_certificates_further_inside_stand_behind_those_of_the_signer() -> None:
+    """A time stamp on a signature, as RFC 3161, appendix A puts it into an attribute."""
+    other = read((FILES / "chain.p7c").read_bytes()).found[-1].public
+    stamp = signed_data(der.encode(0xA0, other, CERTIFICATE))
+    signers = der.encode(der.SET, der.encode(der.SEQUENCE, der.encode(0xA1, stamp)))
+    result = read(signed_data(der.encode(0xA0, CERTIFICATE), signers))
+    assert [item.public for item in result.found] == [CERTIFICATE, other]
+    assert result.status is Status.READ
+
+
+def test_certificates_of_other_content_types_are_found() -> None:
+    """OriginatorInfo of enveloped data (RFC 5652, 6.1)."""
+    originator = der.encode(0xA0, der.encode(0xA0, CERTIFICATE))
+    enveloped = der.encode(der.SEQUENCE, der.encode_integer(2), originator)
+    name = der.encode_oid("1.2.840.113549.1.7.3")
+    data = der.encode(der.SEQUENCE, name, der.encode(0xA0, enveloped))
+    assert [item.public for item in read(data).found] == [CERTIFICATE]
+
+
 @pytest.mark.parametrize(
     "data",
     [

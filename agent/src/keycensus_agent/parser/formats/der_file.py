@@ -2,6 +2,7 @@
 
 Pure, on hostile bytes. What an element is follows from its structure alone, with checks that a
 chance match does not pass; the file's name is only used to tell damage from other people's data.
+Of a structure that is not known the certificates inside it are taken.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from keycensus_agent.parser.findings import (
 )
 from keycensus_agent.parser.private_key import MalformedKeyError, read_private_key
 from keycensus_agent.parser.public_key import rsa_spki
+from keycensus_agent.parser.rescue import rescued_certificates
 from keycensus_agent.parser.sealed_key import read_sealed_key
 from keycensus_agent.parser.sealing import IterationBudget
 
@@ -25,12 +27,17 @@ DESCRIPTION = "DER certificates, keys, requests and CRLs, also several in one fi
 SUFFIXES = ("der", "cer", "crt", "cert", "key", "p8", "pk8", "csr", "p10", "req", "crl", "pub")
 
 _VERSION = 0xA0
+# Of certificates, keys and requests; the last is that of an answer of OCSP (RFC 6960, 4.2.1).
+_FIRST_TAGS = frozenset((der.SEQUENCE, der.INTEGER, der.ENUMERATED))
 _PADDING = b"\0\r\n\t "
 # A pair of integers is taken for an RSA public key only in these ranges: ECDSA signatures and
 # Diffie-Hellman parameters have the same structure.
 _MODULUS_BITS = range(512, 65_537)
 _SMALL_EXPONENTS = {3, 17, 257}
 _EXPONENTS = range(65_537, 1 << 33)
+# Of Diffie-Hellman and DSA, in bytes; nothing of ours begins with a number of that length but an RSA
+# public key.
+_SHORTEST_PRIME = 64
 
 
 def recognise(data: bytes, hint: Hint) -> Confidence:
@@ -44,7 +51,7 @@ def recognise(data: bytes, hint: Hint) -> Confidence:
     except der.DerError:
         broken = data[:1] == b"\x30" and hint.suffix.decode("latin-1") in SUFFIXES
         return Confidence.MAYBE if broken else Confidence.NO
-    sure = outer.tag == der.SEQUENCE and first.tag in {der.SEQUENCE, der.INTEGER}
+    sure = outer.tag == der.SEQUENCE and first.tag in _FIRST_TAGS
     return Confidence.SURE if sure else Confidence.NO
 
 
@@ -61,7 +68,10 @@ def parse(data: bytes, request: Request) -> FormatResult:
             element = der.read(data, position, len(data))
             entry = _entry(der.encoding(data, element), request, budget)
         except der.DerError:
-            problems.append("trailing-data" if found else "unknown-structure")
+            inside = list(rescued_certificates(data, position))
+            if not _is_known(data, position, inside):
+                problems.append("trailing-data" if found else "unknown-structure")
+            found.extend(inside)
             break
         except MalformedKeyError as error:
             problems.append(str(error))
@@ -72,6 +82,23 @@ def parse(data: bytes, request: Request) -> FormatResult:
         # Other data that happens to be ASN.1: nothing to report.
         return FormatResult(NAME)
     return conclude(NAME, found, problems)
+
+
+def _is_known(data: bytes, position: int, inside: list[Found]) -> bool:
+    """Tell whether what is left is one whole structure of others.
+
+    With certificates in it, an answer of OCSP, or parameters: of Diffie-Hellman (PKCS#3, 9) and DSA
+    (RFC 3279, 2.3.2), a long prime and numbers.
+    """
+    try:
+        outer = der.read(data, position, len(data))
+        first = der.read(data, outer.body, outer.body_end)
+    except der.DerError:
+        return False
+    if data[outer.end :].strip(_PADDING):
+        return False
+    parameters = first.tag == der.INTEGER and first.end - first.body > _SHORTEST_PRIME
+    return bool(inside) or parameters or first.tag == der.ENUMERATED
 
 
 def _entry(data: bytes, request: Request, budget: IterationBudget) -> Found:

@@ -91,8 +91,11 @@ def _blocks(text: bytes) -> Iterator[_Block]:
             yield from _unclosed(text, opened, line.start())
         elif opened and _is_known(opened[2]):
             body = _without_prefix(text, opened.start(), text[opened.end() : line.start()])
-            reason = "" if line[2] == opened[2] else "mismatched-label"
-            yield _Block(opened[2], body, opened.start(), line.end(), reason)
+            if line[2] == opened[2]:
+                yield _Block(opened[2], body, opened.start(), line.end())
+            else:
+                # Its base64 is left to those who ask no label what it is.
+                yield _Block(opened[2], body, opened.start(), opened.end(), "mismatched-label")
         opened = line if begins else None
     if opened:
         yield from _unclosed(text, opened, len(text))

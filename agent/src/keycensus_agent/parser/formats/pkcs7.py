@@ -17,6 +17,7 @@ from keycensus_agent.parser.findings import (
     conclude,
     revocation_list,
 )
+from keycensus_agent.parser.rescue import rescued_certificates
 
 NAME = "pkcs7"
 DESCRIPTION = "PKCS#7 and CMS signed data, DER or BER: every certificate and CRL"
@@ -25,7 +26,7 @@ SUFFIXES = ("p7b", "p7c", "p7s", "p7m", "spc")
 _SIGNED_DATA = "1.2.840.113549.1.7.2"
 _EXPLICIT = 0xA0
 _CERTIFICATES, _REVOCATION_LISTS = 0xA0, 0xA1
-# Content types that carry no certificates: data, enveloped, digested, encrypted, and others.
+# Data, signed, enveloped, digested, encrypted, time-stamped data, and others.
 _PKCS7_ARC = "1.2.840.113549.1."
 
 
@@ -48,7 +49,11 @@ def _body(data: bytes) -> int:
 
 
 def parse(data: bytes, request: Request) -> FormatResult:
-    """Return the certificates, then the revocation lists, in the order of the file."""
+    """Return the certificates, then the revocation lists, in the order of the file.
+
+    Behind them stand the certificates of what is inside: of a time stamp on a signature (RFC 3161), of
+    who sealed a message to others, of signed content.
+    """
     del request
     found: list[Found] = []
     problems: list[str] = []
@@ -56,6 +61,11 @@ def parse(data: bytes, request: Request) -> FormatResult:
         _signed_data(data, found)
     except der.DerError:
         problems.append("malformed-pkcs7")
+    known = {item.entry.artifact for item in found}
+    for item in rescued_certificates(data):
+        if item.entry.artifact not in known:
+            known.add(item.entry.artifact)
+            found.append(item)
     return conclude(NAME, found, problems)
 
 
