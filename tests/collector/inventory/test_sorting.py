@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from fakes.databases import DATABASES
-from fakes.small_inventory import NOW, random_inventory, write
+from fakes.small_inventory import DAY, NOW, put, random_inventory, write
 from sqlalchemy import Connection, Table, insert, select
 
 from keycensus_collector.api.queries import READERS
@@ -19,6 +19,7 @@ from keycensus_collector.inventory.sorting import SORTED_CHARACTERS, SORTS
 from keycensus_collector.query import compile as compiling
 from keycensus_collector.query.parse import parse
 from keycensus_collector.store import schema
+from keycensus_collector.store.tables import ownership, revocation
 
 ALL = [
     (list_, sign + name) for list_, sorts in SORTS.items() for name in sorts for sign in ("", "-")
@@ -30,6 +31,13 @@ EVERYWHERE = {
     "hosts": "",
     "gaps": "",
 }
+WORST_FIRST: tuple[str, ...] = (
+    "not-reloaded",
+    "served-but-not-on-disk",
+    "served-another",
+    "served",
+    "",
+)
 # What of an item is in order; None: what no item shows whole.
 SHOWN: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("certificates", "expiry"): lambda item: item.not_after,
@@ -42,6 +50,10 @@ SHOWN: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("gaps", "host"): lambda item: (item.host, item.prefix),
     ("places", "status"): lambda item: (item.status, item.reason),
     ("places", "role"): lambda item: (item.role, item.use),
+    ("certificates", "owners"): lambda item: item.owners[0],
+    ("keys", "owners"): lambda item: item.owners[0],
+    ("certificates", "revoked"): lambda item: ("yes", "unknown", "no").index(item.revoked),
+    ("certificates", "verdict"): lambda item: WORST_FIRST.index(item.verdict),
 }
 ROWS: dict[str, tuple[Table, str]] = {
     "certificates": (schema.certificate, "sha256"),
@@ -82,6 +94,33 @@ def one_comes(connection: Connection, list_: str, chance: random.Random) -> None
     connection.execute(insert(table).values(row))
 
 
+def tell(connection: Connection, chance: random.Random) -> None:
+    """Add what lists show besides: owners, some of them in the past, revocation, and what listeners present."""
+    for number, name in enumerate(("web", "Data", "rest"), 1):
+        put(connection, ownership.team, team_no=number, name=name)
+    put(connection, ownership.owner_setting, name="fallback", value="3")
+    put(connection, ownership.owner_setting, name="trusted-host-labels", value="env")
+    put(connection, revocation.revocation_series, series_no=1)
+    put(connection, revocation.list_in_force, series_no=1, next_update_ms=NOW + 1, from_ms=0)
+    hashes = [(1, hash_) for hash_ in connection.scalars(select(schema.certificate.c.sha256))]
+    hashes += [(2, hash_) for hash_ in connection.scalars(select(schema.public_key.c.key_id))]
+    for kind, artifact in hashes:
+        for team_no in chance.sample((1, 2), chance.randint(0, 2)):
+            owns, to_ms = chance.random() < 0.8, chance.choice((None, None, NOW - DAY))
+            whose = {"team_no": team_no, "owns": owns, "to_ms": to_ms}
+            put(connection, ownership.artifact_owner, kind=kind, artifact=artifact, **whose)
+        status = chance.choice(("revoked", "good", ""))
+        if kind == 1 and status:
+            told = {"certificate": artifact, "status": status, "series_no": 1}
+            put(connection, revocation.certificate_revocation, **told)
+    for number, place in enumerate(connection.execute(select(schema.place)).all(), 1):
+        said = {"verdict": chance.choice(WORST_FIRST), "host_no": place.host_no, "usage_no": number}
+        manifest = chance.choice((b"", place.manifest))
+        put(connection, schema.usage, manifest=manifest, handshakes="[]", **said)
+        where = {"usage_no": number, "path_hash": place.path_hash}
+        put(connection, schema.usage_place, **where)
+
+
 def walk(
     connection: Connection, list_: str, sort: str, between: Callable[[], object] = bool
 ) -> list[Any]:
@@ -102,6 +141,7 @@ def walk(
 def test_every_order_shows_each_row_once_and_in_order(tmp_path: Path) -> None:
     in_bytes = DATABASES.product == "sqlite"  # elsewhere texts have an order of their own
     with write(random_inventory(3), tmp_path) as store, store.write() as connection:
+        tell(connection, random.Random(3))  # noqa: S311 - a fixed seed
         there = {
             list_: {identity(list_, item) for item in walk(connection, list_, "")} for list_ in ROWS
         }
@@ -114,6 +154,8 @@ def test_every_order_shows_each_row_once_and_in_order(tmp_path: Path) -> None:
             assert len(names) == len(set(names)), (list_, sort)
             assert there[list_] <= set(names), (list_, sort)
             values = [shown(list_, sort)(item) for item in items]
+            if sort in {"owners", "revoked", "verdict"}:
+                assert len(set(values)) > 1, (list_, sort)
             known = [value for value in values if value is not None and None not in _all(value)]
             if in_bytes or not any(isinstance(value, str) for value in known):
                 assert known == sorted(known, reverse=sort.startswith("-")), (list_, sort)
@@ -139,6 +181,23 @@ def test_more_than_are_counted_are_sorted_where_an_index_is_and_refused_elsewher
                 continue
             with pytest.raises(UsageError, match=r"more than 1 .* are too many to sort by"):
                 READERS[list_](connection, parse(EVERYWHERE[list_]), NOW, sort=sort)
+
+
+def test_a_past_day_is_sorted_by_the_owners_and_the_revocation_of_that_day(tmp_path: Path) -> None:
+    with write(random_inventory(3), tmp_path) as store, store.write() as connection:
+        tell(connection, random.Random(3))  # noqa: S311 - a fixed seed
+        past, moved = parse("use:any role:any as-of:8d"), []
+        for list_, sort in (
+            ("certificates", "owners"),
+            ("keys", "owners"),
+            ("certificates", "revoked"),
+        ):
+            then = READERS[list_](connection, past, NOW, sort=sort).items  # type: ignore[attr-defined]
+            values = [shown(list_, sort)(item) for item in then]
+            assert values == sorted(values), (list_, sort)
+            now = {identity(list_, item): item for item in walk(connection, list_, sort)}
+            moved += [item for item in then if item.owners != now[identity(list_, item)].owners]
+    assert moved
 
 
 def test_what_can_t_be_sorted_says_what_can(tmp_path: Path) -> None:

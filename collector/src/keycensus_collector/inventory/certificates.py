@@ -17,7 +17,7 @@ from keycensus_collector.inventory.past import Counted, counted
 from keycensus_collector.inventory.places import places_of
 from keycensus_collector.inventory.revocation import with_revocation
 from keycensus_collector.inventory.sorting import order_of, sorted_page
-from keycensus_collector.inventory.usages import NOTHING_TOLD, Told, told_of
+from keycensus_collector.inventory.usages import NOTHING_TOLD, Told, is_told, told_of
 from keycensus_collector.inventory.values import (
     certificate_name,
     lines_of,
@@ -48,7 +48,7 @@ def list_certificates(
     `exactly`: count all, however many there are.
     """
     asked = ask(connection, query, "certificates", now_ms)
-    order = order_of("certificates", sort, certificate, (certificate.c.sha256,))
+    order = order_of(asked, sort, certificate, (certificate.c.sha256,))
     total, exact, found = sorted_page(
         connection,
         asked,
@@ -84,21 +84,11 @@ def list_certificates(
 
 
 _KINDS = ("certificate",)
-# An authority that every host has is used by nobody in particular; asking each of its places takes seconds.
-_MOST_PLACES_TOLD = 1_000
 
 
 def _told(connection: Connection, rows: Sequence[Row[Any]]) -> dict[bytes, Told]:
     """Return what usages say of the certificates that listeners can present."""
-    return told_of(
-        connection,
-        [
-            row.sha256
-            for row in rows
-            if (not row.is_ca or row.self_signed)
-            and row.live_places + row.retained_places <= _MOST_PLACES_TOLD
-        ],
-    )
+    return told_of(connection, [row.sha256 for row in rows if is_told(row)])
 
 
 def _as_they_were(

@@ -25,7 +25,7 @@ def list_gaps(
 ) -> results.GapPage:
     """Return gaps host by host, in the order in which hosts came, and by path; or by `sort`."""
     asked = ask(connection, query, "gaps", now_ms)
-    order = order_of("gaps", sort, gap, (gap.c.gap_no,))
+    order = order_of(asked, sort, gap, (gap.c.gap_no,))
     total, exact, found = sorted_page(
         connection, asked, order, [gap.c.gap_no], limit=limit, cursor=cursor, exactly=exactly
     )

@@ -48,7 +48,7 @@ def list_hosts(
     For a past day: the hosts of that day; what is told of each is of today.
     """
     asked = ask(connection, query, "hosts", now_ms)
-    order = order_of("hosts", sort, host, (host.c.host_no,))
+    order = order_of(asked, sort, host, (host.c.host_no,))
     total, exact, found = sorted_page(
         connection, asked, order, [host.c.host_no], limit=limit, cursor=cursor, exactly=exactly
     )

@@ -16,7 +16,7 @@ from keycensus_collector.inventory.past import Counted, counted
 from keycensus_collector.inventory.places import PRIVATE_KINDS, places_of
 from keycensus_collector.inventory.sorting import Order, counted_rows, order_of
 from keycensus_collector.inventory.values import certificate_name
-from keycensus_collector.query.ask import ask
+from keycensus_collector.query.ask import Asked, ask
 from keycensus_collector.query.model import Query, Term, both
 from keycensus_collector.query.relations import Tables
 from keycensus_collector.store.schema import certificate, place
@@ -43,7 +43,7 @@ def list_keys(
     to_count = union_all(
         *(half.key_columns(half.condition if exactly else half.counted) for half in halves)
     ).subquery("keys")
-    order = _order(sort, to_count)
+    order = _order(halves[0], sort, to_count)
     total, exact, rows = counted_rows(
         connection,
         order,
@@ -58,10 +58,10 @@ def list_keys(
         pages = []
         for half in halves:
             columns = half.key_columns().subquery()
-            own = _order(sort, columns)
+            own = _order(half, sort, columns)
             pages.append(own.statement(select(columns), cursor, limit + 1))
         keys = union_all(*(select(page.subquery()) for page in pages)).subquery("keys")
-        order = _order(sort, keys)
+        order = _order(halves[0], sort, keys)
         rows = order.rows(connection, select(keys, *order.columns), cursor, limit + 1)
     page = rows[:limit]
     return results.KeyPage(
@@ -69,8 +69,8 @@ def list_keys(
     )
 
 
-def _order(sort: str, keys: FromClause) -> Order:
-    return order_of("keys", sort, keys, (keys.c.id, keys.c.kind))
+def _order(asked: Asked, sort: str, keys: FromClause) -> Order:
+    return order_of(asked, sort, keys, (keys.c.id, keys.c.kind))
 
 
 def find_key(connection: Connection, identity: bytes, kinds: Sequence[str]) -> results.Key | None:

@@ -6,19 +6,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, FromClause, func, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Text, cast, func, select
 
 from keycensus_collector.fold.chunks import chunked
 from keycensus_collector.inventory import results
 from keycensus_collector.inventory.values import time_text
 from keycensus_collector.ownership.intervals import at
-from keycensus_collector.ownership.settings import fallback_name
+from keycensus_collector.ownership.settings import FALLBACK, fallback_name
 from keycensus_collector.ownership.why import Because
 from keycensus_collector.store.tables.ownership import (
     CERTIFICATE,
     KEY,
     artifact_owner,
     host_owner,
+    owner_setting,
     place_owner,
     team,
 )
@@ -54,6 +55,29 @@ def owners_of(
     fallback = fallback_name(connection, as_of_ms)
     nobody = Owners([fallback], "fallback") if fallback else Owners([], "")
     return {artifact: found.get(artifact, nobody) for artifact in hashes}
+
+
+def first_owner(
+    kind: int, artifact: ColumnElement[Any], as_of_ms: int | None
+) -> ColumnElement[str]:
+    """Return the first of `owners_of` as a column: the fallback team's name where nobody owns; or empty."""
+    own = (
+        select(func.min(team.c.name))
+        .join(artifact_owner, artifact_owner.c.team_no == team.c.team_no)
+        .where(
+            artifact_owner.c.artifact == artifact,
+            artifact_owner.c.kind == kind,
+            artifact_owner.c.owns.is_(True),
+            at(artifact_owner, as_of_ms),
+        )
+        .correlate(artifact.table)
+    )
+    nobody = (
+        select(team.c.name)
+        .join(owner_setting, owner_setting.c.value == cast(team.c.team_no, Text))
+        .where(owner_setting.c.name == FALLBACK, at(owner_setting, as_of_ms))
+    )
+    return func.coalesce(own.scalar_subquery(), nobody.scalar_subquery(), "")
 
 
 _Item = TypeVar("_Item", results.Certificate, results.Key)

@@ -34,7 +34,7 @@ def list_places(
     """Return places host by host, in the order in which hosts came, and by path; or by `sort`."""
     asked = ask(connection, query, "places", now_ms)
     spot = asked.tables.place
-    order = order_of("places", sort, spot, (spot.c.place_no,))
+    order = order_of(asked, sort, spot, (spot.c.place_no,))
     total, exact, found = sorted_page(
         connection, asked, order, [spot.c.place_no], limit=limit, cursor=cursor, exactly=exactly
     )

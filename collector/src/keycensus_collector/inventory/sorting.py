@@ -20,11 +20,13 @@ from sqlalchemy import (
     and_,
     case,
     func,
+    literal_column,
     or_,
     select,
 )
 
 from keycensus_collector.errors import UsageError
+from keycensus_collector.inventory.owners import first_owner
 from keycensus_collector.inventory.paging import (
     count_up_to,
     decode_cursor,
@@ -32,8 +34,12 @@ from keycensus_collector.inventory.paging import (
     first_page,
     hash_in,
 )
+from keycensus_collector.inventory.usages import worst_verdict
 from keycensus_collector.query.ask import Asked
-from keycensus_collector.store.schema import gap, host
+from keycensus_collector.query.relations import PRIVATE_KINDS
+from keycensus_collector.query.revocation import is_revoked
+from keycensus_collector.store.schema import gap, holding, host
+from keycensus_collector.store.tables.ownership import CERTIFICATE, KEY
 
 # Texts are told apart by so many characters: the last one of a page stands in the address of the next.
 SORTED_CHARACTERS = 500
@@ -43,13 +49,13 @@ Columns = tuple[ColumnElement[Any], ...]
 
 @dataclass(frozen=True, slots=True)
 class Sort:
-    """By which columns of its list's rows.
+    """By which columns of its list's rows, of a query that was asked.
 
     `has_index`: there is one in this order. `may_lack`: the last column may be null; such rows come last.
     `of_today`: it is not known of a past day.
     """
 
-    by: Callable[[FromClause], Columns]
+    by: Callable[[FromClause, Asked], Columns]
     has_index: bool = False
     may_lack: bool = False
     of_today: bool = False
@@ -151,11 +157,12 @@ class Order:
         ]
 
 
-def order_of(target: str, word: str, rows: FromClause, identity: Columns) -> Order:
+def order_of(asked: Asked, word: str, rows: FromClause, identity: Columns) -> Order:
     """Return the order that a word asks for: a name, backwards with "-" before it; "": the usual one.
 
-    `rows`: what has the columns of the list. UsageError names what the list can be sorted by.
+    `asked`: the list, and the day; `rows`: what has its columns. UsageError names what it can be sorted by.
     """
+    target = asked.bindings.target
     name = word.removeprefix("-")
     if not word:
         word = name = USUAL[target]
@@ -165,7 +172,7 @@ def order_of(target: str, word: str, rows: FromClause, identity: Columns) -> Ord
             " with - before it from the end"
         )
     sort = SORTS[target][name]
-    return Order(word, sort, sort.by(rows), identity, word.startswith("-"))
+    return Order(word, sort, sort.by(rows, asked), identity, word.startswith("-"))
 
 
 def sorted_page(
@@ -243,19 +250,19 @@ def _start(column: ColumnElement[Any]) -> ColumnElement[str]:
     return func.substr(column, 1, SORTED_CHARACTERS, type_=String)
 
 
-def _column(name: str) -> Callable[[FromClause], Columns]:
-    return lambda rows: (rows.c[name],)
+def _column(name: str) -> Callable[[FromClause, Asked], Columns]:
+    return lambda rows, _: (rows.c[name],)
 
 
-def _text(*names: str) -> Callable[[FromClause], Columns]:
+def _text(*names: str) -> Callable[[FromClause, Asked], Columns]:
     """Return what sorts by texts, each by its start, and then numbers as they are."""
-    return lambda rows: tuple(
+    return lambda rows, _: tuple(
         _start(rows.c[name]) if isinstance(rows.c[name].type, String) else rows.c[name]
         for name in names
     )
 
 
-def _certificate_name(rows: FromClause) -> Columns:
+def _certificate_name(rows: FromClause, _: Asked) -> Columns:
     """Return the name as people see it: of several the first, which a line end keeps before longer ones."""
     columns = rows.c
     return (
@@ -269,18 +276,56 @@ def _certificate_name(rows: FromClause) -> Columns:
     )
 
 
-def _importance(rows: FromClause) -> Columns:
+def _importance(rows: FromClause, _: Asked) -> Columns:
     return rows.c.rank, rows.c.not_after_ms
 
 
-def _host_name(rows: FromClause) -> Columns:
+def _host_name(rows: FromClause, _: Asked) -> Columns:
     name = select(host.c.name).where(host.c.host_no == rows.c.host_no).scalar_subquery()
     return (_start(name), *(_start(rows.c[each]) for each in ("path", "prefix") if each in rows.c))
 
 
-def _gaps(rows: FromClause) -> Columns:
+def _gaps(rows: FromClause, _: Asked) -> Columns:
     open_ = select(func.count()).where(gap.c.host_no == rows.c.host_no, gap.c.to_ms.is_(None))
     return (open_.scalar_subquery(),)
+
+
+def _held(*kinds: str) -> Callable[[FromClause, Asked], Columns]:
+    """Return what sorts hosts by how many artifacts of these kinds stand there."""
+
+    def by(rows: FromClause, _: Asked) -> Columns:
+        held = select(func.count()).where(
+            holding.c.host_no == rows.c.host_no, holding.c.kind.in_(kinds)
+        )
+        return (held.scalar_subquery(),)
+
+    return by
+
+
+def _owners(kind: int, identity: str) -> Callable[[FromClause, Asked], Columns]:
+    """Return what sorts certificates or keys by the first of their owners as lists show them."""
+
+    def by(rows: FromClause, asked: Asked) -> Columns:
+        return (_start(first_owner(kind, rows.c[identity], asked.as_of_ms)),)
+
+    return by
+
+
+def _revoked(_: FromClause, asked: Asked) -> Columns:
+    """Return what sorts certificates by what is said of them: revoked, not known, good."""
+    tables, now_ms = asked.tables, asked.bindings.now_ms
+    moment_ms = now_ms if asked.as_of_ms is None else asked.as_of_ms
+    return (
+        case(
+            (is_revoked(tables, "yes", moment_ms), literal_column("0")),
+            (is_revoked(tables, "no", moment_ms), literal_column("2")),
+            else_=literal_column("1"),
+        ),
+    )
+
+
+def _verdict(_: FromClause, __: Asked) -> Columns:
+    return (worst_verdict(),)
 
 
 # How each list is sorted unless told.
@@ -305,12 +350,17 @@ SORTS: Mapping[str, Mapping[str, Sort]] = {
         "signature_algorithm": Sort(_text("signature_algorithm")),
         "live_places": Sort(_column("live_places"), of_today=True),
         "hosts": Sort(_column("hosts"), of_today=True),
+        "owners": Sort(_owners(CERTIFICATE, "sha256")),
+        # The worst first, as most who ask want them.
+        "revoked": Sort(_revoked),
+        "verdict": Sort(_verdict, of_today=True),
     },
     "keys": {
-        "id": Sort(lambda _: (), has_index=True),
+        "id": Sort(lambda _rows, _asked: (), has_index=True),
         "algorithm": Sort(_text("algorithm", "bits", "curve")),
         "live_places": Sort(_column("live"), of_today=True),
         "hosts": Sort(_column("hosts"), of_today=True),
+        "owners": Sort(_owners(KEY, "id")),
     },
     "places": {
         # Host by host in the order in which they came, then by path: as they stand on the disk.
@@ -328,6 +378,8 @@ SORTS: Mapping[str, Mapping[str, Sort]] = {
         "name": Sort(_column("name"), has_index=True),
         "state": Sort(_column("state")),
         "last_seen": Sort(_column("last_seen_ms")),
+        "certificates": Sort(_held("certificate"), of_today=True),
+        "keys": Sort(_held(*PRIVATE_KINDS), of_today=True),
         "gaps": Sort(_gaps, of_today=True),
         "operating_system": Sort(_text("operating_system")),
         "agent_version": Sort(_text("agent_version")),

@@ -14,9 +14,12 @@ from sqlalchemy import (
     Row,
     Select,
     and_,
+    case,
+    func,
     literal_column,
     or_,
     select,
+    union_all,
 )
 
 from keycensus_collector.inventory import results
@@ -24,8 +27,10 @@ from keycensus_collector.inventory.places import entries, is_now
 from keycensus_collector.inventory.server_names import uncovered
 from keycensus_collector.inventory.values import lines_of, time_text
 from keycensus_collector.store.schema import (
+    certificate,
     host,
     manifest_entry,
+    manifest_part,
     place,
     usage,
     usage_place,
@@ -164,6 +169,53 @@ class Told:
 
 
 NOTHING_TOLD = Told()
+# An authority that every host has is used by nobody in particular; asking each of its places takes seconds.
+MOST_PLACES_TOLD = 1_000
+
+
+def is_told(row: Row[Any]) -> bool:
+    """Whether it is told of a certificate: of those that listeners present, not of who issued them."""
+    few = row.live_places + row.retained_places <= MOST_PLACES_TOLD
+    return few and (not row.is_ca or row.self_signed)
+
+
+def worst_verdict() -> ColumnElement[int]:
+    """Return the verdict that `told_of` tells of each row of `certificate`, the worst before the others."""
+    own, spot = certificate.c, place.alias("spot")
+    used, entry, part = usage.alias("used"), manifest_entry.c, manifest_part.c
+    whole = select(entry.manifest).where(entry.artifact == own.sha256, entry.kind == "certificate")
+    in_parts = (
+        select(part.manifest)
+        .join(manifest_entry, entry.manifest == part.part)
+        .where(entry.artifact == own.sha256, entry.kind == "certificate")
+    )
+    manifests = union_all(whole.correlate(certificate), in_parts.correlate(certificate))
+    at_places = (
+        select(used.c.usage_no)
+        .join(usage_place, usage_place.c.usage_no == used.c.usage_no)
+        .join(
+            spot,
+            and_(
+                spot.c.host_no == used.c.host_no,
+                spot.c.path_hash == usage_place.c.path_hash,
+            ),
+        )
+        .where(spot.c.manifest.in_(manifests), spot.c.gone_ms.is_(None))
+    )
+    presented = select(used.c.usage_no).where(used.c.manifest.in_(manifests))
+    found = union_all(at_places.correlate(certificate), presented.correlate(certificate))
+    weight = case(_WORST, value=usage.c.verdict, else_=0)
+    worst = (
+        select(func.max(weight))
+        .where(_stands(), usage.c.usage_no.in_(found))
+        .correlate(certificate)
+        .scalar_subquery()
+    )
+    told = and_(
+        own.live_places + own.retained_places <= MOST_PLACES_TOLD,
+        or_(own.is_ca.is_(False), own.self_signed.is_(True)),
+    )
+    return -func.coalesce(case((told, worst), else_=0), 0)
 
 
 def told_of(connection: Connection, artifacts: Iterable[bytes]) -> dict[bytes, Told]:
