@@ -120,6 +120,51 @@ async def test_a_password_is_changed_by_who_knows_it_and_other_sessions_end(cens
     assert users.password_matches(stored, NEW)
 
 
+async def test_an_admin_sets_anothers_password_and_ends_their_sessions(census: Census) -> None:
+    async with (
+        signed_in(census, "adm", "admin") as browser,
+        signed_in(census, "ida", "viewer") as hers,
+    ):
+        page = await browser.get("/users/ida")
+        check_accessible(page)
+        action = "/users/ida/password"
+        page = await browser.send(page, action, 400, new=NEW, repeated="other")
+        assert "typed in two ways" in page.words
+        page = await browser.send(page, action, 400, new="short", repeated="short")
+        assert "at least 12" in page.words
+        await hers.get("/account")
+        page = await browser.send(page, action, new=NEW, repeated=NEW)
+        assert "The password is set, and the user is signed out everywhere." in page.words
+        assert (await hers.client.get("/account")).status_code == 303
+        stored = select(schema.user.c.password_hash).where(schema.user.c.name == "ida")
+        assert users.password_matches(census.row(stored)[0], NEW)
+        assert NEW.strip() not in str(census.rows(select(schema.audit)))
+        assert "user.passwd" in actions(census, "user:adm")
+        csrf = {"csrf": page.form("/sign-out").fields["csrf"][0]}
+        wish = csrf | {"new": NEW, "repeated": NEW}
+        assert (await browser.client.post("/users/nobody/password", data=wish)).status_code == 404
+        # Neither one's own, for which the old one is asked, nor of who has theirs elsewhere.
+        page = await browser.get("/users/adm")
+        assert "/users/adm/password" not in [form.action for form in page.forms]
+        response = await browser.client.post("/users/adm/password", data=wish)
+        assert response.status_code == 409
+        assert "your own password" in response.text
+        number = census.row(select(schema.user.c.user_no).where(schema.user.c.name == "ida"))[0]
+        with census.store.write() as connection:
+            values = {"issuer": "https://sso.example.com", "subject": "9", "user_no": number}
+            connection.execute(insert(oidc_account).values(created_ms=0, **values))
+        page = await browser.get("/users/ida")
+        assert action not in [form.action for form in page.forms]
+        response = await browser.client.post(action, data=wish)
+        assert response.status_code == 409
+        assert "signs in at https://sso.example.com" in response.text
+        assert (await browser.client.post(action, data=wish | {"csrf": ""})).status_code == 403
+    async with signed_in(census, "ope", "operator") as browser:
+        page = await browser.get("/account")
+        wish |= {"csrf": page.form("/sign-out").fields["csrf"][0]}
+        assert (await browser.client.post(action, data=wish)).status_code == 403
+
+
 async def test_one_signs_out_at_one_other_browser_and_sees_where_one_signs_in(
     census: Census,
 ) -> None:

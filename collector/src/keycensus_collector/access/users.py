@@ -83,6 +83,16 @@ def set_password(
     end_all(connection, number, name=name, actor=actor, now_ms=now_ms, keep=keep_session)
 
 
+def check_may_have_password(connection: Connection, name: str) -> None:
+    """Refuse a password for who signs in at a provider of OpenID Connect: ConflictError; MissingError."""
+    account = select(oidc_account.c.issuer).where(
+        oidc_account.c.user_no == user_no(connection, name)
+    )
+    issuer = connection.execute(account.limit(1)).scalar_one_or_none()
+    if issuer is not None:
+        raise ConflictError(f"{name} signs in at {issuer}, and has their password there")
+
+
 def password_matches(stored: str, password: str) -> bool:
     """Say whether a password has this hash; takes as long if there is none. Slow by purpose."""
     try:

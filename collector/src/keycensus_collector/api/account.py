@@ -29,6 +29,7 @@ from keycensus_collector.inventory.values import time_text
 router = APIRouter(prefix="/api/v1", dependencies=AUTHENTICATED)
 
 _PASSWORD_CHARACTERS = 1_024
+NewPassword = Annotated[SecretStr, Field(min_length=12, max_length=_PASSWORD_CHARACTERS)]
 
 
 class PasswordBody(BaseModel):
@@ -37,7 +38,7 @@ class PasswordBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     old: Annotated[SecretStr, Field(max_length=_PASSWORD_CHARACTERS)]
-    new: Annotated[SecretStr, Field(min_length=12, max_length=_PASSWORD_CHARACTERS)]
+    new: NewPassword
 
 
 class TokenBody(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection
 
 from keycensus_collector.access import sessions, tokens, users
-from keycensus_collector.api.account import ApiToken, revoke, shown_token
+from keycensus_collector.api.account import ApiToken, NewPassword, revoke, shown_token
 from keycensus_collector.api.problems import ProblemError
 from keycensus_collector.api.security import AUTHENTICATED, ClockOf, CurrentPrincipal, StoreOf
 from keycensus_collector.inventory.values import time_text
@@ -30,6 +31,14 @@ class NewUserBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     role: Role
+
+
+class SetPasswordBody(BaseModel):
+    """The password that a user is to have."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    new: NewPassword
 
 
 class UserBody(BaseModel):
@@ -89,7 +98,7 @@ def _shown(each: dict[str, Any]) -> User:
 async def add_user(
     name: NewName, body: NewUserBody, store: StoreOf, clock: ClockOf, principal: CurrentPrincipal
 ) -> User:
-    """Add one without a password, which `keycensus-collector user passwd` sets."""
+    """Add one without a password, which `POST /users/{name}/password` sets."""
     now_ms = clock.now_ms()
     work = partial(users.add_user, name=name, role=body.role, now_ms=now_ms, actor=principal.actor)
     await store.run_write(work)
@@ -120,6 +129,41 @@ async def change_user(
             sees=body.sees,
         )
     )
+    return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
+@router.post(
+    "/users/{name}/password", tags=["users"], summary="Set a user's password", status_code=204
+)
+async def set_password(
+    name: str,
+    body: SetPasswordBody,
+    store: StoreOf,
+    clock: ClockOf,
+    principal: CurrentPrincipal,
+) -> Response:
+    """Set it, and end their sessions. Not one's own, nor of who signs in at a provider."""
+    if name == principal.user:
+        raise ProblemError(
+            HTTPStatus.CONFLICT,
+            "conflict",
+            "this is your own password: change it with PUT /password, which asks for the old one",
+        )
+    # Before the work of a hash; and again with it, should they have been given an account meanwhile.
+    await store.run_read(partial(users.check_may_have_password, name=name))
+    hashed = await asyncio.to_thread(users.hash_of, body.new.get_secret_value())
+
+    def work(connection: Connection) -> None:
+        users.check_may_have_password(connection, name)
+        users.set_password(
+            connection,
+            name=name,
+            password_hash=hashed,
+            now_ms=clock.now_ms(),
+            actor=principal.actor,
+        )
+
+    await store.run_write(work)
     return Response(status_code=HTTPStatus.NO_CONTENT)
 
 

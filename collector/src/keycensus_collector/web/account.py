@@ -13,9 +13,8 @@ from keycensus_collector.access.permissions import MEANING
 from keycensus_collector.access.tokens import DEFAULT_DAYS
 from keycensus_collector.api import account as api
 from keycensus_collector.api.users import one_user
-from keycensus_collector.errors import UsageError
 from keycensus_collector.web.asking import Mistake, Visit, Visiting
-from keycensus_collector.web.forms import Sent, attempt, submit
+from keycensus_collector.web.forms import Sent, attempt, new_password, submit
 
 router = APIRouter()
 
@@ -33,10 +32,7 @@ async def change_password(visit: Visiting) -> Response:
     """Change one's own password."""
 
     async def act(sent: Sent) -> str:
-        # As they were typed: a space may be part of a password.
-        old, new, repeated = (str(sent.data.get(name, "")) for name in ("old", "new", "repeated"))
-        if new != repeated:
-            raise UsageError("the new password was typed in two ways: type it again")
+        old, new = sent.as_typed("old"), new_password(sent)
         body = api.PasswordBody.model_validate({"old": old, "new": new})
         await api.change_password(body, visit.request, visit.store, visit.clock, visit.principal)
         return "/account"

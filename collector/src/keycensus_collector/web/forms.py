@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from starlette.datastructures import FormData
 
 from keycensus_collector.api.problems import ProblemError, note, problem_of, told
-from keycensus_collector.errors import KeycensusError
+from keycensus_collector.errors import KeycensusError, UsageError
 from keycensus_collector.text import safe_text
 from keycensus_collector.web.asking import Mistake, Visit, form_of
 from keycensus_collector.web.wording import address
@@ -33,6 +33,10 @@ class Sent:
         values = self.texts(name)
         return values[-1] if values else ""
 
+    def as_typed(self, name: str) -> str:
+        """Return a password: a space may be part of it."""
+        return str(self.data.get(name, ""))
+
     def texts(self, name: str) -> list[str]:
         """Return each value of a field that several controls share."""
         return [value.strip() for value in self.data.getlist(name) if isinstance(value, str)]
@@ -40,6 +44,14 @@ class Sent:
     def lines(self, name: str) -> list[str]:
         """Return the lines of a field that say anything."""
         return [line.strip() for line in self.text(name).splitlines() if line.strip()]
+
+
+def new_password(sent: Sent) -> str:
+    """Return the password that a form has as `new` and `repeated`; UsageError if these are two."""
+    new = sent.as_typed("new")
+    if new != sent.as_typed("repeated"):
+        raise UsageError("the new password was typed in two ways: type it again")
+    return new
 
 
 Again = Callable[[Sent, Mistake], Awaitable[Response]]

@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from keycensus_collector.access.permissions import MEANING, ROLES, Permission
 from keycensus_collector.api import users as api
 from keycensus_collector.web.asking import Mistake, Visit, Visiting
-from keycensus_collector.web.forms import Sent, refused, submit
+from keycensus_collector.web.forms import Sent, new_password, refused, submit
 from keycensus_collector.web.wording import segment
 
 router = APIRouter()
@@ -70,6 +70,18 @@ async def change(name: str, visit: Visiting) -> Response:
     return await submit(visit, act, partial(_again, visit, name), "user-changed")
 
 
+@router.post("/users/{name}/password")
+async def set_password(name: str, visit: Visiting) -> Response:
+    """Set another user's password."""
+
+    async def act(sent: Sent) -> str:
+        body = api.SetPasswordBody.model_validate({"new": new_password(sent)})
+        await api.set_password(name, body, visit.store, visit.clock, visit.principal)
+        return _address(name)
+
+    return await submit(visit, act, partial(_again, visit, name), "user-password")
+
+
 @router.post("/users/{name}/sign-out")
 async def sign_out(name: str, visit: Visiting) -> Response:
     """End all their sessions."""
@@ -107,6 +119,7 @@ async def _show(visit: Visit, name: str, mistake: Mistake | None = None) -> Resp
         tokens=await api.tokens_of(name, visit.store, visit.clock),
         roles=_options(ROLES),
         may_write=visit.principal.may(Permission.USERS_WRITE),
+        is_own=found.name == visit.principal.user,
     )
 
 

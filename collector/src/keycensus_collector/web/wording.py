@@ -62,6 +62,7 @@ DONE = {
     "token-revoked": "The token is revoked.",
     "user-added": "The user is added.",
     "user-changed": "The user is changed.",
+    "user-password": "The password is set, and the user is signed out everywhere.",
     "user-signed-out": "The user is signed out everywhere.",
     "view-deleted": "The view is deleted.",
     "view-saved": "The view is saved.",
