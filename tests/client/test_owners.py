@@ -94,6 +94,8 @@ def test_the_life_of_a_team_and_of_what_it_owns(served: Served) -> None:
     assert "user anna disabled, 1 API token(s) revoked" in left
     assert "shop" in run(served, "certs", "-q", "owner:desk place-owner:desk")
     assert "desk" in run(served, "owners", "team", "desk")
+    told = run(served, "owners", "dissolve", "web", "--preview")
+    assert told.startswith("would dissolve team web\n  members: nobody\n")
     assert "dissolved team web" in run(served, "owners", "dissolve", "web")
 
 

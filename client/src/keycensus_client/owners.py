@@ -35,6 +35,15 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class Dissolved(Held):
+    """What a team held that is dissolved, or would be, and who takes it."""
+
+    done: bool
+    members: list[str]
+    moves_to: str
+
+
+@dataclass(frozen=True, slots=True)
 class Team:
     """A team, or a person who owns something alone."""
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from sqlalchemy import Connection, select, update
 
 from keycensus_collector.access import audit
@@ -21,6 +24,9 @@ from keycensus_collector.operation import (
 )
 from keycensus_collector.store.schema import agent, host, rekey_grant
 from keycensus_collector.text import safe_text
+
+if TYPE_CHECKING:
+    from keycensus_collector.query.model import Query
 
 _REASON_CHARACTERS = 200
 # What an agent's new state is called in the audit log.
@@ -90,13 +96,33 @@ def _rekey(connection: Connection, around: Surroundings, arguments: Arguments) -
         if len(rows) != 1:
             raise UsageError("--keep names a machine of one agent; give that agent")
         keep = _find_machine(connection, rows[0], text_of(arguments, "keep"))
+    return rekey_agents(
+        connection,
+        around,
+        rows,
+        within_ms=number_of(arguments, "within_ms", rekey.WITHIN_MS),
+        copies=number_of(arguments, "copies", rekey.COPIES),
+        keep=keep,
+    )
+
+
+def rekey_agents(
+    connection: Connection,
+    around: Surroundings,
+    rows: Sequence[AnyRow],
+    *,
+    within_ms: int,
+    copies: int,
+    keep: AnyRow | None = None,
+) -> Json:
+    """End identities (rows of `agent`), and let `copies` machines of each come for their own for `within_ms`."""
     machines = 0
     for row in rows:
         rekey.grant(
             connection,
             row,
-            within_ms=number_of(arguments, "within_ms", rekey.WITHIN_MS),
-            copies=number_of(arguments, "copies", rekey.COPIES),
+            within_ms=within_ms,
+            copies=copies,
             keep=keep,
             actor=around.actor,
             now_ms=around.now_ms,
@@ -105,24 +131,40 @@ def _rekey(connection: Connection, around: Surroundings, arguments: Arguments) -
     return {
         "agents": [row.agent_id for row in rows],
         "machines": machines,
-        "until_ms": around.now_ms + number_of(arguments, "within_ms", rekey.WITHIN_MS),
+        "until_ms": around.now_ms + within_ms,
     }
 
 
-def _clones(connection: Connection, around: Surroundings, arguments: Arguments) -> list[AnyRow]:
-    """Return the agents in state cloned: all, or those of the hosts that a query finds."""
+def find_clones(connection: Connection, query: Query | None, now_ms: int) -> list[AnyRow]:
+    """Return the agents in state cloned, with the `name` of their hosts: all, or of the hosts that a query lists.
+
+    QueryError points at what can't be understood.
+    """
     # Late: lark is slow to import, and other operations do without it.
     from keycensus_collector.query.ask import ask
+
+    cloned = (
+        select(agent, host.c.name)
+        .join(host, host.c.host_no == agent.c.host_no)
+        .where(agent.c.state == CLONED)
+        .order_by(agent.c.agent_no)
+    )
+    if query is not None:
+        asked = ask(connection, query, "hosts", now_ms)
+        listed = select(host.c.host_no).where(asked.condition).correlate(None)
+        cloned = cloned.where(agent.c.host_no.in_(listed))
+    return list(connection.execute(cloned))
+
+
+def _clones(connection: Connection, around: Surroundings, arguments: Arguments) -> list[AnyRow]:
+    """Return the clones that an operator means, as `find_clones`; UsageError points."""
     from keycensus_collector.query.parse import parse
 
-    cloned = select(agent).where(agent.c.state == CLONED).order_by(agent.c.agent_no)
-    if arguments.get("query"):
-        try:
-            asked = ask(connection, parse(text_of(arguments, "query")), "hosts", around.now_ms)
-        except QueryError as error:
-            raise UsageError(f"{error}\n{error.pointer()}") from None
-        cloned = cloned.where(agent.c.host_no.in_(select(host.c.host_no).where(asked.condition)))
-    return list(connection.execute(cloned))
+    try:
+        query = parse(text_of(arguments, "query")) if arguments.get("query") else None
+        return find_clones(connection, query, around.now_ms)
+    except QueryError as error:
+        raise UsageError(f"{error}\n{error.pointer()}") from None
 
 
 def _find_machine(connection: Connection, row: AnyRow, text: str) -> AnyRow:

@@ -109,6 +109,31 @@ async def test_machines_that_share_an_identity_get_one_each(
     assert one["rekey_until"] == answer["until"]
 
 
+async def test_all_clones_get_identities_if_they_are_still_those_that_were_told(
+    census: Census, client: httpx.AsyncClient
+) -> None:
+    add_agent(census, census.host("web1"), state="cloned", machines=("a", "b"))
+    kept = add_agent(census, census.host("db1"), state="cloned", machines=("c",))
+    wish = {"q": "host:web*", "preview": True}
+    told = await client.post("/clones/rekey", json=wish)
+    assert (told.json()["done"], told.json()["identities"], told.json()["machines"]) == (
+        False,
+        1,
+        2,
+    )
+    assert done(census, "agent.rekey") == []
+    tag = {"If-Match": told.headers["ETag"]}
+    other = {"q": "host:web*", "copies": 1}
+    assert (await client.post("/clones/rekey", json=other, headers=tag)).status_code == 412
+    answer = (await client.post("/clones/rekey", json={"q": "host:web*"}, headers=tag)).json()
+    assert (answer["done"], answer["samples"][0]["host"]) == (True, "web1")
+    assert done(census, "agent.rekey") == [("user:ada", "agent.rekey")]
+    rest = (await client.post("/clones/rekey", json={"preview": True})).json()
+    assert [each["id"] for each in rest["samples"]] == [kept]
+    wrong = await client.post("/clones/rekey", json={"q": "hst:x"})
+    assert (wrong.status_code, wrong.json()["type"]) == (400, "#query")
+
+
 async def test_a_host_installed_anew_goes_on_as_it_was(
     census: Census, client: httpx.AsyncClient
 ) -> None:

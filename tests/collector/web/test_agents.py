@@ -79,6 +79,45 @@ async def test_clones_get_identities_of_their_own_but_for_the_machine_that_is_ke
     assert (grant.keep_contact_no, grant.created_by) == (kept.contact_no, "user:opa")
 
 
+async def test_all_clones_are_told_and_rekeyed_if_they_are_still_those(census: Census) -> None:
+    clones = [
+        add_agent(census, census.host(f"fleet{number}"), state="cloned", machines=("a", "b", "c"))
+        for number in range(2)
+    ]
+    hostile_one = census.host(safe_text(hostile.TEXTS[0]))
+    add_agent(census, hostile_one, state="cloned", machines=("x",))
+    async with signed_in(census, "opa", "operator") as browser:
+        page = await browser.get("/clones")
+        assert "/clones" in page.links
+        check_accessible(page)
+        check_inert(page)
+        page = await browser.get("/clones", 400, q="hst:fleet*")
+        assert "did you mean host?" in page.words
+        page = await browser.get("/clones", 400, q="host:fleet*", copies="0")
+        assert "copies:" in page.words
+        assert page.form("/clones").fields["copies"] == ["0"]
+        page = await browser.get("/clones", q="host:fleet*", within_hours="24", copies="9")
+        assert "2 shared identities end" in page.words
+        assert "6 machines have called under them" in page.words
+        clones.append(add_agent(census, census.host("fleet9"), state="cloned", machines=("z",)))
+        told = next(form for form in page.forms if "digest" in form.fields)
+        assert (await browser.client.post("/clones", data=told.fields)).status_code == 412
+        page = await browser.get("/clones", q="host:fleet*", within_hours="24", copies="9")
+        page = await browser.send(page, "/clones")
+        assert "The shared identities have ended" in page.words
+        assert {f"/agents/{each}" for each in clones} <= set(page.links)
+        page = await browser.get("/clones", q="host:fleet*")
+        assert "No host that the query lists has" in page.words
+    grants = census.rows(
+        select(schema.rekey_grant.c.copies_left, schema.rekey_grant.c.created_by)
+        .join(schema.agent, schema.agent.c.agent_no == schema.rekey_grant.c.agent_no)
+        .where(schema.agent.c.agent_id.in_(clones))
+    )
+    assert [tuple(row) for row in grants] == [(9, "user:opa")] * 3
+    left = select(schema.agent.c.state).where(schema.agent.c.host_no == hostile_one)
+    assert census.row(left)[0] == "cloned"
+
+
 async def test_hosts_are_retired_and_go_on_as_earlier_ones(census: Census) -> None:
     census.host("db1", state="silent", machine_hash=b"d" * 32)
     census.clock.advance(10)

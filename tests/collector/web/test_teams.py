@@ -58,7 +58,16 @@ async def test_a_team_is_made_described_renamed_and_dissolved(company: Company) 
         page = await browser.send(page, "/teams/pki/rename", 400, new_name="web")
         page = await browser.send(page, "/teams/pki/rename", new_name="trust")
         assert page.address.path == "/teams/trust"
+        page = await browser.get("/teams/trust/dissolve", 400, into="trust")
+        assert "can't take what it held itself" in page.words
+        assert [form.method for form in page.forms if "/dissolve" in form.action] == ["get"]
         page = await browser.get("/teams/trust/dissolve")
+        assert "Nobody is in it." in page.words
+        with company.census.store.write() as connection:
+            add_member(connection, "trust", "bob", now_ms=company.now_ms, **BY)
+        page = await browser.send(page, "/teams/trust/dissolve", 412)
+        assert "decide anew" in page.words
+        assert "No longer in it: bob." in page.words
         page = await browser.send(page, "/teams/trust/dissolve")
         assert "The team is dissolved." in page.words
         assert "/teams/trust" not in page.links

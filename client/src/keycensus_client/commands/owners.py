@@ -12,7 +12,7 @@ from keycensus_client.identity import resolve
 from keycensus_client.output.cells import day
 from keycensus_client.output.files import field_titles, field_values, print_csv, print_json
 from keycensus_client.output.table import Column, print_facts, print_table
-from keycensus_client.owners import Fallback, Held, OwnersOf, Team
+from keycensus_client.owners import Dissolved, Fallback, OwnersOf, Team
 from keycensus_client.rest import path
 
 _TEAMS = (
@@ -95,12 +95,17 @@ def rename(*, name: str, new: str) -> None:
     default="",
     help="Who takes what it held. [default: the fallback team]",
 )
-def dissolve(*, name: str, into: str) -> None:
+@click.option("--preview", is_flag=True, help="Say what would move, and change nothing.")
+def dissolve(*, name: str, into: str, preview: bool) -> None:
     """End a team; what it held moves to another one."""
     with connect() as client:
-        held = client.tell(Held, "POST", path("teams", name, "dissolve"), {"into": into})
-    click.echo(f"dissolved team {name}, which held: {held.text}")
-    click.echo(f"that is {into or 'the fallback team'}'s now")
+        body = {"into": into, "preview": preview}
+        told = client.tell(Dissolved, "POST", path("teams", name, "dissolve"), body)
+    click.echo(f"{'dissolved' if told.done else 'would dissolve'} team {name}")
+    click.echo(f"  members: {', '.join(told.members) or 'nobody'}")
+    click.echo(f"  it held: {told.text}")
+    if told.moves_to:
+        click.echo(f"  that {'is' if told.done else 'would be'} {told.moves_to}'s now")
 
 
 @command.command("join")

@@ -22,7 +22,9 @@ router = APIRouter(prefix="/api/v1", dependencies=AUTHENTICATED, tags=["agents"]
 
 State = Literal["active", "cloned", "rekeyed", "banned", "evicted", "left"]
 _ID_CHARACTERS = 255
-_HOUR_SECONDS = 3_600
+HOUR_MS = 3_600_000
+WithinHours = Annotated[int, Field(ge=1, le=rekey.WITHIN_MOST_MS // HOUR_MS)]
+Copies = Annotated[int, Field(ge=1, le=rekey.COPIES_MOST)]
 AgentId = Annotated[
     str,
     Path(
@@ -58,10 +60,8 @@ class RekeyBody(_Body):
     """
 
     keep: Annotated[str, Field(max_length=_ID_CHARACTERS)] = ""
-    within_hours: Annotated[
-        int, Field(ge=1, le=rekey.WITHIN_MOST_MS // (1_000 * _HOUR_SECONDS))
-    ] = rekey.WITHIN_MS // (1_000 * _HOUR_SECONDS)
-    copies: Annotated[int, Field(ge=1, le=rekey.COPIES_MOST)] = rekey.COPIES
+    within_hours: WithinHours = rekey.WITHIN_MS // HOUR_MS
+    copies: Copies = rekey.COPIES
 
 
 class SucceedsBody(_Body):
@@ -259,7 +259,7 @@ async def rekeyed(
         "agent.rekey",
         agent=agent,
         keep=body.keep,
-        within_ms=body.within_hours * _HOUR_SECONDS * 1_000,
+        within_ms=body.within_hours * HOUR_MS,
         copies=body.copies,
     )
     told = readable(told)

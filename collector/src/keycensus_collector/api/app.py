@@ -17,6 +17,7 @@ from keycensus_collector.api import (
     brought,
     campaign_answers,
     campaigns,
+    clones,
     declared,
     enrolment_tokens,
     imports,
@@ -87,6 +88,7 @@ def create_app(store: Store, clock: Clock, sign_in: SignIn | None = None) -> Fas
     app.include_router(account.router)
     app.include_router(users.router)
     app.include_router(agents.router)
+    app.include_router(clones.router)
     app.include_router(enrolment_tokens.router)
     app.include_router(imports.router)
     app.include_router(brought.router)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Literal
@@ -35,6 +35,15 @@ class Held:
     keys: int
     hosts: int
     places: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dissolved(Held):
+    """What a team held that is dissolved, or with `preview` would be, and who takes that: nobody, if it held nothing."""
+
+    done: bool
+    members: list[str]
+    moves_to: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +110,10 @@ class RenameBody(_Body):
 
 
 class DissolveBody(_Body):
-    """Who takes what the team held; empty: the fallback team."""
+    """Who takes what the team held; empty: the fallback team. `preview` changes nothing."""
 
     into: _Name = ""
+    preview: StrictBool = False
 
 
 class PersonBody(_Body):
@@ -206,18 +216,39 @@ async def rename(
 
 
 @router.post("/teams/{name}/dissolve", tags=["ownership"], summary="Dissolve a team")
-async def dissolve(
-    name: str, body: DissolveBody, store: StoreOf, clock: ClockOf, principal: CurrentPrincipal
-) -> Held:
-    """End a team; what it held moves, and is the answer."""
+async def dissolve(  # noqa: PLR0917 - each is a part of the request
+    name: str,
+    body: DissolveBody,
+    store: StoreOf,
+    clock: ClockOf,
+    principal: CurrentPrincipal,
+    response: Response,
+    if_match: IfMatch = "",
+) -> Dissolved:
+    """End a team; what it held moves, and is the answer; `preview` tells it first.
 
-    def work(connection: Connection) -> moving.Held:
+    The `ETag` of what was told, sent as `If-Match`, ends it only if it is still so.
+    """
+
+    def work(connection: Connection) -> Dissolved:
         _one_team(connection, name)
-        return moving.dissolve_team(
+        found = moving.preview_dissolution(connection, name, into=body.into)
+        told = Dissolved(
+            **asdict(_held(found.held)),
+            done=False,
+            members=list(found.members),
+            moves_to=found.moves_to,
+        )
+        response.headers["ETag"] = tag_of(told)
+        if body.preview:
+            return told
+        check_preconditions(tag_of(told), if_match=if_match, if_none_match="")
+        moving.dissolve_team(
             connection, name, into=body.into, actor=principal.actor, now_ms=clock.now_ms()
         )
+        return replace(told, done=True)
 
-    return _held(await store.run_write(work))
+    return await (store.run_read(work) if body.preview else store.run_write(work))
 
 
 @router.put("/teams/{name}/members/{person}", tags=["ownership"], summary="Let somebody join")

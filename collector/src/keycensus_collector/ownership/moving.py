@@ -32,6 +32,7 @@ from keycensus_collector.store.tables.ownership import (
     membership,
     owner_assignment,
     owner_rule,
+    person,
     place_owner,
     team,
 )
@@ -141,6 +142,28 @@ def move_all(
         follow(connection, [Thing(row.scope, row.number, row.artifact) for row in rows])
 
 
+@dataclass(frozen=True, slots=True)
+class Dissolution:
+    """What ends with a team. `moves_to`: who takes what it held; empty: nobody, it held nothing."""
+
+    held: Held
+    members: tuple[str, ...]
+    moves_to: str
+
+
+def preview_dissolution(connection: Connection, name: str, *, into: str = "") -> Dissolution:
+    """Return what dissolving a team would do; UsageError as of `dissolve_team`."""
+    number, held, target = _dissolving(connection, name, into)
+    members = connection.execute(
+        select(person.c.name)
+        .join(membership, membership.c.person_no == person.c.person_no)
+        .where(membership.c.team_no == number, membership.c.to_ms.is_(None))
+        .order_by(person.c.name)
+    ).scalars()
+    moves_to = "" if target is None else team_name(connection, target)
+    return Dissolution(held, tuple(members), moves_to)
+
+
 def dissolve_team(
     connection: Connection, name: str, *, into: str = "", actor: str, now_ms: int
 ) -> Held:
@@ -148,17 +171,8 @@ def dissolve_team(
 
     UsageError if there is no such team, or it holds something and there is nobody to take it.
     """
-    number = team_no(connection, name)
-    held = held_by(connection, number)
-    fallback = fallback_no(connection)
-    target = team_no(connection, into) if into else fallback
-    if target == number:
-        raise UsageError(f"{name} can't take what it held itself; name another: --into TEAM")
-    if target is None and not held.is_nothing:
-        raise UsageError(
-            f"{name} holds something: say who takes it (--into TEAM), or set a fallback team"
-        )
-    if number == fallback:
+    number, held, target = _dissolving(connection, name, into)
+    if number == fallback_no(connection):
         change_setting(
             connection, FALLBACK, str(target) if into else "", actor=actor, now_ms=now_ms
         )
@@ -186,3 +200,17 @@ def dissolve_team(
         detail={"into": into or "fallback", "held": {**held.given, "rules": len(held.rules)}},
     )
     return held
+
+
+def _dissolving(connection: Connection, name: str, into: str) -> tuple[int, Held, int | None]:
+    """Return a team's number, what it holds, and the number of the team that takes it, if any."""
+    number = team_no(connection, name)
+    held = held_by(connection, number)
+    target = team_no(connection, into) if into else fallback_no(connection)
+    if target == number:
+        raise UsageError(f"{name} can't take what it held itself; name another: --into TEAM")
+    if target is None and not held.is_nothing:
+        raise UsageError(
+            f"{name} holds something: say who takes it (--into TEAM), or set a fallback team"
+        )
+    return number, held, target

@@ -21,6 +21,9 @@ from keycensus_collector.text import safe_text
 from keycensus_collector.web.asking import Mistake, Visit, form_of
 from keycensus_collector.web.wording import address
 
+# What is wrong with a form, and told; anything else is a mistake of the program.
+MISTAKES = (ProblemError, KeycensusError, ValidationError)
+
 
 @dataclass(frozen=True, slots=True)
 class Sent:
@@ -70,7 +73,7 @@ async def attempt(
     sent = Sent(await form_of(visit.request))
     try:
         return await act(sent)
-    except (ProblemError, KeycensusError, ValidationError) as error:
+    except MISTAKES as error:
         return await again(sent, mistake_of(error, visit.request.url.path))
 
 

@@ -62,6 +62,7 @@ SECTIONS = (
         "Administration",
         (
             ("/agents", "Agents"),
+            ("/clones", "Clones"),
             ("/enrolment", "Enrolment"),
             ("/users", "Users"),
             ("/audit", "Audit"),

@@ -18,6 +18,7 @@ from keycensus_collector.web import (
     agents,
     audit,
     changing,
+    clones,
     dashboard,
     details,
     enrolment,
@@ -73,6 +74,7 @@ def create_site(
     site.include_router(people.router)
     site.include_router(rules.router)
     site.include_router(agents.router)
+    site.include_router(clones.router)
     site.include_router(enrolment.router)
     site.include_router(users.router)
     site.include_router(account.router)

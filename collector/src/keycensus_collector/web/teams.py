@@ -21,7 +21,7 @@ from keycensus_collector.ownership.teams import names_of_teams
 from keycensus_collector.views.model import View
 from keycensus_collector.views.shown import counted
 from keycensus_collector.web.asking import Mistake, Visit, Visiting
-from keycensus_collector.web.forms import Again, Sent, submit
+from keycensus_collector.web.forms import MISTAKES, Again, Sent, mistake_of, submit
 from keycensus_collector.web.listed import LISTS
 from keycensus_collector.web.wording import owner_query, segment
 
@@ -139,18 +139,26 @@ async def part(name: str, visit: Visiting) -> Response:
 
 
 @router.get("/teams/{name}/dissolve")
-async def ask_to_dissolve(name: str, visit: Visiting) -> Response:
-    """Show what a team holds that somebody else would have, and ask who."""
-    return await _show_end(visit, name)
+async def ask_to_dissolve(name: str, visit: Visiting, into: After = "") -> Response:
+    """Tell what ends with a team, and who takes what it holds, before it is dissolved."""
+    return await _show_end(visit, name, into)
 
 
 @router.post("/teams/{name}/dissolve")
 async def dissolve(name: str, visit: Visiting) -> Response:
-    """End a team; what it held moves."""
+    """End a team, if what it holds is still what was told; that moves."""
 
     async def act(sent: Sent) -> str:
         body = api.DissolveBody.model_validate({"into": sent.text("into")})
-        await api.dissolve(name, body, visit.store, visit.clock, visit.principal)
+        await api.dissolve(
+            name,
+            body,
+            visit.store,
+            visit.clock,
+            visit.principal,
+            Response(),
+            if_match=f'"{sent.text("digest")}"',
+        )
         return "/teams"
 
     async def again(sent: Sent, mistake: Mistake) -> Response:
@@ -228,14 +236,27 @@ async def _show(
     )
 
 
-async def _show_end(
-    visit: Visit, name: str, into: str = "", mistake: Mistake | None = None
-) -> Response:
+async def _show_end(visit: Visit, name: str, into: str, mistake: Mistake | None = None) -> Response:
+    told, answer = None, Response()
+    team = await api.team(name, visit.store)
+    try:
+        told = await api.dissolve(
+            name,
+            api.DissolveBody(into=into, preview=True),
+            visit.store,
+            visit.clock,
+            visit.principal,
+            answer,
+        )
+    except MISTAKES as error:
+        mistake = mistake or mistake_of(error, visit.request.url.path)
     return visit.page(
         "team_end.html",
         mistake=mistake,
-        team=await api.team(name, visit.store),
+        team=team,
         into=into,
+        told=told,
+        digest=answer.headers.get("ETag", "").strip('"'),
         owned=await owned_by(visit, name),
         fallback=(await owners_api.fallback(visit.store)).team,
         names=[each for each in await team_names(visit) if each != name],

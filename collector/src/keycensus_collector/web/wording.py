@@ -60,6 +60,7 @@ DONE = {
     "password-changed": "The password is changed. You are signed out everywhere else.",
     "session-ended": "You are signed out there.",
     "token-revoked": "The token is revoked.",
+    "clones-rekeyed": "The shared identities have ended: each machine gets its own at its next contact.",
     "user-added": "The user is added.",
     "user-changed": "The user is changed.",
     "user-password": "The password is set, and the user is signed out everywhere.",
