@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -40,7 +41,12 @@ def run(served: Served, *arguments: str) -> str:
 
 def test_a_campaign_from_start_to_close(served: Served) -> None:
     assert run(served, "list") == "no campaigns\n"
-    started = run(served, "start", "--by", "30d", "--name", "q4", "--list", "certificates")
+    wish = ("start", "--by", "30d", "--name", "q4", "--list", "certificates")
+    asked_of = list(csv.DictReader(io.StringIO(run(served, *wish, "--preview", "-o", "csv"))))
+    assert {row["owner"]: row["open"] for row in asked_of} == {"db": "2", "web": "2"}
+    assert "OWNER" in run(served, *wish, "--preview")
+    assert run(served, "list") == "no campaigns\n"
+    started = run(served, *wish)
     assert "campaign q4" in started
     assert "4 open" in started
     assert "running" in run(served, "list")
@@ -86,3 +92,22 @@ def test_mistakes_say_what_to_do(served: Served, arguments: tuple[str, ...], sai
     done = asked(served, *arguments)
     assert done.exit_code
     assert said in f"{done.stderr} {done.exception}"
+
+
+def test_rules_are_tried_with_what_each_would_do(served: Served, tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text("owners:\n- {rule: all, of: hosts, host: '*', owner: db}\n")
+    configuration = {"KEYCENSUS_CONFIG": str(served.directory / "config")}
+
+    def tried(*options: str) -> str:
+        done = CliRunner().invoke(
+            keycensus, ["rules", "try", str(file), *options], env=configuration
+        )
+        assert done.exit_code == 0, done.exception
+        return str(done.stdout)
+
+    whole = json.loads(tried("-o", "json"))
+    (row,) = csv.DictReader(io.StringIO(tried("-o", "csv")))
+    assert row == {name: str(value) for name, value in whole["by_rule"][0].items()}
+    assert row["rule"] == "all"
+    assert "RULE  DECIDES  CHANGES" in tried()

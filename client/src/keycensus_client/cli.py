@@ -21,6 +21,8 @@ COMMANDS = {
     "gaps": "List where agents could not look, and why.",
     "owners": "Say who owns what: teams, what they are given, and why.",
     "recertify": "Ask owners by a date what is theirs, and answer.",
+    "agents": "Say which agents report, and ban, end or rekey them.",
+    "enrolment": "List, make and revoke tokens with which hosts enrol.",
     "people": "Say who there is, and what they held when they leave.",
     "labels": "Say what hosts and certificates are for, and why.",
     "rules": "Try and apply rules, which say whose things are.",

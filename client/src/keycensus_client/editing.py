@@ -107,8 +107,7 @@ def edit(what: Meant, said: Mapping[str, object], done: str, *at: str) -> None:
         _print(seen, done)
         if not seen.changed:
             return
-        if not what.sure:
-            _ask()
+        ask_first(sure=what.sure)
         made = tell(preview=False, over=f'"{seen.digest}"')
     click.echo(f"{counted(made.changed, 'thing')} {done}")
 
@@ -118,7 +117,10 @@ def can_ask() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def _ask() -> None:
+def ask_first(*, sure: bool) -> None:
+    """Ask whether to do what was told, unless somebody is `sure`; where nobody can be asked, UsageError."""
+    if sure:
+        return
     if not can_ask():
         raise click.UsageError("nothing was changed: say --yes where nobody can be asked")
     click.confirm("Change that?", abort=True)

@@ -134,6 +134,15 @@ class Applied:
 
 
 @dataclass(frozen=True, slots=True)
+class TriedRule:
+    """What one rule decides about, and what it would change."""
+
+    rule: str
+    decides: int
+    changes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Tried:
     """What rules would do."""
 
@@ -146,6 +155,7 @@ class Tried:
     complete: bool
     samples: list[str]
     conflict_samples: list[str]
+    by_rule: list[TriedRule]
 
 
 @dataclass(frozen=True, slots=True)

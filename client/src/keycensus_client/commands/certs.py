@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import click
@@ -22,7 +23,7 @@ from keycensus_client.commands.session import (
 from keycensus_client.groups import by_option
 from keycensus_client.model import Certificate, Place
 from keycensus_client.output.cells import SHORT, certificate_key, expires_in, urgency
-from keycensus_client.output.files import field_titles, field_values, print_csv, print_json
+from keycensus_client.output.files import print_items
 from keycensus_client.output.owners import owner_cell
 from keycensus_client.output.table import Cell, Column, Row, print_table
 from keycensus_client.output.usages import notes_of
@@ -100,13 +101,9 @@ def command(
                 **filters,
             )
         )
-    if output == "json":
-        print_json(items)
-    elif output == "csv":
-        titles = field_titles(Certificate, without=("places",))
-        print_csv(titles, (field_values(item, titles) for item in items))
-    else:
-        print_certificates(items, now(), with_places=filters["places"])
+    table = partial(print_certificates, items, now(), with_places=filters["places"])
+    print_items(output, items, Certificate, "no certificates", table, without=("places",))
+    if output == "table":
         say_rest(len(items), total, exact=exact, what="certificates")
 
 

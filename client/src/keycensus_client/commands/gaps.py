@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from keycensus_client.commands.session import (
@@ -18,7 +20,7 @@ from keycensus_client.commands.session import (
 from keycensus_client.groups import by_option
 from keycensus_client.model import HostGap
 from keycensus_client.output.cells import ago
-from keycensus_client.output.files import field_titles, field_values, print_csv, print_json
+from keycensus_client.output.files import print_items
 from keycensus_client.output.table import Column, print_table
 
 _COLUMNS = (
@@ -40,18 +42,11 @@ def command(*, output: str, limit: int | None, **filters: str | None) -> None:
     """List where agents could not look, and why."""
     with connect() as client:
         items, total, exact = collect(client.all_gaps(effective_limit(limit, output), **filters))
-    if output == "json":
-        print_json(items)
-    elif output == "csv":
-        titles = field_titles(HostGap)
-        print_csv(titles, (field_values(item, titles) for item in items))
-    elif not items:
-        click.echo("no gaps")
-    else:
-        moment = now()
-        rows = [
-            (item.host, item.prefix, item.reason, item.detail, ago(item.since, moment))
-            for item in items
-        ]
-        print_table(_COLUMNS, rows)
+    moment = now()
+    rows = [
+        (item.host, item.prefix, item.reason, item.detail, ago(item.since, moment))
+        for item in items
+    ]
+    print_items(output, items, HostGap, "no gaps", partial(print_table, _COLUMNS, rows))
+    if output == "table":
         say_rest(len(items), total, exact=exact, what="gaps")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from keycensus_client.commands.session import (
@@ -19,7 +21,7 @@ from keycensus_client.errors import UsageError
 from keycensus_client.groups import by_option
 from keycensus_client.model import Host
 from keycensus_client.output.cells import ago
-from keycensus_client.output.files import field_titles, field_values, print_csv, print_json
+from keycensus_client.output.files import print_items
 from keycensus_client.output.table import Cell, Column, print_table
 
 _COLUMNS = (
@@ -61,35 +63,32 @@ def command(*, output: str, limit: int | None, without_agent: bool, **filters: s
         filters["state"] = "known"
     with connect() as client:
         items, total, exact = collect(client.all_hosts(effective_limit(limit, output), **filters))
-    if output == "json":
-        print_json(items)
-    elif output == "csv":
-        titles = field_titles(Host, without=("labels",))
-        print_csv(titles, (field_values(item, titles) for item in items))
-    elif not items:
-        click.echo("no hosts")
-    else:
-        moment = now()
-        rows = [
-            (
-                item.name,
-                Cell(item.state, _STYLES.get(item.state, "")),
-                ("of " if item.imported else "") + ago(item.last_seen, moment),
-                str(item.certificates),
-                str(item.keys),
-                str(item.live_places + item.retained_places),
-                Cell(str(item.gaps), "yellow" if item.gaps else ""),
-                Cell(str(item.refused), "yellow" if item.refused else ""),
-                item.operating_system,
-                item.agent_version,
-                Cell(item.id, "dim"),
-            )
-            for item in items
-        ]
-        if any(item.place_owner for item in items):
-            owned = zip(rows, items, strict=True)
-            columns = (*_COLUMNS, Column("INSTALLS"))
-            print_table(columns, [(*row, item.place_owner) for row, item in owned])
-        else:
-            print_table(_COLUMNS, rows)
+    print_items(output, items, Host, "no hosts", partial(_print, items), without=("labels",))
+    if output == "table":
         say_rest(len(items), total, exact=exact, what="hosts")
+
+
+def _print(items: list[Host]) -> None:
+    moment = now()
+    rows = [
+        (
+            item.name,
+            Cell(item.state, _STYLES.get(item.state, "")),
+            ("of " if item.imported else "") + ago(item.last_seen, moment),
+            str(item.certificates),
+            str(item.keys),
+            str(item.live_places + item.retained_places),
+            Cell(str(item.gaps), "yellow" if item.gaps else ""),
+            Cell(str(item.refused), "yellow" if item.refused else ""),
+            item.operating_system,
+            item.agent_version,
+            Cell(item.id, "dim"),
+        )
+        for item in items
+    ]
+    if any(item.place_owner for item in items):
+        owned = zip(rows, items, strict=True)
+        columns = (*_COLUMNS, Column("INSTALLS"))
+        print_table(columns, [(*row, item.place_owner) for row, item in owned])
+    else:
+        print_table(_COLUMNS, rows)

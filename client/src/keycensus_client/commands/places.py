@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from keycensus_client.commands.session import (
@@ -17,7 +19,7 @@ from keycensus_client.commands.session import (
 from keycensus_client.commands.where import print_places
 from keycensus_client.groups import by_option
 from keycensus_client.model import Place
-from keycensus_client.output.files import field_titles, field_values, print_csv, print_json
+from keycensus_client.output.files import print_items
 
 
 @click.command("places")
@@ -30,13 +32,6 @@ def command(*, output: str, limit: int | None, **filters: str | None) -> None:
     """List places by host and path, whatever they hold."""
     with connect() as client:
         items, total, exact = collect(client.all_places(effective_limit(limit, output), **filters))
-    if output == "json":
-        print_json(items)
-    elif output == "csv":
-        titles = field_titles(Place)
-        print_csv(titles, (field_values(item, titles) for item in items))
-    elif not items:
-        click.echo("no places")
-    else:
-        print_places(items)
+    print_items(output, items, Place, "no places", partial(print_places, items))
+    if output == "table":
         say_rest(len(items), total, exact=exact, what="places")

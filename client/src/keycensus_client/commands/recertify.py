@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import click
@@ -19,7 +20,13 @@ from keycensus_client.commands.session import (
 )
 from keycensus_client.identity import resolve
 from keycensus_client.output.cells import SHORT, counted, day
-from keycensus_client.output.files import field_titles, field_values, print_csv, print_json
+from keycensus_client.output.files import (
+    field_titles,
+    field_values,
+    print_csv,
+    print_items,
+    print_json,
+)
 from keycensus_client.output.table import Cell, Column, print_facts, print_table
 from keycensus_client.recertification import (
     STATES,
@@ -83,11 +90,25 @@ def command() -> None:
     help="Of this list.  [default: all; with a query, certificates]",
 )
 @click.option("--team", metavar="TEAM", default="", help="Only what this team holds.")
-def start(*, by: str, name: str, q: str, lists: tuple[str, ...], team: str) -> None:
+@click.option("--preview", is_flag=True, help="Say who would be asked, and start nothing.")
+@output_option
+def start(*, preview: bool, output: str, lists: tuple[str, ...], **said: str) -> None:
     """Start a campaign: what owners hold now is what they are asked about."""
-    body = {"by": by, "name": name, "q": q, "lists": list(lists), "team": team}
+    body = {**said, "lists": list(lists)}
     with connect() as client:
-        _print_campaign(client.tell(Campaign, "POST", path("campaigns"), body))
+        if not preview:
+            made = client.tell(Campaign, "POST", path("campaigns"), body)
+        else:
+            asked = client.tell(list[CampaignOwner], "POST", path("campaigns", "preview"), body)
+    if preview:
+        rows = [_owner(each) for each in asked]
+        table = partial(print_table, _OWNERS, rows)
+        print_items(output, asked, CampaignOwner, "nobody would be asked", table)
+    elif output == "table":
+        _print_campaign(made)
+    else:
+        without = ("counts",)
+        print_items(output, [made], Campaign, "", partial(_print_campaign, made), without=without)
 
 
 @command.command("list")

@@ -6,14 +6,19 @@ from pathlib import Path
 
 import click
 
-from keycensus_client.commands.session import connect
+from keycensus_client.commands.session import connect, output_option
 from keycensus_client.errors import UsageError
-from keycensus_client.owners import Applied, RuleFile, Tried
+from keycensus_client.output.files import field_titles, field_values, print_csv, print_json
+from keycensus_client.output.table import Column, print_table
+from keycensus_client.owners import Applied, RuleFile, Tried, TriedRule
 from keycensus_client.rest import path
 
 _FILE = click.argument(
     "file", type=click.Path(exists=True, dir_okay=False, path_type=Path, allow_dash=False)
 )
+
+
+_RULES = (Column("RULE", fold=True), Column("DECIDES", "right"), Column("CHANGES", "right"))
 
 
 @click.group("rules")
@@ -34,16 +39,27 @@ def show() -> None:
 
 @command.command("try")
 @_FILE
-def try_(*, file: Path) -> None:
-    """Say what the rules in FILE would do, and change nothing."""
+@output_option
+def try_(*, file: Path, output: str) -> None:
+    """Say what the rules in FILE would do, and change nothing. As CSV: of each rule."""
     with connect() as client:
         tried = client.tell(Tried, "POST", path("rules", "trial"), {"text": _read(file)})
+    if output == "json":
+        print_json(tried)
+        return
+    if output == "csv":
+        titles = field_titles(TriedRule)
+        print_csv(titles, (field_values(each, titles) for each in tried.by_rule))
+        return
     click.echo(
         f"{tried.rules:,} rules would assign {tried.assigned:,}, change {tried.changed:,}, "
         f"end {tried.ended:,}, conflict {tried.conflicts:,}; {tried.kept_by_hand:,} stay as given by hand"
     )
     for sample in (*tried.samples, *(f"conflict: {each}" for each in tried.conflict_samples)):
         click.echo(f"  {sample}")
+    if tried.by_rule:
+        rows = [(each.rule, f"{each.decides:,}", f"{each.changes:,}") for each in tried.by_rule]
+        print_table(_RULES, rows)
     if not tried.complete:
         click.echo("the time was up before everything was looked at: there are more", err=True)
 

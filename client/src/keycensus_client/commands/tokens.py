@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
+from functools import partial
 from pathlib import Path
 
 import click
 
 from keycensus_client.account import ApiToken, NewToken
 from keycensus_client.commands.session import connect, now, output_option
-from keycensus_client.errors import UsageError
 from keycensus_client.output.cells import ago, day
-from keycensus_client.output.files import field_titles, field_values, print_csv, print_json
+from keycensus_client.output.files import print_items
+from keycensus_client.output.secrets import keep_secret
 from keycensus_client.output.table import Cell, Column, Row, print_table
 from keycensus_client.rest import path
 
@@ -38,13 +38,8 @@ def list_(*, output: str) -> None:
     """List them, the newest first, with when each was used last, to the hour."""
     with connect() as client:
         found = client.ask(list[ApiToken], path("tokens"))
-    if output == "json":
-        print_json(found)
-    elif output == "csv":
-        titles = field_titles(ApiToken)
-        print_csv(titles, (field_values(each, titles) for each in found))
-    else:
-        print_table(_COLUMNS, [_row(each) for each in found])
+    rows = [_row(each) for each in found]
+    print_items(output, found, ApiToken, "no tokens", partial(print_table, _COLUMNS, rows))
 
 
 @command.command("create")
@@ -65,22 +60,10 @@ def list_(*, output: str) -> None:
 def create(*, name: str, days: int, permissions: tuple[str, ...], output_file: Path | None) -> None:
     """Make a token for yourself; NAME says what it is for. It is shown this once."""
     body = {"name": name, "days": days, "permissions": list(permissions) or None}
-    descriptor = None if output_file is None else _new_file(output_file)
-    try:
+    with keep_secret(output_file) as keep:
         with connect() as client:
             made = client.tell(NewToken, "POST", path("tokens"), body)
-    except BaseException:
-        if output_file is not None and descriptor is not None:
-            os.close(descriptor)
-            output_file.unlink()
-        raise
-    if descriptor is None:
-        click.echo(made.token)
-        click.echo(f"token {made.id}, good until {made.expires}", err=True)
-        return
-    with os.fdopen(descriptor, "w") as file:
-        file.write(made.token + "\n")
-    click.echo(f"{output_file}: token {made.id}, good until {made.expires}")
+        keep(made.token, f"token {made.id}, good until {made.expires}")
 
 
 @command.command("revoke")
@@ -90,14 +73,6 @@ def revoke(*, id: str) -> None:  # noqa: A002 - the argument's name, as in the u
     with connect() as client:
         client.delete(path("tokens", id))
     click.echo(f"revoked {id}")
-
-
-def _new_file(file: Path) -> int:
-    """Make a file for this user alone before there is a secret to put into it."""
-    try:
-        return os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    except OSError as error:
-        raise UsageError(f"{file} can't be made: {error.strerror}; name another file") from None
 
 
 def _row(each: ApiToken) -> Row:

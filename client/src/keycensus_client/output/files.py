@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from typing import Any
+
+import click
 
 # What a spreadsheet takes for a formula or a command when it starts a cell (CWE-1236).
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -22,6 +24,30 @@ def print_json(value: object) -> None:
 
 def _plain(value: object) -> object:
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+
+
+def print_items(
+    output: str,
+    items: Sequence[object],
+    type_: type[Any],
+    none: str,
+    table: Callable[[], object],
+    *,
+    without: Sequence[str] = (),
+) -> None:
+    """Print a list as `output` says: "json", "csv" with the fields of `type_`, or by `table`.
+
+    `none`: what people are told where there is nothing; `without`: fields that a cell can't hold.
+    """
+    if output == "json":
+        print_json(list(items))
+    elif output == "csv":
+        titles = field_titles(type_, without=without)
+        print_csv(titles, (field_values(item, titles) for item in items))
+    elif not items:
+        click.echo(none)
+    else:
+        table()
 
 
 def print_csv(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

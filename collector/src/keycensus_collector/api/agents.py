@@ -96,6 +96,7 @@ class AgentPage:
     next: str | None
     total: int
     items: list[Agent]
+    total_is_exact: bool = True  # as other lists say it; these are counted whole
 
 
 @dataclass(frozen=True, slots=True)
