@@ -159,6 +159,8 @@ def test_a_difference_is_what_two_lists_differ_in(census: Census) -> None:
     assert found == ([], [], [("web1:/etc/a.pem", "mode 0644 to 0600")])
     assert named(differ(census, "keys", "7d", "0h")) == ([], [], [])
     assert named(differ(census, "hosts", "7d", "0h")) == ([], [], [])
+    assert named(differ(census, "gaps", "8d", "0h")) == (["db1:/mnt/nfs"], [], [])
+    assert named(differ(census, "gaps", "7d", "0h")) == ([], [], [])
     back = differ(census, "certificates", "3d", "0h")
     assert [each.id for each in back.came] == [FIRST.sha256.hex()]
     with census.store.read() as connection:

@@ -172,7 +172,20 @@ async def test_who_may_read_the_audit_log_sees_there_what_was_done_with_a_thing(
         page = await browser.get(f"/keys/{key_id.hex()}")
         assert "user:dan mark.set kind key, mark compromised, reason it got out" in page.words
         assert "user:root" in page.words
+        # The same over REST, to who may.
+        of = "/api/v1/audit/of"
+        by_name = (await browser.client.get(of, params={"id": "web1"})).json()
+        assert {(row["actor"], row["action"]) for row in by_name} == {("user:bob", "label.set")}
+        asked = {"id": NEW.sha256.hex(), "kind": "certificate", "limit": "1"}
+        (row,) = (await browser.client.get(of, params=asked)).json()
+        assert (row["action"], row["detail"]["reason"]) == ("owner.set", "theirs")
+        marked = (await browser.client.get(of, params={"id": key_id.hex(), "kind": "key"})).json()
+        assert {row["action"] for row in marked} == {"mark.set", "key.read"}
+        assert (await browser.client.get(of, params={"id": "none"})).status_code == 404
+        read = (await browser.client.get("/api/v1/audit?limit=1")).json()
+        assert read[0]["subject"].startswith(f"{of}?id={key_id.hex()}")
     async with signed_in(census, "opa", "operator") as browser:
+        assert (await browser.client.get(of, params=asked)).status_code == 403
         page = await browser.get(f"/certificates/{NEW.sha256.hex()}")
         assert "Who did what with it" not in page.words
     census.store.close()

@@ -115,6 +115,10 @@ async def test_who_leaves_is_told_about_and_leaves_if_it_is_still_so(company: Co
         page = await browser.get("/people", name="CARL@")
         assert "/people/carl" in page.links
         assert "/people/bob" not in page.links
+        for who, there in (("active", True), ("no-team", True), ("left", False), ("", True)):
+            page = await browser.get("/people", who=who)
+            assert ("/people/carl" in page.links) == there, who
+        assert "/people/anna" not in (await browser.get("/people", who="no-team")).links
         # Without a fallback team, somebody has to be named.
         page = await browser.get("/people/bob/leave", 400)
         assert [form.action for form in page.forms if "/leave" in form.action] == [

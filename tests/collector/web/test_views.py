@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -41,6 +42,27 @@ async def test_a_view_is_saved_changed_and_deleted(census: Census) -> None:
         if row.actor == "user:ann"
     ]
     assert actions == ["session.begin", "view.save", "view.save", "view.delete"]
+
+
+async def test_gaps_have_views_which_are_counted_and_tiles(census: Census) -> None:
+    host = census.host("nfs1")
+    census.gap(host, "/mnt/a", "network-file-system")
+    census.gap(host, "/srv")
+    async with signed_in(census) as browser:
+        page = await browser.get("/views", what="gaps", q="gap-reason:network*")
+        assert page.form("/views").fields["what"] == ["gaps"]
+        page = await browser.send(page, "/views", name="mounts")
+        assert "/gaps?q=gap-reason%3Anetwork%2A" in page.links
+        page = await browser.send(await browser.get("/tiles"), "/tiles", tile=["mounts"])
+        assert re.search(r"<strong>1</strong>\s*<span>mounts", page.text)
+        found = (await browser.client.get("/api/v1/views?counts=true")).json()
+        (mounts,) = [view for view in found if view["name"] == "mounts"]
+        assert (mounts["what"], mounts["total"]) == ("gaps", 1)
+        page = await browser.get("/changes", what="gaps")
+        assert {"nfs1:/mnt/a", "nfs1:/srv"} <= {text.strip() for text in page.words.split()}
+    census.clock.advance(9 * 86_400)
+    async with signed_in(census) as browser:
+        assert "nfs1:/srv" not in (await browser.get("/changes", what="gaps")).words
 
 
 async def test_what_is_wrong_is_said_beside_the_form_that_was_filled_in(census: Census) -> None:

@@ -28,7 +28,7 @@ FOLDERS = {
     "rules": (),
     "labels": ("labels/hosts", "labels/certificates"),
 }
-LISTS = ("certificates", "keys", "places", "hosts")
+LISTS = ("certificates", "keys", "places", "hosts", "gaps")
 # File systems take names of 255 bytes.
 _MOST_NAME = 180
 

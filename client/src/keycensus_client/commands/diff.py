@@ -11,7 +11,7 @@ from keycensus_client.output.files import print_csv, print_json
 from keycensus_client.output.table import Cell, Column, print_table
 
 _COLUMNS = (Column(""), Column("NAME", fold=True), Column("DETAIL", fold=True), Column("ID"))
-_LISTS = ("certificates", "keys", "places", "hosts")
+_LISTS = ("certificates", "keys", "places", "hosts", "gaps")
 _SIGNS = (("came", "+", "green"), ("gone", "-", "red"), ("changed", "~", "yellow"))
 
 

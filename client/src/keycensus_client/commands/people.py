@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
 
 from keycensus_client.commands.session import connect, output_option
 from keycensus_client.output.cells import day
-from keycensus_client.output.files import field_titles, field_values, print_csv, print_json
+from keycensus_client.output.files import print_items
 from keycensus_client.output.table import Column, print_table
 from keycensus_client.owners import Left, Person, Roster
 from keycensus_client.rest import path
@@ -32,19 +33,16 @@ def command() -> None:
 
 
 @command.command("list")
+@click.option("--state", type=click.Choice(["active", "left"]), help="Who is there; who left.")
+@click.option("--without-team", is_flag=True, help="Who is there, and in no team.")
 @output_option
-def list_(*, output: str) -> None:
+def list_(*, state: str | None, without_team: bool, output: str) -> None:
     """List people with their teams."""
+    asked = {"state": state, "without_team": without_team or None}
     with connect() as client:
-        found = client.ask(list[Person], path("people"))
-    if output == "json":
-        print_json(found)
-    elif output == "csv":
-        titles = field_titles(Person)
-        print_csv(titles, (field_values(person, titles) for person in found))
-    else:
-        rows = [(p.name, p.full_name, p.email, _teams(p), _state(p)) for p in found]
-        print_table(_PEOPLE, rows)
+        found = client.ask(list[Person], path("people"), asked)
+    rows = [(p.name, p.full_name, p.email, _teams(p), _state(p)) for p in found]
+    print_items(output, found, Person, "no people", partial(print_table, _PEOPLE, rows))
 
 
 @command.command("add")

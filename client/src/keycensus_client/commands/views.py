@@ -20,7 +20,13 @@ _COLUMNS = (
     Column("DESCRIPTION", fold=True),
 )
 # The command that shows each list.
-_COMMANDS = {"certificates": "certs", "keys": "keys", "places": "places", "hosts": "hosts"}
+_COMMANDS = {
+    "certificates": "certs",
+    "keys": "keys",
+    "places": "places",
+    "hosts": "hosts",
+    "gaps": "gaps",
+}
 
 
 @click.group("views")

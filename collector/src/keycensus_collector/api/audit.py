@@ -7,16 +7,27 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
+from pydantic import Field
+from sqlalchemy import Connection
 
 from keycensus_collector.access import audit
+from keycensus_collector.api.identities import one_match
+from keycensus_collector.api.parameters import IdParameters
 from keycensus_collector.api.security import AUTHENTICATED, ClockOf, StoreOf
 from keycensus_collector.errors import UsageError
+from keycensus_collector.inventory.audited import Subject, audited
 from keycensus_collector.inventory.values import time_text
 from keycensus_collector.query import values
 
 router = APIRouter(prefix="/api/v1", dependencies=AUTHENTICATED)
 
 _WORD = 200
+
+
+class AuditOfParameters(IdParameters):
+    """What the log is asked of, and how many rows."""
+
+    limit: Annotated[int, Field(ge=1, le=1_000, description="How many.")] = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +83,27 @@ async def rows(
     )
     listed = partial(audit.list_rows, wanted=wanted, limit=limit, before_no=before)
     return list(map(as_told, await store.run_read(listed)))
+
+
+@router.get("/audit/of", tags=["audit"], summary="What was done with one thing")
+async def of_thing(
+    parameters: Annotated[AuditOfParameters, Query()], store: StoreOf
+) -> list[AuditRow]:
+    """List rows about a certificate, a key or a host, the newest first: also those about many things at once."""
+
+    def work(connection: Connection) -> list[dict[str, Any]]:
+        match = one_match(connection, parameters.id, parameters.kind)
+        if match.kind not in {"certificate", "key", "host"}:
+            raise UsageError(
+                f"the log is asked of certificates, keys and hosts, not of a {match.kind}"
+            )
+        if match.kind == "host":
+            subject = Subject.of_host(connection, match.id)
+        else:
+            subject = Subject.of_artifact(match.kind, bytes.fromhex(match.id))
+        return audit.rows_of(connection, audited(connection, subject, parameters.limit))
+
+    return list(map(as_told, await store.run_read(work)))
 
 
 def as_told(row: dict[str, Any]) -> AuditRow:

@@ -222,7 +222,7 @@ async def lists(store: StoreOf) -> list[ListOfCertificates]:
     return await store.run_read(list_lists)
 
 
-@router.get("/certificate-lists/{name}", summary="What a list of certificates names")
+@router.get("/certificate-lists/{name:path}", summary="What a list of certificates names")
 async def entries(
     name: str,
     store: StoreOf,

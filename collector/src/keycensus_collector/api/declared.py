@@ -14,7 +14,7 @@ from keycensus_collector.access import audit
 from keycensus_collector.access.permissions import Permission
 from keycensus_collector.api.conditional import IfMatch, check_preconditions, tag_of
 from keycensus_collector.api.problems import ProblemError, forbidden
-from keycensus_collector.api.queries import List
+from keycensus_collector.api.queries import Listing
 from keycensus_collector.api.security import AUTHENTICATED, ClockOf, CurrentPrincipal, StoreOf
 from keycensus_collector.declared.current import declared_now
 from keycensus_collector.declared.making import MistakesError, make_so
@@ -56,7 +56,7 @@ class _Body(BaseModel):
 class ViewSaid(_Body):
     """A view."""
 
-    what: List
+    what: Listing
     query: Annotated[str, Field(max_length=8_000)]
     description: _Text = ""
     columns: Annotated[list[_Name], Field(max_length=50)] = []

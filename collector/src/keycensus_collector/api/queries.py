@@ -26,7 +26,7 @@ from keycensus_collector.query.parse import MOST_CHARACTERS
 router = APIRouter(prefix="/api/v1", dependencies=AUTHENTICATED)
 
 List = Literal["certificates", "keys", "places", "hosts"]
-# What can be asked besides: no things, so nobody owns or marks them, and no view is of them.
+# What can be asked besides: no things, so nobody owns or marks them.
 Listing = Literal["certificates", "keys", "places", "hosts", "gaps"]
 _MEDIA_TYPES = {
     "ndjson": "application/x-ndjson",

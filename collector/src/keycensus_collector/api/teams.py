@@ -288,9 +288,28 @@ async def part(
 
 
 @router.get("/people", tags=["ownership"], summary="People with their teams")
-async def list_people(store: StoreOf) -> list[Person]:
+async def list_people(
+    store: StoreOf,
+    *,
+    state: Annotated[
+        Literal["active", "left"] | None, Query(description="Only who is there, or who left.")
+    ] = None,
+    without_team: Annotated[bool, Query(description="Only who is there and in no team.")] = False,
+) -> list[Person]:
     """List everybody by name, those who left too."""
-    return [_person(each) for each in await store.run_read(people.list_people)]
+    found = await store.run_read(people.list_people)
+    return [
+        _person(each)
+        for each in found
+        if state in {None, each.state}
+        and not (without_team and (each.teams or each.state != "active"))
+    ]
+
+
+@router.get("/people/{name}", tags=["ownership"], summary="One person with their teams")
+async def one_person(name: str, store: StoreOf) -> Person:
+    """Show one, also who left."""
+    return await store.run_read(partial(_one_person, name=name))
 
 
 @router.put("/people/{name}", tags=["ownership"], summary="Add or change a person")
@@ -386,7 +405,7 @@ def _one_team(connection: Connection, name: str) -> Team:
 
 
 def _find_person(connection: Connection, name: str) -> people.Person | None:
-    return next((each for each in people.list_people(connection) if each.name == name), None)
+    return next(iter(people.list_people(connection, name)), None) if name else None
 
 
 def _one_person(connection: Connection, name: str) -> Person:

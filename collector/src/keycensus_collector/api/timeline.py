@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from keycensus_collector.api.identities import one_match
 from keycensus_collector.api.parameters import IdParameters
-from keycensus_collector.api.queries import List
+from keycensus_collector.api.queries import Listing
 from keycensus_collector.api.security import AUTHENTICATED, ClockOf, StoreOf
 from keycensus_collector.errors import UsageError
 from keycensus_collector.inventory.coverage import Coverage
@@ -55,7 +55,7 @@ async def history(parameters: Annotated[HistoryParameters, Query()], store: Stor
 
 @router.get("/diff/{list_}", summary="What differs between two dates")
 async def diff(
-    list_: List,
+    list_: Listing,
     store: StoreOf,
     clock: ClockOf,
     *,

@@ -18,7 +18,7 @@ from keycensus_collector.api.conditional import (
     tag_of,
 )
 from keycensus_collector.api.problems import no_view
-from keycensus_collector.api.queries import List
+from keycensus_collector.api.queries import Listing
 from keycensus_collector.api.security import AUTHENTICATED, ClockOf, CurrentPrincipal, StoreOf
 from keycensus_collector.inventory import export, results
 from keycensus_collector.inventory.paging import PAGE_LIMIT
@@ -40,7 +40,7 @@ class ViewBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    what: List
+    what: Listing
     query: str
     description: Annotated[str, Field(max_length=500)] = ""
     columns: Annotated[list[str], Field(max_length=50)] = []

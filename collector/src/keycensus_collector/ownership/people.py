@@ -131,17 +131,23 @@ def person_no(connection: Connection, name: str) -> int:
     return int(number)
 
 
-def list_people(connection: Connection) -> list[Person]:
-    """Return everybody, those who left too, by name."""
+def list_people(connection: Connection, name: str = "") -> list[Person]:
+    """Return everybody, those who left too, by name; or the one of a name."""
     teams: dict[int, dict[str, str]] = {}
-    for row in connection.execute(
+    belong = (
         select(membership.c.person_no, team.c.name, membership.c.source)
         .join(team, team.c.team_no == membership.c.team_no)
         .where(membership.c.to_ms.is_(None), team.c.person_no.is_(None))
         .order_by(team.c.name)
-    ):
+    )
+    people = select(person).order_by(person.c.name)
+    if name:
+        numbers = select(person.c.person_no).where(person.c.name == name)
+        belong = belong.where(membership.c.person_no.in_(numbers))
+        people = people.where(person.c.name == name)
+    for row in connection.execute(belong):
         teams.setdefault(row.person_no, {})[row.name] = row.source
-    rows = connection.execute(select(person).order_by(person.c.name))
+    rows = connection.execute(people)
     return [_person(row, teams.get(row.person_no, {})) for row in rows]
 
 

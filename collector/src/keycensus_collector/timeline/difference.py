@@ -18,7 +18,7 @@ from keycensus_collector.inventory.revocation import statuses_of
 from keycensus_collector.inventory.values import certificate_name, time_text
 from keycensus_collector.query.ask import Asked, ask
 from keycensus_collector.query.model import Query
-from keycensus_collector.store.schema import certificate, host, place, public_key
+from keycensus_collector.store.schema import certificate, gap, host, place, public_key
 
 # Rows of one side that are held against each other; more are to be asked for in parts.
 MOST_ROWS = 50_000
@@ -194,6 +194,17 @@ def _hosts(connection: Connection, asked: Asked) -> dict[Any, State]:
     return dict.fromkeys(connection.execute(found).scalars(), ())
 
 
+def _gaps(connection: Connection, asked: Asked) -> dict[Any, State]:
+    """Return gaps by host and what they are known by there: one that comes again is the same."""
+    there = asked.tables.gap.c
+    rows = connection.execute(
+        select(there.host_no, there.key, there.reason, there.detail)
+        .where(asked.condition)
+        .limit(MOST_ROWS + 1)
+    )
+    return {(row.host_no, row.key): (("why", row.reason), ("detail", row.detail)) for row in rows}
+
+
 def _name_certificates(connection: Connection, keys: Sequence[Any]) -> dict[Any, tuple[str, str]]:
     names: dict[Any, tuple[str, str]] = {}
     c = certificate.c
@@ -240,10 +251,29 @@ def _name_hosts(connection: Connection, keys: Sequence[Any]) -> dict[Any, tuple[
     return names
 
 
-_STATES = {"certificates": _certificates, "keys": _keys, "places": _places, "hosts": _hosts}
+def _name_gaps(connection: Connection, keys: Sequence[Any]) -> dict[Any, tuple[str, str]]:
+    names: dict[Any, tuple[str, str]] = {}
+    for chunk in chunked([key for _, key in keys]):
+        rows = connection.execute(
+            select(gap.c.host_no, gap.c.key, host.c.host_id, host.c.name, gap.c.prefix)
+            .join(host, host.c.host_no == gap.c.host_no)
+            .where(gap.c.key.in_(chunk))
+        )
+        names |= {(row[0], row[1]): (row[2], f"{row[3]}:{row[4]}") for row in rows}
+    return names
+
+
+_STATES = {
+    "certificates": _certificates,
+    "keys": _keys,
+    "places": _places,
+    "hosts": _hosts,
+    "gaps": _gaps,
+}
 _NAMES = {
     "certificates": _name_certificates,
     "keys": _name_keys,
     "places": _name_places,
     "hosts": _name_hosts,
+    "gaps": _name_gaps,
 }

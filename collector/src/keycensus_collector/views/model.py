@@ -16,7 +16,7 @@ class View:
 
     name: str
     description: str
-    what: str  # "certificates", "keys", "places", "hosts"
+    what: str  # "certificates", "keys", "places", "hosts", "gaps"
     query: str
     columns: tuple[str, ...] = ()
     built_in: bool = False

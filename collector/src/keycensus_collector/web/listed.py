@@ -154,5 +154,5 @@ LISTS = {
         ),
     )
 }
-# The lists of things, as a form offers them: names with titles.
-CHOICES = [(listed.name, listed.title) for listed in LISTS.values() if listed.name != "gaps"]
+# The lists, as a form offers them: names with titles.
+CHOICES = [(listed.name, listed.title) for listed in LISTS.values()]

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
 from keycensus_collector.api import timeline as api
-from keycensus_collector.api.queries import List
+from keycensus_collector.api.queries import Listing
 from keycensus_collector.errors import KeycensusError
 from keycensus_collector.inventory.coverage import coverage
 from keycensus_collector.web.asking import Visiting
@@ -20,6 +20,8 @@ from keycensus_collector.web.wording import PAGE_OF
 router = APIRouter()
 
 _CHARACTERS = 100
+# Where what differs is shown; places have no page of their own, and a gap is told by its host.
+_PAGE_OF = {name: f"/{name}/" for name in ("certificates", "keys", "hosts")} | {"gaps": "/hosts/"}
 
 
 @router.get("/history")
@@ -34,7 +36,7 @@ async def history(
 @router.get("/changes")
 async def changes(
     visit: Visiting,
-    what: List = "certificates",
+    what: Listing = "certificates",
     since: Annotated[str, Query(max_length=_CHARACTERS)] = "7d",
     until: Annotated[str, Query(max_length=_CHARACTERS)] = "0h",
     q: str = "",
@@ -54,9 +56,7 @@ async def changes(
         until=until,
         query=q,
         lists=CHOICES,
-        page_of={"certificates": "/certificates/", "keys": "/keys/", "hosts": "/hosts/"}.get(
-            what, ""
-        ),
+        page_of=_PAGE_OF.get(what, ""),
     )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
@@ -14,6 +15,7 @@ from keycensus_collector.access.permissions import Permission
 from keycensus_collector.api import teams as api
 from keycensus_collector.api.problems import ProblemError
 from keycensus_collector.errors import UsageError
+from keycensus_collector.ownership.people import list_people
 from keycensus_collector.web.asking import Mistake, Visit, Visiting
 from keycensus_collector.web.forms import Sent, mistake_of, submit
 from keycensus_collector.web.teams import ROWS, After, owned_by, team_names
@@ -24,6 +26,9 @@ router = APIRouter()
 _FIELDS = ("full_name", "email", "contact", "user", "subject")
 _NEW = dict.fromkeys(("name", *_FIELDS), "")
 _TEXT_CHARACTERS = 200
+# Who of the people is shown: the word in the address, and what the page calls it.
+Who = Literal["", "active", "no-team", "left"]
+_WHO = (("", "Everybody"), ("active", "Active"), ("no-team", "In no team"), ("left", "Left"))
 
 
 @router.get("/people")
@@ -31,9 +36,10 @@ async def people(
     visit: Visiting,
     after: After = "",
     name: Annotated[str, Query(max_length=_TEXT_CHARACTERS)] = "",
+    who: Annotated[Who, Query()] = "",
 ) -> Response:
-    """Show people by name, those who left too. `name`: with this in their name or address."""
-    return await _show_all(visit, _NEW, after=after, part=name)
+    """Show people by name, all or some. `name`: with this in their name or address."""
+    return await _show_all(visit, _NEW, after=after, part=name, who=who)
 
 
 @router.post("/people")
@@ -42,8 +48,8 @@ async def add(visit: Visiting) -> Response:
 
     async def act(sent: Sent) -> str:
         name = sent.text("name")
-        known = await _find(visit, name)
-        if known is not None and known.state == "active":
+        known = await visit.store.run_read(partial(list_people, name=name)) if name else []
+        if known and known[0].state == "active":
             raise ProblemError(
                 HTTPStatus.CONFLICT, "conflict", f"There is a person {name} already."
             )
@@ -66,7 +72,7 @@ async def change(name: str, visit: Visiting) -> Response:
     """Change what is known of a person; who left comes back by it."""
 
     async def act(sent: Sent) -> str:
-        await _one(visit, name)
+        await api.one_person(name, visit.store)
         return await _save(visit, name, sent)
 
     async def again(sent: Sent, mistake: Mistake) -> Response:
@@ -106,17 +112,6 @@ async def leave(name: str, visit: Visiting) -> Response:
     return await submit(visit, act, again, "person-left")
 
 
-async def _find(visit: Visit, name: str) -> api.Person | None:
-    return next((one for one in await api.list_people(visit.store) if one.name == name), None)
-
-
-async def _one(visit: Visit, name: str) -> api.Person:
-    found = await _find(visit, name)
-    if found is None:
-        raise ProblemError(HTTPStatus.NOT_FOUND, "not-found", f"There is no person {name!r}.")
-    return found
-
-
 async def _save(visit: Visit, name: str, sent: Sent) -> str:
     body = api.PersonBody.model_validate({field: sent.text(field) for field in _FIELDS})
     await api.save_person(name, body, visit.store, visit.clock, visit.principal)
@@ -130,8 +125,13 @@ async def _show_all(
     *,
     after: str = "",
     part: str = "",
+    who: Who = "",
 ) -> Response:
-    found = await api.list_people(visit.store)
+    found = await api.list_people(
+        visit.store,
+        state=who if who == "active" or who == "left" else None,  # noqa: PLR1714 - mypy sees it so
+        without_team=who == "no-team",
+    )
     word = part.strip().lower()
     named = [
         one
@@ -146,6 +146,8 @@ async def _show_all(
         people=rows[:ROWS],
         total=len(named),
         part=part,
+        who=who,
+        choices=_WHO,
         next=rows[ROWS - 1].name if len(rows) > ROWS else "",
         may_write=visit.principal.may(Permission.PEOPLE_WRITE),
     )
@@ -154,7 +156,7 @@ async def _show_all(
 async def _show(
     visit: Visit, name: str, given: Mapping[str, str] | None = None, mistake: Mistake | None = None
 ) -> Response:
-    found = await _one(visit, name)
+    found = await api.one_person(name, visit.store)
     held = {field: value for field, value in asdict(found).items() if field in _FIELDS}
     return visit.page(
         "person.html",
@@ -169,7 +171,7 @@ async def _show(
 async def _show_leaving(
     visit: Visit, name: str, to: str, mistake: Mistake | None = None
 ) -> Response:
-    found = await _one(visit, name)
+    found = await api.one_person(name, visit.store)
     told, answer = None, Response()
     try:
         told = await api.leave(
