@@ -4,9 +4,16 @@ import base64
 import textwrap
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.dsa import DSAPublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_private_key,
+)
 from fixtures.build_fixtures import FILES, PASSWORD
 
 from keycensus_agent.model import EntryKind, Status
+from keycensus_agent.parser import der
 from keycensus_agent.parser.findings import FormatResult, Hint, Request
 from keycensus_agent.parser.formats import pem
 from keycensus_agent.parser.passages import read_text
@@ -48,6 +55,17 @@ def kinds(result: FormatResult) -> list[str]:
             b"text\n" + b"\n".join(mark + line for line in armour(CERTIFICATE).split(b"\n")[:-1])
             for mark in (b"> ", b"# ", b"// ", b" * ", b"+", b"dnl ", b"REM ")
         ),
+        *(
+            b"pem =\n"
+            + b"".join(before + line + after for line in armour(CERTIFICATE).splitlines())
+            for before, after in (
+                (b"    '", b"\\r\\n' +\n"),
+                (b'    "', b'\\n" .\n'),
+                (b'b"', b'\\n"\n'),
+                (b'// "', b'\\n" +\n'),
+                (b'  + "', b'\\n"\n'),
+            )
+        ),
         b"+" + armour(CERTIFICATE),
         armour(CERTIFICATE).decode().encode("utf-16-le"),
         armour(CERTIFICATE).decode().encode("utf-16-be"),
@@ -74,6 +92,8 @@ def test_the_text_that_a_block_is_wrapped_in_does_not_change_it(wrapped: bytes) 
         b"-----BEGIN PRIVATE KEY-----\nyour key here\n-----END PRIVATE KEY-----\n",
         b"-----BEGIN PUBLIC KEY-----\nMAA=\n-----END PUBLIC KEY-----\n",
         b"-----BEGIN CERTIFICATE-----\n-----END PRIVATE KEY-----\n",
+        b"-----BEGIN CERTIFICATE-----\n" + b"X" * 64 + b"\n-----END CERTIFICATE-----\n",
+        b"-----BEGIN PKCS7-----\n-----END PKCS7-----\n",
         b"-----END CERTIFICATE-----\n",
         armour(CERTIFICATE, "GARBAGE"),
         armour(CERTIFICATE, "PGP PUBLIC KEY BLOCK"),
@@ -141,6 +161,19 @@ def test_public_keys_are_read_under_either_label() -> None:
         both = armour(data, "PUBLIC KEY") + armour(data, "RSA PUBLIC KEY")
         first, second = read(both).found
         assert first == second
+
+
+def test_a_dsa_key_in_the_form_of_old_is_the_same_key() -> None:
+    key = load_der_private_key((FILES / "dsa.der").read_bytes(), None).public_key()
+    assert isinstance(key, DSAPublicKey)
+    numbers = key.public_numbers()
+    group = numbers.parameter_numbers
+    fields = [der.encode_integer(value) for value in (numbers.y, group.p, group.q, group.g)]
+    (found,) = read(armour(der.encode(der.SEQUENCE, *fields), "DSA PUBLIC KEY")).found
+    assert found.public == key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    negative = der.encode(der.INTEGER, b"\x80" + bytes(64))
+    broken = read(armour(der.encode(der.SEQUENCE, negative, *fields[1:]), "DSA PUBLIC KEY"))
+    assert (broken.found, broken.reason) == ((), "malformed-public-key")
 
 
 @pytest.mark.parametrize("label", ["PKCS7", "CMS", "PKCS #7 SIGNED DATA"])

@@ -92,6 +92,8 @@ def test_damaged_armour_is_told_and_a_mention_is_not() -> None:
         read("ssh-public-key", ARMOUR.replace(b"AAAA", b"////", 1)).reason == "malformed-public-key"
     )
     assert read("ssh-public-key", b"---- BEGIN SSH2 PUBLIC KEY ----").reason == ""
+    written = b'puts("---- BEGIN SSH2 PUBLIC KEY ----"); puts("---- END SSH2 PUBLIC KEY ----");'
+    assert read("ssh-public-key", written).reason == ""
 
 
 @pytest.mark.parametrize(

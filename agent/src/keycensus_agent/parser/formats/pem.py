@@ -19,7 +19,7 @@ from keycensus_agent.parser.formats import pkcs7, pkcs12
 from keycensus_agent.parser.legacy_pem import read_legacy_key
 from keycensus_agent.parser.openssh import read_openssh_key
 from keycensus_agent.parser.private_key import MalformedKeyError, read_private_key
-from keycensus_agent.parser.public_key import rsa_spki
+from keycensus_agent.parser.public_key import dsa_spki, rsa_spki
 from keycensus_agent.parser.sealed_key import read_sealed_key
 from keycensus_agent.parser.sealing import IterationBudget
 from keycensus_agent.parser.tpm import read_tpm_key
@@ -41,7 +41,7 @@ _LEGACY_HEADERS = re.compile(
 _BLANK = re.compile(rb"\s+")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=]")
 # What stands for content in documentation and templates.
-_PLACEHOLDER = re.compile(rb"\.\.|[<>{}$\[\]%]")
+_PLACEHOLDER = re.compile(rb"\.\.|[<>{}$\[\]%]|X{32}|x{32}")
 # Shorter than the smallest key or certificate in base64; below it, a broken block is an example.
 _CONTENT_BYTES = 64
 # The longest thing that may stand before each line of a block: a quote's or a comment's mark.
@@ -115,7 +115,8 @@ def _is_known(label: bytes) -> bool:
 def _without_prefix(text: bytes, start: int, body: bytes) -> bytes:
     """Return the body without what stands before each of its lines, as before the block's first."""
     line_start = max(text.rfind(b"\n", 0, start), text.rfind(b"\r", 0, start)) + 1
-    mark = text[max(line_start, start - _PREFIX_BYTES) : start].strip()
+    # The quote of a string literal is no mark: in each line another literal begins with it.
+    mark = text[max(line_start, start - _PREFIX_BYTES) : start].strip().rstrip(b"\"' \t")
     if not mark:
         return body
     lines = [line.strip() for line in body.splitlines()[1:]]
@@ -270,13 +271,14 @@ def _keystore(payload: _Payload) -> list[Found]:
 
 
 def _whole(result: FormatResult, payload: _Payload) -> list[Found]:
-    if result.reason and result.status is not Status.LOCKED:
+    damaged = result.reason and result.status is not Status.LOCKED
+    if damaged and (result.found or _is_content(payload.block.body)):
         payload.problems.append(result.reason)
     return list(result.found)
 
 
 def _public_key(payload: _Payload) -> list[Found]:
-    """Read an SPKI or an RSAPublicKey under either label, as some writers mix them up."""
+    """Read an SPKI or an older form under any of their labels, as some writers mix them up."""
     data = _first_element(payload.data)
     fields = der.children(data, der.read_whole(data))
     tags = tuple(field.tag for field in fields)
@@ -285,6 +287,11 @@ def _public_key(payload: _Payload) -> list[Found]:
         return [findings.public_key(data)]
     if tags == (der.INTEGER, der.INTEGER):
         return [findings.public_key(rsa_spki(data))]
+    if tags == (der.INTEGER,) * 4:
+        # DSA as OpenSSL once wrote it, its parameters beside it (d2i_DSAPublicKey(3)).
+        y, p, q, g = (der.integer(data, field) for field in fields)
+        if min(y, p, q, g) > 0:
+            return [findings.public_key(dsa_spki(p, q, g, y))]
     raise _BlockError("malformed-public-key")
 
 

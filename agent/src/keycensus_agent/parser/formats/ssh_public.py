@@ -52,6 +52,8 @@ _ARMOUR = re.compile(rb"---- BEGIN SSH2 (PUBLIC KEY|ENCRYPTED PRIVATE KEY) ----"
 _ARMOURED_BYTES = 64 * 1024
 # A header of RFC 4716 goes on in the next line where it ends with a backslash.
 _HEADER = re.compile(rb"\A\s*[A-Za-z0-9-]{1,64}:(?:[^\r\n\\]|\\\r?\n|\\)*\r?\n")
+# What is meant for a key: base64, in lines or one.
+_ENCODED = re.compile(rb"[A-Za-z0-9+/=\s]+\Z")
 _COMMENT = re.compile(rb"Comment:[ \t]*\"?([^\"\r\n\\]{1,512})")
 # Magic of ssh.com's private keys, in front of the name of the key's kind and of the cipher.
 _SSH_COM_MAGIC = b"\x3f\x6f\xf9\xeb"
@@ -116,7 +118,8 @@ def _armoured(text: bytes) -> Iterator[Passage]:
             found = _key(body, b"", name)
         else:
             found = _foreign_private_key(body, name)
-        reason = "" if found else "malformed-public-key"
+        # In the source of programs that write such files stands the label alone.
+        reason = "" if found or not _ENCODED.match(body) else "malformed-public-key"
         yield Passage(block.start(), end, (found,) if found else (), reason)
 
 
