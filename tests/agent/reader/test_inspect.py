@@ -127,18 +127,22 @@ def test_results_that_come_late_are_told_by_finish(tmp_path: Path) -> None:
 def test_text_beyond_the_cap_is_searched_at_its_start_and_counted(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inspect_module, "text_cap", lambda _: 10_000)
+    monkeypatch.setattr(inspect_module, "CONFIGURATION_TEXT_CAP", 15_000)
     short = text_place(b"/srv/")._replace(cap=10_000)
     monkeypatch.setattr(inspect_module, "text_place", lambda _: short)
     bench.write("start", PEM + b"x" * 20_000)
     bench.write("end", b"x" * 20_000 + PEM)
+    bench.write("whole", PEM + b"x" * 11_000 + PEM)
     assert bench.inspect("start")
     assert not bench.inspect("end")
+    assert bench.inspect("whole")
     bench.inspector.finish()
-    (inspected,) = bench.found
+    inspected, whole = bench.found
+    assert whole.parsed is not None
+    assert (whole.parsed.status, len(bench.parser.received[1])) == (Status.READ, whole.facts.size)
     assert inspected.parsed is not None
     assert (inspected.parsed.status, inspected.parsed.reason) == (Status.PARTIAL, "text-too-long")
-    assert len(bench.parser.received[0]) == 10_000
+    assert len(bench.parser.received[0]) == 15_000
     assert bench.coverage.counters["text-too-long"] == 2
 
 

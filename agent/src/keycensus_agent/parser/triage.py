@@ -18,7 +18,7 @@ HEAD_BYTES = 4096
 
 # Text is read whole up to here. Nine of ten text files over 1 MiB are logs and data.
 TEXT_CAP = 1024 * 1024
-# In places where configuration lives, bundles and dumps are longer.
+# In places where configuration lives, bundles and dumps are longer; so is, anywhere, what holds something.
 CONFIGURATION_TEXT_CAP = 8 * 1024 * 1024
 # Keystores and DER are read whole up to here: the largest trust stores are under 1 MiB, CRLs of big
 # authorities a few MiB.

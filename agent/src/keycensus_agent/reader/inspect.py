@@ -19,11 +19,11 @@ from keycensus_agent.model import Coverage, FileFacts, Gap, Parsed, Status
 from keycensus_agent.parser.archive.policy import is_searched
 from keycensus_agent.parser.triage import (
     BINARY_CAP,
+    CONFIGURATION_TEXT_CAP,
     HEAD_BYTES,
     Search,
     Triage,
     holds_marker,
-    text_cap,
     text_place,
     triage,
 )
@@ -223,10 +223,11 @@ class Inspector:
     def _is_marked(self, fd: int, size: int, cap: int, search: Search) -> bool:
         """Search a text that the first read may have left a part of, up to its cap."""
         data, truncated = self._read_up_to(fd, size, cap)
-        if truncated:
-            self._coverage.count("text-too-long")
         # A script may be the front of a zip.
-        return holds_marker(data, search) or (data[:2] == b"#!" and b"\0" in data)
+        marked = holds_marker(data, search) or (data[:2] == b"#!" and b"\0" in data)
+        if truncated and not marked:
+            self._coverage.count("text-too-long")
+        return marked
 
     def _take_in(self, fd: int, path: bytes, verdict: Triage) -> bool:
         """Read a file that may hold something, with care, and hand it to the parser."""
@@ -247,7 +248,8 @@ class Inspector:
             return False
         if verdict is Triage.PROGRAM or verdict is Triage.ARCHIVE:
             return self._hand_over(fd, path, before)
-        cap = text_cap(path) if verdict is _TEXT else BINARY_CAP
+        # Where something was found, more is to be expected: bundles are long anywhere.
+        cap = CONFIGURATION_TEXT_CAP if verdict is _TEXT else BINARY_CAP
         # The first part of a long text still tells much; that of a keystore tells nothing.
         if verdict is not _TEXT and before.st_size > cap:
             self._sink(Inspected(path, file_facts(before), _too_big()))
@@ -346,6 +348,8 @@ class Inspector:
         for name, count in parsed.counters:
             self._coverage.count(name, count)
         result: Parsed | None = parsed if parsed.holds_something else None
+        if file.truncated:
+            self._coverage.count("text-too-long")
         cut = file.truncated and parsed.reason in ("", "unclosed-block")
         if result is not None and cut:
             # The block that the cap cut through is no damage of the file's.

@@ -66,6 +66,9 @@ def kinds(result: FormatResult) -> list[str]:
                 (b'  + "', b'\\n"\n'),
             )
         ),
+        armour(CERTIFICATE).replace(
+            b"\n-----END", b"\n-\n-   drawn by hand: (Q@*0CG*O()\n-----END"
+        ),
         b"+" + armour(CERTIFICATE),
         armour(CERTIFICATE).decode().encode("utf-16-le"),
         armour(CERTIFICATE).decode().encode("utf-16-be"),

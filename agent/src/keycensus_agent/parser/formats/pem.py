@@ -171,6 +171,8 @@ def _read(
     body = _unwrapped(block.body)
     sealed = _LEGACY_HEADERS.match(body)
     text = body[sealed.end() :] if sealed else _below_headers(body)
+    # As OpenSSL does: a line that begins with a dash ends the base64 (EVP_DecodeUpdate(3)).
+    text = text.partition(b"\n-")[0]
     try:
         data = binascii.a2b_base64(text)
     except binascii.Error:
