@@ -43,7 +43,7 @@ async def test_every_figure_is_the_total_of_its_list_and_export(
     tmp_path: Path, seed: int, as_of: str
 ) -> None:
     census = Census(write(random_inventory(seed), tmp_path), FixedClock(NOW))
-    pages = [("/", {"as_of": as_of}), *([] if as_of else [("/coverage", {})])]
+    pages = [("/", {"as_of": as_of}), ("/coverage", {"as_of": as_of})]
     pages += [
         (f"/{name}/facets", {"q": q, "as_of": as_of})
         for name in LISTS
@@ -93,6 +93,20 @@ async def test_what_is_not_known_of_a_past_day_is_said(tmp_path: Path) -> None:
         then = (await client.get("/?as_of=10d")).text
         assert set(unknown.findall(then)) == {"blind spots", "looked at whole"}
         assert "data-live" not in then
+        then = (await client.get("/coverage?as_of=10d")).text
+        assert set(unknown.findall(then)) == {"looked at whole", "first sweep not finished"}
+        told = (await client.get("/api/v1/coverage?as_of=10d")).json()
+        assert (told["complete"], told["refused_rows"]) == (None, None)
+        for list_, found in (("gaps", told["gaps"]), ("places", told["places"])):
+            for each in found:
+                asked = {"q": each["query"], "as_of": "10d", "limit": 1}
+                listed_then = (await client.get(f"/api/v1/{list_}", params=asked)).json()
+                assert listed_then["total"] == each[list_], each
+        assert told["gaps"]
+        assert told["places"]
+        now = (await client.get("/api/v1/coverage")).json()
+        assert (told["hosts"], told["places"]) != (now["hosts"], now["places"])
+        assert (await client.get("/coverage?as_of=soon")).status_code == 400
         assert not unknown.search((await client.get("/")).text)
         assert (await client.get("/?as_of=soon")).status_code == 400
         for way in ("/hosts/by/os?as_of=10d", "/certificates/by/hosts?q=as-of:10d"):

@@ -9,11 +9,11 @@ from fastapi import APIRouter, Query
 from sqlalchemy import Connection
 
 from keycensus_collector.api.identities import one_match
-from keycensus_collector.api.parameters import IdParameters
+from keycensus_collector.api.parameters import IdParameters, QueryParameters
 from keycensus_collector.api.queries import Listing
 from keycensus_collector.api.security import AUTHENTICATED, ClockOf, StoreOf
 from keycensus_collector.errors import UsageError
-from keycensus_collector.inventory.coverage import Coverage
+from keycensus_collector.inventory.coverage import Coverage, coverage_then
 from keycensus_collector.inventory.coverage import coverage as covered
 from keycensus_collector.inventory.paging import BIGGEST_INTEGER, DEFAULT_LIMIT, PAGE_LIMIT
 from keycensus_collector.query.bind import is_moment
@@ -78,6 +78,16 @@ async def diff(
 
 
 @router.get("/coverage", summary="How much of the fleet was looked at")
-async def coverage(store: StoreOf, clock: ClockOf) -> Coverage:
+async def coverage(
+    store: StoreOf,
+    clock: ClockOf,
+    *,
+    as_of: Annotated[
+        str,
+        Query(max_length=_DAY_CHARACTERS, description="As it was then; what is not known is null."),
+    ] = "",
+) -> Coverage:
     """Hosts by how far their agents came, gaps by reason, places by status, the oldest report."""
-    return await store.run_read(partial(covered, now_ms=clock.now_ms()))
+    day = QueryParameters(as_of=as_of).as_query()
+    work = partial(coverage_then, day=day) if day.as_of else covered
+    return await store.run_read(partial(work, now_ms=clock.now_ms()))

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, func, select
 
+from keycensus_collector.inventory.counts import count
 from keycensus_collector.inventory.figures import kept
+from keycensus_collector.inventory.groups import counted_now
 from keycensus_collector.inventory.values import time_text
+from keycensus_collector.query.bind import bind
+from keycensus_collector.query.model import Query
+from keycensus_collector.query.parse import parse
 from keycensus_collector.store.schema import gap, host, place, refusal
+
+# Reasons and statuses are few; a hostile agent may make up more.
+_MOST_GROUPS = 200
+_NOT_RETIRED = "not state:retired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +41,19 @@ class PlaceStatus:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Of hosts that report or were imported. Each count equals the total of the list that a query names."""
+    """Of hosts that report or were imported. Each count equals the total of the list that a query names.
+
+    Of a past day None, or empty, is what is not known of it.
+    """
 
     as_of: str | None
     hosts: int
     hosts_by_state: dict[str, int]
     without_agent: int  # named by lists of known hosts, and no agent reports: `state:known`
-    complete: int  # looked at whole: `complete:yes gap:none`, not retired
+    complete: int | None  # looked at whole: `complete:yes gap:none`, not retired
     with_gaps: int  # `gap:any`, not retired
-    unfinished: int  # its agent never finished a sweep: `complete:no`, not retired
-    refused_rows: int  # what hosts reported and was not taken
+    unfinished: int | None  # its agent never finished a sweep: `complete:no`, not retired
+    refused_rows: int | None  # what hosts reported and was not taken
     oldest: str | None  # the host that was heard of last the longest ago
     oldest_host: str
     gaps: list[GapReason]
@@ -99,28 +111,74 @@ def count_coverage(connection: Connection, now_ms: int) -> Coverage:
     )
 
 
+def coverage_then(connection: Connection, day: Query, now_ms: int) -> Coverage:
+    """Return the fleet's coverage as it was on the day of a query, counted as its lists count."""
+
+    def asked(text: str) -> Query:
+        return replace(parse(text), as_of=day.as_of, asker=day.asker)
+
+    def groups(text: str, target: str, by: str) -> dict[str, int]:
+        found = counted_now(connection, asked(text), target, by, now_ms, limit=_MOST_GROUPS)
+        return {each.value: each.count for each in found.groups}
+
+    states = groups("", "hosts", "state")
+    reasons = groups(_NOT_RETIRED, "gaps", "reason")
+    return Coverage(
+        as_of=time_text(bind(day, "hosts", now_ms).as_of_ms),
+        hosts=count(connection, asked("not state:known not state:retired"), "hosts", now_ms),
+        hosts_by_state=states,
+        without_agent=states.get("known", 0),
+        complete=None,
+        with_gaps=count(
+            connection, asked("gap:any not state:retired not state:known"), "hosts", now_ms
+        ),
+        unfinished=None,
+        refused_rows=None,
+        oldest=None,
+        oldest_host="",
+        gaps=[
+            GapReason(
+                reason,
+                count(connection, asked(_of_reason(reason)), "hosts", now_ms),
+                number,
+                _of_reason(reason),
+            )
+            for reason, number in reasons.items()
+        ],
+        places=[
+            PlaceStatus(status, number, _of_status(status))
+            for status, number in groups(_NOT_RETIRED, "places", "status").items()
+        ],
+    )
+
+
+def _of_reason(reason: str) -> str:
+    return f'gap-reason="{reason}" {_NOT_RETIRED}'
+
+
+def _of_status(status: str) -> str:
+    return f'status="{status}" {_NOT_RETIRED}'
+
+
 def _gaps(connection: Connection) -> list[GapReason]:
-    count = func.count()
+    gaps = func.count()
     rows = connection.execute(
-        select(gap.c.reason, func.count(gap.c.host_no.distinct()), count)
+        select(gap.c.reason, func.count(gap.c.host_no.distinct()), gaps)
         .join(host, host.c.host_no == gap.c.host_no)
         .where(gap.c.to_ms.is_(None), host.c.state != "retired")
         .group_by(gap.c.reason)
-        .order_by(count.desc(), gap.c.reason)
+        .order_by(gaps.desc(), gap.c.reason)
     )
-    return [
-        GapReason(row[0], row[1], row[2], f'gap-reason="{row[0]}" not state:retired')
-        for row in rows
-    ]
+    return [GapReason(row[0], row[1], row[2], _of_reason(row[0])) for row in rows]
 
 
 def _places(connection: Connection) -> list[PlaceStatus]:
-    count = func.count()
+    places = func.count()
     rows = connection.execute(
-        select(place.c.status, count)
+        select(place.c.status, places)
         .join(host, host.c.host_no == place.c.host_no)
         .where(place.c.gone_ms.is_(None), host.c.state != "retired")
         .group_by(place.c.status)
-        .order_by(count.desc(), place.c.status)
+        .order_by(places.desc(), place.c.status)
     )
-    return [PlaceStatus(row[0], row[1], f'status="{row[0]}" not state:retired') for row in rows]
+    return [PlaceStatus(row[0], row[1], _of_status(row[0])) for row in rows]

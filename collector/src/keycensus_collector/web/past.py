@@ -9,9 +9,10 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
 from keycensus_collector.api import timeline as api
+from keycensus_collector.api.parameters import QueryParameters
 from keycensus_collector.api.queries import Listing
 from keycensus_collector.errors import KeycensusError
-from keycensus_collector.inventory.coverage import coverage
+from keycensus_collector.inventory.coverage import coverage, coverage_then
 from keycensus_collector.web.asking import Visiting
 from keycensus_collector.web.forms import mistake_of
 from keycensus_collector.web.listed import CHOICES
@@ -61,7 +62,11 @@ async def changes(
 
 
 @router.get("/coverage")
-async def covered(visit: Visiting) -> Response:
-    """Show how much of the fleet was looked at, and what could have been missed."""
-    work = partial(coverage, now_ms=visit.now_ms)
-    return visit.page("coverage.html", coverage=await visit.store.run_read(work))
+async def covered(
+    visit: Visiting, as_of: Annotated[str, Query(max_length=_CHARACTERS)] = ""
+) -> Response:
+    """Show how much of the fleet was looked at, and what could have been missed; now, or on a day."""
+    day = QueryParameters(as_of=as_of).asked_by(visit.principal).as_query()
+    work = partial(coverage_then, day=day) if day.as_of else coverage
+    found = await visit.store.run_read(partial(work, now_ms=visit.now_ms))
+    return visit.page("coverage.html", coverage=found, day=day.as_of)
