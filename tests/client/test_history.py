@@ -75,3 +75,6 @@ def test_coverage_of_the_fleet(served: Served) -> None:
     assert "with gaps        1" in shown
     assert 'gap-reason="unreadable" not state:retired' in shown
     assert json.loads(output(served, "coverage", "-o", "json"))["hosts"] == 1
+    then = output(served, "coverage", "--as-of", "1d")
+    assert "looked at whole  not known of a past day" in then
+    assert "with gaps        1" in then

@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 from fakes.census import Census
 from fakes.served import Served, api_token
+from sqlalchemy import select
 
+from keycensus_collector.access.audit import record
 from keycensus_collector.access.users import add_user, hash_of, set_password
+from keycensus_collector.store.schema import host
 
 PASSWORD = "correct horse battery"
 
@@ -21,6 +24,7 @@ PASSWORD = "correct horse battery"
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     directory = tmp_path_factory.mktemp("served")
     census = Census.create(directory)
+    census.host("web1")
     served = Served(census, directory, api_token(census, role="admin"))
     now_ms = census.clock.now_ms()
     with census.store.write() as connection:
@@ -85,6 +89,17 @@ def test_the_log_tells_it_the_newest_first(served: Served) -> None:
     assert int(row[0]) >= rows[0]["number"]
     assert "api-token.create" in output(served, "audit", "--actor", "user:ada")
     assert "api-token" not in output(served, "audit", "--actor", "nobody", "-o", "csv")
+
+
+def test_the_log_is_asked_of_one_thing(served: Served) -> None:
+    identity = served.census.row(select(host.c.host_id).where(host.c.name == "web1"))[0]
+    assert output(served, "audit", "--of", "web1", "-o", "json") == "[]\n"
+    with served.census.store.write() as connection:
+        record(connection, at_ms=1, actor="user:bob", action="host.retire", subject=identity)
+    assert "host.retire" in output(served, "audit", "--of", identity)
+    refused = served.run("audit", "--of", "web1", "--actor", "user:bob")
+    assert (refused.returncode, "leave the others out" in refused.stderr) == (2, True)
+    assert served.run("audit", "--of", "nobody").returncode == 1
 
 
 def test_a_password_gets_a_token_and_leaves_no_session(served: Served, tmp_path: Path) -> None:

@@ -421,16 +421,16 @@ class PlaceStatus:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How much of the fleet was looked at."""
+    """How much of the fleet was looked at; None: it is not known of a past day."""
 
     as_of: str | None
     hosts: int
     hosts_by_state: dict[str, int]
     without_agent: int
-    complete: int
+    complete: int | None
     with_gaps: int
-    unfinished: int
-    refused_rows: int
+    unfinished: int | None
+    refused_rows: int | None
     oldest: str | None
     oldest_host: str
     gaps: list[GapReason]

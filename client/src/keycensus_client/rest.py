@@ -176,9 +176,9 @@ class Client:
         asked = {"since": since, "until": until, "q": q}
         return self._get(model.Difference, f"/diff/{list_}", asked)
 
-    def coverage(self) -> model.Coverage:
-        """Return how much of the fleet was looked at."""
-        return self._get(model.Coverage, "/coverage")
+    def coverage(self, as_of: str | None = None) -> model.Coverage:
+        """Return how much of the fleet was looked at; with `as_of` (a date or an age) as it was then."""
+        return self._get(model.Coverage, "/coverage", {"as_of": as_of})
 
     def imports(self, *, replaced: bool = False) -> list[model.Import]:
         """Return what was imported, the newest first, and what others replaced if asked for."""

@@ -9,6 +9,7 @@ import click
 
 from keycensus_client.account import AuditRow
 from keycensus_client.commands.session import connect, effective_limit, limit_option, output_option
+from keycensus_client.identity import resolve
 from keycensus_client.output.files import field_titles, print_csv, print_json
 from keycensus_client.output.table import Column, Row, print_table
 from keycensus_client.rest import PAGE_LIMIT, Client, path
@@ -27,18 +28,24 @@ _COLUMNS = (
 @click.option("--actor", metavar="NAME", help="Who did it: user:ann, operator.")
 @click.option("--action", metavar="WORD", help="What was done, or its beginning: user.")
 @click.option("--subject", metavar="TEXT", help="To whom or what.")
+@click.option("--of", metavar="ID", help="What was done with a certificate, key or host.")
 @limit_option
 @output_option
-def command(
-    *, actor: str | None, action: str | None, subject: str | None, limit: int | None, output: str
-) -> None:
+def command(*, of: str | None, limit: int | None, output: str, **wanted: str | None) -> None:
     """List what was done, the newest first, and by whom; for admins.
 
     `keycensus-collector audit verify` says whether the log is as it was written.
     """
-    wanted = {"actor": actor, "action": action, "subject": subject}
+    most = effective_limit(limit, output)
+    if of and any(wanted.values()):
+        raise click.UsageError("--of says itself what is meant: leave the others out")
+    identity = resolve(of) if of else None
     with connect() as client:
-        rows = _rows(client, wanted, effective_limit(limit, output))
+        if identity is None:
+            rows = _rows(client, wanted, most)
+        else:
+            asked = {"id": identity.id, "kind": identity.kind or None, "limit": most or PAGE_LIMIT}
+            rows = client.ask(list[AuditRow], path("audit", "of"), asked)
     if output == "json":
         print_json(rows)
     elif output == "csv":

@@ -20,11 +20,12 @@ _PLACES = (Column("PLACES"), Column("COUNT", "right"), Column("QUERY", fold=True
 
 
 @click.command("coverage")
+@click.option("--as-of", metavar="DAY", help="As it was known then: 2026-09-30, 7d ago.")
 @text_or_json_option
-def command(*, output: str) -> None:
+def command(*, as_of: str | None, output: str) -> None:
     """Show how much of the fleet was looked at: hosts, gaps by reason, places by status."""
     with connect() as client:
-        found = client.coverage()
+        found = client.coverage(as_of)
     if output == "json":
         print_json(found)
         return
@@ -46,12 +47,16 @@ def _facts(found: Coverage) -> list[tuple[str, Cell | str]]:
             "without agent",
             Cell(f"{found.without_agent:,}", "yellow" if found.without_agent else ""),
         ),
-        ("looked at whole", f"{found.complete:,}"),
+        ("looked at whole", _count(found.complete)),
         ("with gaps", Cell(f"{found.with_gaps:,}", "yellow" if found.with_gaps else "")),
-        ("not finished", Cell(f"{found.unfinished:,}", "yellow" if found.unfinished else "")),
+        ("not finished", Cell(_count(found.unfinished), "yellow" if found.unfinished else "")),
     ]
     if found.refused_rows:
         facts.append(("rows not taken", Cell(f"{found.refused_rows:,}", "yellow")))
     if found.oldest_host:
         facts.append(("oldest report", f"{found.oldest_host}, {ago(found.oldest, now())}"))
     return facts
+
+
+def _count(number: int | None) -> str:
+    return "not known of a past day" if number is None else f"{number:,}"
