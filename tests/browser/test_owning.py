@@ -138,3 +138,31 @@ def test_a_list_is_sorted_by_its_headings_with_the_keyboard(
             assert names == sorted(names, reverse=way == "descending")
             expect(page.locator("#q")).to_have_value("ca:no")
         opened.check()
+
+
+def test_a_password_is_set_and_a_team_dissolved_by_keyboard_without_script(
+    browser: Browser, served: Served
+) -> None:
+    with tab(browser, served, script=False) as opened:
+        page = opened.open("/users")
+        page.get_by_label("Name", exact=True).fill("pat")
+        page.get_by_label("Name", exact=True).press("Enter")
+        page.get_by_text("Set their password").press("Enter")
+        page.get_by_label("New password", exact=True).fill("correct horse battery")
+        page.get_by_label("New password again").fill("correct horse battery")
+        page.get_by_label("New password again").press("Enter")
+        assert "The password is set" in page.inner_text("main")
+        page = opened.open("/teams")
+        page.get_by_label("Name", exact=True).fill("brief")
+        page.get_by_label("Name", exact=True).press("Enter")
+        page.get_by_role("link", name="Dissolve it").press("Enter")
+        page.get_by_label("Who takes what it holds").fill("security")
+        page.get_by_label("Who takes what it holds").press("Enter")
+        assert "to be security" in page.inner_text("main")
+        page.get_by_role("button", name="Dissolve brief").press("Enter")
+        assert "The team is dissolved." in page.inner_text("main")
+        page = opened.open("/clones")
+        page.get_by_label("Of which hosts").fill("host:none")
+        page.get_by_label("Of which hosts").press("Enter")
+        assert "No host that the query lists" in page.inner_text("main")
+        opened.check()
