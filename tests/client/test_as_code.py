@@ -283,7 +283,7 @@ REFUSED = {
             (
                 "keycensus.yaml:1: version is one of 1, and not '2'",
                 "keycensus.yaml:2: kinds are views, teams, people, rules, labels, and not 'users'",
-                "views/wrong.yaml:1: list is one of certificates, keys, places, hosts, and not 'host'",
+                "views/wrong.yaml:1: list is one of certificates, keys, places, hosts, gaps, and not 'host'",
                 "views/wrong.yaml:3: there is no 'colour' here, but list, query, description, columns",
                 "views/wrong.yaml:4: list stands twice, also in line 1",
                 "views/flat.yaml:1: it holds members",
