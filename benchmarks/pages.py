@@ -118,12 +118,16 @@ def _addresses(connection: Connection) -> list[str]:
 
 
 def _await_figures(browser: httpx.Client) -> None:
-    """Wait until the overview can be shown: its figures are kept, and counted by a worker after a start."""
-    end = time.monotonic() + _FIGURES_SECONDS
-    while not (response := browser.get("/")).is_success:
-        if time.monotonic() > end:
+    """Tell how soon the overview is there after a start, and wait until its figures are, which a worker counts."""
+    began = time.monotonic()
+    response = browser.get("/")
+    print(f"the first overview after the start: {1000 * (time.monotonic() - began):.0f} ms")
+    while "Being counted" in response.text or not response.is_success:
+        if time.monotonic() > began + _FIGURES_SECONDS or not response.is_success:
             sys.exit(f"the overview is not there in time: {response.status_code}")
         time.sleep(5)
+        response = browser.get("/")
+    print(f"all its figures: after {time.monotonic() - began:.0f} s", flush=True)
 
 
 def _measure(collector: Collector, pages: list[str], session: str, rounds: int, only: str) -> int:

@@ -62,9 +62,14 @@ class Coverage:
 
 def coverage(connection: Connection, now_ms: int) -> Coverage:
     """Return the fleet's coverage, by what agents reported last; as it is kept where counting takes long."""
+    return kept_coverage(connection, now_ms) or count_coverage(connection, now_ms)
+
+
+def kept_coverage(connection: Connection, now_ms: int) -> Coverage | None:
+    """Return the fleet's coverage as it is kept; None if it is not."""
     plain = kept(connection, "coverage", "", now_ms)
     if plain is None:
-        return count_coverage(connection, now_ms)
+        return None
     gaps = [GapReason(**each) for each in plain["gaps"]]
     return Coverage(
         **(plain | {"gaps": gaps, "places": [PlaceStatus(**each) for each in plain["places"]]})

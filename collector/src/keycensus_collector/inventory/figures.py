@@ -12,19 +12,23 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, func, select
 
 from keycensus_collector.inventory.groups import MOST_GROUPS, Group, Groups, counted_now, groups_of
 from keycensus_collector.query.model import EVERYTHING, Query
 from keycensus_collector.store.engine import upsert
-from keycensus_collector.store.schema import host
+from keycensus_collector.store.schema import host, place
 from keycensus_collector.store.tables.figures import figure
 from keycensus_collector.store.tables.ownership import label
 
 # Counted anew when they are asked for: a figure, or all of a page, that costs no more is always of now.
 CHEAP_MS = 100
-# Older ones are not shown: whoever keeps them has trouble. More than the keeper rests at the largest size.
+# Older ones are not shown where counting is soon done. More than the keeper rests at the largest size.
 OLDEST_MS = 4 * 3_600_000
+# Of so many places everything is counted within what a page may take; of more, whoever asks does not wait.
+FEW_PLACES = 50_000
+# Among the figures that are kept: says that the overview's were counted.
+_OVERVIEW = "overview"
 # A page that is not cheap shows those as they are kept that take this share of what is.
 _OF_A_PAGE = 0.15
 # Labels whose groups are kept, of those that hosts and certificates have.
@@ -46,31 +50,46 @@ def group(
 ) -> Groups:
     """Return what a query lists, in groups; of everything, as they are kept. Errors as `counted_now`."""
     if query == EVERYTHING:
-        known = _kept(connection, target, by, now_ms)
+        known = kept_groups(connection, target, by, now_ms, limit=limit)
         if known is not None:
-            return replace(
-                known,
-                groups=known.groups[:limit],
-                left_out=known.left_out + max(0, len(known.groups) - limit),
-            )
+            return known
     return counted_now(connection, query, target, by, now_ms, limit=limit)
 
 
-def _kept(connection: Connection, target: str, by: str, now_ms: int) -> Groups | None:
+def kept_groups(
+    connection: Connection, target: str, by: str, now_ms: int, *, limit: int
+) -> Groups | None:
+    """Return the groups of everything as they are kept; None if they are not."""
     plain = kept(connection, target, by, now_ms)
     if plain is None:
         return None
-    return Groups(**(plain | {"groups": [Group(**each) for each in plain["groups"]]}))
+    known = Groups(**(plain | {"groups": [Group(**each) for each in plain["groups"]]}))
+    left_out = known.left_out + max(0, len(known.groups) - limit)
+    return replace(known, groups=known.groups[:limit], left_out=left_out)
 
 
 def kept(connection: Connection, what: str, by: str, now_ms: int) -> dict[str, Any] | None:
-    """Return a figure as it was kept, with `as_of` in it; None if none is, or an old one."""
-    content = connection.execute(
-        select(figure.c.content).where(
-            figure.c.what == what, figure.c.by == by, figure.c.at_ms >= now_ms - OLDEST_MS
-        )
-    ).scalar_one_or_none()
-    return None if content is None else json.loads(content)
+    """Return a figure as it was kept, with `as_of` in it; None if none is, or an old one of few places."""
+    row = connection.execute(
+        select(figure.c.content, figure.c.at_ms).where(figure.c.what == what, figure.c.by == by)
+    ).one_or_none()
+    if row is None or (row.at_ms < now_ms - OLDEST_MS and not _is_large(connection)):
+        return None
+    content: dict[str, Any] = json.loads(row.content)
+    return content
+
+
+def _is_large(connection: Connection) -> bool:
+    return (connection.execute(select(func.max(place.c.place_no))).scalar() or 0) > FEW_PLACES
+
+
+def are_awaited(connection: Connection) -> bool:
+    """Return whether the overview's figures, of many places, were never counted yet: what is not kept is not known.
+
+    Somebody who sees less than everything is shown none that are kept, and so waits for none.
+    """
+    which = select(figure.c.at_ms).where(figure.c.what == _OVERVIEW)
+    return connection.execute(which).first() is None and _is_large(connection)
 
 
 def kept_dimensions(connection: Connection) -> list[tuple[str, str]]:
@@ -126,6 +145,13 @@ def keep_page(connection: Connection, page: Sequence[Counted]) -> None:
         keep(connection, each, math.inf if is_cheap else CHEAP_MS * _OF_A_PAGE)
 
 
+def keep_that_counted(connection: Connection, now_ms: int) -> None:
+    """Keep that the overview's figures were counted: one that is not kept was cheap then."""
+    values = {"at_ms": now_ms, "took_ms": 0, "content": "{}"}
+    statement = upsert(connection, figure).values(what=_OVERVIEW, by="", **values)
+    connection.execute(statement.on_conflict_do_update(index_elements=["what", "by"], set_=values))
+
+
 def forget_old(connection: Connection, now_ms: int) -> None:
-    """Delete figures that are shown no more, as of views that are deleted."""
+    """Delete figures that were not counted again, as of views that are deleted."""
     connection.execute(delete(figure).where(figure.c.at_ms < now_ms - OLDEST_MS))

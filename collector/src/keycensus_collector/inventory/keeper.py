@@ -22,6 +22,7 @@ from keycensus_collector.inventory.figures import (
     forget_old,
     keep,
     keep_page,
+    keep_that_counted,
     kept_dimensions,
 )
 from keycensus_collector.inventory.odd_stores import keep_pairs, known_pairs, odd_pairs
@@ -93,6 +94,7 @@ class Keeper:
             for by in OVERVIEW
         ]
         await self._store.run_write(partial(keep_page, page=[coverage, *views, *groups]))
+        await self._store.run_write(partial(keep_that_counted, now_ms=self._clock.now_ms()))
         await self._store.run_write(partial(forget_old, now_ms=self._clock.now_ms()))
 
     async def _counted(self, what: str, by: str, count: Callable[..., object]) -> Counted:

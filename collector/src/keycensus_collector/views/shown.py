@@ -41,6 +41,15 @@ def counted(
     ]
 
 
+def as_kept(connection: Connection, views: Iterable[View], now_ms: int) -> list[results.View]:
+    """Return views with how many each lists where that is kept, and without elsewhere: nothing is counted."""
+    found = []
+    for view in views:
+        plain = None if view.problem else kept(connection, VIEWS, name_of(view), now_ms)
+        found.append(shown(view, None if plain is None else Total(**plain)))
+    return found
+
+
 def counted_then(
     connection: Connection, views: Iterable[View], day: Query, now_ms: int
 ) -> list[results.View]:

@@ -16,7 +16,7 @@ from keycensus_collector.access.principals import Principal
 from keycensus_collector.api.parameters import QueryParameters
 from keycensus_collector.inventory import figures, groups, results
 from keycensus_collector.inventory.counts import count
-from keycensus_collector.inventory.coverage import Coverage, coverage
+from keycensus_collector.inventory.coverage import Coverage, coverage, kept_coverage
 from keycensus_collector.inventory.figures import OVERVIEW, WEEKS
 from keycensus_collector.inventory.summary import count_waiting
 from keycensus_collector.query.bind import bind
@@ -24,7 +24,7 @@ from keycensus_collector.query.fields import OF_TODAY
 from keycensus_collector.query.model import Query as Asked
 from keycensus_collector.query.model import terms
 from keycensus_collector.query.parse import parse
-from keycensus_collector.views.shown import counted, counted_then
+from keycensus_collector.views.shown import as_kept, counted, counted_then
 from keycensus_collector.views.stored import list_views
 from keycensus_collector.web.asking import Visiting
 from keycensus_collector.web.tiles import arranged, in_order
@@ -83,6 +83,7 @@ class Dashboard:
     looked: list[Looked]
     waiting: int  # rows of work that are not counted yet
     as_of: str | None  # the oldest of all figures on it
+    awaited: bool  # the collector counts for the first time: what was not counted yet is left out
 
 
 @router.get("/")
@@ -96,21 +97,32 @@ async def dashboard(
 
 
 def _read(connection: Connection, now_ms: int, principal: Principal, day: Asked) -> Dashboard:
-    def by(name: str, most: int = _LARGEST) -> groups.Groups:
+    is_whole = principal.teams is None and not day.as_of
+    awaited = is_whole and figures.are_awaited(connection)
+
+    def by(name: str) -> groups.Groups:
+        most = _MOST_GROUPS if name == WEEKS else _LARGEST
+        if awaited:
+            known = figures.kept_groups(connection, "certificates", name, now_ms, limit=most)
+            return known or groups.Groups(name, 0, [], 0, overlapping=False, as_of=None)
         return figures.group(connection, day, "certificates", name, now_ms, limit=most)
 
     tiles = arranged(connection, principal)
     chosen = in_order(list_views(connection), tiles.names)
-    shown = {name: by(name, _MOST_GROUPS if name == WEEKS else _LARGEST) for name in OVERVIEW}
+    shown = {name: by(name) for name in OVERVIEW}
     times = [each.as_of for each in shown.values()]
     if day.as_of:
         views = counted_then(connection, chosen, day, now_ms)
         looked = _looked_then(connection, day, now_ms)
     else:
-        views = counted(connection, chosen, now_ms, principal.user)
-        covered = coverage(connection, now_ms)
-        looked = _looked(covered)
-        times += [covered.as_of, *(view.total_as_of for view in views)]
+        views = (
+            as_kept(connection, chosen, now_ms)
+            if awaited
+            else counted(connection, chosen, now_ms, principal.user)
+        )
+        covered = (kept_coverage if awaited else coverage)(connection, now_ms)
+        looked = [Looked(*each, None) for each in _LOOKED] if covered is None else _looked(covered)
+        times += [None if covered is None else covered.as_of, *(view.total_as_of for view in views)]
     return Dashboard(
         tiles=[Tile(view, _weight(view.name)) for view in views],
         whose=tiles.whose,
@@ -122,6 +134,7 @@ def _read(connection: Connection, now_ms: int, principal: Principal, day: Asked)
         looked=looked,
         waiting=0 if day.as_of else count_waiting(connection),
         as_of=min((time for time in times if time is not None), default=None),
+        awaited=awaited,
     )
 
 
