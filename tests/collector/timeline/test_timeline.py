@@ -16,6 +16,7 @@ from keycensus_collector.inventory.identify import identify
 from keycensus_collector.inventory.place_list import list_places
 from keycensus_collector.marks.stored import lift_mark, set_mark
 from keycensus_collector.query.parse import parse
+from keycensus_collector.timeline import difference as comparing
 from keycensus_collector.timeline.difference import Difference, difference
 from keycensus_collector.timeline.model import TimeLine
 from keycensus_collector.timeline.read import time_line
@@ -189,3 +190,15 @@ def test_coverage_counts_what_its_queries_list(census: Census) -> None:
         for status in found.places:
             listed_places = list_places(connection, parse(status.query), now_ms)
             assert listed_places.total == status.places
+
+
+def test_how_many_places_have_a_thing_is_compared_where_those_are_not_too_many(
+    census: Census, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    census.report(census.host("mail1"), "/etc/other.pem", certificate(OTHER))
+    census.fold()
+    later(census)
+    found = named(differ(census, "certificates", "2d", "0h"))
+    assert found[2] == [("other.example.com", "live places 1 to 2, hosts 1 to 2")]
+    monkeypatch.setattr(comparing, "MOST_PLACES", 1)
+    assert named(differ(census, "certificates", "2d", "0h")) == ([], [], [])

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Row, select
 
 from keycensus_collector.errors import UsageError
 from keycensus_collector.fold.chunks import chunked
@@ -22,6 +22,8 @@ from keycensus_collector.store.schema import certificate, gap, host, place, publ
 
 # Rows of one side that are held against each other; more are to be asked for in parts.
 MOST_ROWS = 50_000
+# Of what stands at more places, such as an authority, counts are not held against each other.
+MOST_PLACES = 1_000
 # Shown of each kind of difference; the totals are of all.
 SHOWN = 1_000
 _PRIVATE = ("private-key", "sealed-key", "sealed-container")
@@ -144,8 +146,9 @@ def _artifacts(
     found = select(column).where(asked.condition).limit(MOST_ROWS + 1)
     identities = sorted(connection.execute(found).scalars())
     _check_number(len(identities), asked.bindings.target)  # before each is counted
-    states: dict[Any, State] = {}
-    for chunk in chunked(identities):
+    states: dict[Any, State] = dict.fromkeys(identities, ())
+    few = _at_few_places(connection, asked.own, column, identities)
+    for chunk in chunked(few):
         counts = counted(connection, asked.tables, chunk, kinds)
         for identity in chunk:
             live, retained, hosts = counts.get(identity, Counted())
@@ -155,6 +158,18 @@ def _artifacts(
                 ("hosts", str(hosts)),
             )
     return states
+
+
+def _at_few_places(
+    connection: Connection, own: FromClause, column: ColumnElement[Any], identities: Sequence[Any]
+) -> list[Any]:
+    """Return which of them stand at no more than `MOST_PLACES` places now: on both sides the same."""
+    places = own.c.live_places + own.c.retained_places
+    many: set[Any] = set()
+    for chunk in chunked(identities):
+        found = select(column).where(column.in_(chunk), places > MOST_PLACES)
+        many |= set(connection.execute(found).scalars())
+    return [identity for identity in identities if identity not in many]
 
 
 def _certificates(connection: Connection, asked: Asked) -> dict[Any, State]:
