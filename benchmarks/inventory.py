@@ -243,6 +243,7 @@ class _Writer:
         self._tables: dict[str, Table] = {}
         self._empty: dict[str, dict[str, Any]] = {}
         self.places = 0
+        self.masks: dict[bytes, int] = {}  # what `place.holds` is of a manifest
 
     def put(self, table: Table, **values: Any) -> None:  # noqa: ANN401 - any column
         """Add a row; what is not given is empty."""
@@ -289,6 +290,7 @@ class _Writer:
             row_hash=bytes(32),
             scope_kind="host",
             manifest=manifest,
+            holds=self.masks[manifest],
             first_seen_ms=NOW - 90 * DAY,
             changed_ms=NOW - 20 * DAY,
             gone_ms=None,
@@ -431,6 +433,7 @@ def _certificate(writer: _Writer, rng: random.Random, number: int, host: int) ->
 
 
 def _manifest(writer: _Writer, manifest: bytes, *entries: tuple[str, bytes]) -> None:
+    writer.masks[manifest] = sum({schema.HOLDS.get(kind, 0) for kind, _ in entries})
     writer.put(schema.manifest, hash=manifest, format="pem", entry_count=len(entries))
     for position, (kind, artifact) in enumerate(entries):
         writer.put(

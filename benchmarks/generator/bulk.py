@@ -55,6 +55,11 @@ def fill(connection: Connection, fleet: Population) -> int:
     return writing.writer.written
 
 
+def _mask_of(file: File) -> int:
+    """Return `place.holds` of a place with this file."""
+    return sum({schema.HOLDS.get(kind, 0) for kind, artifact, *_ in file.entries if artifact})
+
+
 @dataclass(slots=True)
 class _Place:
     number: int
@@ -112,6 +117,7 @@ class _Writing:
                 place.first_ms,
                 place.changed_ms,
                 gone,
+                0 if place.file is None else _mask_of(place.file),
             )
             self.writer.put_tuple(schema.place, row)
         self._files(files.values())

@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import json
 import uuid
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +29,7 @@ from keycensus_collector.intake.usages import write_usages
 from keycensus_collector.revocation.worker import Worker as RevocationWorker
 from keycensus_collector.store.engine import Store, upsert
 from keycensus_collector.store.schema import (
+    HOLDS,
     blob,
     gap,
     holding,
@@ -64,6 +65,11 @@ class Item:
     algorithm: str = ""
     bits: int = 0
     encrypted: bool = False
+
+
+def _mask_of(items: Iterable[Item]) -> int:
+    """Return `place.holds` of a file that lists these."""
+    return sum({HOLDS.get(item.kind, 0) for item in items if item.artifact})
 
 
 def certificate(issued: Issued | bytes, member: str = "") -> Item:
@@ -173,6 +179,7 @@ class Census:
                 "package_version": "1.2-3" if package else "",
                 "changed_ms": self.clock.now_ms(),
                 "gone_ms": None,
+                "holds": _mask_of((*items, *(tree or {}).values())),
             }
             self._keep_past(connection, host_no, path)
             place_no = self._place(connection, host_no, path, columns)

@@ -10,7 +10,7 @@ import hashlib
 import json
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -373,6 +373,7 @@ def _write_place(place: Place, connection: Connection) -> None:
         first_seen_ms=place.states[0].from_ms if place.states else 0,
         changed_ms=now.from_ms if now else NOW - DAY,
         gone_ms=None if now else NOW - DAY,
+        holds=mask_of(entry.kind for entry in last.entries) if last else 0,
         **columns,
     )
     for state in past:
@@ -385,6 +386,11 @@ def _write_place(place: Place, connection: Connection) -> None:
             to_ms=state.to_ms,
             **_columns(state),
         )
+
+
+def mask_of(kinds: Iterable[str]) -> int:
+    """Return `place.holds` of entries of these kinds."""
+    return sum({schema.HOLDS.get(kind, 0) for kind in kinds})
 
 
 def _columns(state: State) -> dict[str, Any]:

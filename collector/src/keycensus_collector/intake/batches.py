@@ -23,7 +23,7 @@ from keycensus_collector.errors import Refusal
 from keycensus_collector.intake import convert
 from keycensus_collector.intake.bulk import Setting, insert_into
 from keycensus_collector.intake.gaps import write_gaps
-from keycensus_collector.intake.holding import apply_moves
+from keycensus_collector.intake.holding import apply_moves, holds_of
 from keycensus_collector.intake.hosts import counters_columns, facts_columns, stored_host, touch
 from keycensus_collector.intake.manifests import ManifestCache, find_incomplete
 from keycensus_collector.intake.model import (
@@ -170,7 +170,10 @@ def write_batch(
         changes=prepared.change_count,
         now_ms=now_ms,
     )
-    moves = write_places(connection, places, host_no=host_no, batch_no=batch_no, at_ms=now_ms)
+    holds = holds_of(connection, {change.manifest for change in places}, cache)
+    moves = write_places(
+        connection, places, host_no=host_no, batch_no=batch_no, at_ms=now_ms, holds=holds
+    )
     apply_moves(connection, host_no, moves, cache)
     write_gaps(connection, prepared.gaps, host_no=host_no, at_ms=now_ms)
     write_usages(connection, prepared.usages, host_no=host_no, at_ms=now_ms)

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Insert, bindparam, delete, select, update
 from keycensus_collector.intake.bulk import KEYS, BulkInsert, Keyed
 from keycensus_collector.intake.manifests import Artifact, ManifestCache, contents_of
 from keycensus_collector.store.engine import upsert
-from keycensus_collector.store.schema import holding, place
+from keycensus_collector.store.schema import HOLDS, holding, place
 
 TRUST_STORE = "trust-store"
 RETAINED = "retained"
@@ -78,6 +78,20 @@ def _upsert_holding(connection: Connection) -> Insert:
 
 
 _UPSERT = BulkInsert(_upsert_holding, [column.name for column in holding.columns])
+
+
+def holds_of(
+    connection: Connection, manifests: set[bytes], cache: ManifestCache
+) -> dict[bytes, int]:
+    """Return of manifests, and of none, what `place.holds` says of a place with it."""
+    contents = contents_of(connection, manifests - {b""}, cache)
+    masks = {b"": 0}
+    for manifest in manifests - {b""}:
+        mask = 0
+        for _, kind in contents[manifest]:
+            mask |= HOLDS.get(kind, 0)
+        masks[manifest] = mask
+    return masks
 
 
 def apply_moves(connection: Connection, host_no: int, moves: Moves, cache: ManifestCache) -> None:

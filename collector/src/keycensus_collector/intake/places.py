@@ -6,7 +6,7 @@ intake's transaction; the host is the authenticated peer's, never a row's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -50,13 +50,14 @@ _INSERT_VERSION = insert_into(place_version, leave_out=("version_no",))
 _FIRST = "first"
 # The columns that a new state of a known place sets: those of PlaceChange.columns but the key.
 _STATE_COLUMNS = [column.name for column in place.columns][3:21]
+_OF_A_STATE = ("changed_ms", "gone_ms", "holds")
 _UPDATE_PLACE = Bulk(
     lambda _: (
         update(place)
         .where(place.c.place_no == bindparam("number"))
-        .values({name: bindparam(name) for name in (*_STATE_COLUMNS, "changed_ms", "gone_ms")})
+        .values({name: bindparam(name) for name in (*_STATE_COLUMNS, *_OF_A_STATE)})
     ),
-    [*_STATE_COLUMNS, "changed_ms", "gone_ms", "number"],
+    [*_STATE_COLUMNS, *_OF_A_STATE, "number"],
 )
 # A clock that was set back must not end a version before it began.
 _CLOSE = Keyed(
@@ -109,6 +110,7 @@ class _Plan:
     batch_no: int
     at_ms: int
     next_number: int
+    holds: Mapping[bytes, int]
     inserted: list[tuple[Any, ...]] = field(default_factory=list)
     updated: list[tuple[Any, ...]] = field(default_factory=list)
     gone: list[int] = field(default_factory=list)
@@ -124,17 +126,21 @@ def write_places(
     host_no: int,
     batch_no: int,
     at_ms: int,
+    holds: Mapping[bytes, int],
 ) -> Moves:
-    """Write the states of a batch, sorted by key; return how the contributions to holdings moved."""
+    """Write the states of a batch, sorted by key; return how the contributions to holdings moved.
+
+    `holds`: what `holding.holds_of` says of their manifests.
+    """
     if not changes:
         return Moves()
     keys = list(dict.fromkeys([change.key for change in changes]))  # sorted, as the changes are
-    plan = _Plan(host_no, batch_no, at_ms, numbers_from(connection, place.c.place_no))
+    plan = _Plan(host_no, batch_no, at_ms, numbers_from(connection, place.c.place_no), holds)
     if len(keys) == len(changes) and all(change.cause == _FIRST for change in changes):
         _plan_new(plan, changes)
         if _insert_new(connection, plan):
             return plan.moves
-        plan = _Plan(host_no, batch_no, at_ms, plan.next_number)
+        plan = _Plan(host_no, batch_no, at_ms, plan.next_number, holds)
     states = _states(connection, host_no, keys)
     for group in _by_key(changes):
         _plan_states(plan, states.get(group[0].key), group)
@@ -184,11 +190,11 @@ def _plan_new(plan: _Plan, changes: Sequence[PlaceChange]) -> None:
     """Plan places that nothing is known of, each in one state: the batches of a first sweep."""
     at_ms, host_no, batch_no = plan.at_ms, plan.host_no, plan.batch_no
     number, inserted, versions = plan.next_number, plan.inserted, plan.versions
-    added = plan.moves.added
+    added, holds = plan.moves.added, plan.holds
     for _, _, row, _, manifest, role, use, columns, cause, observed_ms, skipped in changes:
         if not row:
             continue
-        inserted.append((number, host_no, *columns, at_ms, at_ms, None))
+        inserted.append((number, host_no, *columns, at_ms, at_ms, None, holds[manifest]))
         versions.append((number, at_ms, None, manifest, row, cause, observed_ms, skipped, batch_no))
         added[role, use].append(manifest)
         number += 1
@@ -221,14 +227,16 @@ def _plan_place(
     plan: _Plan, known: _State | None, applied: Sequence[PlaceChange], at_ms: int
 ) -> int:
     gone_ms = None if applied[-1].row else at_ms
-    columns = next((change.columns for change in reversed(applied) if change.row), ())
+    shown = next((change for change in reversed(applied) if change.row), None)
+    columns = () if shown is None else shown.columns
+    holds = 0 if shown is None else plan.holds[shown.manifest]
     if known is None:
         number = plan.next_number
         plan.next_number += 1
-        plan.inserted.append((number, plan.host_no, *columns, at_ms, at_ms, gone_ms))
+        plan.inserted.append((number, plan.host_no, *columns, at_ms, at_ms, gone_ms, holds))
         return number
     if columns:
-        plan.updated.append((*columns[1:], at_ms, gone_ms, known.number))
+        plan.updated.append((*columns[1:], at_ms, gone_ms, holds, known.number))
     else:
         plan.gone.append(known.number)
     plan.closed.append(known.number)

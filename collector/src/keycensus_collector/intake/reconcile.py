@@ -223,7 +223,12 @@ class _Removing:
             now_ms=self.now_ms,
         )
         moves = write_places(
-            self.connection, changes, host_no=host_no, batch_no=batch_no, at_ms=self.now_ms
+            self.connection,
+            changes,
+            host_no=host_no,
+            batch_no=batch_no,
+            at_ms=self.now_ms,
+            holds={},  # they go, and hold what they held
         )
         apply_moves(self.connection, host_no, moves, self.cache)
         queue_batch(self.connection, batch_no, self.now_ms)

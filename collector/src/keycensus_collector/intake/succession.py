@@ -88,6 +88,8 @@ def _close_rows(connection: Connection, agent_no: int, host_no: int, now_ms: int
         changes=len(changes),
         now_ms=now_ms,
     )
-    moves = write_places(connection, changes, host_no=host_no, batch_no=batch_no, at_ms=now_ms)
+    moves = write_places(
+        connection, changes, host_no=host_no, batch_no=batch_no, at_ms=now_ms, holds={}
+    )
     apply_moves(connection, host_no, moves, ManifestCache())
     queue_batch(connection, batch_no, now_ms)

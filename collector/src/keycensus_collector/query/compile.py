@@ -59,6 +59,7 @@ from keycensus_collector.query.relations import (
     SEALED_KINDS,
     Tables,
     entries_of,
+    holds_kinds,
     is_there,
     live,
 )
@@ -186,7 +187,9 @@ class Compiler:
         is_meant = exists().where(self._joins_here(), *outside, *known)
         tables = replace(self.tables, places_first=True)
         return self._first_of(
-            union_all(*self._entries(tables, placed, [is_meant.correlate(tables.entry)]))
+            union_all(
+                *self._entries(tables, placed, [is_meant.correlate(tables.entry)], from_places=True)
+            )
         )
 
     def _first_in_files(
@@ -338,13 +341,16 @@ class Compiler:
         joined: Sequence[ColumnElement[bool]] = (),
         *,
         beside: ColumnElement[Any] | None = None,
+        from_places: bool = False,
     ) -> list[Select[Any]]:
         """Return artifacts of entries for which all parts hold, and what is `joined`.
 
-        `beside`: a column of their places that is to be told, too.
+        `beside`: a column of their places that is to be told, too. `from_places`: it begins at places.
         """
         artifact, own = tables.entry.c.artifact, self._own()
         conditions = [*joined, *map(self.plain, parts)]
+        if from_places:
+            conditions += holds_kinds(tables)
         names = mentions_path(parts)
         found = entries_of(tables, artifact, conditions, own, but_names=names)
         if beside is not None:
@@ -439,7 +445,8 @@ class Compiler:
         if used is not None:
             return used
         if self.tables.as_of_ms is not None or self._are_few(flat):
-            return self._identity().in_(union_all(*self._entries(self.tables, flat)))
+            found = self._entries(self.tables, flat, from_places=True)
+            return self._identity().in_(union_all(*found))
         return and_(*self._on_some_host(flat), self._looked_up(flat))
 
     def _use(self, parts: Sequence[Bound]) -> ColumnElement[bool] | None:
@@ -508,7 +515,7 @@ class Compiler:
         return self.tables.entry.c.artifact == self._identity()
 
     def _are_few(self, parts: Sequence[Bound]) -> bool:
-        """Count the places that fit, as far as it matters."""
+        """Count the places that fit and hold something of the list's kind, as far as it matters."""
         spot = self.tables.place
         about = [part for part in parts if is_about_the_place(part)]
         if not about:
@@ -517,7 +524,11 @@ class Compiler:
         if key not in self.probes:
             some = (
                 select(spot.c.place_no)
-                .where(*is_there(self.tables), *(self.plain(part) for part in about))
+                .where(
+                    *is_there(self.tables),
+                    *holds_kinds(self.tables),
+                    *(self.plain(part) for part in about),
+                )
                 .limit(_FEW + 1)
                 .subquery()
             )

@@ -46,6 +46,8 @@ def _on_value(column: ColumnElement[Any], test: Range | Hash | Serial) -> Column
 def in_range(column: ColumnElement[Any], test: Range) -> ColumnElement[bool]:
     """Return that a number is in a range."""
     bounds: list[ColumnElement[bool]] = []
+    if test.low is not None and test.high == test.low + 1:
+        return column == test.low  # which an index with more columns is good for
     if test.low is not None:
         bounds.append(column >= test.low)
     if test.high is not None:

@@ -27,6 +27,7 @@ from sqlalchemy import (
 )
 
 from keycensus_collector.store.schema import (
+    HOLDS,
     SEALED_HOLDING,
     certificate,
     gap,
@@ -97,6 +98,17 @@ def tables_for(
 def is_there(tables: Tables) -> list[ColumnElement[bool]]:
     """Return the condition that a place is there at the moment asked for."""
     return [place.c.gone_ms.is_(None)] if tables.as_of_ms is None else []
+
+
+def holds_kinds(tables: Tables) -> list[ColumnElement[bool]]:
+    """Return the condition that a place's file lists one of `tables.kinds`, which an index has with the mode."""
+    if tables.as_of_ms is not None or not tables.kinds:
+        return []
+    bits = 0
+    for kind in tables.kinds:
+        bits |= HOLDS[kind]
+    masks = range(1 + sum(set(HOLDS.values())))
+    return [place.c.holds.in_([mask for mask in masks if mask & bits])]
 
 
 def entries_of(

@@ -329,6 +329,8 @@ TREE_PLACE = f"format = '{TREE_FORMAT}' AND gone_ms IS NULL"
 READ_STATUS = "read"
 UNREAD_PLACE = f"gone_ms IS NULL AND status != '{READ_STATUS}'"
 PRESENT_PLACE = "gone_ms IS NULL"
+# Bits of place.holds: what its manifest lists, parts included.
+HOLDS = {"certificate": 1, "private-key": 2, "sealed-key": 4, "sealed-container": 4}
 
 place = Table(
     "place",
@@ -359,6 +361,7 @@ place = Table(
     Column("first_seen_ms", BigInteger, nullable=False),
     Column("changed_ms", BigInteger, nullable=False),
     Column("gone_ms", BigInteger),
+    Column("holds", SmallInteger, nullable=False, server_default="0"),  # HOLDS
     UniqueConstraint("host_no", "path_hash"),
     # What a look for a place of some content asks: it ends in the index.
     Index(
@@ -379,10 +382,10 @@ place = Table(
         sqlite_where=text(UNREAD_PLACE),
         postgresql_where=text(UNREAD_PLACE),
     ),
-    # What is looked for has a mode that few files have.
+    # What is looked for has a mode that few files of its kind have.
     Index(
         "ix_place_mode",
-        "mode",
+        *("mode", "holds"),
         sqlite_where=text(PRESENT_PLACE),
         postgresql_where=text(PRESENT_PLACE),
     ),
