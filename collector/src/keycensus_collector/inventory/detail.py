@@ -16,6 +16,7 @@ from keycensus_collector.inventory.known_keys import known_key
 from keycensus_collector.inventory.labels import labels_of
 from keycensus_collector.inventory.owners import ownership_of, with_owners
 from keycensus_collector.inventory.places import (
+    MOST_ORDERED,
     PLACES_LIMIT,
     PRIVATE_KINDS,
     count_places_of,
@@ -81,12 +82,16 @@ def where(connection: Connection, match: results.Match, now_ms: int) -> results.
         usages = usages_on(connection, number)
         return results.Where(match.kind, match.id, match.name, places, len(places), usages)
     identity, kinds = bytes.fromhex(match.id), _KINDS[match.kind]
-    places = places_of(connection, [identity], kinds).get(identity, [])
-    total = count_places_of(connection, identity, kinds)
     usages = usages_of(connection, identity, kinds)
     revocation = None
     if match.kind == "certificate":
+        counts = select(certificate.c.live_places + certificate.c.retained_places)
+        folded = connection.execute(counts.where(certificate.c.sha256 == identity)).scalar()
+        places, total = _places(connection, identity, folded or 0)
         revocation = revocation_of(connection, identity, now_ms)
+    else:
+        places = places_of(connection, [identity], kinds).get(identity, [])
+        total = count_places_of(connection, identity, kinds)
     return results.Where(match.kind, match.id, match.name, places, total, usages, revocation)
 
 
@@ -103,11 +108,12 @@ def certificate_detail(
     item = certificate_of(row, told_of(connection, [sha256]))
     item = with_revocation(connection, with_owners(connection, [item]), now_ms)[0]
     names = [] if item.is_ca and not item.self_signed else item.names or [item.name]
+    places, total = _places(connection, sha256, row.live_places + row.retained_places)
     return results.CertificateDetail(
         certificate=item,
         chain=_chain(connection, sha256),
-        places=places_of(connection, [sha256], kinds).get(sha256, []),
-        places_total=count_places_of(connection, sha256, kinds),
+        places=places,
+        places_total=total,
         private_key=find_key(connection, row.key_id, ("private-key",)) if row.key_id else None,
         predecessors=_steps(connection, sha256, before=True),
         successors=_steps(connection, sha256, before=False),
@@ -120,6 +126,13 @@ def certificate_detail(
         revocation=revocation_of(connection, sha256, now_ms),
         listed=lists_naming(connection, sha256),
     )
+
+
+def _places(connection: Connection, sha256: bytes, folded: int) -> tuple[list[results.Place], int]:
+    """Return places of a certificate, and how many there are: many as the fold counted them, `folded`."""
+    kinds, are_many = ("certificate",), folded > MOST_ORDERED
+    places = places_of(connection, [sha256], kinds, are_many=are_many).get(sha256, [])
+    return places, folded if are_many else count_places_of(connection, sha256, kinds)
 
 
 def key_detail(connection: Connection, identity: bytes) -> results.KeyDetail | None:

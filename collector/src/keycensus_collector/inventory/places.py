@@ -33,6 +33,8 @@ from keycensus_collector.store.schema import (
 PRIVATE_KINDS = ("private-key", "sealed-key", "sealed-container")
 # Places of one thing in one answer; a root certificate may have ten thousands.
 PLACES_LIMIT = 1_000
+# Of what stands at more, some are put in order: so many live ones and so many retained ones.
+MOST_ORDERED = 2_000
 
 _ENTRY = (
     manifest_entry.c.artifact,
@@ -99,33 +101,27 @@ def places_of(
     each: int = PLACES_LIMIT,
     spot: FromClause = place,
     as_of_ms: int | None = None,
+    are_many: bool = False,
 ) -> dict[bytes, list[results.Place]]:
     """Return the places of each artifact: live ones first, then by host and path, at most `each`.
 
-    `spot`: places as they were at a past moment, `as_of_ms`, instead of as they are.
+    `spot`: places as they were at a past moment, `as_of_ms`, instead of as they are. `are_many`: it is
+    one artifact, at more than `MOST_ORDERED` places now; so many of them are put in order.
     """
     found = entries(
         manifest_entry.c.artifact.in_(list(artifacts)), manifest_entry.c.kind.in_(kinds)
     )
-    order = (
-        *(spot.c.use == "retained", host.c.name, host.c.host_no, spot.c.path),
-        *(found.c.name, spot.c.place_no),
-    )
-    rank = func.dense_rank().over(partition_by=found.c.artifact, order_by=order)
-    ranked = (
-        select(
-            *(found.c.artifact, found.c.kind, found.c.member, found.c.encrypted),
-            found.c.name.label("tree_name"),
-            *place_columns(spot, as_of_ms),
-        )
-        .add_columns(rank.label("rank"))
-        .join(spot, spot.c.manifest == found.c.manifest)
-        .join(host, host.c.host_no == spot.c.host_no)
-        .where(*([is_now()] if spot is place else []))
-        .subquery()
-    )
+    if are_many:
+        found = _some_of(found)
+    ranked = _ranked(found, spot, are_many=are_many)
+    said = (*("artifact", "kind", "member", "encrypted"), "tree_name")
     rows = connection.execute(
-        select(ranked).where(ranked.c.rank <= each).order_by(ranked.c.artifact, ranked.c.rank)
+        # What is shown is looked up of those that are shown alone.
+        select(*(ranked.c[name] for name in said), *place_columns(spot, as_of_ms))
+        .join_from(ranked, spot, spot.c.place_no == ranked.c.place_no)
+        .join(host, host.c.host_no == spot.c.host_no)
+        .where(ranked.c.rank <= each)
+        .order_by(ranked.c.artifact, ranked.c.rank)
     )
     grouped: dict[bytes, dict[tuple[int, str], list[Row[Any]]]] = defaultdict(
         lambda: defaultdict(list)
@@ -136,6 +132,40 @@ def places_of(
         artifact: [place_of(same) for same in by_place.values()]
         for artifact, by_place in grouped.items()
     }
+
+
+def _ranked(found: Subquery, spot: FromClause, *, are_many: bool) -> Subquery:
+    """Return entries with the numbers of their places, and by `rank` in which order they are shown."""
+    order = (
+        *(spot.c.use == "retained", host.c.name, host.c.host_no, spot.c.path),
+        *(found.c.name, spot.c.place_no),
+    )
+    rank = func.dense_rank().over(partition_by=found.c.artifact, order_by=order)
+    is_there = (
+        spot.c.place_no == found.c.place_no if are_many else spot.c.manifest == found.c.manifest
+    )
+    return (
+        select(
+            *(found.c.artifact, found.c.kind, found.c.member, found.c.encrypted),
+            found.c.name.label("tree_name"),
+            spot.c.place_no,
+        )
+        .add_columns(rank.label("rank"))
+        .join(spot, is_there)
+        .join(host, host.c.host_no == spot.c.host_no)
+        .where(*([is_now()] if spot is place else []))
+        .subquery("ranked")
+    )
+
+
+def _some_of(found: Subquery) -> Subquery:
+    """Return some entries with numbers of places, live ones and retained ones."""
+    rows = select(found, place.c.place_no).join(place, place.c.manifest == found.c.manifest)
+    some = [
+        rows.where(is_now(), use).limit(MOST_ORDERED).subquery()
+        for use in (place.c.use != "retained", place.c.use == "retained")
+    ]
+    return union_all(*(select(each) for each in some)).subquery("some")
 
 
 def count_places_of(connection: Connection, artifact: bytes, kinds: Sequence[str]) -> int:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -149,12 +150,28 @@ def _write(  # noqa: PLR0917 - each is a column
 
 def labels_of_host(connection: Connection, host_no: int) -> list[LabelOf]:
     """Return the labels of a host that count, by key, each with the reason."""
-    said = connection.execute(select(host.c.labels).where(host.c.host_no == host_no)).scalar_one()
-    claims: dict[str, dict[str, str]] = json.loads(said or "{}")
+    return labels_of_hosts(connection, [host_no])[host_no]
+
+
+def labels_of_hosts(connection: Connection, numbers: Sequence[int]) -> dict[int, list[LabelOf]]:
+    """Return for each host the labels that count, by key, each with the reason."""
+    said: dict[int, str] = {}
+    own: dict[int, list[LabelOf]] = defaultdict(list)
+    for chunk in chunked(numbers):
+        columns = select(host.c.host_no, host.c.labels).where(host.c.host_no.in_(chunk))
+        said |= {row.host_no: row.labels for row in connection.execute(columns)}
+        which = and_(label.c.kind == "host", label.c.number.in_(chunk))
+        for number, each in _own(connection, which):
+            own[number].append(each)
+    return {
+        number: _counting(json.loads(text or "{}"), own[number]) for number, text in said.items()
+    }
+
+
+def _counting(claims: Mapping[str, Mapping[str, str]], own: Sequence[LabelOf]) -> list[LabelOf]:
     found: dict[str, LabelOf] = {}
     for key, value in claims.get("host", {}).items():
         found[key] = LabelOf(key, value, "host", "its agent says so: a claim")
-    own = _own(connection, and_(label.c.kind == "host", label.c.number == host_no))
     for each in own:
         if each.source == "rule":
             found[each.key] = each
@@ -173,7 +190,8 @@ def labels_of_certificate(connection: Connection, sha256: bytes) -> list[LabelOf
     if line is not None:
         mine = or_(mine, and_(label.c.kind == "line", label.c.number == line))
     own: dict[str, LabelOf] = {}
-    for each in sorted(_own(connection, mine), key=lambda each: each.source, reverse=True):
+    hung = [each for _, each in _own(connection, mine)]
+    for each in sorted(hung, key=lambda each: each.source, reverse=True):
         own[each.key] = each
     inherited: dict[tuple[str, str], LabelOf] = {}
     hosts = connection.execute(
@@ -183,9 +201,11 @@ def labels_of_certificate(connection: Connection, sha256: bytes) -> list[LabelOf
         .order_by(host.c.name, host.c.host_no)
         .limit(_MOST_HOSTS)
     )
-    for row in hosts.all():
-        for each in labels_of_host(connection, row.host_no):
-            why = f"of host {row.name}, {each.why}"
+    by_number = {row.host_no: row.name for row in hosts}
+    labels = labels_of_hosts(connection, list(by_number))
+    for number, name in by_number.items():
+        for each in labels[number]:
+            why = f"of host {name}, {each.why}"
             inherited.setdefault(
                 (each.key, each.value), LabelOf(each.key, each.value, each.source, why)
             )
@@ -193,14 +213,15 @@ def labels_of_certificate(connection: Connection, sha256: bytes) -> list[LabelOf
     return [*(own[key] for key in sorted(own)), *others]
 
 
-def _own(connection: Connection, which: ColumnElement[bool]) -> Sequence[LabelOf]:
+def _own(connection: Connection, which: ColumnElement[bool]) -> list[tuple[int, LabelOf]]:
+    """Return labels with the numbers of what they hang on."""
     rows = connection.execute(
         select(label, fact_rule.c.name.label("rule_name"))
         .outerjoin(fact_rule, fact_rule.c.rule_no == label.c.source_no)
         .where(which, label.c.to_ms.is_(None))
         .order_by(label.c.key, label.c.source)
     )
-    return [LabelOf(row.key, row.value, row.source, _why(row)) for row in rows]
+    return [(row.number, LabelOf(row.key, row.value, row.source, _why(row))) for row in rows]
 
 
 def _why(row: Any) -> str:  # noqa: ANN401 - a row
