@@ -372,7 +372,8 @@ place = Table(
     # Which trees there are, and where: one of each is looked at, of ten thousands.
     Index(
         "ix_place_tree",
-        *("manifest", "path_hash", "place_no"),
+        # Begins with what its condition says, too: so SQLite searches it, and goes through no other one.
+        *("format", "manifest", "path_hash", "place_no"),
         sqlite_where=text(TREE_PLACE),
         postgresql_where=text(TREE_PLACE),
     ),

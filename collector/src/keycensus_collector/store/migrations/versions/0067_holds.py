@@ -1,4 +1,7 @@
-"""What each place's file lists, in the place's own row: what has a mode and holds a certificate is found by an index."""
+"""What each place's file lists, in the place's own row: what has a mode and holds a certificate is found by an index.
+
+Trees are found in theirs, whatever SQLite knows of the tables.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,16 @@ def upgrade() -> None:
         ["mode", "holds"],
         sqlite_where=sa.text("gone_ms IS NULL"),
         postgresql_where=sa.text("gone_ms IS NULL"),
+    )
+    # Of two indexes of those that are there SQLite may take the newer one for trees, which are few: none it may.
+    op.drop_index("ix_place_tree", "place")
+    is_tree = "format = 'tree' AND gone_ms IS NULL"
+    op.create_index(
+        "ix_place_tree",
+        "place",
+        ["format", "manifest", "path_hash", "place_no"],
+        sqlite_where=sa.text(is_tree),
+        postgresql_where=sa.text(is_tree),
     )
     if op.get_bind().dialect.name == "postgresql":
         # Without it files with a key are expected to have any mode as often as others.
