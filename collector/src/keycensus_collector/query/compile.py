@@ -71,6 +71,7 @@ from keycensus_collector.query.shapes import (
     is_open_to_all,
     is_outside,
     mentions_path,
+    says_mode,
     without_places,
 )
 from keycensus_collector.query.sources import Sources, one_by_one, row_by_row
@@ -349,7 +350,7 @@ class Compiler:
         """
         artifact, own = tables.entry.c.artifact, self._own()
         conditions = [*joined, *map(self.plain, parts)]
-        if from_places:
+        if from_places and says_mode(parts):
             conditions += holds_kinds(tables)
         names = mentions_path(parts)
         found = entries_of(tables, artifact, conditions, own, but_names=names)
@@ -515,7 +516,7 @@ class Compiler:
         return self.tables.entry.c.artifact == self._identity()
 
     def _are_few(self, parts: Sequence[Bound]) -> bool:
-        """Count the places that fit and hold something of the list's kind, as far as it matters."""
+        """Count the places that fit, as far as it matters: of a mode, those that hold something of the list's kind."""
         spot = self.tables.place
         about = [part for part in parts if is_about_the_place(part)]
         if not about:
@@ -526,7 +527,7 @@ class Compiler:
                 select(spot.c.place_no)
                 .where(
                     *is_there(self.tables),
-                    *holds_kinds(self.tables),
+                    *(holds_kinds(self.tables) if says_mode(about) else ()),
                     *(self.plain(part) for part in about),
                 )
                 .limit(_FEW + 1)

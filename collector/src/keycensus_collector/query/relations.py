@@ -101,7 +101,7 @@ def is_there(tables: Tables) -> list[ColumnElement[bool]]:
 
 
 def holds_kinds(tables: Tables) -> list[ColumnElement[bool]]:
-    """Return the condition that a place's file lists one of `tables.kinds`, which an index has with the mode."""
+    """Return the condition that a place's file lists one of `tables.kinds`, which an index has behind the mode."""
     if tables.as_of_ms is not None or not tables.kinds:
         return []
     bits = 0

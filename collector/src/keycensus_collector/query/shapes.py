@@ -123,6 +123,14 @@ def mentions_path(parts: Sequence[Bound]) -> bool:
     return any(literal.field.name == "path" for part in parts for literal in literals(part))
 
 
+def says_mode(parts: Sequence[Bound]) -> bool:
+    """Whether all of it is about places of one mode."""
+    return any(
+        isinstance(part, Literal) and part.field.name == "mode" and not part.negated
+        for part in parts
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Sorted:
     """Parts of an and by what they need: a path alone, a place, an entry of a file, or more than one."""

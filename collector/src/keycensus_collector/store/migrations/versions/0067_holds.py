@@ -13,6 +13,14 @@ down_revision = "0066_counterparts"
 branch_labels = None
 depends_on = None
 
+_OF_FEW = (
+    (
+        "ix_place_tree",
+        ("format", "manifest", "path_hash", "place_no"),
+        "format = 'tree' AND gone_ms IS NULL",
+    ),
+    ("ix_place_unread", ("status",), "gone_ms IS NULL AND status != 'read'"),
+)
 _BITS = {"certificate": 1, "private-key": 2, "sealed-key": 4, "sealed-container": 4}
 
 
@@ -24,23 +32,17 @@ def upgrade() -> None:
     )
     op.add_column("place", column)
     _work_out()
-    op.create_index(
-        "ix_place_mode",
-        "place",
-        ["mode", "holds"],
-        sqlite_where=sa.text("gone_ms IS NULL"),
-        postgresql_where=sa.text("gone_ms IS NULL"),
-    )
-    # Of two indexes of those that are there SQLite may take the newer one for trees, which are few: none it may.
-    op.drop_index("ix_place_tree", "place")
-    is_tree = "format = 'tree' AND gone_ms IS NULL"
-    op.create_index(
-        "ix_place_tree",
-        "place",
-        ["format", "manifest", "path_hash", "place_no"],
-        sqlite_where=sa.text(is_tree),
-        postgresql_where=sa.text(is_tree),
-    )
+    op.create_index("ix_place_mode", "place", ["mode", "holds", "gone_ms"])
+    # Of several that begin alike SQLite takes the newest, unless it was told how large they are.
+    for name, columns, condition in _OF_FEW:
+        op.drop_index(name, "place")
+        op.create_index(
+            name,
+            "place",
+            list(columns),
+            sqlite_where=sa.text(condition),
+            postgresql_where=sa.text(condition),
+        )
     if op.get_bind().dialect.name == "postgresql":
         # Without it files with a key are expected to have any mode as often as others.
         op.execute("CREATE STATISTICS st_place_holds (mcv) ON mode, holds FROM place")
