@@ -124,6 +124,10 @@ def open_filled(database: str, certificates: int) -> Store:
     with store.write() as connection:
         fill(connection, certificates)
         connection.exec_driver_sql("ANALYZE")
+    if store.is_shared:
+        # As a server does by itself in time: else an index that has all that is asked for is not enough.
+        with psycopg.connect(url, autocommit=True) as server:
+            server.execute("VACUUM (ANALYZE)")
     return store
 
 

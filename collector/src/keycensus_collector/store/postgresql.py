@@ -285,6 +285,9 @@ _TRIGRAMS = "_trgm"
 # part of a text; without the extension those read all rows.
 OWN_INDEXES = {
     "ix_place_path_start": f'place ("left"(path, {PATH_START}))',
+    # Weak keys and shared ones are few, and looked for often.
+    "ix_certificate_key_size": "certificate (lower(algorithm), bits)",
+    "ix_public_key_hosts": "public_key (hosts, key_id, in_use) WHERE hosts > 1",
     "ix_certificate_name_value_trgm": "certificate_name USING gin (value gin_trgm_ops)",
     "ix_certificate_subject_trgm": "certificate USING gin (lower(subject) gin_trgm_ops)",
     "ix_certificate_issuer_trgm": "certificate USING gin (lower(issuer) gin_trgm_ops)",
