@@ -317,7 +317,13 @@ class Compiler:
         if level is not Level.HOST or self.target == "hosts":
             return found
         standing = self.tables.gap if self.target == "gaps" else self.tables.place
-        return standing.c.host_no.in_(self._hosts(found))
+        hosts = self._hosts(found)
+        if self.tables.as_of_ms is not None:
+            # What is and what was are two tables: PostgreSQL finds hosts in each by their numbers alone.
+            numbers = self.sources.connection.execute(hosts.limit(_FEW_HOSTS + 1)).scalars().all()
+            if len(numbers) <= _FEW_HOSTS:
+                return standing.c.host_no.in_(numbers)
+        return standing.c.host_no.in_(hosts)
 
     def _own_path(self, literal: Literal) -> ColumnElement[bool]:
         """Return that a place's own path is so, or one in its tree; or that none of them is."""
