@@ -35,6 +35,18 @@ def test_row_hash_is_over_the_bytes_as_they_came() -> None:
     assert (change.row, change.row_hash) == (row, sha256(row))
 
 
+def test_a_large_batch_gives_way_in_between() -> None:
+    paths = [b"/srv/%d" % number for number in range(1000)]
+    changes = [place_change(path, place_row(path)) for path in paths]
+    message = convert.message_of(
+        report_pb2.ReportRequest(batch=report_pb2.Batch(sequence=1, changes=changes))
+    )
+    assert isinstance(message, Batch)
+    ways: list[None] = []
+    assert prepare(message, LIMITS, lambda: ways.append(None)) == prepare(message, LIMITS)
+    assert len(ways) >= 3
+
+
 @given(st.binary(max_size=60).map(lambda tail: b"/" + tail.replace(b"\0", b"")))
 def test_a_path_becomes_the_text_that_people_see(path: bytes) -> None:
     (change,) = prepared(place_change(path, place_row(path))).places

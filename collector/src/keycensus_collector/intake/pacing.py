@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 
 from keycensus_collector.authority.peer import Peer
 from keycensus_collector.authority.standing import ACTIVE
@@ -78,7 +79,7 @@ class Pace:
             )
         )
         prepared = await self._intake.compute(
-            lambda: self._prepare(request), asker=self._peer.agent_no
+            lambda give_way: self._prepare(request, give_way), asker=self._peer.agent_no
         )
         return prepared, prepared.row_bytes
 
@@ -88,11 +89,11 @@ class Pace:
             raise Refusal("protocol", f"a message of {size} bytes is over the limit")
         return size
 
-    def _prepare(self, request: report_pb2.ReportRequest) -> Prepared:
+    def _prepare(self, request: report_pb2.ReportRequest, give_way: Callable[[], None]) -> Prepared:
         batch = convert.message_of(request)
         if not isinstance(batch, Batch):
             raise TypeError("only batches are prepared")
-        return prepare(batch, self._limits)
+        return prepare(batch, self._limits, give_way)
 
     async def _wait(self, seconds: float) -> None:
         """Make the agent wait for its quota; Refusal "busy" if that would take too long.

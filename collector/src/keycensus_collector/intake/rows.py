@@ -8,6 +8,7 @@ itself and never stops the rest. Runs for every row reported, so it does as litt
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from operator import itemgetter
@@ -31,6 +32,8 @@ from keycensus_collector.text import safe_text
 DETAIL_CHARACTERS = 1024
 FILE_ID_BYTES = 32
 _MANIFEST_BYTES = frozenset({0, HASH_BYTES})
+# Changes that are decoded without giving way: a few milliseconds.
+_PIECE = 256
 PERMISSION_BITS = 0o7777
 HOST_KEY = bytes(HASH_BYTES)
 # Host facts name roots and addresses; a host with thousands of either is lying.
@@ -101,14 +104,19 @@ class Prepared:
     refused: list[RefusedRow] = field(default_factory=list)
 
 
-def prepare(batch: Batch, limits: Limits) -> Prepared:
-    """Decode and check a batch; items that are not fit stand in `refused`, each with a reason."""
+def prepare(batch: Batch, limits: Limits, give_way: Callable[[], None] = lambda: None) -> Prepared:
+    """Decode and check a batch; items that are not fit stand in `refused`, each with a reason.
+
+    Calls `give_way` each few milliseconds, for others to go before.
+    """
     prepared = Prepared(
         batch.sequence, batch.complete, counters_of(batch.counters), len(batch.changes)
     )
     room, most = limits.batch_bytes, limits.batch_changes
     places, place_class = prepared.places, RowClass.PLACE.value
-    for change in batch.changes:
+    for number, change in enumerate(batch.changes, start=1):
+        if not number % _PIECE:
+            give_way()
         room -= len(change.row or b"")
         if room < 0 or change.position >= most:
             prepared.refused.append(_refused(change, "quota"))

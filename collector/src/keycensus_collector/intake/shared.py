@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import threading
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
@@ -19,6 +18,7 @@ from keycensus_collector.clock import Clock
 from keycensus_collector.fairness import FairGate
 from keycensus_collector.intake.manifests import ManifestCache
 from keycensus_collector.intake.model import BlobKey, Limits
+from keycensus_collector.intake.turn import Turn
 from keycensus_collector.store.engine import Store
 
 _PATIENCE_SECONDS = 1.0
@@ -87,10 +87,7 @@ class Intake:
         self.limits = limits
         self.cache = ManifestCache()
         self.in_flight = InFlight()
-        # SQLite's driver gives the interpreter away at each row it writes. A thread that decodes
-        # meanwhile keeps it for milliseconds, a thousand times a batch. So both take turns; the
-        # next batch is decoded while this one is brought to disk.
-        self._turn = threading.Lock()
+        self._turn = Turn()
         self._decoding = FairGate()
         # Between two batches the writer and the event loop need the interpreter a dozen times, for
         # microseconds; each time the one who decodes may keep it for this long. Python's default of
@@ -108,17 +105,22 @@ class Intake:
         """
 
         def work(connection: Connection) -> _Result:
-            with self._turn:
+            with self._turn.writing():
                 return function(connection)
 
         return await self.store.run_write(work, asker=asker, once=True)
 
-    async def compute(self, function: Callable[[], _Result], *, asker: Hashable) -> _Result:
-        """Run something that takes milliseconds of processor outside of the event loop."""
+    async def compute(
+        self, function: Callable[[Callable[[], None]], _Result], *, asker: Hashable
+    ) -> _Result:
+        """Run something that takes milliseconds of processor outside of the event loop.
+
+        `function` is given what it calls now and then, so that who waits to write goes before.
+        """
 
         def work() -> _Result:
-            with self._turn:
-                return function()
+            with self._turn.decoding():
+                return function(self._turn.give_way)
 
         async with self._decoding.turn(asker):
             return await asyncio.to_thread(work)
