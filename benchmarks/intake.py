@@ -32,6 +32,7 @@ from sqlalchemy import Connection, insert
 
 from keycensus_collector.authority.peer import Peer
 from keycensus_collector.clock import FixedClock
+from keycensus_collector.collection import collect_seldom
 from keycensus_collector.intake.model import Limits
 from keycensus_collector.intake.reporter import Reporter
 from keycensus_collector.intake.rows import place_key
@@ -359,10 +360,8 @@ def measure() -> dict[str, float]:
             _without_work(_written(path, BLOB_TABLES, groups), "blob"),
             _without_work(_written(path, BATCH_TABLES, batches), "batch"),
         ]
-    # The collector does not hold a fleet's files in memory: keep the workload out of its garbage
-    # collections.
-    gc.collect()
-    gc.freeze()
+    # As a collector that serves does; nor does that hold a fleet's files in memory.
+    collect_seldom()
     mine: list[tuple[float, float]] = []
     bare: list[list[float]] = []
     for _ in range(ROUNDS):
