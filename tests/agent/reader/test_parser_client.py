@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 import textwrap
@@ -38,6 +39,8 @@ FAULTY = """
         if word == b"memory": os._exit(pipe.OUT_OF_MEMORY)
         if word == b"cpu": os.kill(os.getpid(), signal.SIGXCPU)
         if word == b"hang": time.sleep(3600)
+        if word == b"slow":
+            while time.process_time() < float(request.data.split()[1]): pass
         if word == b"nonsense": write(b"\\xff" * 100)
         if word == b"once" and not os.path.exists(request.data.split()[1]):
             open(request.data.split()[1], "w").close()
@@ -145,6 +148,27 @@ def test_a_file_that_ends_the_child_twice_is_told_and_the_others_lose_nothing(
         2: Parsed("after", Status.READ),
         3: Parsed("last", Status.READ),
     }
+
+
+def test_a_child_that_works_may_take_longer_than_one_that_hangs() -> None:
+    with faulty(seconds_per_file=0.2) as client:
+        client.submit(1, b"slow 0.8", b"/x")
+        assert drain(client) == {1: Parsed("slow", Status.READ)}
+
+
+def test_answers_that_came_while_the_reader_was_asleep_are_taken() -> None:
+    now = 0.0
+    command = (sys.executable, "-c", textwrap.dedent(FAULTY))
+    with ParserClient(command=command, clock=lambda: now) as client:
+        client.submit(1, b"before", b"/x")
+        drain(client)
+        client.submit(2, b"fine", b"/x")
+        child = client._child
+        assert child is not None
+        select.select([child.stdout], [], [], 30)
+        now += 3600
+        assert drain(client) == {2: Parsed("fine", Status.READ)}
+        assert client._child is child
 
 
 def test_a_file_that_ended_the_child_once_is_read_alone_the_second_time(tmp_path: Path) -> None:

@@ -146,8 +146,9 @@ _ZIP_END = b"PK\x05\x06"
 ZIP_END_BYTES = 22 + 0xFFFF
 _TAR_FIELD_ENDS = {b" \0", b"\0\0", b"\0 ", b"4\0", b"5\0", b"0\0"}
 # First tag inside the SEQUENCE of certificates, keys, requests (SEQUENCE), keys and PKCS#12
-# (INTEGER), PKCS#7 (OBJECT IDENTIFIER), answers of OCSP (ENUMERATED).
-_DER_STARTS = frozenset((0x30, 0x02, 0x06, 0x0A))
+# (INTEGER), PKCS#7 (OBJECT IDENTIFIER), answers of OCSP (ENUMERATED), pairs of cross-certificates (0xA0
+# or 0xA1).
+_DER_STARTS = frozenset((0x30, 0x02, 0x06, 0x0A, 0xA0, 0xA1))
 _ZEROS = bytes(4)
 _UTF_16_OCTETS = frozenset((0x00, 0xFE, 0xFF))
 # Names that promise a key in one of the other forms, also among the data of programs.

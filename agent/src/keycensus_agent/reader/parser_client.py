@@ -35,6 +35,7 @@ from keycensus_agent.isolation.privileges import spawning
 from keycensus_agent.model import Parsed, Status
 from keycensus_agent.parser import pipe
 from keycensus_agent.reader.passwords import NO_PASSWORDS, PasswordFile
+from keycensus_agent.reader.patience import Patience
 
 # What pipes take at once if the kernel lets them: fewer switches between the processes.
 _PIPE_BYTES = 1024 * 1024
@@ -51,8 +52,8 @@ class ParserLimits:
     """Bounds on the child. Seconds are wall-clock; the child bounds its own processor time."""
 
     bytes_in_flight: int = 8 * 1024 * 1024
-    # Longer than the child's own limit of processor time, so that a busy machine is not blamed on
-    # the file.
+    # Longer than the child's own limit of processor time, and begun anew while it works, so that a busy
+    # machine is not blamed on the file.
     seconds_per_file: float = 30.0
     # Likewise, of an archive.
     seconds_per_archive: float = 90.0
@@ -183,14 +184,13 @@ class ParserClient:
         self._passwords = passwords or NO_PASSWORDS
         self._details = details
         self._command = command
-        self._clock = clock
+        self._patience = Patience(clock)
         self._child: _Child | None = None
         self._waiting: deque[_Job] = deque()
         self._sent: deque[_Job] = deque()
         self._done: list[tuple[int, Parsed]] = []
         self._bytes = 0
         self._number = 0
-        self._progress_at = 0.0
         self._failed_starts = 0
         # What held the last child that said it was ready; None before there was one.
         self.enforced: Enforced | None = None
@@ -294,7 +294,7 @@ class ParserClient:
     def _started(self) -> _Child:
         if self._child is None:
             self._child = _Child(self._command)
-            self._progress_at = self._clock()
+            self._patience.restart(0.0)
         return self._child
 
     def _write(self, child: _Child) -> None:
@@ -312,41 +312,47 @@ class ParserClient:
             if self._sent and alone:
                 return
             if not self._sent and child.ready:
-                self._progress_at = self._clock()
+                self._patience.restart(self.cpu_seconds())
             self._sent.append(self._waiting.popleft())
             child.send(job)
 
     def _exchange(self, child: _Child, *, wait: bool) -> None:
-        left = self._deadline(child) - self._clock()
-        if left <= 0:
-            self._ended(child, "limit-time")
-            return
+        seconds = self._seconds(child)
+        left = self._patience.left(seconds)
         # Trying to read and write costs less than asking whether one could.
-        reading, writing = _wait_for(child, left) if wait else (True, True)
+        reading, writing = _wait_for(child, left) if wait and left > 0 else (True, True)
         if writing:
             self._write(child)
         if not reading:
             return
+        # Who was asleep for long finds answers that came in time.
         alive = child.read()
         try:
-            self._take_answers(child)
+            answered = self._take_answers(child)
         except pipe.FrameError:
             self._ended(child, "crash")
             return
         if not alive:
             self._ended(child, "")
+        elif answered:
+            self._patience.restart(self.cpu_seconds())
+        elif left <= 0 and not self._patience.extend(seconds, self.cpu_seconds()):
+            self._ended(child, "limit-time")
 
-    def _deadline(self, child: _Child) -> float:
+    def _seconds(self, child: _Child) -> float:
+        """Return how long the child may take for what it is at."""
         limits = self._limits
-        seconds = limits.seconds_per_file if child.ready else limits.start_seconds
-        if child.ready and self._sent and self._sent[0].archive is not None:
-            seconds = limits.seconds_per_archive
-        return self._progress_at + seconds
+        if not child.ready:
+            return limits.start_seconds
+        is_archive = self._sent and self._sent[0].archive is not None
+        return limits.seconds_per_archive if is_archive else limits.seconds_per_file
 
-    def _take_answers(self, child: _Child) -> None:
+    def _take_answers(self, child: _Child) -> bool:
+        """Take what the child has answered; tell whether it has."""
+        answered = False
         while frame := child.next_answer():
+            answered = True
             answer = pipe.decode_answer(*frame)
-            self._progress_at = self._clock()
             if answer is None:
                 if not child.ready:
                     # It has read no file yet: its own word still counts.
@@ -359,6 +365,7 @@ class ParserClient:
             if not self._sent or self._sent[0].request.number != number:
                 raise pipe.FrameError("an answer to nothing")
             self._finish(self._sent.popleft(), parsed)
+        return answered
 
     def _finish(self, job: _Job, parsed: Parsed) -> None:
         self._bytes -= job.weight

@@ -71,6 +71,7 @@ def answer_of_ocsp(*certificates: bytes) -> bytes:
         der.encode(der.SEQUENCE, CERTIFICATE),  # PkiPath (X.509, 7.11)
         der.encode(der.SEQUENCE, der.encode_integer(1), der.encode(der.SEQUENCE, CERTIFICATE)),
         answer_of_ocsp(CERTIFICATE) + b"\n",
+        *(der.encode(der.SEQUENCE, der.encode(tag, CERTIFICATE)) for tag in (0xA0, 0xA1)),  # a pair
     ],
 )
 def test_certificates_inside_other_structures_are_found(data: bytes) -> None:

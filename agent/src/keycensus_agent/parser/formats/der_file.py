@@ -27,8 +27,9 @@ DESCRIPTION = "DER certificates, keys, requests and CRLs, also several in one fi
 SUFFIXES = ("der", "cer", "crt", "cert", "key", "p8", "pk8", "csr", "p10", "req", "crl", "pub")
 
 _VERSION = 0xA0
-# Of certificates, keys and requests; the last is that of an answer of OCSP (RFC 6960, 4.2.1).
-_FIRST_TAGS = frozenset((der.SEQUENCE, der.INTEGER, der.ENUMERATED))
+# Of certificates, keys and requests; then of an answer of OCSP (RFC 6960, 4.2.1), and of a pair of
+# cross-certificates (RFC 4523, 2.3): `issuedToThisCA [0]`, `issuedByThisCA [1]`, of which one may lack.
+_FIRST_TAGS = frozenset((der.SEQUENCE, der.INTEGER, der.ENUMERATED, 0xA0, 0xA1))
 _PADDING = b"\0\r\n\t "
 # A pair of integers is taken for an RSA public key only in these ranges: ECDSA signatures and
 # Diffie-Hellman parameters have the same structure.
