@@ -95,14 +95,17 @@ def test_marks_of_authorities_and_of_what_nobody_has_seen(served: Served) -> Non
 
 def test_hostile_names_and_reasons_are_inert(served: Served) -> None:
     output(served, "mark", "distrusted", EVIL.sha256.hex(), "--reason", HOSTILE)
-    for arguments in (("list",), ("show", "5"), ("list", "-o", "json")):
+    (mark,) = json.loads(output(served, "mark", "list", "-o", "json"))
+    for arguments in (("list",), ("show", str(mark["number"])), ("list", "-o", "json")):
         shown = output(served, "mark", *arguments)
         assert not {"\x1b", "\x07", "\u202e"} & set(shown)
     rows = list(csv.DictReader(io.StringIO(output(served, "mark", "list", "-o", "csv"))))
     assert rows[0]["reason"].startswith("'=cmd")
+    output(served, "unmark", EVIL.sha256.hex(), "--reason", "x")
 
 
 def test_mistakes_say_what_to_do(served: Served) -> None:
+    output(served, "mark", "distrusted", EVIL.sha256.hex(), "--reason", "x")
     again = served.run("mark", "distrusted", EVIL.sha256.hex(), "--reason", "x")
     assert (again.returncode, "lift that one first" in again.stderr) == (2, True)
     host = served.run("mark", "distrusted", "web1", "--reason", "x")
@@ -112,6 +115,7 @@ def test_mistakes_say_what_to_do(served: Served) -> None:
     assert (gone.returncode, "no mark 999" in gone.stderr) == (1, True)
     blank = served.run("mark", "compromised", WWW.sha256.hex(), "--reason", "  ")
     assert (blank.returncode, "needs a reason" in blank.stderr) == (2, True)
+    output(served, "unmark", EVIL.sha256.hex(), "--reason", "x")
 
 
 def test_a_viewer_reads_marks_and_sets_none(tmp_path: Path) -> None:
