@@ -211,7 +211,7 @@ def drawn(seen: Homecoming) -> str:
         f"{len(seen.returned)} agents come back",
         [
             Chart(
-                "first tries in each twelfth of the window",
+                "first tries, twelve parts",
                 "seconds",
                 [step * (number + 0.5) for number in range(_BUCKETS)],
                 [Line("tries", seen.histogram)],
