@@ -16,6 +16,7 @@ from keycensus_collector.access.permissions import Permission
 from keycensus_collector.api import owners as owners_api
 from keycensus_collector.api import teams as api
 from keycensus_collector.api.problems import ProblemError
+from keycensus_collector.errors import UsageError
 from keycensus_collector.inventory import results
 from keycensus_collector.ownership.teams import names_of_teams
 from keycensus_collector.views.model import View
@@ -249,7 +250,9 @@ async def _show_end(visit: Visit, name: str, into: str, mistake: Mistake | None 
             answer,
         )
     except MISTAKES as error:
-        mistake = mistake or mistake_of(error, visit.request.url.path)
+        # Who has not said yet who takes what it holds is asked for it, by the form.
+        if into or team.dissolved or not isinstance(error, UsageError):
+            mistake = mistake or mistake_of(error, visit.request.url.path)
     return visit.page(
         "team_end.html",
         mistake=mistake,
