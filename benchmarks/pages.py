@@ -4,8 +4,10 @@
 
 The database is that of `benchmarks.inventory`, filled if it is not there. A collector is made, its
 authority is written into that database, and it serves it with all its workers; then each page is asked for over TLS
-by somebody who is signed in, one after another, over one connection. Median and 95th percentile of the time until
-the whole page is here. Exit status 1 if one of them takes longer than the budget at the 95th percentile.
+by somebody who is signed in, one after another, over one connection. Median and 95th percentile of the processor's
+time that the collector and, on this machine, its PostgreSQL take for the page, which is what the budgets are held
+against: nothing is waited for; and of the time by the clock until the whole page is here, which others' work is in.
+Exit status 1 if one of them is over its budget.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import time
 from pathlib import Path
 
 import httpx
+import psycopg
 from fakes.collector import Collector
 from sqlalchemy import Connection, Table, delete, func, insert, select
 
@@ -28,12 +31,19 @@ from keycensus_collector.access.users import add_user
 from keycensus_collector.api.security import COOKIE
 from keycensus_collector.clock import SystemClock
 from keycensus_collector.store import schema
+from keycensus_collector.store.address import is_postgresql
 from keycensus_collector.store.engine import Store
 
 BUDGET_MS = 300.0
+# Of the first page of a list, for whom a person waits most often.
+LIST_BUDGET_MS = 150.0
+_LISTS = ("/certificates", "/keys", "/places", "/hosts")
 _USER = "benchmark"
 # The keeper counts figures anew from time to time; the first count of a large fleet takes minutes.
 _FIGURES_SECONDS = 900.0
+# It rests when it takes less than this of a processor for so long.
+_RESTS_BELOW = 0.05
+_REST_SECONDS = 5.0
 _OF_A_DEPLOYMENT = (schema.deployment, schema.authority_certificate)
 
 
@@ -58,8 +68,10 @@ def main() -> int:
             collector.config_file.write_text(f'{text}\n[database]\nurl = "{url}"\n')
             with store.write() as connection:
                 pages, session = _addresses(connection), _session(connection)
+        asked = [page for page in pages if options.only in page]
         with collector:
-            return _measure(collector, pages, session, options.rounds, options.only)
+            processor = _Processor(collector.pid, url)
+            return _measure(collector, processor, session, asked, options.rounds)
 
 
 def _adopt(store: Store, collector: Collector) -> None:
@@ -130,11 +142,55 @@ def _await_figures(browser: httpx.Client) -> None:
     print(f"all its figures: after {time.monotonic() - began:.0f} s", flush=True)
 
 
-def _measure(collector: Collector, pages: list[str], session: str, rounds: int, only: str) -> int:
+def _await_rest(clock: _Processor) -> None:
+    """Wait until the worker that keeps figures rests, which it does for most of its time."""
+    until = time.monotonic() + _FIGURES_SECONDS
+    while time.monotonic() < until:
+        before = clock.spent_ms()
+        time.sleep(_REST_SECONDS)
+        if clock.spent_ms() - before < 1000 * _REST_SECONDS * _RESTS_BELOW:
+            return
+
+
+class _Processor:
+    """Tells the processor's time of a collector and of what PostgreSQL does for it on this machine."""
+
+    def __init__(self, pid: int, url: str) -> None:
+        self._pid = pid
+        self._server = None
+        if is_postgresql(url):
+            self._server = psycopg.connect(url, autocommit=True, application_name="benchmark")
+
+    def spent_ms(self) -> float:
+        """Return how many milliseconds they have taken since they started."""
+        tasks = Path(f"/proc/{self._pid}/task").glob("*")
+        backends = [Path(f"/proc/{number}") for number in self._backends()]
+        return sum(map(_spent_ms, [*tasks, *backends]))
+
+    def _backends(self) -> list[int]:
+        if self._server is None:
+            return []
+        # Of a server on another machine none: what its numbers mean is not of this one.
+        ask = (
+            "SELECT pid FROM pg_stat_activity WHERE inet_server_addr() IS NULL"
+            " AND application_name = 'keycensus-collector' AND datname = current_database()"
+        )
+        return [row[0] for row in self._server.execute(ask).fetchall()]
+
+
+def _spent_ms(task: Path) -> float:
+    try:
+        return int((task / "schedstat").read_text().split()[0]) / 1e6
+    except OSError:  # it has ended
+        return 0.0
+
+
+def _measure(
+    collector: Collector, processor: _Processor, session: str, pages: list[str], rounds: int
+) -> int:
     trusted = ssl.create_default_context(cafile=str(collector.ca_file))
     port = collector.web.rpartition(":")[2]
-    worst = 0.0
-    print("| page | KiB | median, ms | 95th percentile, ms |\n|---|---:|---:|---:|")
+    too_slow: list[str] = []
     with httpx.Client(
         base_url=f"https://localhost:{port}",
         verify=trusted,
@@ -143,27 +199,45 @@ def _measure(collector: Collector, pages: list[str], session: str, rounds: int, 
         follow_redirects=True,
     ) as browser:
         _await_figures(browser)
+        _await_rest(processor)
+        print(
+            "| page | KiB | processor, median, ms | 95th percentile | by the clock, median | 95th percentile |\n"
+            "|---|---:|---:|---:|---:|---:|"
+        )
         for page in pages:
-            if only not in page:
-                continue
-            browser.get(page)  # what each process does once
-            spent = []
-            for _ in range(rounds):
-                began = time.perf_counter()
-                response = browser.get(page)
-                spent.append(1000 * (time.perf_counter() - began))
-                if not response.is_success:
-                    sys.exit(f"{page}: {response.status_code}")
-            at_95 = statistics.quantiles(spent, n=20)[-1] if rounds > 1 else spent[0]
-            worst = max(worst, at_95)
-            size = len(response.content) / 1024
+            spent, lasted, size = _ask(browser, processor, page, rounds)
             name = page if len(page) < 60 else f"{page[:30]}…"
             print(
-                f"| `{name}` | {size:.0f} | {statistics.median(spent):.0f} | {at_95:.0f} |",
+                f"| `{name}` | {size:.0f} | {statistics.median(spent):.0f} | {_at_95(spent):.0f} |"
+                f" {statistics.median(lasted):.0f} | {_at_95(lasted):.0f} |",
                 flush=True,
             )
-    print(f"\nthe slowest {worst:.0f} ms, budget {BUDGET_MS:.0f} ms")
-    return int(worst > BUDGET_MS)
+            budget = LIST_BUDGET_MS if page.partition("?")[0] in _LISTS else BUDGET_MS
+            if _at_95(spent) > budget:
+                too_slow.append(f"{name} ({budget:.0f} ms)")
+    print(f"\nover the budget: {', '.join(too_slow) or 'none'}")
+    return int(bool(too_slow))
+
+
+def _ask(
+    browser: httpx.Client, processor: _Processor, page: str, rounds: int
+) -> tuple[list[float], list[float], float]:
+    """Return what each round of a page took, of the processor and by the clock, in ms, and its size in KiB."""
+    browser.get(page)  # what each process does once
+    spent, lasted, size = [], [], 0.0
+    for _ in range(rounds):
+        before, began = processor.spent_ms(), time.perf_counter()
+        response = browser.get(page)
+        lasted.append(1000 * (time.perf_counter() - began))
+        spent.append(processor.spent_ms() - before)
+        if not response.is_success:
+            sys.exit(f"{page}: {response.status_code}")
+        size = len(response.content) / 1024
+    return spent, lasted, size
+
+
+def _at_95(times: list[float]) -> float:
+    return statistics.quantiles(times, n=20)[-1] if len(times) > 1 else times[0]
 
 
 if __name__ == "__main__":

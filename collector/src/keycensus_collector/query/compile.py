@@ -452,7 +452,9 @@ class Compiler:
         if used is not None:
             return used
         if self.tables.as_of_ms is not None or self._are_few(flat):
-            found = self._entries(self.tables, flat, from_places=True)
+            # Few places, whatever the database thinks: it begins at them.
+            tables = replace(self.tables, places_first=self.tables.as_of_ms is None)
+            found = self._entries(tables, flat, from_places=True)
             return self._identity().in_(union_all(*found))
         return and_(*self._on_some_host(flat), self._looked_up(flat))
 
