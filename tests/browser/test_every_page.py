@@ -15,7 +15,8 @@ from typing import Literal
 import httpx
 import pytest
 from fakes import hostile
-from fakes.browser import session_of
+from fakes.actions import Routes
+from fakes.browser import Page, session_of
 from fakes.chromium import ALL, COLOURS, PHONE, WIDE, Tab, tab
 from fakes.served import Served
 from fakes.showroom import Showroom
@@ -23,9 +24,10 @@ from playwright.sync_api import Browser
 from sqlalchemy import select
 
 from keycensus_collector.access.permissions import ROLES
-from keycensus_collector.access.rights import OPEN_PAGES, PAGES
+from keycensus_collector.access.rights import ENDPOINTS, OPEN_PAGES, PAGES
 from keycensus_collector.api.security import COOKIE
 from keycensus_collector.store import schema
+from keycensus_collector.web.site import create_site
 
 _FIRST_VISIT_BYTES = 200_000
 _PICTURES = os.environ.get("KEYCENSUS_PICTURES", "")
@@ -120,16 +122,27 @@ def test_a_first_visit_loads_little(browser: Browser, served: Served, showroom: 
 def test_each_role_opens_the_pages_that_its_rights_name_and_no_other(
     served: Served, showroom: Showroom
 ) -> None:
+    """What a page has leads to no refusal, either: neither its links nor its forms."""
     trusting = ssl.create_default_context(cafile=str(served.ca_file))
     session_of(showroom.census, "ann", "admin")  # the user whose page is opened
+    site = create_site(showroom.census.store, showroom.census.clock)
+    routes = Routes(site, served.app)
     for role, rights in ROLES.items():
         cookies = {COOKIE: session_of(showroom.census, f"a-{role}", role)}
         with httpx.Client(base_url=served.url, cookies=cookies, verify=trusting) as client:
             for page, address in addresses(showroom).items():
                 permission = PAGES.get(f"GET {page}")
                 may = permission is None or permission in rights
-                status = client.get(address, timeout=60).status_code
-                assert status == (200 if may else 403), (role, page, status)
+                answer = client.get(address, timeout=60)
+                assert answer.status_code == (200 if may else 403), (role, page, answer.text)
+                marked = Page(answer)
+                ways = [("GET", way) for way in set(marked.links) - set(marked.posts)]
+                ways += [("POST", way) for way in set(marked.posts)]
+                for method, way in ways:
+                    if way.startswith("/"):
+                        name = routes.of(method, way)
+                        asked = PAGES.get(name) or ENDPOINTS.get(name)
+                        assert asked in rights or name in OPEN_PAGES, (role, page, way)
 
 
 @pytest.fixture(scope="module")

@@ -40,6 +40,8 @@ class Page(HTMLParser):
         self.attributes: set[str] = set()
         self.links: list[str] = []
         self.forms: list[Form] = []
+        # Where forms and single buttons of them send to, of what writes.
+        self.posts: list[str] = []
         self.ids: list[str] = []
         self.headings: list[int] = []
         # Ids that labels are for, ids that controls are described by, and controls by name and id.
@@ -71,6 +73,8 @@ class Page(HTMLParser):
         self.links += [given[name] for name in ("href", "src", "action") if name in given]
         if tag == "form":
             self.forms.append(Form(given.get("action", ""), given.get("method", "get")))
+        if given.get("method") == "post" or "formaction" in given:
+            self.posts.append(given.get("formaction") or given.get("action", ""))
         if not self.forms:
             return
         fields, name = self.forms[-1].fields, given.get("name", "")
