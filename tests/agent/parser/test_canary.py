@@ -24,6 +24,7 @@ NOTHING = {
     "known_hosts",
     "mentions.md",
     "parameters.pem",
+    "question.der",
 }
 HOLDERS = [row.name for row in FIXTURES if row.name not in NOTHING]
 # Lines of base64 that are secret in whole: what follows these words.
@@ -49,9 +50,10 @@ def _secrets() -> Iterator[int]:
             yield from (numbers.d, numbers.p, numbers.q, numbers.dmp1, numbers.dmq1, numbers.iqmp)
         elif isinstance(key, ed25519.Ed25519PrivateKey):
             yield int.from_bytes(key.private_bytes_raw(), "big")
-    for name in ("ed448.pem", "x25519.pem", "x448.pem"):
+    # The private number of Diffie-Hellman has 160 bits there.
+    for name, size in (("ed448.pem", 32), ("x25519.pem", 32), ("x448.pem", 32), ("dhx.pem", 20)):
         der = base64.b64decode((FILES / name).read_bytes().split(b"-----")[2])
-        yield int.from_bytes(der[-32:], "big")
+        yield int.from_bytes(der[-size:], "big")
     for name, word in SECRET_LINES.items():
         (line,) = [row for row in (FILES / name).read_bytes().splitlines() if row.startswith(word)]
         yield int.from_bytes(base64.b64decode(line.removeprefix(word)), "big")

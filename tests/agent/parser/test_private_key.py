@@ -30,7 +30,7 @@ from keycensus_agent.parser import der
 from keycensus_agent.parser.legacy_pem import read_legacy_key
 from keycensus_agent.parser.openssh import read_openssh_key
 from keycensus_agent.parser.private_key import MalformedKeyError, read_private_key
-from keycensus_agent.parser.public_key import KeyFacts, key_facts
+from keycensus_agent.parser.public_key import ML_DSA_OIDS, KeyFacts, key_facts
 
 DSA_KEY = dsa.generate_private_key(1024)  # noqa: S505 - a longer one takes seconds to make
 MADE: dict[str, PrivateKeyTypes] = {
@@ -244,12 +244,53 @@ def test_the_public_half_inside_an_slh_dsa_key_is_told() -> None:
     for oid, size, name in (
         ("2.16.840.1.101.3.4.3.20", 64, "slh-dsa-sha2-128s"),
         ("2.16.840.1.101.3.4.3.31", 128, "slh-dsa-shake-256f"),
+        ("2.16.840.1.101.3.4.3.35", 64, "hash-slh-dsa-sha2-128s"),
     ):
         found = read_private_key(pkcs8(oid, b"\1" * (size // 2) + b"\2" * (size // 2)))
         assert (found.entry.kind, found.entry.algorithm) == (EntryKind.PRIVATE_KEY, name)
         assert found.public.endswith(b"\0" + b"\2" * (size // 2))
         named = read_private_key(pkcs8(oid, b"\1" * 10))
         assert (named.entry.kind, named.entry.reason) == (EntryKind.OPAQUE_KEY, "no-public-half")
+
+
+@pytest.mark.parametrize("kind", [mldsa.MLDSA44PrivateKey, mldsa.MLDSA87PrivateKey])
+def test_the_public_half_of_an_ml_dsa_key_with_seed_and_expanded_form_is_computed(
+    kind: type[mldsa.MLDSA44PrivateKey | mldsa.MLDSA87PrivateKey],
+) -> None:
+    """As OpenSSL 3.5 and later write it unless they are told otherwise (RFC 9881, 6)."""
+    key = kind.generate()
+    oid = ML_DSA_OIDS["ml-dsa-44" if kind is mldsa.MLDSA44PrivateKey else "ml-dsa-87"]
+    expanded = der.encode(4, bytes(4000))
+    both = der.encode(der.SEQUENCE, der.encode(4, key.private_bytes_raw()), expanded)
+    public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    assert read_private_key(pkcs8(oid, both)).public == public
+    for other in (expanded, der.encode(der.SEQUENCE, der.encode(4, b"short"), expanded)):
+        assert read_private_key(pkcs8(oid, other)).entry.reason == "no-public-half"
+
+
+@pytest.mark.parametrize("oid", ["1.2.840.113549.1.3.1", "1.2.840.10046.2.1"])
+def test_the_public_half_of_a_diffie_hellman_key_in_a_small_group_is_computed(oid: str) -> None:
+    prime, secret = 0xFFFFFFFFFFFFFFC5, 12345
+    parameters = integers(prime, 5, 7)
+    found = read_private_key(pkcs8(oid, der.encode_integer(secret), parameters=parameters))
+    number = der.encode_bit_string(der.encode_integer(pow(5, secret, prime)))
+    algorithm = der.encode(der.SEQUENCE, der.encode_oid(oid), parameters)
+    assert found.public == der.encode(der.SEQUENCE, algorithm, number)
+    assert (found.entry.algorithm, found.entry.bits) == ("dh", 64)
+
+
+def test_a_version_that_there_is_not_is_overlooked_where_the_numbers_agree() -> None:
+    for name in ("rsa", "dsa"):
+        key = MADE[name]
+        plain = key.private_bytes(Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+        numbers = [der.integer(plain, item) for item in der.children(plain, der.read_whole(plain))]
+        odd = integers(17, *numbers[1:])
+        assert read_private_key(odd).public == read_private_key(plain).public
+        wrong = integers(17, *(number + 1 for number in numbers[1:]))
+        with pytest.raises(MalformedKeyError):
+            read_private_key(wrong)
+    with pytest.raises(MalformedKeyError):
+        read_private_key(integers(5, 7, 3, 2, 4, 2))
 
 
 def _expanded_ml_kem() -> tuple[bytes, bytes]:
@@ -279,6 +320,8 @@ def test_the_public_half_inside_an_expanded_ml_kem_key_is_told_if_its_digest_fit
         ("2.16.840.1.101.3.4.3.46", "hash-slh-dsa-shake-256f"),
         ("1.3.6.1.5.5.7.6.37", "mldsa44-rsa2048-pss-sha256"),
         ("1.3.6.1.5.5.7.6.54", "mldsa87-ecdsa-p521-sha512"),
+        ("1.3.6.1.5.5.7.6.55", "mlkem768-rsa2048-sha3-256"),
+        ("1.3.6.1.5.5.7.6.66", "mlkem1024-ecdh-p521-sha3-256"),
         ("1.2.840.113549.1.9.16.3.17", "hss-lms"),
         ("1.3.6.1.5.5.7.6.34", "xmss"),
     ],

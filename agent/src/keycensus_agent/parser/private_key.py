@@ -25,8 +25,11 @@ from keycensus_agent.parser.curves import CURVE_NAMES
 from keycensus_agent.parser.findings import Found, opaque_key, private_key
 from keycensus_agent.parser.key_id import EC_PUBLIC_KEY, RSA_ENCRYPTION, RSASSA_PSS
 from keycensus_agent.parser.public_key import (
+    DIFFIE_HELLMAN,
     DSA,
+    ML_DSA_OIDS,
     algorithm_name,
+    dh_spki,
     dsa_spki,
     ec_spki,
     raw_spki,
@@ -36,6 +39,11 @@ from keycensus_agent.parser.public_key import (
 # Largest modulus or prime whose arithmetic is tried, in bits: beyond any key in use, and a
 # multiplication of this size is still done in microseconds, a power in a second.
 _MAXIMUM_BITS = 16_384
+# A prime of so many bits, and a power of it that agrees, are no chance.
+_CERTAIN_BITS = 512
+# The seed of a private key of ML-DSA, in bytes (FIPS 204, 5.1), and its tag (RFC 9881, 6).
+_ML_DSA_SEED_BYTES = 32
+_ML_DSA_SEED = 0x80
 _ML_KEM_RANKS = {"ml-kem-512": 2, "ml-kem-768": 3, "ml-kem-1024": 4}
 # Public key of a OneAsymmetricKey (RFC 5958, 2).
 _PUBLIC_KEY = 0x81
@@ -112,20 +120,38 @@ def _pkcs8(data: bytes, fields: list[der.Element]) -> bytes | str:
     for field in fields[3:]:
         if field.tag == _PUBLIC_KEY and field.body < field.body_end and not data[field.body]:
             return raw_spki(oid, data[field.body + 1 : field.body_end])
-    return _public_inside(oid, inner) or oid
+    return _public_inside(oid, parameters, inner) or oid
 
 
-def _public_inside(oid: str, inner: bytes) -> bytes:
-    """Return the SPKI of a key of FIPS 203 or 205 whose private half contains the public one."""
+def _public_inside(oid: str, parameters: bytes, inner: bytes) -> bytes:
+    """Return the SPKI of a key that cryptography does not read, if its private half tells it."""
+    if oid in DIFFIE_HELLMAN:
+        return _dh_from_pkcs8(oid, parameters, inner)
     name = algorithm_name(oid)
-    level = re.fullmatch(r"slh-dsa-(?:sha2|shake)-(128|192|256)[sf]", name)
+    level = re.fullmatch(r"(?:hash-)?slh-dsa-(?:sha2|shake)-(128|192|256)[sf]", name)
     if level and len(inner) * 2 == int(
         level[1]
     ):  # four strings of n bytes; the last two are public
         return raw_spki(oid, inner[len(inner) // 2 :])
     if name in _ML_KEM_RANKS:
         return _ml_kem_public(oid, _ML_KEM_RANKS[name], inner)
+    if name in ML_DSA_OIDS:
+        return _ml_dsa_public(oid, inner)
     return b""
+
+
+def _ml_dsa_public(oid: str, inner: bytes) -> bytes:
+    """Return the SPKI of a key with its seed and its expanded form, as OpenSSL writes both (RFC 9881, 6)."""
+    try:
+        both = der.expect(inner, der.read_whole(inner), der.OCTET_STRING, der.OCTET_STRING)
+    except der.DerError:
+        return b""
+    seed = der.content(inner, both[0])
+    if len(seed) != _ML_DSA_SEED_BYTES:
+        return b""
+    algorithm = der.encode(der.SEQUENCE, der.encode_oid(oid))
+    alone = der.encode(der.OCTET_STRING, der.encode(_ML_DSA_SEED, seed))
+    return _computed_spki(der.encode(der.SEQUENCE, der.encode_integer(0), algorithm, alone))
 
 
 def _ml_kem_public(oid: str, rank: int, inner: bytes) -> bytes:
@@ -143,10 +169,12 @@ def _ml_kem_public(oid: str, rank: int, inner: bytes) -> bytes:
 
 def _pkcs1(data: bytes, fields: list[der.Element]) -> bytes:
     version, modulus, exponent, _, p, q = (der.integer(data, field) for field in fields[:6])
-    if version not in {0, 1} or modulus <= 0 or exponent <= 0:
-        raise der.DerError("no RSA key")
     # Version 1 has more than two primes; there, and where p and q were left out, nothing is checked.
-    checkable = version == 0 and p and q and modulus.bit_length() <= _MAXIMUM_BITS
+    checkable = version != 1 and p and q and modulus.bit_length() <= _MAXIMUM_BITS
+    # A version that there is not is overlooked, as OpenSSL does, where chance can't make the numbers agree.
+    certain = checkable and modulus.bit_length() >= _CERTAIN_BITS
+    if (version not in {0, 1} and not certain) or modulus <= 0 or exponent <= 0:
+        raise der.DerError("no RSA key")
     if checkable and (
         abs(p.bit_length() + q.bit_length() - modulus.bit_length()) > 1 or p * q != modulus
     ):
@@ -190,7 +218,8 @@ def derived_point(parameters: bytes, scalar: bytes) -> bytes:
 
 def _dsa(data: bytes, fields: list[der.Element]) -> bytes:
     version, p, q, g, y, x = (der.integer(data, field) for field in fields)
-    if version != 0 or _dsa_public(p, g, x) != y:
+    # A version that there is not is overlooked, as OpenSSL does, where chance can't make the numbers agree.
+    if (version and p.bit_length() < _CERTAIN_BITS) or _dsa_public(p, g, x) != y:
         raise der.DerError("inconsistent DSA key")
     return dsa_spki(p, q, g, y)
 
@@ -202,9 +231,17 @@ def _dsa_from_pkcs8(parameters: bytes, inner: bytes) -> bytes:
     return dsa_spki(p, q, g, _dsa_public(p, g, x))
 
 
+def _dh_from_pkcs8(oid: str, parameters: bytes, inner: bytes) -> bytes:
+    """Read a key that OpenSSL refuses: of small groups, or with parameters of X9.42 (RFC 3279, 2.3.3)."""
+    numbers = der.expect(parameters, der.read_whole(parameters), der.INTEGER, der.INTEGER)
+    p, g = (der.integer(parameters, number) for number in numbers[:2])
+    x = der.integer(inner, der.read_whole(inner, der.INTEGER))
+    return dh_spki(oid, parameters, _dsa_public(p, g, x))
+
+
 def _dsa_public(p: int, g: int, x: int) -> int:
     if not (0 < g < p and 0 < x < p and p.bit_length() <= _MAXIMUM_BITS):
-        raise der.DerError("no DSA key")
+        raise der.DerError("no such key")
     return pow(g, x, p)
 
 

@@ -2,7 +2,7 @@
 
 Parser side: pure computing on hostile bytes. Sources: RFC 5280 4.1.2.7, RFC 3279, RFC 5480,
 RFC 8410, RFC 9802 (LMS, XMSS), RFC 9881 (ML-DSA, FIPS 204), RFC 9909 (SLH-DSA, FIPS 205), RFC 9935
-(ML-KEM, FIPS 203), draft-ietf-lamps-pq-composite-sigs (composites, with the numbers that IANA gave).
+(ML-KEM, FIPS 203), draft-ietf-lamps-pq-composite-sigs and -kem (composites, with the numbers that IANA gave).
 """
 
 from __future__ import annotations
@@ -80,12 +80,25 @@ _FIXED: dict[str, tuple[str, int]] = {
                 "mldsa87-rsa3072-pss-sha512",
                 "mldsa87-rsa4096-pss-sha512",
                 "mldsa87-ecdsa-p521-sha512",
+                "mlkem768-rsa2048-sha3-256",
+                "mlkem768-rsa3072-sha3-256",
+                "mlkem768-rsa4096-sha3-256",
+                "mlkem768-x25519-sha3-256",
+                "mlkem768-ecdh-p256-sha3-256",
+                "mlkem768-ecdh-p384-sha3-256",
+                "mlkem768-ecdh-brainpoolp256r1-sha3-256",
+                "mlkem1024-rsa3072-sha3-256",
+                "mlkem1024-ecdh-p384-sha3-256",
+                "mlkem1024-ecdh-brainpoolp384r1-sha3-256",
+                "mlkem1024-x448-sha3-256",
+                "mlkem1024-ecdh-p521-sha3-256",
             )
         )
     },
 }
 ML_DSA_OIDS = {name: oid for oid, (name, _) in _FIXED.items() if name.startswith("ml-dsa-")}
-_DIFFIE_HELLMAN = {"1.2.840.113549.1.3.1", "1.2.840.10046.2.1"}
+# PKCS#3 and X9.42; both begin with prime and generator.
+DIFFIE_HELLMAN = {"1.2.840.113549.1.3.1", "1.2.840.10046.2.1"}
 
 
 class KeyFacts(NamedTuple):
@@ -115,7 +128,7 @@ def algorithm_name(oid: str) -> str:
     """Return a key algorithm's name, or the dotted OID itself if it is not known."""
     if oid in {RSA_ENCRYPTION, RSASSA_PSS}:
         return "rsa"
-    if oid in _DIFFIE_HELLMAN:
+    if oid in DIFFIE_HELLMAN:
         return "dh"
     if oid in _FIXED:
         return _FIXED[oid][0]
@@ -132,7 +145,7 @@ def _facts(spki: bytes, name: str, parameters: der.Element | None, key: der.Elem
     if name == DSA and parameters:
         prime = der.expect(spki, parameters, der.INTEGER)[0]
         return KeyFacts("dsa", _magnitude_bits(spki, prime))
-    if name in _DIFFIE_HELLMAN and parameters:
+    if name in DIFFIE_HELLMAN and parameters:
         prime = der.expect(spki, parameters, der.INTEGER)[0]
         return KeyFacts("dh", _magnitude_bits(spki, prime))
     if name in _FIXED:
@@ -184,6 +197,12 @@ def dsa_spki(p: int, q: int, g: int, y: int) -> bytes:
     parameters = der.encode(der.SEQUENCE, *map(der.encode_integer, (p, q, g)))
     algorithm = der.encode(der.SEQUENCE, der.encode_oid(DSA), parameters)
     return der.encode(der.SEQUENCE, algorithm, der.encode_bit_string(der.encode_integer(y)))
+
+
+def dh_spki(oid: str, parameters: bytes, public: int) -> bytes:
+    """Return the SPKI of a key of Diffie-Hellman; `parameters` in DER (PKCS#3, 9; RFC 3279, 2.3.3)."""
+    algorithm = der.encode(der.SEQUENCE, der.encode_oid(oid), parameters)
+    return der.encode(der.SEQUENCE, algorithm, der.encode_bit_string(der.encode_integer(public)))
 
 
 def raw_spki(oid: str, key: bytes) -> bytes:

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding
 from fakes.text_formats import kinds, read
 from fixtures.build_fixtures import FILES, PASSWORD
 
 from keycensus_agent.model import Status
+from keycensus_agent.parser import der
 from keycensus_agent.parser.formats import base64_value
 
 CERTIFICATE = (FILES / "certificate.cer").read_bytes()
@@ -40,6 +45,28 @@ def test_a_certificate_is_found_in_whatever_value_it_is(text: bytes, member: byt
     (found,) = read("base64", text).found
     assert found.public == CERTIFICATE
     assert found.entry.member == member
+
+
+def test_a_certificate_under_256_bytes_is_found() -> None:
+    key = ed25519.Ed25519PrivateKey.generate()
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "short")])
+    day = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    builder = x509.CertificateBuilder(
+        name, name, key.public_key(), 0x1234, day, day.replace(year=2027)
+    )
+    short = builder.sign(key, None).public_bytes(Encoding.DER)
+    assert len(short) < 256
+    result = read("base64", b'{"x5c": ["' + base64.b64encode(short) + b'"]}')
+    assert [item.public for item in result.found] == [short]
+
+
+def test_certificates_inside_an_answer_of_ocsp_are_found() -> None:
+    """EncapsulatedOCSPValue of XAdES (ETSI EN 319 132-1, 5.4.2)."""
+    chain = der.encode(0xA0, der.encode(der.SEQUENCE, CERTIFICATE))
+    octets = der.encode(der.OCTET_STRING, der.encode(der.SEQUENCE, chain))
+    answer = der.encode(der.SEQUENCE, der.encode(der.ENUMERATED, b"\0"), der.encode(0xA0, octets))
+    text = b"<OCSPValue>" + base64.b64encode(answer) + b"</OCSPValue>"
+    assert [item.public for item in read("base64", text).found] == [CERTIFICATE]
 
 
 def test_every_key_and_store_is_found_once() -> None:

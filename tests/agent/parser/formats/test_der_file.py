@@ -94,6 +94,59 @@ def test_parameters_are_nothing_and_no_damage() -> None:
         assert (read(parameters).status, read(parameters).found) == (Status.READ, ())
 
 
+ALGORITHM = der.encode(der.SEQUENCE, der.encode_oid("1.3.14.3.2.26"), der.encode(der.NULL))
+
+
+def question_of_ocsp(*before: bytes) -> bytes:
+    """Return an OCSPRequest (RFC 6960, 4.1.1) for one certificate."""
+    hashes = [der.encode(der.OCTET_STRING, bytes(20))] * 2
+    identity = der.encode(der.SEQUENCE, ALGORITHM, *hashes, der.encode_integer(7))
+    asked = der.encode(der.SEQUENCE, der.encode(der.SEQUENCE, identity))
+    return der.encode(der.SEQUENCE, der.encode(der.SEQUENCE, *before, asked))
+
+
+def attribute_certificate(*version: bytes) -> bytes:
+    """Return an AttributeCertificate (RFC 5755, 4.1) of which the outer fields are there."""
+    sequence, serial = der.encode(der.SEQUENCE), der.encode_integer(7)
+    issuer = der.encode(0xA0, sequence) if version else sequence
+    body = (*version, sequence, issuer, ALGORITHM, serial, sequence, sequence)
+    return signed(*body)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        question_of_ocsp(),
+        question_of_ocsp(der.encode(0xA0, der.encode_integer(0))),
+        attribute_certificate(),
+        attribute_certificate(der.encode_integer(1)),
+        # Parameters of an explicit curve (SEC 1, C.2).
+        der.encode(
+            der.SEQUENCE,
+            der.encode_integer(1),
+            *[der.encode(der.SEQUENCE)] * 2,
+            der.encode(der.OCTET_STRING, b"\4" + bytes(64)),
+        ),
+    ],
+)
+def test_what_is_known_to_hold_nothing_is_no_damage(data: bytes) -> None:
+    assert (read(data).status, read(data).found) == (Status.READ, ())
+    assert read(data[:-1]).reason == "unknown-structure"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        der.encode(der.SEQUENCE, der.encode(der.SEQUENCE)),
+        der.encode(der.SEQUENCE, der.encode(der.SEQUENCE, der.encode(der.SEQUENCE, b"\5\0"))),
+        der.encode(der.SEQUENCE, der.encode(der.SEQUENCE, der.encode_integer(1))),
+        signed(der.encode_integer(1), der.encode_integer(2)),
+    ],
+)
+def test_what_is_only_like_it_is_not_known(data: bytes) -> None:
+    assert read(data).reason == "unknown-structure"
+
+
 def test_certificates_behind_damage_are_found_and_the_damage_is_told() -> None:
     result = read(CERTIFICATE + b"more" + CERTIFICATE)
     assert [item.public for item in result.found] == [CERTIFICATE] * 2

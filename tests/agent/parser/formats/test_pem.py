@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import base64
+import re
 import textwrap
+import time
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.dsa import DSAPublicKey
@@ -149,6 +151,29 @@ def test_headers_of_an_encrypted_key_decide_how_it_is_sealed() -> None:
     (sealed,) = read(without).found
     assert (sealed.entry.kind, sealed.entry.reason) == ("sealed-key", "unknown-encryption")
     assert kinds(read(text, "wrong", PASSWORD)) == ["private-key"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"X-Comment: of another program\nProc-Type: 4,ENCRYPTED\nDEK-Info: ",
+        b"Proc-Type: 4,ENCRYPTED\nX-Comment: between\nDEK-Info: ",
+        b"Key: 1\r\nName: two\r\nProc-Type: 4,ENCRYPTED\r\nDEK-Info: ",
+    ],
+)
+def test_headers_of_others_beside_those_of_an_encrypted_key_are_overlooked(headers: bytes) -> None:
+    text = (FILES / "legacy-encrypted.pem").read_bytes()
+    other = text.replace(b"Proc-Type: 4,ENCRYPTED\nDEK-Info: ", headers)
+    assert kinds(read(other, PASSWORD)) == ["private-key"]
+    behind = re.sub(rb"(DEK-Info: .*\n)", rb"\1X-Comment: behind\n", text)
+    assert kinds(read(behind, PASSWORD)) == ["private-key"]
+
+
+def test_very_many_headers_cost_no_more_than_their_length() -> None:
+    text = b"-----BEGIN PRIVATE KEY-----\n" + b"A: b\n" * 400_000 + b"-----END PRIVATE KEY-----\n"
+    started = time.process_time()
+    assert read(text).found == ()
+    assert time.process_time() - started < 5
 
 
 def test_a_request_and_a_list_keep_an_unusual_label_as_member() -> None:

@@ -32,12 +32,13 @@ DESCRIPTION = "base64 of DER, PEM or a Java keystore in values: Kubernetes, JWK 
 SUFFIXES = ("yaml", "yml", "json", "xml", "ldif", "properties", "env", "b64")
 
 # How DER of ours starts in base64: any SEQUENCE of 256 bytes or more, or of indefinite length; shorter
-# ones that go on as PKCS#8, SEC 1 and encrypted PKCS#8 do. Then PEM, JKS, JCEKS, and "apiVersion: ".
+# ones that go on as PKCS#8, SEC 1, encrypted PKCS#8 and certificates of version 3 do. Then PEM, JKS, JCEKS, and "apiVersion: ".
 _STARTS = (
     Start(
         re.compile(
             rb"MI(?:[AIJKLM][A-Za-z0-9+/]{13}"
-            rb"|[GH][A-Za-z0-9+/](?:AgE[AB]|M[A-P][A-Za-z0-9+/]GC[Si]qG)[A-Za-z0-9+/]{4})"
+            rb"|[GH][A-Za-z0-9+/](?:AgE[AB]|M[A-P][A-Za-z0-9+/]GC[Si]qG)[A-Za-z0-9+/]{4}"
+            rb"|[GH][A-Za-z0-9+/]MI[GH][A-Za-z0-9+/]oAMCAQI[A-Za-z0-9+/])"
         )
     ),
     Start(
@@ -50,7 +51,8 @@ _STARTS = (
     Start(re.compile(rb"zs7OzgAA")),
     Start(re.compile(rb"YXBpVmVyc2lvbjog")),
 )
-_INNER_TAGS = (der.SEQUENCE, der.INTEGER, der.OBJECT_IDENTIFIER)
+# Of certificates and keys, PKCS#7, and answers of OCSP, as XML signatures carry them.
+_INNER_TAGS = (der.SEQUENCE, der.INTEGER, der.OBJECT_IDENTIFIER, der.ENUMERATED)
 _DER, _STORES_START = b"M", (b"/", b"z")
 _TOKEN = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
 _WRAPPED = re.compile(rb"(?:[A-Za-z0-9+/\s]|\\[rnt]?)*={0,2}")

@@ -16,6 +16,7 @@ from keycensus_agent.parser.findings import (
     Request,
     conclude,
 )
+from keycensus_agent.parser.other_der import holds_nothing
 from keycensus_agent.parser.private_key import MalformedKeyError, read_private_key
 from keycensus_agent.parser.public_key import rsa_spki
 from keycensus_agent.parser.rescue import rescued_certificates
@@ -36,9 +37,6 @@ _PADDING = b"\0\r\n\t "
 _MODULUS_BITS = range(512, 65_537)
 _SMALL_EXPONENTS = {3, 17, 257}
 _EXPONENTS = range(65_537, 1 << 33)
-# Of Diffie-Hellman and DSA, in bytes; nothing of ours begins with a number of that length but an RSA
-# public key.
-_SHORTEST_PRIME = 64
 
 
 def recognise(data: bytes, hint: Hint) -> Confidence:
@@ -86,20 +84,15 @@ def parse(data: bytes, request: Request) -> FormatResult:
 
 
 def _is_known(data: bytes, position: int, inside: list[Found]) -> bool:
-    """Tell whether what is left is one whole structure of others.
-
-    With certificates in it, an answer of OCSP, or parameters: of Diffie-Hellman (PKCS#3, 9) and DSA
-    (RFC 3279, 2.3.2), a long prime and numbers.
-    """
+    """Tell whether what is left is one whole structure of others, with certificates in it or a known one."""
     try:
         outer = der.read(data, position, len(data))
-        first = der.read(data, outer.body, outer.body_end)
+        der.read(data, outer.body, outer.body_end)
+        if data[outer.end :].strip(_PADDING):
+            return False
+        return bool(inside) or holds_nothing(data, outer)
     except der.DerError:
         return False
-    if data[outer.end :].strip(_PADDING):
-        return False
-    parameters = first.tag == der.INTEGER and first.end - first.body > _SHORTEST_PRIME
-    return bool(inside) or parameters or first.tag == der.ENUMERATED
 
 
 def _entry(data: bytes, request: Request, budget: IterationBudget) -> Found:

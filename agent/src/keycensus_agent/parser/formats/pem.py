@@ -34,9 +34,13 @@ _LINE = re.compile(rb"-----(BEGIN|END) ([A-Z0-9][A-Z0-9 #._/-]{0,63}?)-----")
 _ESCAPED_BREAK = re.compile(rb"\\+(?:[rnt]|u000[aAdD])|&#(?:10|13|[xX]0?[aAdD]);|`[rn]")
 # Two string literals side by side, joined by nothing, "+" or ".", perhaps with a prefix letter.
 _JOINT = re.compile(rb"[\"']\s*[+.]?\s*[bru]{0,2}[\"']")
-# The headers of a key encrypted by them (RFC 1421, 4.6.1), also where line ends became blanks.
+# The headers of a key encrypted by them (RFC 1421, 4.6.1), also where line ends became blanks, and with
+# headers of others before and between them.
+_OTHER_HEADERS = rb"(?:\s*[A-Za-z][A-Za-z0-9-]*:[^\r\n]*[\r\n])*?"
 _LEGACY_HEADERS = re.compile(
-    rb"\s*Proc-Type:\s*4,\s*ENCRYPTED(?:\s+DEK-Info:[ \t]*([A-Za-z0-9-]+,[ \t]*[0-9A-Fa-f]*))?"
+    rb"%(others)b\s*Proc-Type:\s*4,\s*ENCRYPTED"
+    rb"(?:\s(?:%(others)b)\s*DEK-Info:[ \t]*([A-Za-z0-9-]+,[ \t]*[0-9A-Fa-f]*))?"
+    % {b"others": _OTHER_HEADERS}
 )
 _BLANK = re.compile(rb"\s+")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=]")
@@ -144,12 +148,12 @@ def _unwrapped(body: bytes) -> bytes:
 
 def _below_headers(body: bytes) -> bytes:
     """Return the base64 text below the headers of RFC 1421, 4.4, if there are any."""
-    rest = body.lstrip()
+    position = len(body) - len(body.lstrip())
     while True:
-        line, _, below = rest.partition(b"\n")
-        if b":" not in line:
-            return rest
-        rest = below
+        end = body.find(b"\n", position) + 1 or len(body)
+        if body.find(b":", position, end) < 0:
+            return body[position:]
+        position = end
 
 
 class _Payload(NamedTuple):
@@ -170,7 +174,7 @@ def _read(
         raise _BlockError(block.reason)
     body = _unwrapped(block.body)
     sealed = _LEGACY_HEADERS.match(body)
-    text = body[sealed.end() :] if sealed else _below_headers(body)
+    text = _below_headers(body[sealed.end() :] if sealed else body)
     # As OpenSSL does: a line that begins with a dash ends the base64 (EVP_DecodeUpdate(3)).
     text = text.partition(b"\n-")[0]
     try:
