@@ -22,7 +22,12 @@ from keycensus_collector.imports.artifacts import (
     take_artifacts,
 )
 from keycensus_collector.imports.ca_files import read_list
-from keycensus_collector.imports.listing import entries_of, list_lists, lists_naming
+from keycensus_collector.imports.listing import (
+    entries_of,
+    list_lists,
+    list_no,
+    lists_naming,
+)
 from keycensus_collector.imports.lists import CA_LIST, ListFile, ListTaken, take_list
 from keycensus_collector.imports.stored import list_imports
 from keycensus_collector.inventory.certificates import list_certificates
@@ -88,9 +93,8 @@ def test_a_list_by_serial_numbers_tells_what_was_seen_and_is_not_on_it(census: C
     assert listed(census, "listed-by:*company*") == {"www.example.com"}
     assert listed(census, "issuer-list:any listed-by:none") == {"api.example.com"}
     with census.store.read() as connection:
-        missing = entries_of(
-            connection, kind=CA_LIST, name="Company CA", without_certificate=True, after=0, limit=9
-        )
+        number = list_no(connection, CA_LIST, "Company CA")
+        missing = entries_of(connection, number, without_certificate=True, after=0, limit=9)
         assert [(each.serial, each.certificate) for each in missing] == [(serial(LOST), "")]
         assert [(each.entries, each.found, each.by) for each in list_lists(connection)] == [
             (2, 1, "user:ada")

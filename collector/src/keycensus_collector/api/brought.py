@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -31,7 +30,13 @@ from keycensus_collector.imports.artifacts import (
     take_artifacts,
 )
 from keycensus_collector.imports.ca_files import FORMATS, read_list
-from keycensus_collector.imports.listing import Entry, ListOfCertificates, entries_of, list_lists
+from keycensus_collector.imports.listing import (
+    Entry,
+    ListOfCertificates,
+    entries_of,
+    list_lists,
+    list_no,
+)
 from keycensus_collector.imports.lists import (
     CA_LIST,
     ListFile,
@@ -238,13 +243,15 @@ async def entries(
     ] = 0,
     limit: Annotated[int, Query(ge=1, le=PAGE_LIMIT, description="How many at most.")] = PAGE_LIMIT,
 ) -> list[Entry]:
-    """Entries that stand, in the order in which they came."""
-    find = partial(
-        entries_of,
-        kind=kind,
-        name=name,
-        without_certificate=without_certificate,
-        after=after,
-        limit=limit,
-    )
+    """Entries that stand, in the order in which they came. `name`: as lists are told, or as it was given."""
+
+    def find(connection: Connection) -> list[Entry]:
+        return entries_of(
+            connection,
+            list_no(connection, kind, name),
+            without_certificate=without_certificate,
+            after=after,
+            limit=limit,
+        )
+
     return await store.run_read(find)

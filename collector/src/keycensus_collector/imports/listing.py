@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import Connection, and_, func, select, true
 
+from keycensus_collector.errors import MissingError
 from keycensus_collector.inventory.results import ListedAs
 from keycensus_collector.inventory.values import time_text
 from keycensus_collector.store.tables.imports import import_record
@@ -43,8 +44,24 @@ class Entry:
     since: str | None
 
 
-def list_lists(connection: Connection) -> list[ListOfCertificates]:
-    """Return lists by name."""
+def list_no(connection: Connection, kind: str, name: str) -> int:
+    """Return the number of a list, by its name as lists are told, or as it was given; else MissingError."""
+    given, listed = name.strip(), certificate_list.c
+    told = {safe_text(given), *([given] if given.isprintable() else [])}
+    rows = connection.execute(
+        select(listed.name, listed.list_no).where(listed.kind == kind, listed.name.in_(told))
+    )
+    numbers = {row.name: row.list_no for row in rows}
+    found = numbers.get(given, numbers.get(safe_text(given)))
+    if found is None:
+        raise MissingError(
+            f"there is no list {safe_text(given)!r}: GET /certificate-lists, or keycensus imports --lists, has all"
+        )
+    return int(found)
+
+
+def list_lists(connection: Connection, number: int | None = None) -> list[ListOfCertificates]:
+    """Return lists by name, or the one of a number."""
     counts = (
         select(
             listed_certificate.c.list_no,
@@ -70,6 +87,7 @@ def list_lists(connection: Connection) -> list[ListOfCertificates]:
         )
         .outerjoin(counts, counts.c.list_no == certificate_list.c.list_no)
         .outerjoin(import_record, same)
+        .where(true() if number is None else certificate_list.c.list_no == number)
         .order_by(certificate_list.c.name, certificate_list.c.kind)
         .limit(_LISTS)
     )
@@ -88,21 +106,18 @@ def list_lists(connection: Connection) -> list[ListOfCertificates]:
 
 def entries_of(
     connection: Connection,
+    number: int,
     *,
-    kind: str,
-    name: str,
     without_certificate: bool,
     after: int,
     limit: int,
 ) -> list[Entry]:
-    """Return entries of a list that stand, in the order of their numbers."""
+    """Return entries of the list `number` that stand, in the order of their numbers."""
     listed = listed_certificate.c
     statement = (
         select(listed_certificate)
-        .join(certificate_list, certificate_list.c.list_no == listed.list_no)
         .where(
-            certificate_list.c.kind == kind,
-            certificate_list.c.name == safe_text(name),
+            listed.list_no == number,
             listed.to_ms.is_(None),
             listed.listed_no > after,
         )

@@ -16,6 +16,10 @@ from keycensus_collector.store.tables.imports import import_record
 from keycensus_collector.text import safe_text
 
 SOURCE_CHARACTERS = 200
+# As it is told: of each character at most \UNNNNNNNN.
+TOLD_CHARACTERS = 10 * SOURCE_CHARACTERS
+# What clients take out of addresses (RFC 3986, 5.2.4).
+_DOTS = frozenset({".", ".."})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,10 @@ def record_import(
     source = source.strip()
     if not source or len(source) > SOURCE_CHARACTERS:
         raise UsageError(f"a source has a name of at most {SOURCE_CHARACTERS} characters")
+    if source in _DOTS:
+        raise UsageError(
+            f"no source is called {source}, which no address can name: call it otherwise"
+        )
     same = import_record.c.host_no == host_no
     if host_no is None:
         same = import_record.c.source == safe_text(source)

@@ -24,11 +24,13 @@ from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from keycensus_collector.errors import (
+    KeycensusError,
     StoreAgainError,
     StoreBusyError,
     StoreError,
     StoreFullError,
     StoreSlowError,
+    UsageError,
 )
 from keycensus_collector.store.schema import PATH_START
 from keycensus_collector.text import safe_text
@@ -236,8 +238,13 @@ class PostgreSql:
                 self.reader.dispose()
             raise mapped from error
 
-    def _mapped(self, error: DBAPIError) -> StoreError | None:
+    def _mapped(self, error: DBAPIError) -> KeycensusError | None:
         orig = error.orig
+        if isinstance(orig, psycopg.DataError) and "NUL" in str(orig):
+            # All that is kept is escaped: this was asked for, and SQLite would find nothing.
+            return UsageError(
+                "there is a NUL character in what was asked for, which nothing here has"
+            )
         state = getattr(orig, "sqlstate", None) or ""
         if not state and isinstance(orig, psycopg.OperationalError | psycopg.InterfaceError):
             state = "08" if error.connection_invalidated else _UNREACHED

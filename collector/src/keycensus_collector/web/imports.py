@@ -9,14 +9,15 @@ from typing import Annotated, Any, Literal, cast, get_args
 
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
+from sqlalchemy import Connection
 from starlette.datastructures import UploadFile
 
 from keycensus_collector.access.permissions import Permission
 from keycensus_collector.api import brought
 from keycensus_collector.api import imports as api
-from keycensus_collector.api.problems import ProblemError
 from keycensus_collector.errors import UsageError
-from keycensus_collector.imports.stored import SOURCE_CHARACTERS
+from keycensus_collector.imports.listing import ListOfCertificates, list_lists, list_no
+from keycensus_collector.imports.stored import SOURCE_CHARACTERS, TOLD_CHARACTERS
 from keycensus_collector.inventory.paging import BIGGEST_INTEGER
 from keycensus_collector.text import safe_text
 from keycensus_collector.web.asking import FORM_BYTES, Bringing, Mistake, Visit, Visiting
@@ -48,21 +49,20 @@ async def imports(
 async def list_entries(
     visit: Visiting,
     *,
-    name: Annotated[str, Query(max_length=SOURCE_CHARACTERS)],
+    name: Annotated[str, Query(max_length=TOLD_CHARACTERS)],
     kind: Annotated[Literal["ca-list", "certificates"], Query()] = "ca-list",
     missing: bool = False,
     after: Annotated[int, Query(ge=0, le=BIGGEST_INTEGER)] = 0,
 ) -> Response:
     """Show what a list of certificates names, or only what of it was not found (`missing`)."""
-    known = [
-        each for each in await brought.lists(visit.store) if (each.name, each.kind) == (name, kind)
-    ]
-    if not known:
-        raise ProblemError(
-            HTTPStatus.NOT_FOUND, "not-found", f"there is no list {safe_text(name)!r}"
-        )
+
+    def find(connection: Connection) -> ListOfCertificates:
+        (one,) = list_lists(connection, list_no(connection, kind, name))
+        return one
+
+    one = await visit.store.run_read(find)
     found = await brought.entries(
-        name,
+        one.name,
         visit.store,
         kind=kind,
         without_certificate=missing,
@@ -72,7 +72,7 @@ async def list_entries(
     shown = found[:_ENTRIES]
     return visit.page(
         "list_entries.html",
-        one=known[0],
+        one=one,
         entries=shown,
         missing=missing,
         after=after,
