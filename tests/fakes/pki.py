@@ -67,8 +67,12 @@ def issue(
     sans: tuple[str, ...] = (),
     is_ca: bool = False,
     now: datetime = NOW,
+    age_days: float = 1,
 ) -> Issued:
-    """Issue a certificate that expires `days` after `now`; self-signed without an `issuer`."""
+    """Issue a certificate that expires `days` after `now`, or did; self-signed without an `issuer`.
+
+    It began `age_days` before now, or before it expired.
+    """
     own_key = key or new_key()
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)] if common_name else [])
     signer = own_key if issuer is None else issuer.key
@@ -79,7 +83,7 @@ def issue(
         .issuer_name(name if issuer is None else issuer.certificate.subject)
         .public_key(own_key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(min(now, not_after) - timedelta(days=1))
+        .not_valid_before(min(now, not_after) - timedelta(days=age_days))
         .not_valid_after(not_after)
         .add_extension(
             x509.SubjectKeyIdentifier.from_public_key(own_key.public_key()), critical=False

@@ -20,8 +20,10 @@ from fakes.census import Census, Item, certificate, private_key, sealed_key
 from fakes.identities import add_agent
 from fakes.pki import NOW, Issued, issue
 from fakes.served import api_token
+from sqlalchemy import update
 
 from keycensus_collector.ownership.worker import settle
+from keycensus_collector.store import schema
 from keycensus_collector.web.site import create_front
 from keycensus_proto.v1.inventory_pb2 import Handshake, Renewal, Usage
 
@@ -169,7 +171,10 @@ class Showroom:
         inner, public = self.known["inner"], self.known["public"]
 
         def leaf(name: str, issuer: Issued, days: float, *more: str, key: Any = None) -> Issued:  # noqa: ANN401 - a key of any kind
-            made = issue(name, issuer=issuer, sans=(name, *more), days=days, key=key, now=now)
+            # They last a year, but for those of the public authority.
+            age = (90 if issuer is public else 365) - max(days, 0)
+            sans = (name, *more)
+            made = issue(name, issuer=issuer, sans=sans, days=days, key=key, now=now, age_days=age)
             self.known[name] = made
             return made
 
@@ -214,6 +219,8 @@ class Showroom:
                 package="ca-certificates",
             )
         self._used(live, old)
+        with self.census.store.write() as connection:
+            connection.execute(update(schema.host).values(last_seen_ms=self.census.clock.now_ms()))
         self.census.gap(self.hosts["db2.example.com"], "/srv/backup")
         copies = self.census.host("golden-image", clock_skew_ms=95_000)
         add_agent(self.census, copies, state="cloned", machines=("vm-17", "vm-18"))
