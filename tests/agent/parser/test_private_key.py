@@ -293,6 +293,20 @@ def test_a_version_that_there_is_not_is_overlooked_where_the_numbers_agree() -> 
         read_private_key(integers(5, 7, 3, 2, 4, 2))
 
 
+@pytest.mark.parametrize("exponent", [65_537, 3])
+def test_an_rsa_key_of_modulus_and_private_exponent_alone_has_its_public_half(
+    exponent: int,
+) -> None:
+    key = rsa.generate_private_key(exponent, 2048)
+    numbers = key.private_numbers()
+    alone = integers(0, numbers.public_numbers.n, 0, numbers.d, 0, 0, 0, 0, 0)
+    public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    assert read_private_key(alone).public == public
+    for secret in (numbers.d + 2, 0, numbers.public_numbers.n):
+        with pytest.raises(MalformedKeyError):
+            read_private_key(integers(0, numbers.public_numbers.n, 0, secret, 0, 0, 0, 0, 0))
+
+
 def _expanded_ml_kem() -> tuple[bytes, bytes]:
     public = mlkem.MLKEM768PrivateKey.generate().public_key().public_bytes_raw()
     digest = hashlib.sha3_256(public).digest()

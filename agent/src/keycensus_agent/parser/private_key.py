@@ -41,6 +41,7 @@ from keycensus_agent.parser.public_key import (
 _MAXIMUM_BITS = 16_384
 # A prime of so many bits, and a power of it that agrees, are no chance.
 _CERTAIN_BITS = 512
+_USUAL_EXPONENTS = (65_537, 3, 17, 257)
 # The seed of a private key of ML-DSA, in bytes (FIPS 204, 5.1), and its tag (RFC 9881, 6).
 _ML_DSA_SEED_BYTES = 32
 _ML_DSA_SEED = 0x80
@@ -168,18 +169,30 @@ def _ml_kem_public(oid: str, rank: int, inner: bytes) -> bytes:
 
 
 def _pkcs1(data: bytes, fields: list[der.Element]) -> bytes:
-    version, modulus, exponent, _, p, q = (der.integer(data, field) for field in fields[:6])
+    version, modulus, exponent, secret, p, q = (der.integer(data, field) for field in fields[:6])
     # Version 1 has more than two primes; there, and where p and q were left out, nothing is checked.
     checkable = version != 1 and p and q and modulus.bit_length() <= _MAXIMUM_BITS
     # A version that there is not is overlooked, as OpenSSL does, where chance can't make the numbers agree.
     certain = checkable and modulus.bit_length() >= _CERTAIN_BITS
-    if (version not in {0, 1} and not certain) or modulus <= 0 or exponent <= 0:
+    if (version not in {0, 1} and not certain) or modulus <= 0 or exponent < 0:
         raise der.DerError("no RSA key")
+    if not exponent:
+        exponent = _exponent_of(modulus, secret)
     if checkable and (
         abs(p.bit_length() + q.bit_length() - modulus.bit_length()) > 1 or p * q != modulus
     ):
         raise der.DerError("inconsistent RSA key")
     return rsa_spki_from_numbers(modulus, exponent)
+
+
+def _exponent_of(modulus: int, secret: int) -> int:
+    """Return the public exponent of a key whose writer, such as a token's, knew the private one alone."""
+    if _CERTAIN_BITS <= modulus.bit_length() <= _MAXIMUM_BITS and 1 < secret < modulus:
+        power = pow(2, secret, modulus)
+        for exponent in _USUAL_EXPONENTS:
+            if pow(power, exponent, modulus) == 2:
+                return exponent
+    raise der.DerError("no RSA key")
 
 
 def _sec1(data: bytes, fields: list[der.Element], parameters: bytes) -> bytes | str:

@@ -37,6 +37,7 @@ def test_a_cut_file_is_damage_only_if_its_name_promises_a_certificate() -> None:
     cut = CERTIFICATE[:-1]
     assert der_file.recognise(cut, Hint(b"/etc/a.CER")) is Confidence.MAYBE
     assert der_file.recognise(cut, Hint(b"/etc/cer")) is Confidence.NO
+    assert der_file.recognise(b"040c595b9643ab5b" * 8, Hint(b"/etc/key.pub")) is Confidence.NO
     assert read(cut, b"a.cer").status is Status.MALFORMED
 
 

@@ -32,6 +32,8 @@ _VERSION = 0xA0
 # cross-certificates (RFC 4523, 2.3): `issuedToThisCA [0]`, `issuedByThisCA [1]`, of which one may lack.
 _FIRST_TAGS = frozenset((der.SEQUENCE, der.INTEGER, der.ENUMERATED, 0xA0, 0xA1))
 _PADDING = b"\0\r\n\t "
+# How much of a file is looked at to tell text from DER, whose lengths, numbers and hashes are not ASCII.
+_TEXT_BYTES = 64
 # A pair of integers is taken for an RSA public key only in these ranges: ECDSA signatures and
 # Diffie-Hellman parameters have the same structure.
 _MODULUS_BITS = range(512, 65_537)
@@ -48,7 +50,9 @@ def recognise(data: bytes, hint: Hint) -> Confidence:
         outer = der.read(data, 0, len(data))
         first = der.read(data, outer.body, outer.body_end)
     except der.DerError:
-        broken = data[:1] == b"\x30" and hint.suffix.decode("latin-1") in SUFFIXES
+        # A digit of a text is the same octet.
+        begins = data[:1] == b"\x30" and not data[:_TEXT_BYTES].isascii()
+        broken = begins and hint.suffix.decode("latin-1") in SUFFIXES
         return Confidence.MAYBE if broken else Confidence.NO
     sure = outer.tag == der.SEQUENCE and first.tag in _FIRST_TAGS
     return Confidence.SURE if sure else Confidence.NO
