@@ -109,9 +109,8 @@ def question_of_ocsp(*before: bytes) -> bytes:
 def attribute_certificate(*version: bytes) -> bytes:
     """Return an AttributeCertificate (RFC 5755, 4.1) of which the outer fields are there."""
     sequence, serial = der.encode(der.SEQUENCE), der.encode_integer(7)
-    issuer = der.encode(0xA0, sequence) if version else sequence
-    body = (*version, sequence, issuer, ALGORITHM, serial, sequence, sequence)
-    return signed(*body)
+    issuer = der.encode(0xA0, sequence)
+    return signed(*version, sequence, issuer, ALGORITHM, serial, sequence, sequence)
 
 
 @pytest.mark.parametrize(
@@ -121,6 +120,13 @@ def attribute_certificate(*version: bytes) -> bytes:
         question_of_ocsp(der.encode(0xA0, der.encode_integer(0))),
         attribute_certificate(),
         attribute_certificate(der.encode_integer(1)),
+        signed(  # by an issuer as version 1 names it
+            der.encode_integer(1),
+            *[der.encode(der.SEQUENCE)] * 2,
+            ALGORITHM,
+            der.encode_integer(7),
+            *[der.encode(der.SEQUENCE)] * 2,
+        ),
         # Parameters of an explicit curve (SEC 1, C.2).
         der.encode(
             der.SEQUENCE,

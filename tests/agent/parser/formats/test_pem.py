@@ -145,6 +145,11 @@ def test_a_certificate_that_can_not_be_understood_is_still_reported_by_its_bytes
     assert found.public == data
 
 
+def test_signed_data_under_the_label_of_a_request_is_read_as_what_it_is() -> None:
+    text = armour((FILES / "chain.p7c").read_bytes(), "CERTIFICATE REQUEST")
+    assert kinds(read(text)) == ["certificate", "certificate"]
+
+
 def test_headers_of_an_encrypted_key_decide_how_it_is_sealed() -> None:
     text = (FILES / "legacy-encrypted.pem").read_bytes()
     without = b"\n".join(line for line in text.split(b"\n") if b"DEK-Info" not in line)

@@ -118,7 +118,7 @@ def _signed(data: bytes, body: der.Element) -> Found:
     """Tell certificate, request and revocation list apart by the fields of what is signed."""
     head: list[int] = []
     position = body.body
-    while position < body.body_end and len(head) < 4:
+    while position < body.body_end and len(head) < 5:
         field = der.read(data, position, body.body_end)
         head.append(field.tag)
         position = field.end
@@ -128,7 +128,10 @@ def _signed(data: bytes, body: der.Element) -> Found:
     if optional_version[2:3] in ([der.UTC_TIME], [der.GENERALIZED_TIME]):
         return findings.revocation_list(data)
     if head[:3] == [der.INTEGER, der.SEQUENCE, der.SEQUENCE]:
-        return findings.certificate(data) if head[3:] == [der.SEQUENCE] else findings.request(data)
+        if head[3:4] != [der.SEQUENCE]:
+            return findings.request(data)
+        if head[4:] == [der.SEQUENCE]:  # an attribute certificate has its serial number there
+            return findings.certificate(data)
     raise der.DerError("unexpected structure")
 
 

@@ -220,6 +220,8 @@ def _certificate_alone(data: bytes) -> bytes:
 
 
 def _csr(payload: _Payload) -> list[Found]:
+    if pkcs7.recognise(payload.data, Hint()) is Confidence.SURE:  # a request of CMC (RFC 5272, 3.2)
+        return _signed_data(payload)
     return [_signed(findings.request, payload)]
 
 
