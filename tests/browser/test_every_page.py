@@ -90,7 +90,8 @@ def test_no_page_has_a_barrier_or_is_too_wide(
     wrong: list[str] = []
     scheme: Literal["light", "dark"] = "dark" if how == "dark" else "light"
     with tab(browser, served, scheme=scheme, size=PHONE if how == "phone" else WIDE) as opened:
-        for page, address in addresses(showroom).items():
+        wrong_ways = {"/nothing": "/nothing", "/find/none": "/find?id=none", "/query": "/keys?q=("}
+        for page, address in (addresses(showroom) | wrong_ways).items():
             opened.open(address)
             picture(opened, page, how)
             wrong += [f"{page} ({how}): {found}" for found in opened.barriers(rules)]

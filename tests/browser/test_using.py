@@ -61,6 +61,39 @@ def test_everything_of_a_list_is_done_with_the_keyboard(
         opened.check()
 
 
+def test_what_is_pasted_anywhere_leads_to_it_and_into_a_field_stays_there(
+    browser: Browser, served: Served, showroom: Showroom
+) -> None:
+    issued = showroom.known["shop.example.com"]
+    with tab(browser, served, "pam", "viewer") as opened:
+        opened.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        for text in (issued.pem.decode(), issued.sha256.hex(":")):
+            page = opened.open("/coverage")
+            page.evaluate("text => navigator.clipboard.writeText(text)", text)
+            page.keyboard.press("Control+V")
+            expect(page.locator("h1")).to_have_text("shop.example.com")
+        page = opened.open("/certificates")
+        page.locator("#q").focus()
+        page.keyboard.press("Control+V")
+        expect(page.locator("#q")).to_have_value(text)
+        assert page.url.endswith("/certificates")
+        opened.check()
+
+
+def test_the_overview_opens_what_changed_this_week_and_keeps_it_open(
+    browser: Browser, served: Served
+) -> None:
+    with tab(browser, served, "wes", "viewer") as opened:
+        page = opened.open("/")
+        page.locator("summary", has_text="came, changed and went").press("Enter")
+        came = page.get_by_role("heading", name="Came")
+        expect(came).to_be_visible()
+        page.wait_for_timeout(4500)  # in which the overview is fetched again once
+        expect(came).to_be_visible()
+        assert not opened.barriers()
+        opened.check()
+
+
 def test_pages_do_what_they_do_without_script(browser: Browser, served: Served) -> None:
     with tab(browser, served, "nos", script=False) as opened:
         page = opened.open("/certificates")

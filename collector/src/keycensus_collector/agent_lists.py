@@ -51,15 +51,18 @@ def list_agents(
     *,
     states: Collection[str] = (),
     host_name: str = "",
+    host_id: str = "",
     cursor: str = "",
     limit: int | None = None,
 ) -> Listed:
-    """Return the identities in one of `states` (empty: any) of hosts whose name has this in it."""
+    """Return the identities in one of `states` (empty: any) of hosts whose name has this in it, or of one host."""
     conditions: list[ColumnElement[bool]] = []
     if states:
         conditions.append(agent.c.state.in_(states))
     if host_name:
         conditions.append(host.c.name.icontains(host_name, autoescape=True))
+    if host_id:
+        conditions.append(host.c.host_id == host_id)
     of_hosts = agent.c.host_no == host.c.host_no
     total = connection.execute(
         select(func.count()).select_from(agent).join(host, of_hosts).where(*conditions)

@@ -10,8 +10,10 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from fakes.browser import Browser, Page, signed_in
 from fakes.census import Census, certificate, private_key
+from fakes.identities import add_agent
+from fakes.markup import check_accessible
 from fakes.pki import NOW, issue
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from keycensus_collector.marks.stored import set_mark
 from keycensus_collector.ownership.assignments import Thing, assign
@@ -189,3 +191,30 @@ async def test_who_may_read_the_audit_log_sees_there_what_was_done_with_a_thing(
         page = await browser.get(f"/certificates/{NEW.sha256.hex()}")
         assert "Who did what with it" not in page.words
     census.store.close()
+
+
+async def test_a_host_shows_its_places_what_was_not_taken_and_what_ails_its_agent(
+    census: Census,
+) -> None:
+    number = census.host("odd1", clock_skew_ms=95_000)
+    agent = add_agent(census, number)
+    for name in range(22):
+        census.report(number, f"/etc/tls/{name:02}.pem", certificate(NEW))
+    with census.store.write() as connection:
+        row = {"host_no": number, "row_class": 1, "key": bytes(32), "path": "/etc/huge.pem"}
+        row |= {"reason": "quota", "since_ms": census.clock.now_ms(), "times": 3}
+        connection.execute(insert(schema.refusal).values(row))
+    host_id = census.row(select(schema.host.c.host_id).where(schema.host.c.host_no == number))[0]
+    async with signed_in(census, "opa", "operator") as browser:
+        page = await browser.get(f"/hosts/{host_id}")
+        assert "/etc/tls/00.pem pem certificate live" in page.words
+        assert "20 of 22 places are shown." in page.words
+        assert f"/places?q=host%3A{host_id}" in page.links
+        assert "place /etc/huge.pem quota tried 3 times" in page.words
+        assert f"/agents/{agent}" in page.links
+        assert "its clock is 95 s off" in page.words
+        check_accessible(page)
+    async with signed_in(census, "vic", "viewer") as browser:
+        page = await browser.get(f"/hosts/{host_id}")
+        assert "its clock is 95 s off" not in page.words
+        assert f"/agents/{agent}" not in page.links

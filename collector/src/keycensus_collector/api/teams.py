@@ -12,9 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool
 from sqlalchemy import Connection
 
 from keycensus_collector.access.permissions import Permission
-from keycensus_collector.api.conditional import IfMatch, check_preconditions, tag_of
+from keycensus_collector.api.conditional import IfMatch
 from keycensus_collector.api.problems import ProblemError
 from keycensus_collector.api.security import AUTHENTICATED, ClockOf, CurrentPrincipal, StoreOf
+from keycensus_collector.api.telling import Deed
 from keycensus_collector.inventory.values import time_text
 from keycensus_collector.ownership import leaving, moving, people, roster, teams
 
@@ -230,25 +231,21 @@ async def dissolve(  # noqa: PLR0917 - each is a part of the request
     The `ETag` of what was told, sent as `If-Match`, ends it only if it is still so.
     """
 
-    def work(connection: Connection) -> Dissolved:
+    def tell(connection: Connection) -> Dissolved:
         _one_team(connection, name)
         found = moving.preview_dissolution(connection, name, into=body.into)
-        told = Dissolved(
-            **asdict(_held(found.held)),
-            done=False,
-            members=list(found.members),
-            moves_to=found.moves_to,
-        )
-        response.headers["ETag"] = tag_of(told)
-        if body.preview:
-            return told
-        check_preconditions(tag_of(told), if_match=if_match, if_none_match="")
+        held = asdict(_held(found.held))
+        return Dissolved(**held, done=False, members=list(found.members), moves_to=found.moves_to)
+
+    def do(connection: Connection, told: Dissolved) -> Dissolved:
         moving.dissolve_team(
             connection, name, into=body.into, actor=principal.actor, now_ms=clock.now_ms()
         )
         return replace(told, done=True)
 
-    return await (store.run_read(work) if body.preview else store.run_write(work))
+    return await Deed(tell, do).told_or_done(
+        store, response, preview=body.preview, if_match=if_match
+    )
 
 
 @router.put("/teams/{name}/members/{person}", tags=["ownership"], summary="Let somebody join")
@@ -369,13 +366,11 @@ async def leave(  # noqa: PLR0917 - each is a part of the request
     The `ETag` of what was told, sent as `If-Match`, lets them leave only if it is still so.
     """
 
-    def work(connection: Connection) -> Left:
+    def tell(connection: Connection) -> Left:
         _one_person(connection, name)
-        told = _left(leaving.preview_leaving(connection, name, to=body.to))
-        response.headers["ETag"] = tag_of(told)
-        if body.preview:
-            return told
-        check_preconditions(tag_of(told), if_match=if_match, if_none_match="")
+        return _left(leaving.preview_leaving(connection, name, to=body.to))
+
+    def do(connection: Connection, _: Left) -> Left:
         done = leaving.leave(
             connection,
             name,
@@ -386,7 +381,9 @@ async def leave(  # noqa: PLR0917 - each is a part of the request
         )
         return replace(_left(done), done=True)
 
-    return await (store.run_read(work) if body.preview else store.run_write(work))
+    return await Deed(tell, do).told_or_done(
+        store, response, preview=body.preview, if_match=if_match
+    )
 
 
 def _find_team(connection: Connection, name: str) -> teams.Team | None:

@@ -15,6 +15,12 @@ DEFAULTS = (
     _view("expiring", "certificates", "expires:0d..30d", "Valid, and not for longer than 30 days"),
     _view("expired", "certificates", "expires<0d", "In use, and no longer valid"),
     _view(
+        "expiring-unrenewed",
+        "certificates",
+        "expires:0d..30d renewal:none ca:no",
+        "Valid for 30 days at most, and nothing is known to renew them",
+    ),
+    _view(
         "overdue-renewals",
         "certificates",
         "renewal:overdue (ca:no or expires<30d)",

@@ -37,7 +37,12 @@ _LARGEST = 8
 _BAD = frozenset(
     {"expired", "open-keys", "overdue-renewals", "revoked-but-live", "marked-and-back"}
 )
-_WARN = frozenset({"expiring", "renewed-not-reloaded", "ownerless", "weak-keys", "silent-hosts"})
+_WARN = frozenset(
+    {
+        *("expiring", "expiring-unrenewed", "renewed-not-reloaded", "ownerless", "weak-keys"),
+        "silent-hosts",
+    }
+)
 
 
 _DAY_CHARACTERS = 100

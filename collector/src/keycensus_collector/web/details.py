@@ -19,8 +19,11 @@ from sqlalchemy import Connection, select
 
 from keycensus_collector.access.audit import rows_of
 from keycensus_collector.access.permissions import Permission
+from keycensus_collector.agent_lists import list_agents
+from keycensus_collector.api.agents import Agent
 from keycensus_collector.api.audit import AuditRow, as_told
 from keycensus_collector.api.lists import hash_of
+from keycensus_collector.api.operating import readable
 from keycensus_collector.api.parameters import PlaceParameters
 from keycensus_collector.api.problems import not_found
 from keycensus_collector.api.queries import READERS
@@ -48,6 +51,8 @@ router = APIRouter()
 
 _PASTED_CHARACTERS, _DAY_CHARACTERS = 20_000, 100
 _EVENTS, _ONE, _PAST_PLACES, _AUDITED = 15, 2, 200, 20
+# Of a host: places of thousands, and identities, of which most have one that counts.
+_PLACES, _IDENTITIES = 20, 10
 # What a row of the audit log says of one thing, beside it, that its page says already.
 _OF_ONE = (("count", "1"),)
 # A certificate that is larger than this is to be fetched from where it is.
@@ -150,15 +155,26 @@ async def host(
     if found is None:
         raise not_found(f"host {host_id!r}")
     forms = await offered(visit, Selected("hosts", ids=(found[0].host.id,), one=True))
+    there = PlaceParameters(q=f"host:{found[0].host.id}").asked_by(visit.principal).as_query()
+    find_places = partial(READERS["places"], query=there, now_ms=now_ms, limit=_PLACES, cursor="")
     return visit.page(
         "host.html",
         detail=found[0],
         line=found[1],
         offered=forms,
+        places=await visit.store.run_read(partial(find_places, exactly=False)),
+        identities=await _identities(visit, found[0].host.id),
         audited=await _audited(visit, lambda reading: Subject.of_host(reading, identity)),
-        may_see_agents=visit.principal.may(Permission.AGENTS_READ),
         may_retire=visit.principal.may(Permission.HOSTS_WRITE) and found[0].host.state != "retired",
     )
+
+
+async def _identities(visit: Visit, host_id: str) -> list[Agent] | None:
+    """Return the identities of a host with what ails each; None for who may not see agents."""
+    if not visit.principal.may(Permission.AGENTS_READ):
+        return None
+    find = partial(list_agents, now_ms=visit.now_ms, host_id=host_id, limit=_IDENTITIES)
+    return [Agent(**readable(each)) for each in (await visit.store.run_read(find)).items]
 
 
 async def _audited(

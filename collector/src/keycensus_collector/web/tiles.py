@@ -26,9 +26,9 @@ from keycensus_collector.web.forms import Sent, submit
 router = APIRouter()
 
 USUAL = (
-    *("expired", "expiring", "overdue-renewals", "renewed-not-reloaded", "revoked-but-live"),
-    *("open-keys", "shared-keys", "weak-keys", "marked-and-back", "ownerless", "mine-to-confirm"),
-    *("locked-keystores", "blind-spots", "silent-hosts", "without-agent"),
+    *("expired", "expiring", "expiring-unrenewed", "overdue-renewals", "renewed-not-reloaded"),
+    *("revoked-but-live", "open-keys", "shared-keys", "weak-keys", "marked-and-back", "ownerless"),
+    *("mine-to-confirm", "locked-keystores", "blind-spots", "silent-hosts", "without-agent"),
 )
 _NAME = "tiles"
 _MOST = 40

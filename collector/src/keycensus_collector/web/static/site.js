@@ -12,6 +12,17 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+// What is pasted where nothing is typed is looked for: a certificate, a fingerprint, host:port.
+document.addEventListener("paste", (event) => {
+  const typing = event.target instanceof Element && event.target.closest("input, textarea, select, [contenteditable]");
+  const field = document.querySelector("[data-key]");
+  const text = event.clipboardData.getData("text/plain").trim();
+  if (!field || typing || !text) return;
+  event.preventDefault();
+  field.value = text;
+  field.form.requestSubmit();
+});
+
 // Fields and values while a query is typed.
 for (const input of document.querySelectorAll("[data-complete]")) {
   const list = document.createElement("ul");
