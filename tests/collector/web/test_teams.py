@@ -120,7 +120,10 @@ async def test_who_leaves_is_told_about_and_leaves_if_it_is_still_so(company: Co
             assert ("/people/carl" in page.links) == there, who
         assert "/people/anna" not in (await browser.get("/people", who="no-team")).links
         # Without a fallback team, somebody has to be named.
-        page = await browser.get("/people/bob/leave", 400)
+        page = await browser.get("/people/bob/leave")
+        assert "there is no fallback team: what they hold needs one" in page.words
+        assert not [form for form in page.forms if "digest" in form.fields]
+        await browser.get("/people/bob/leave", 400, to="nobody")
         assert [form.action for form in page.forms if "/leave" in form.action] == [
             "/people/bob/leave"
         ]

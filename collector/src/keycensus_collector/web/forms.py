@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import TypeVar
 
 from fastapi.responses import RedirectResponse, Response
 from pydantic import ValidationError
@@ -23,6 +24,8 @@ from keycensus_collector.web.wording import address
 
 # What is wrong with a form, and told; anything else is a mistake of the program.
 MISTAKES = (ProblemError, KeycensusError, ValidationError)
+
+_Told = TypeVar("_Told")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,27 @@ def led(to: str, done: str) -> Response:
     path, _, query = to.partition("?")
     there = f"{path}?{query}&done={done}" if query else address(path, done=done)
     return RedirectResponse(there, HTTPStatus.SEE_OTHER)
+
+
+async def told_first(
+    visit: Visit,
+    ask: Callable[[Response], Awaitable[_Told]],
+    mistake: Mistake | None,
+    *,
+    is_asked: bool,
+) -> tuple[_Told | None, str, Mistake | None]:
+    """Return what `ask` tells of what would be done, its digest, and what is wrong: a `mistake` that was made before, or its own.
+
+    `is_asked`: whether somebody said yet how it is to be done; until then the form asks, and that is no mistake.
+    """
+    answer = Response()
+    try:
+        told = await ask(answer)
+    except MISTAKES as error:
+        if is_asked or not isinstance(error, UsageError):
+            mistake = mistake or mistake_of(error, visit.request.url.path)
+        return None, "", mistake
+    return told, answer.headers["ETag"].strip('"'), mistake
 
 
 async def refused(visit: Visit, mistake: Mistake) -> Response:

@@ -12,12 +12,12 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
 from keycensus_collector.access.permissions import Permission
+from keycensus_collector.api import owners as owners_api
 from keycensus_collector.api import teams as api
 from keycensus_collector.api.problems import ProblemError
-from keycensus_collector.errors import UsageError
 from keycensus_collector.ownership.people import list_people
 from keycensus_collector.web.asking import Mistake, Visit, Visiting
-from keycensus_collector.web.forms import Sent, mistake_of, submit
+from keycensus_collector.web.forms import Sent, submit, told_first
 from keycensus_collector.web.teams import ROWS, After, owned_by, team_names
 from keycensus_collector.web.wording import segment
 
@@ -172,24 +172,16 @@ async def _show_leaving(
     visit: Visit, name: str, to: str, mistake: Mistake | None = None
 ) -> Response:
     found = await api.one_person(name, visit.store)
-    told, answer = None, Response()
-    try:
-        told = await api.leave(
-            name,
-            api.LeaveBody(to=to, preview=True),
-            visit.store,
-            visit.clock,
-            visit.principal,
-            answer,
-        )
-    except (ProblemError, UsageError) as error:
-        mistake = mistake or mistake_of(error, visit.request.url.path)
+    body = api.LeaveBody(to=to, preview=True)
+    ask = partial(api.leave, name, body, visit.store, visit.clock, visit.principal)
+    told, digest, mistake = await told_first(visit, ask, mistake, is_asked=bool(to or found.left))
     return visit.page(
         "person_leave.html",
         mistake=mistake,
         person=found,
         to=to,
         told=told,
-        digest=answer.headers.get("ETag", "").strip('"'),
+        digest=digest,
+        fallback=(await owners_api.fallback(visit.store)).team,
         names=await team_names(visit),
     )

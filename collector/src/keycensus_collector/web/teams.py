@@ -16,13 +16,12 @@ from keycensus_collector.access.permissions import Permission
 from keycensus_collector.api import owners as owners_api
 from keycensus_collector.api import teams as api
 from keycensus_collector.api.problems import ProblemError
-from keycensus_collector.errors import UsageError
 from keycensus_collector.inventory import results
 from keycensus_collector.ownership.teams import names_of_teams
 from keycensus_collector.views.model import View
 from keycensus_collector.views.shown import counted
 from keycensus_collector.web.asking import Mistake, Visit, Visiting
-from keycensus_collector.web.forms import MISTAKES, Again, Sent, mistake_of, submit
+from keycensus_collector.web.forms import Again, Sent, submit, told_first
 from keycensus_collector.web.listed import LISTS
 from keycensus_collector.web.wording import owner_query, segment
 
@@ -238,28 +237,19 @@ async def _show(
 
 
 async def _show_end(visit: Visit, name: str, into: str, mistake: Mistake | None = None) -> Response:
-    told, answer = None, Response()
     team = await api.team(name, visit.store)
-    try:
-        told = await api.dissolve(
-            name,
-            api.DissolveBody(into=into, preview=True),
-            visit.store,
-            visit.clock,
-            visit.principal,
-            answer,
-        )
-    except MISTAKES as error:
-        # Who has not said yet who takes what it holds is asked for it, by the form.
-        if into or team.dissolved or not isinstance(error, UsageError):
-            mistake = mistake or mistake_of(error, visit.request.url.path)
+    body = api.DissolveBody(into=into, preview=True)
+    ask = partial(api.dissolve, name, body, visit.store, visit.clock, visit.principal)
+    told, digest, mistake = await told_first(
+        visit, ask, mistake, is_asked=bool(into or team.dissolved)
+    )
     return visit.page(
         "team_end.html",
         mistake=mistake,
         team=team,
         into=into,
         told=told,
-        digest=answer.headers.get("ETag", "").strip('"'),
+        digest=digest,
         owned=await owned_by(visit, name),
         fallback=(await owners_api.fallback(visit.store)).team,
         names=[each for each in await team_names(visit) if each != name],
