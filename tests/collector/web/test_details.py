@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -196,20 +197,25 @@ async def test_who_may_read_the_audit_log_sees_there_what_was_done_with_a_thing(
 async def test_a_host_shows_its_places_what_was_not_taken_and_what_ails_its_agent(
     census: Census,
 ) -> None:
-    number = census.host("odd1", clock_skew_ms=95_000)
+    number, odd = census.host("odd1", clock_skew_ms=95_000), issue("odd.example.com")
     agent = add_agent(census, number)
     for name in range(22):
-        census.report(number, f"/etc/tls/{name:02}.pem", certificate(NEW))
+        census.report(number, f"/etc/tls/{name:02}.pem", certificate(odd))
     with census.store.write() as connection:
         row = {"host_no": number, "row_class": 1, "key": bytes(32), "path": "/etc/huge.pem"}
         row |= {"reason": "quota", "since_ms": census.clock.now_ms(), "times": 3}
         connection.execute(insert(schema.refusal).values(row))
+    key = private_key(odd.key)
+    census.report(number, "/etc/tls/a.key", key, mode=0o640, readable_by="group:ssl-cert")
+    census.fold()
     host_id = census.row(select(schema.host.c.host_id).where(schema.host.c.host_no == number))[0]
     async with signed_in(census, "opa", "operator") as browser:
         page = await browser.get(f"/hosts/{host_id}")
         assert "/etc/tls/00.pem pem certificate live" in page.words
-        assert "20 of 22 places are shown." in page.words
+        assert "20 of 23 places are shown." in page.words
         assert f"/places?q=host%3A{host_id}" in page.links
+        key_id = hashlib.sha256(odd.spki).hexdigest()
+        assert "read by group:ssl-cert" in (await browser.get(f"/keys/{key_id}")).words
         assert "place /etc/huge.pem quota tried 3 times" in page.words
         assert f"/agents/{agent}" in page.links
         assert "its clock is 95 s off" in page.words

@@ -68,6 +68,11 @@ async def test_each_kind_of_file_is_taken_and_listed(census: Census) -> None:
         entries = await browser.get("/imports/list", name="ca", kind="ca-list")
         check_accessible(entries)
         assert f"/certificates/{LEAF.sha256.hex()}" in entries.links
+        shown = await browser.get(f"/certificates/{LEAF.sha256.hex()}")
+        check_accessible(shown)
+        assert "/imports/list?name=ca&kind=ca-list" in shown.links
+        assert "ca of an authority, by user:opa since" in shown.words
+        assert "ours a file of certificates, by user:opa since" in shown.words
         entries = await browser.get("/imports/list", name="ca", missing="true")
         assert "Nothing of it is missing." in entries.words
         await browser.get("/imports/list", 404, name="none")
