@@ -4,7 +4,6 @@ import pytest
 from fixtures.build_fixtures import FILES, FIXTURES
 
 from keycensus_agent.parser.triage import (
-    _ANCHORS,
     CONFIGURATION_TEXT_CAP,
     HEAD_BYTES,
     TEXT_CAP,
@@ -96,7 +95,43 @@ SOURCE, DATA = b"/usr/share/x/a.py", b"/usr/share/x/a.txt"
 LONG = b"a: MIIDdzCCAl+gAwIBAgIEAgAAuTANBgkqhkiG9w0BAQUFADBaMQswCQYD"
 
 
-@pytest.mark.parametrize("text", [b"x -----BEGIN y", LONG, b"k: LS0tLS1CRUdJTi", *_ANCHORS])
+# One for each form, as its writer begins it.
+STARTS = (
+    b"x -----BEGIN y",
+    b"k: LS0tLS1CRUdJTi",
+    LONG,
+    b"MC4CAQAwBQYDK2VwBCIEI",  # PKCS#8 of Ed25519
+    b"MFECAQEwBQYDK2VwBCIEI",  # with its public key, RFC 5958
+    b"MIGHAgEAMBMGByqGSM49",  # PKCS#8 and SEC 1 of P-256
+    b"MHcCAQEEIPd",
+    b"MIGkAgEBBDDi",  # SEC 1 of P-384
+    b"MIGjMF8GCSqGSIb3DQEFDTBS",  # encrypted PKCS#8, PBES2 and PKCS#12's
+    b"MIGxMBwGCiqGSIb3DQEMAQMw",
+    b"MFgwHAYKKoZIhvcNAQwBAzAO",
+    b"/u3+7QAAAAI",  # JKS, JCEKS
+    b"zs7OzgAAAAI",
+    b"YXBpVmVyc2lvbjog",  # kubeconfig
+    b"ssh-rsa AAAAB3",
+    b"---- BEGIN SSH2 PUBLIC KEY ----",
+    b"PuTTY-User-Key-File-3: ",
+    b"PrivateKey = ",
+    b"private-key=",
+    b'{"kty": "RSA"',
+    b'{\\"kty\\": \\"RSA\\"',
+    b"pkcs11:object=x",
+    b"AGE-SECRET-KEY-1",
+    b"AGE-PLUGIN-YUBIKEY-1",
+    b"<RSAKeyValue>",
+    b"Private-key-format: v1.3",
+    b"SetCredentialEncrypted=x",
+    b"Whxqht+dQJax1aZeCGLxm",
+    b"k6iUCUh0RJCQyvL8k8q1U",
+    b"DHzAexF2RZGcSwvqCLwg/",
+    b"BYRp2vb1QySABUnaD46i+",
+)
+
+
+@pytest.mark.parametrize("text", STARTS)
 def test_where_keys_are_kept_every_form_is_searched_for(text: bytes) -> None:
     assert holds_marker(b"\n" + text)
     assert holds_marker(b"\n" + text, search_of(b"/srv/app/settings.json"))
@@ -114,12 +149,42 @@ def test_the_text_of_programs_is_searched_for_less() -> None:
     ]
     assert not holds_marker(bytes(65_536).replace(b"\0", b" ") + LONG, search_of(DATA))
     assert holds_marker(b"AGE-SECRET-KEY-1", search_of(b"/usr/share/x/a.key"))
+    assert holds_marker(b"MC4CAQAwBQYDK2VwBCIEI", search_of(b"/srv/a.py"))
     assert search_of(b"/etc/a.conf").others
     assert not search_of(b"/etc/a.js").others
 
 
+@pytest.mark.parametrize(
+    "directory",
+    [
+        b"/root/.pyenv/versions/3.11.7/lib/python3.11/email",
+        b"/srv/app/venv/lib64/python3.12/site-packages/x",
+        b"/srv/app/node_modules/x",
+        b"/root/go/pkg/mod/x@v1",
+        b"/root/.rustup/toolchains/stable/share/doc/rust/html",
+    ],
+)
+def test_source_code_that_a_package_manager_unpacked_is_of_programs_wherever_it_lies(
+    directory: bytes,
+) -> None:
+    assert not holds_marker(LONG, search_of(directory + b"/a.py"))
+    assert holds_marker(b"-----BEGIN", search_of(directory + b"/a.py"))
+    for name in (b"/a.json", b"/a.txt", b"/a.key", b"/a"):
+        assert search_of(directory + name).others
+    assert holds_marker(LONG, search_of(b"/srv/site-packages.py"))
+
+
 def test_short_words_that_chance_to_look_alike_are_no_alarm() -> None:
     assert not holds_marker(b"the MII of a card")
-    assert not holds_marker(b"AAAA")
+    for text in (
+        b"AAAA",
+        b"PublicKey=",
+        b"KeyValue>",
+        b"BEGIN SSH",
+        b"Tekton",
+        b"C++7Q",
+        b"MHMMCAQ",
+    ):
+        assert not holds_marker(text)
     assert holds_marker(b"MIJ7AgEDMIJ7PQYJKoZIhvcNAQcB")
     assert holds_marker(b"Whxqht+dQJax1aZeCGLxmiAAAAAB")

@@ -71,17 +71,19 @@ class Pkcs12Derivation:
     salt: bytes
     iterations: int
     budget: IterationBudget
+    digest: str = "sha1"
+    """A hash of hashlib whose block is of 64 bytes; what is sealed in these files uses SHA-1."""
 
     def __call__(self, purpose: int, size: int) -> bytes:
         """Return so many bytes for a purpose; LimitError if they would cost too much."""
-        block, sha1 = 64, hashlib.sha1  # the hash that these files use
+        block, hashed = 64, getattr(hashlib, self.digest)
         repeated = _fill(self.salt, block) + _fill(self.secret, block)
         derived = b""
         while len(derived) < size:
             self.budget.spend(self.iterations)
             piece = bytes([purpose]) * block + repeated
             for _ in range(self.iterations):
-                piece = sha1(piece).digest()
+                piece = hashed(piece).digest()
             derived += piece
             addend = int.from_bytes(_fill(piece, block), "big") + 1
             repeated = b"".join(

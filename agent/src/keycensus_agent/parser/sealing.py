@@ -33,6 +33,7 @@ __all__ = [
     "LimitError",
     "Opened",
     "UnknownSchemeError",
+    "bmp_spellings",
     "open_sealed",
     "triple_des_algorithm",
     "without_padding",
@@ -41,7 +42,7 @@ __all__ = [
 # Block of DES and RC2 in bytes.
 _BLOCK = 8
 # Parts of a file on which the empty password is tried in vain.
-_FAILURES_LIMIT = 3
+_PARTS_IN_VAIN = 3
 # RC2 is deciphered in Python: one block takes as long as so many iterations of a hash.
 _RC2_COST = 32
 
@@ -49,13 +50,14 @@ _RC2_COST = 32
 class Candidates:
     """The passwords that are tried on all parts of one file, the one that opened something first.
 
-    The empty and the absent password come last; where they opened nothing, the parts that follow are
-    spared them: a store of many keys would spend its whole budget on them.
+    The empty and the absent password come last; where they opened nothing of `parts_in_vain` parts, those that
+    follow are spared them: a store of many keys would spend its whole budget on them.
     """
 
-    def __init__(self, passwords: Iterable[str]) -> None:
+    def __init__(self, passwords: Iterable[str], *, parts_in_vain: int = _PARTS_IN_VAIN) -> None:
         self._all: list[str | None] = [*(one for one in passwords if one), "", None]
         self._failures = 0
+        self._parts_in_vain = parts_in_vain
 
     def __iter__(self) -> Iterator[str | None]:
         return iter(tuple(self._all))
@@ -70,8 +72,12 @@ class Candidates:
         """Note a part that none of them opened."""
         if self._failures >= 0:
             self._failures += 1
-        if self._failures == _FAILURES_LIMIT:
-            self._all = [password for password in self._all if password]
+        if self._failures == self._parts_in_vain:
+            self.not_empty()
+
+    def not_empty(self) -> None:
+        """Try neither the empty nor the absent one any more."""
+        self._all = [password for password in self._all if password]
 
 
 class Opened(NamedTuple):
@@ -238,7 +244,7 @@ def _pbes2_spellings(password: str | None) -> list[bytes]:
     return _byte_spellings(password) + wide
 
 
-def _bmp_spellings(password: str | None) -> list[bytes]:
+def bmp_spellings(password: str | None) -> list[bytes]:
     """Return a password as RFC 7292 B.1 wants it: big-endian UTF-16 with a final zero.
 
     Then as OpenSSL had it before version 1.1 and Java in some locales: a character for each byte of
@@ -266,7 +272,7 @@ def _legacy(
 ) -> _Attempt:
     salt, iterations = _salt_and_count(data, parameters)
     if not scheme.pkcs5_digest:
-        return _Attempt(_bmp_spellings, _pkcs12_decipher(scheme, salt, iterations, budget))
+        return _Attempt(bmp_spellings, _pkcs12_decipher(scheme, salt, iterations, budget))
 
     def decipher(secret: bytes, ciphertext: bytes) -> tuple[bytes, bool]:
         derived = pbkdf1(scheme.pkcs5_digest, secret, salt, iterations, budget)

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from keycensus_agent.parser.archive.policy import COMPRESSED, is_searched
-from keycensus_agent.parser.triage import PROGRAM_PLACES
+from keycensus_agent.parser.triage import among_programs
 
 
 class Unopened(NamedTuple):
@@ -43,4 +43,4 @@ def unopened_in(directory: bytes) -> tuple[Unopened, ...]:
     path = directory + b"/"
     if not is_searched(path):
         return (_PICTURES, _ARCHIVES)
-    return (_PICTURES,) if path.startswith(PROGRAM_PLACES) else ()
+    return (_PICTURES,) if among_programs(path) else ()

@@ -1,13 +1,21 @@
 from __future__ import annotations
 
+import hmac
 import os
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
+from cryptography.hazmat.primitives.serialization import PrivateFormat
+from cryptography.hazmat.primitives.serialization.pkcs12 import (
+    PBES,
+    serialize_key_and_certificates,
+)
 from fixtures.build_fixtures import FILES, PASSWORD
 
 from keycensus_agent.model import Status
@@ -274,22 +282,75 @@ def test_what_is_signed_by_a_key_is_read_with_the_certificates_of_its_signer() -
     assert read(signed(kind=der.encode_oid("1.2.3"))).reason == "malformed-pkcs12"
 
 
-def test_parts_with_different_passwords_are_each_opened_by_their_own() -> None:
-    def sealed(password: str) -> bytes:
-        derive = Pkcs12Derivation(
-            password.encode("utf-16-be") + b"\0\0", b"saltsalt", 1, IterationBudget()
-        )
-        plain = der.encode(der.SEQUENCE, bag(3, typed("1.2.840.113549.1.9.22.1", CERTIFICATE)))
-        padding = 8 - len(plain) % 8
-        encryptor = Cipher(TripleDES(derive(1, 24)), modes.CBC(derive(2, 8))).encryptor()
-        body = encryptor.update(plain + bytes([padding]) * padding) + encryptor.finalize()
-        return encrypted_safe(scheme(3, 1), body)
+def sealed_certificate(password: str) -> bytes:
+    derive = Pkcs12Derivation(
+        password.encode("utf-16-be") + b"\0\0", b"saltsalt", 1, IterationBudget()
+    )
+    plain = der.encode(der.SEQUENCE, bag(3, typed("1.2.840.113549.1.9.22.1", CERTIFICATE)))
+    padding = 8 - len(plain) % 8
+    encryptor = Cipher(TripleDES(derive(1, 24)), modes.CBC(derive(2, 8))).encryptor()
+    body = encryptor.update(plain + bytes([padding]) * padding) + encryptor.finalize()
+    return encrypted_safe(scheme(3, 1), body)
 
-    names = ("a", "b", "", "\U0001f511", "b")
-    result = read(store(*map(sealed, names)), "b", "a", "\U0001f511")
+
+def test_parts_with_different_passwords_are_each_opened_by_their_own() -> None:
+    names = ("", "a", "b", "\U0001f511", "b")
+    result = read(store(*map(sealed_certificate, names)), "b", "a", "\U0001f511")
     assert [item.public for item in result.found] == [CERTIFICATE] * 5
     assert result.status is Status.READ
-    assert len(read(store(*map(sealed, names)), "b").found) == 4
+    assert len(read(store(*map(sealed_certificate, names)), "b").found) == 4
+    # Where no password opened a part, the empty one is not tried on the next: two of these are locked.
+    locked = read(store(*map(sealed_certificate, ("a", "", "b"))), "b")
+    assert [item.public for item in locked.found if item.public] == [CERTIFICATE]
+
+
+@pytest.mark.parametrize("digest", ["sha1", "sha256"])
+def test_the_mac_says_which_of_many_passwords_to_begin_with(digest: str) -> None:
+    """Fifteen wrong ones would spend the file's work before the right one is tried on a part."""
+    rounds = 185_000
+    protection = (
+        PrivateFormat.PKCS12.encryption_builder()
+        .kdf_rounds(rounds)
+        .key_cert_algorithm(PBES.PBESv1SHA1And3KeyTripleDESCBC)
+        .hmac_hash(getattr(hashes, digest.upper())())
+        .build(b"right")
+    )
+    certificate = x509.load_der_x509_certificate(CERTIFICATE)
+    data = serialize_key_and_certificates(b"x", None, certificate, None, protection)
+    passwords = [f"wrong{number}" for number in range(15)]
+    assert [item.public for item in read(data, *passwords, "right").found] == [CERTIFICATE]
+    without_mac = der.encode(der.SEQUENCE, *parts_of(data)[:2])
+    assert read(without_mac, *passwords, "right").reason == "limit-iterations"
+
+
+def parts_of(pfx: bytes) -> list[bytes]:
+    return [der.encoding(pfx, part) for part in der.children(pfx, der.read_whole(pfx))]
+
+
+def with_mac(pfx: bytes, password: str, oid: str = "1.3.14.3.2.26") -> bytes:
+    version, safe = parts_of(pfx)
+    safes = der.children(safe, der.read_whole(safe))[1]
+    inner = der.read(safe, safes.body, safes.body_end)
+    key = Pkcs12Derivation(password.encode("utf-16-be") + b"\0\0", b"salt", 1, IterationBudget())(
+        3, 20
+    )
+    made = hmac.digest(key, der.content(safe, inner), "sha1")
+    algorithm = der.encode(der.SEQUENCE, der.encode_oid(oid))
+    info = der.encode(der.SEQUENCE, algorithm, der.encode(der.OCTET_STRING, made))
+    mac = der.encode(der.SEQUENCE, info, der.encode(der.OCTET_STRING, b"salt"))
+    return der.encode(der.SEQUENCE, version, safe, mac)
+
+
+def test_a_mac_of_another_password_spares_the_parts_the_empty_one_only() -> None:
+    def public(data: bytes, *passwords: str) -> list[bytes]:
+        return [item.public for item in read(data, *passwords).found if item.public]
+
+    empty, twice = store(sealed_certificate("")), store(sealed_certificate("parts"))
+    assert public(empty) == public(with_mac(empty, "")) == [CERTIFICATE]
+    assert public(with_mac(empty, "other")) == []
+    assert public(with_mac(empty, "other", oid="1.2.3")) == [CERTIFICATE]
+    assert public(with_mac(twice, "mac"), "mac", "parts") == [CERTIFICATE]
+    assert public(with_mac(twice, "mac"), "parts") == [CERTIFICATE]
 
 
 def test_a_store_of_many_keys_says_of_each_that_a_password_is_needed() -> None:

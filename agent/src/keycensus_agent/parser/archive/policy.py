@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from keycensus_agent.parser.triage import PROGRAM_PLACES
+from keycensus_agent.parser.triage import among_programs
 
 _NEVER = frozenset(
     {
@@ -90,14 +90,14 @@ def is_searched(path: bytes) -> bool:
     if path.startswith(_NOT_SEARCHED):
         return False
     stream = _STREAMS.search(path)
-    if stream is None or not path.startswith(PROGRAM_PLACES):
+    if stream is None or not among_programs(path):
         return True
     return _PROMISING.search(path[: stream.start()].lower()) is not None
 
 
 def selection_in(path: bytes) -> Selection:
     """Return which members of an archive at `path` are looked at."""
-    if path.startswith(PROGRAM_PLACES):
+    if among_programs(path):
         return _AMONG_PROGRAMS
     shipped = path.startswith(b"/usr/") and not path.startswith(b"/usr/local/")
     return _SHIPPED if shipped else _ELSEWHERE

@@ -2,7 +2,7 @@
 
 Pure, on hostile bytes. Own reader: what is not encrypted is read without any password, one part that
 stays locked does not cost the others, and an odd MAC costs nothing, since trying a password on the
-content itself says more than the MAC does. Sources: RFC 7292, RFC 2985.
+content itself says more than the MAC does; an ordinary one says which password to begin with. Sources: RFC 7292, RFC 2985.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from keycensus_agent.parser.findings import (
     Request,
     conclude,
 )
+from keycensus_agent.parser.pkcs12_mac import MacAnswer, ask_mac
 from keycensus_agent.parser.private_key import MalformedKeyError, read_private_key
 from keycensus_agent.parser.sealed_key import read_sealed_key
 from keycensus_agent.parser.sealing import (
@@ -90,7 +91,8 @@ class _Store:
         self.locked: list[bytes] = []
         self.lock_reason = ""
         self.ber = CutBer()
-        self._passwords = Candidates(request.passwords)
+        # One password seals all of a file: every writer has it so, and every reader takes only one.
+        self._passwords = Candidates(request.passwords, parts_in_vain=1)
         self._budget = IterationBudget()
 
     def read(self, data: bytes) -> None:
@@ -99,11 +101,25 @@ class _Store:
         next(parts, None)  # the version
         kind, content = self._content_info(data, next(parts, None))
         if kind == _DATA:
-            self._safes(self.ber.octets(content, self.ber.read(content, 0, len(content))))
+            safes = self.ber.octets(content, self.ber.read(content, 0, len(content)))
+            mac_data = next(parts, None)
+            if mac_data is not None and not self.ber.cut:
+                self._ask(ask_mac(data, mac_data, safes, self._passwords))
+            self._safes(safes)
         elif kind == _SIGNED_DATA:
             self._signed(content)
         else:
             self.problems.append("unsupported-integrity")
+
+    def _ask(self, answer: MacAnswer) -> None:
+        """Begin with the password that the MAC was made with; if there is none, the empty one opens nothing either.
+
+        The others are tried all the same: the parts may have another than the MAC (`openssl pkcs12 -twopass`).
+        """
+        if answer.verified:
+            self._passwords.opened_by(answer.password)
+        elif answer.known:
+            self._passwords.not_empty()
 
     def _signed(self, content: bytes) -> None:
         """Read SignedData (RFC 5652, 5.1): what is signed, and the signer's certificates."""
