@@ -20,6 +20,17 @@ from keycensus_agent.reader.unopened import unopened_in
         (b"/srv/backup", "x.tar.gz", True),
         (b"/srv/pictures", "folder.png", True),
         (b"/", "x.gz", True),
+        (b"/usr/share/doc/x/html", "index.html", False),
+        (b"/usr/share/gtk-doc/html/x", "x.js", False),
+        (b"/root/.rustup/toolchains/stable/share/doc/rust/html/std", "all.html", False),
+        (b"/usr/share/doc/x/examples", "server.key", True),
+        (b"/usr/share/doc/x", "README", True),
+        (b"/usr/share/x", "index.html", True),
+        (b"/srv/www", "index.html", True),
+        (b"/srv/app/lib/python2.7/site-packages/x", "a.pyo", False),
+        (b"/srv/app/lib/python3.11/site-packages/x", "a.pyc", True),
+        (b"/srv/app/node_modules/x", "logo.png", False),
+        (b"/lib/modules/6.1.0/kernel", "x.ko.xz", False),
     ],
 )
 def test_a_name_is_passed_over_only_where_such_files_are_written_by_programs(
