@@ -17,8 +17,10 @@ from keycensus_agent.parser.sealing import bmp_spellings
 # Hash and length of its key by OID: those whose block is of 64 bytes.
 _HASHES = {"1.3.14.3.2.26": ("sha1", 20), "2.16.840.1.101.3.4.2.1": ("sha256", 32)}
 _PURPOSE = 3
-# Iterations that are spent on the MAC of one file, over all candidates.
+# Iterations that are spent on the MAC of one file, over all candidates; and where there is no password but the empty
+# and the absent one, which are tried on one part only: Java makes more of them for the MAC than for the parts.
 _ITERATIONS = 3_000_000
+_ITERATIONS_FOR_NONE = 10_000
 
 
 class MacAnswer(NamedTuple):
@@ -45,11 +47,13 @@ def ask_mac(
         oid = der.dotted(data, der.expect(data, algorithm, der.OBJECT_IDENTIFIER)[0])
         salt = der.content(data, fields[1])
         iterations = der.integer(data, fields[2]) if len(fields) > 2 else 1
-        if oid not in _HASHES:
+        candidates = tuple(passwords)
+        limit = _ITERATIONS if any(candidates) else _ITERATIONS_FOR_NONE
+        if oid not in _HASHES or iterations * len(candidates) > limit:
             return _UNKNOWN
         digest, size = _HASHES[oid]
         budget, wanted = IterationBudget(_ITERATIONS), der.content(data, stored)
-        for password in passwords:
+        for password in candidates:
             for secret in bmp_spellings(password):
                 key = Pkcs12Derivation(secret, salt, iterations, budget, digest)(_PURPOSE, size)
                 if hmac.compare_digest(hmac.digest(key, safes, digest), wanted):
