@@ -52,7 +52,7 @@ PROGRAM_PLACES = (
 )
 
 # Trees that package managers of languages unpack or keep, wherever they lie: of Python, Node.js, Ruby, Go, Rust, the
-# JVM and .NET, and what any package documents. Their source code and markup is nobody's own.
+# JVM and .NET, and what any package documents. What is in them is nobody's own.
 _PACKAGE_TREES = re.compile(
     rb"/(?:lib/python[23]\.[0-9]+|site-packages|dist-packages|node_modules|gems|pkg/mod|\.cargo/registry"
     rb"|\.rustup/toolchains|\.m2/repository|\.gradle/caches|\.nuget/packages|share/doc)/"
@@ -320,10 +320,8 @@ def text_place(directory: bytes) -> TextPlace:
 
     Asked for each file of a directory in a row.
     """
-    if directory.startswith(PROGRAM_PLACES):
+    if among_programs(directory):
         return TextPlace(text_cap(directory), _AMONG_PROGRAMS, _START_OF_IT)
-    if _PACKAGE_TREES.search(directory):
-        return TextPlace(text_cap(directory), _AMONG_PROGRAMS, _EVERYTHING)
     return TextPlace(text_cap(directory), _ELSEWHERE, _EVERYTHING)
 
 
