@@ -1,9 +1,9 @@
 """Intake's rate as a share of what the database itself can write.
 
 20,000 places of one host come the way agents send them: serialised requests, decoded, over one
-stream of the real reporter, four batches of 1,000 under way at most, into a fresh SQLite database.
-What that wrote is read back, and written into another fresh database, same schema, indexes and
-pragmas, by bare `executemany`, one commit for each transaction of intake's. `ratio` is the time of
+stream of the real reporter, four batches of 1,000 under way at most, into a fresh database, of SQLite and of
+PostgreSQL. What that wrote is read back, and written into another fresh database, same schema, indexes and
+settings, by bare `executemany`, one commit for each transaction of intake's. `ratio` is the time of
 the latter over the time from the first batch to the last ack; the budget is 0.7.
 
 `blob_ratio` is the same of what comes before the batches: offers, wants and 40,000 blobs
@@ -16,20 +16,20 @@ import asyncio
 import gc
 import hashlib
 import json
-import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import structlog
+from fakes.postgres import running_server
 from sqlalchemy import Connection, insert
 
+from benchmarks.bare import Database, PostgresDatabase, Rows, SqliteDatabase, transactions
 from keycensus_collector.authority.peer import Peer
 from keycensus_collector.clock import FixedClock
 from keycensus_collector.collection import collect_seldom
@@ -61,22 +61,7 @@ _DER_BYTES = 1300
 PEER = Peer(agent_no=1, agent_id="a", host_no=1, serial="01", deployment="bench")
 BATCH_TABLES = ("intake_batch", "place", "place_version", "holding", "work")
 BLOB_TABLES = ("blob", "manifest", "manifest_entry", "work")
-# Tables without numbers of rows, in the order of what they belong to, or in none: hashes are written as they come.
-_ORDERS = {
-    "manifest_entry": "(SELECT m.rowid FROM manifest m WHERE m.hash = manifest), position",
-    "holding": "substr(artifact, 9)",
-}
-_PRAGMAS = (
-    "PRAGMA journal_mode = WAL",
-    "PRAGMA synchronous = FULL",
-    "PRAGMA foreign_keys = ON",
-    "PRAGMA wal_autocheckpoint = 2000",
-    "PRAGMA cache_size = -65536",
-    "PRAGMA mmap_size = 0",
-)
-
-
-Rows = list[tuple[str, list[tuple[Any, ...]]]]  # by table
+Fresh = Callable[[], AbstractContextManager[Database]]
 Blob = tuple[report_pb2.BlobKind.ValueType, bytes, bytes]  # kind, hash, data
 
 
@@ -269,31 +254,9 @@ class _Agent:
             under_way -= 1
 
 
-class _Bare:
-    """The same rows by `executemany`, and nothing else."""
-
-    def __init__(self, path: Path) -> None:
-        self._database = sqlite3.connect(path, isolation_level=None)
-        for pragma in _PRAGMAS:
-            self._database.execute(pragma)
-
-    def write(self, tables: Rows) -> None:
-        self._database.execute("BEGIN IMMEDIATE")
-        for table, rows in tables:
-            if rows:
-                marks = ",".join("?" * len(rows[0]))
-                statement = f'INSERT INTO "{table}" VALUES ({marks})'  # noqa: S608 - our own names
-                self._database.executemany(statement, rows)
-        self._database.execute("COMMIT")
-
-    def close(self) -> None:
-        self._database.close()
-
-
-async def _first_contact(directory: Path, workload: Workload) -> tuple[float, float]:
+async def _first_contact(database: Database, workload: Workload) -> tuple[float, float]:
     """Report everything into a fresh database; return the seconds for blobs and for batches."""
-    path = directory / "intake.db"
-    with Store.create(f"sqlite:///{path}") as store:
+    with Store.create(database.url) as store:
         with store.write() as connection:
             _enrol(connection)
         agent = _Agent(workload)
@@ -307,20 +270,6 @@ async def _first_contact(directory: Path, workload: Workload) -> tuple[float, fl
     return offered - began, ended - offered
 
 
-def _written(path: Path, tables: tuple[str, ...], pieces: int) -> list[Rows]:
-    """Return the rows of the tables in the order of writing, cut into as many transactions."""
-    transactions: list[Rows] = [[] for _ in range(pieces)]
-    with closing(sqlite3.connect(path)) as database:
-        for table in tables:
-            order = _ORDERS.get(table, "rowid")
-            statement = f'SELECT * FROM "{table}" ORDER BY {order}'  # noqa: S608 - our own names
-            rows = database.execute(statement).fetchall()
-            size = -(-len(rows) // pieces)
-            for at in range(pieces):
-                transactions[at].append((table, rows[at * size : (at + 1) * size]))
-    return transactions
-
-
 def _without_work(transactions: list[Rows], kind: str) -> list[Rows]:
     """Return the transactions with only the `work` rows of one kind, the second column."""
     return [
@@ -332,42 +281,40 @@ def _without_work(transactions: list[Rows], kind: str) -> list[Rows]:
     ]
 
 
-def _write_bare(directory: Path, transactions: list[list[Rows]]) -> list[float]:
+def _write_bare(database: Database, bare_rows: list[list[Rows]]) -> list[float]:
     """Write rows into a fresh database by bare executemany; return the seconds of each list."""
-    path = directory / "bare.db"
-    with Store.create(f"sqlite:///{path}") as store, store.write() as connection:
+    with Store.create(database.url) as store, store.write() as connection:
         _enrol(connection)
-    bare = _Bare(path)
     seconds = []
-    for one in transactions:
-        began = time.perf_counter()
-        for tables in one:
-            bare.write(tables)
-        seconds.append(time.perf_counter() - began)
-    bare.close()
+    with database.writer() as writer:
+        for one in bare_rows:
+            began = time.perf_counter()
+            for tables in one:
+                writer.write(tables)
+            seconds.append(time.perf_counter() - began)
     return seconds
 
 
-def measure() -> dict[str, float]:
-    """Return rates a second and the ratios, as medians over ROUNDS rounds."""
+def measure(fresh: Fresh, rounds: int = ROUNDS) -> dict[str, float]:
+    """Return rates a second and the ratios, as medians over the rounds, each in two databases that `fresh` gives."""
     workload = _workload()
     groups = len(workload.blobs) // BLOB_GROUP
     batches = len(workload.batches)
-    with _directory() as directory:
-        asyncio.run(_first_contact(directory, workload))
-        path = directory / "intake.db"
+    with fresh() as database:
+        asyncio.run(_first_contact(database, workload))
         bare_rows = [
-            _without_work(_written(path, BLOB_TABLES, groups), "blob"),
-            _without_work(_written(path, BATCH_TABLES, batches), "batch"),
+            _without_work(transactions(database, BLOB_TABLES, groups), "blob"),
+            _without_work(transactions(database, BATCH_TABLES, batches), "batch"),
         ]
     # As a collector that serves does; nor does that hold a fleet's files in memory.
     collect_seldom()
     mine: list[tuple[float, float]] = []
     bare: list[list[float]] = []
-    for _ in range(ROUNDS):
-        with _directory() as directory:
-            bare.append(_write_bare(directory, bare_rows))
-            mine.append(asyncio.run(_first_contact(directory, workload)))
+    for _ in range(rounds):
+        with fresh() as database:
+            bare.append(_write_bare(database, bare_rows))
+        with fresh() as database:
+            mine.append(asyncio.run(_first_contact(database, workload)))
     gc.unfreeze()
     rows = sum(len(rows) for tables in bare_rows[1] for _, rows in tables)
     pairs = list(zip(mine, bare, strict=True))
@@ -382,18 +329,43 @@ def measure() -> dict[str, float]:
 
 
 @contextmanager
-def _directory() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="keycensus-bench-") as name:
-        yield Path(name)
+def sqlite_databases() -> Iterator[Fresh]:
+    """Give what makes fresh SQLite databases."""
+
+    @contextmanager
+    def fresh() -> Iterator[Database]:
+        with tempfile.TemporaryDirectory(prefix="keycensus-bench-") as name:
+            yield SqliteDatabase(Path(name))
+
+    yield fresh
+
+
+@contextmanager
+def postgresql_databases() -> Iterator[Fresh]:
+    """Give what makes fresh databases of a PostgreSQL server that brings to disk what it acknowledges."""
+    with running_server(durable=True, settings=("shared_buffers=256MB",)) as server:
+
+        @contextmanager
+        def fresh() -> Iterator[Database]:
+            yield PostgresDatabase(server)
+
+        yield fresh
+
+
+DATABASES = {"SQLite": sqlite_databases, "PostgreSQL": postgresql_databases}
 
 
 def main() -> int:
-    """Print the figures; status 1 if the budget is missed."""
+    """Print the figures of both databases, or of those that are named; status 1 if the budget is missed."""
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    figures = measure()
-    print(json.dumps(figures, indent=1))
-    print(f"intake: {figures['ratio']:.2f} of bare executemany (budget {BUDGET})")
-    return 0 if figures["ratio"] >= BUDGET else 1
+    status = 0
+    for name in sys.argv[1:] or DATABASES:
+        with DATABASES[name]() as fresh:
+            figures = measure(fresh)
+        print(json.dumps(figures, indent=1))
+        print(f"intake, {name}: {figures['ratio']:.2f} of bare executemany (budget {BUDGET})")
+        status |= figures["ratio"] < BUDGET
+    return status
 
 
 if __name__ == "__main__":
