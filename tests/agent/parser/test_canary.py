@@ -60,6 +60,9 @@ def _secrets() -> Iterator[int]:
     for name in ("ml-dsa.pem", "ml-kem.pem"):
         der = base64.b64decode((FILES / name).read_bytes().split(b"-----")[2])
         yield int.from_bytes(der[22:54], "big")
+    for name in ("nebula-authority.key", "nebula-host.key"):
+        body = (FILES / name).read_bytes().split(b"-----")[2]
+        yield int.from_bytes(base64.b64decode(body)[:32], "big")
     putty = (FILES / "putty-v2.ppk").read_bytes().split(b"Private-Lines: 1\n")[1].split()[0]
     yield int.from_bytes(base64.b64decode(putty)[4:], "big")
 

@@ -37,6 +37,7 @@ def _file(name: str) -> bytes:
         (b'"cert": "\\n' + LINES.replace(b"\n", b"\\r\\n") + b'"', b""),
         (b"cert=" + LINES.replace(b"\n", b"\\\n    "), b"cert"),
         (b'String c = "' + LINES.strip().replace(b"\n", b'" +\n   "') + b'";', b"c"),
+        (b"|" + LINES.strip().replace(b"\n", b"\n      |") + b'\n""".trimMargin()', b""),
         (b"usercert:: " + LINES.replace(b"\n", b"\n "), b"usercert"),
         (b"a" * 90 + b"(" + VALUE + b")", b""),
     ],

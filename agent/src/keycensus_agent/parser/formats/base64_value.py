@@ -56,9 +56,10 @@ _INNER_TAGS = (der.SEQUENCE, der.INTEGER, der.OBJECT_IDENTIFIER, der.ENUMERATED)
 _DER, _STORES_START = b"M", (b"/", b"z")
 _TOKEN = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
 _WRAPPED = re.compile(rb"(?:[A-Za-z0-9+/\s]|\\[rnt]?)*={0,2}")
-# What may stand between two lines of one value: line ends, escaped or not, and the joint of two strings.
+# What may stand between two lines of one value: line ends, escaped or not, with the margin of a string in
+# Kotlin, and the joint of two strings.
 _GLUE = re.compile(
-    rb"\\+(?:[rnt]|u000[aAdD])|&#(?:10|13|[xX]0?[aAdD]);|[\"'][\s+.,\\]*[\"']|[\s\\]+"
+    rb"\\+(?:[rnt]|u000[aAdD])|&#(?:10|13|[xX]0?[aAdD]);|[\"'][\s+.,\\]*[\"']|[\s\\]+\|?"
 )
 _WHOLE = re.compile(rb"[A-Za-z0-9+/]+\Z")
 # The key or the element that a value stands behind.

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from keycensus_agent.model import Status
-from keycensus_agent.parser import der, findings
+from keycensus_agent.parser import der, findings, nebula
 from keycensus_agent.parser.findings import Confidence, FormatResult, Found, Hint, Passage, Request
 from keycensus_agent.parser.formats import pkcs7, pkcs12
 from keycensus_agent.parser.legacy_pem import read_legacy_key
@@ -258,8 +258,12 @@ def _sealed_key(payload: _Payload) -> list[Found]:
 
 
 def _sealed_otherwise(payload: _Payload) -> list[Found]:
-    """Report a key that sigstore's cosign encrypted: JSON with scrypt and NaCl's secretbox."""
+    """Report a key under a scheme of its writer's: sigstore's cosign (scrypt, NaCl's secretbox), Nebula."""
     return [findings.sealed_key(payload.data, payload.block.label, "unknown-encryption")]
+
+
+def _nebula_key(payload: _Payload) -> list[Found]:
+    return [nebula.read_nebula_key(payload.block.label, payload.data)]
 
 
 def _tpm_key(payload: _Payload) -> list[Found]:
@@ -341,5 +345,7 @@ _READERS: dict[bytes, Callable[[_Payload], list[Found]]] = {
     b"TSS2 PRIVATE KEY": _tpm_key,
     b"ENCRYPTED COSIGN PRIVATE KEY": _sealed_otherwise,
     b"ENCRYPTED SIGSTORE PRIVATE KEY": _sealed_otherwise,
+    **dict.fromkeys(nebula.LABELS, _nebula_key),
+    **dict.fromkeys(nebula.SEALED_LABELS, _sealed_otherwise),
     **dict.fromkeys(_PLAIN_KEYS, _private_key),
 }
