@@ -264,8 +264,16 @@ def test_the_public_half_of_an_ml_dsa_key_with_seed_and_expanded_form_is_compute
     both = der.encode(der.SEQUENCE, der.encode(4, key.private_bytes_raw()), expanded)
     public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     assert read_private_key(pkcs8(oid, both)).public == public
+    assert read_private_key(pkcs8(oid, key.private_bytes_raw())).public == public
     for other in (expanded, der.encode(der.SEQUENCE, der.encode(4, b"short"), expanded)):
         assert read_private_key(pkcs8(oid, other)).entry.reason == "no-public-half"
+
+
+def test_the_public_half_of_an_ml_kem_key_that_is_its_seed_alone_is_computed() -> None:
+    key = mlkem.MLKEM768PrivateKey.generate()
+    public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    found = read_private_key(pkcs8("2.16.840.1.101.3.4.4.2", key.private_bytes_raw()))
+    assert found.public == public
 
 
 @pytest.mark.parametrize("oid", ["1.2.840.113549.1.3.1", "1.2.840.10046.2.1"])

@@ -42,9 +42,9 @@ _MAXIMUM_BITS = 16_384
 # A prime of so many bits, and a power of it that agrees, are no chance.
 _CERTAIN_BITS = 512
 _USUAL_EXPONENTS = (65_537, 3, 17, 257)
-# The seed of a private key of ML-DSA, in bytes (FIPS 204, 5.1), and its tag (RFC 9881, 6).
-_ML_DSA_SEED_BYTES = 32
-_ML_DSA_SEED = 0x80
+# Seeds of private keys of ML-DSA and ML-KEM, in bytes, and their tag (RFC 9881, 6; RFC 9935, 6).
+_ML_DSA_SEED_BYTES, _ML_KEM_SEED_BYTES = 32, 64
+_SEED = 0x80
 _ML_KEM_RANKS = {"ml-kem-512": 2, "ml-kem-768": 3, "ml-kem-1024": 4}
 # Public key of a OneAsymmetricKey (RFC 5958, 2).
 _PUBLIC_KEY = 0x81
@@ -142,21 +142,34 @@ def _public_inside(oid: str, parameters: bytes, inner: bytes) -> bytes:
 
 
 def _ml_dsa_public(oid: str, inner: bytes) -> bytes:
-    """Return the SPKI of a key with its seed and its expanded form, as OpenSSL writes both (RFC 9881, 6)."""
+    """Return the SPKI of a key with its seed and its expanded form, as OpenSSL writes both (RFC 9881, 6).
+
+    Or with the seed alone, as drafts of it had it and Bouncy Castle wrote.
+    """
+    if len(inner) == _ML_DSA_SEED_BYTES:
+        return _spki_of_seed(oid, inner)
     try:
         both = der.expect(inner, der.read_whole(inner), der.OCTET_STRING, der.OCTET_STRING)
     except der.DerError:
         return b""
     seed = der.content(inner, both[0])
-    if len(seed) != _ML_DSA_SEED_BYTES:
-        return b""
+    return _spki_of_seed(oid, seed) if len(seed) == _ML_DSA_SEED_BYTES else b""
+
+
+def _spki_of_seed(oid: str, seed: bytes) -> bytes:
+    """Return the SPKI that cryptography computes from the seed of a key of FIPS 203 or 204, or nothing."""
     algorithm = der.encode(der.SEQUENCE, der.encode_oid(oid))
-    alone = der.encode(der.OCTET_STRING, der.encode(_ML_DSA_SEED, seed))
+    alone = der.encode(der.OCTET_STRING, der.encode(_SEED, seed))
     return _computed_spki(der.encode(der.SEQUENCE, der.encode_integer(0), algorithm, alone))
 
 
 def _ml_kem_public(oid: str, rank: int, inner: bytes) -> bytes:
-    """Take the encapsulation key out of an expanded decapsulation key (FIPS 203, algorithm 16)."""
+    """Take the encapsulation key out of an expanded decapsulation key (FIPS 203, algorithm 16).
+
+    Or compute it from the seed alone, as with ML-DSA.
+    """
+    if len(inner) == _ML_KEM_SEED_BYTES:
+        return _spki_of_seed(oid, inner)
     element = der.read(inner, 0, len(inner))
     if element.tag == der.SEQUENCE:  # both: the seed and the expanded key
         element = der.expect(inner, element, der.OCTET_STRING, der.OCTET_STRING)[1]
