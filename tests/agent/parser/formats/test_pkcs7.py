@@ -91,6 +91,27 @@ def test_an_empty_sequence_holds_nothing() -> None:
     assert read(der.encode(der.SEQUENCE)).status is Status.READ
 
 
+CHAIN = (FILES / "chain.p7c").read_bytes()
+FIRST = len(CHAIN) - 100
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (CHAIN[:FIRST], 1),
+        (CHAIN[:2] + bytes((CHAIN[2] + 1, *CHAIN[3:])), 2),
+        (CHAIN[:2] + bytes((CHAIN[2] - 1, *CHAIN[3:])), 2),
+        (b"\x30\x80" + CHAIN[4:], 2),
+        ((FILES / "signature.p7s").read_bytes()[:-40], 2),
+    ],
+)
+def test_certificates_are_found_where_the_outer_length_is_cut_or_wrong(
+    data: bytes, found: int
+) -> None:
+    assert pkcs7.recognise(data, Hint()) is Confidence.SURE
+    assert (len(read(data).found), read(data).reason) == (found, "malformed-pkcs7")
+
+
 def test_what_stands_before_the_break_is_kept() -> None:
     result = read(signed_data(der.encode(0xA0, CERTIFICATE), b"\xa1\x03\x30\x05\x00"))
     assert [item.public for item in result.found] == [CERTIFICATE]
