@@ -146,6 +146,27 @@ def test_each_role_opens_the_pages_that_its_rights_name_and_no_other(
                         assert asked in rights or name in OPEN_PAGES, (role, page, way)
 
 
+def test_every_form_that_asks_leads_to_a_page_as_it_stands(
+    served: Served, showroom: Showroom
+) -> None:
+    """Filters, other days, what is compared: without script, and with nothing filled in but a day."""
+    trusting = ssl.create_default_context(cafile=str(served.ca_file))
+    cookies = {COOKIE: session_of(showroom.census, "ann", "admin")}
+    asked: set[tuple[str, str]] = set()
+    with httpx.Client(base_url=served.url, cookies=cookies, verify=trusting) as client:
+        for page, address in addresses(showroom).items():
+            for form in Page(client.get(address, timeout=60)).forms:
+                if form.method == "get" and (form.action != "/find" or page == "/find"):
+                    fields = dict(form.fields)
+                    fields |= {"as_of": ["2027-01-15"]} if "as_of" in fields else {}
+                    # Which rows, a list's buttons say.
+                    fields |= {"of": ["all"], "q": ["host:*"]} if form.action == "/change" else {}
+                    answer = client.get(form.action, params=fields, timeout=60)
+                    assert answer.status_code == 200, (page, form, answer.text)
+                    asked.add((page, form.action))
+    assert len(asked) > 15
+
+
 @pytest.fixture(scope="module")
 def hostile_served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     census = hostile.fill(tmp_path_factory.mktemp("hostile"))
