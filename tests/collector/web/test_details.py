@@ -13,7 +13,7 @@ from fakes.browser import Browser, Page, signed_in
 from fakes.census import Census, certificate, private_key
 from fakes.identities import add_agent
 from fakes.markup import check_accessible
-from fakes.pki import NOW, issue
+from fakes.pki import NOW, NOW_MS, issue
 from sqlalchemy import insert, select
 
 from keycensus_collector.marks.stored import set_mark
@@ -21,6 +21,7 @@ from keycensus_collector.ownership.assignments import Thing, assign
 from keycensus_collector.ownership.labels import set_label
 from keycensus_collector.ownership.teams import create_team
 from keycensus_collector.store import schema
+from keycensus_proto.v1.inventory_pb2 import Handshake, Usage
 
 ROOT = issue("Company root", is_ca=True, days=3650)
 INNER = issue("Company issuing", issuer=ROOT, is_ca=True, days=900)
@@ -207,6 +208,9 @@ async def test_a_host_shows_its_places_what_was_not_taken_and_what_ails_its_agen
         connection.execute(insert(schema.refusal).values(row))
     key = private_key(odd.key)
     census.report(number, "/etc/tls/a.key", key, mode=0o640, readable_by="group:ssl-cert")
+    shown = Handshake(at_unix_ms=NOW_MS, address="127.0.0.1:443", tls_version="TLSv1.3")
+    asked = Usage(binding=b"nginx:443", service="nginx", listen=["*:443"], handshake=shown)
+    census.usage(number, asked, "/etc/tls/00.pem", presented=(certificate(odd),))
     census.fold()
     host_id = census.row(select(schema.host.c.host_id).where(schema.host.c.host_no == number))[0]
     async with signed_in(census, "opa", "operator") as browser:
@@ -217,6 +221,9 @@ async def test_a_host_shows_its_places_what_was_not_taken_and_what_ails_its_agen
         key_id = hashlib.sha256(odd.spki).hexdigest()
         assert "read by group:ssl-cert" in (await browser.get(f"/keys/{key_id}")).words
         assert "place /etc/huge.pem quota tried 3 times" in page.words
+        short = odd.sha256.hex()[:12]
+        assert f"nginx odd1 *:443 {short} at 127.0.0.1:443, TLSv1.3" in page.words
+        assert f"/certificates/{odd.sha256.hex()}" in page.links
         assert f"/agents/{agent}" in page.links
         assert "its clock is 95 s off" in page.words
         check_accessible(page)

@@ -197,6 +197,7 @@ async def test_what_is_pasted_leads_to_the_thing(client: httpx.AsyncClient) -> N
     for text in ("web1:443", "https://web1:8443/login"):
         way = (await client.get("/find", params={"id": text})).headers["Location"]
         assert way.startswith("/hosts/"), text
+        assert way.endswith("#usages"), text
     response = await client.get("/find", params={"id": "https://shop.example.com/cart"})
     assert response.headers["Location"] == "/certificates?q=name%3Ashop.example.com"
     response = await client.get("/find", params={"id": "-----BEGIN CERTIFICATE-----x-----END "})

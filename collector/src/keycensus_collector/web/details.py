@@ -202,9 +202,12 @@ async def find(
     """Lead to what an ID, or a certificate as PEM, means; or let choose, or search as a query."""
     text = pasted(id)
     matches = await visit.store.run_read(partial(_identify, text=text)) if text else []
+    is_listener = _SERVER.fullmatch(id.strip()) is not None
     if len(matches) == 1 and matches[0].kind in PAGE_OF:
-        return RedirectResponse(_address(matches[0]), HTTPStatus.SEE_OTHER)
-    if not matches and _SERVER.fullmatch(id.strip()) and _DNS_NAME.fullmatch(text):
+        # Of a host with a port it is asked what listens there.
+        part = "#usages" if is_listener and matches[0].kind == "host" else ""
+        return RedirectResponse(_address(matches[0]) + part, HTTPStatus.SEE_OTHER)
+    if not matches and is_listener and _DNS_NAME.fullmatch(text):
         # No host of ours has this name, but a certificate may be for it.
         return RedirectResponse(address("/certificates", q=f"name:{text}"), HTTPStatus.SEE_OTHER)
     return visit.page(
