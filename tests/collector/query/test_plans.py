@@ -8,6 +8,7 @@ import pytest
 from fakes.small_inventory import NOW, random_inventory, write
 from sqlalchemy import select
 
+from keycensus_collector.query import compile as compiling
 from keycensus_collector.query.ask import ask
 from keycensus_collector.query.parse import parse
 from keycensus_collector.store.engine import Store
@@ -22,13 +23,19 @@ _LARGE = (
     ("manifest_entry", "sqlite_autoindex_manifest_entry_1", "301196 2 1"),
     ("certificate", "sqlite_autoindex_certificate_1", "100150 1"),
 )
+_BY_PLACES = (
+    "SEARCH place USING INDEX ix_place_mode",
+    "SEARCH place USING INTEGER PRIMARY KEY",
+)
 
 
 @pytest.mark.parametrize("analysed", [True, False])
+@pytest.mark.parametrize("named", [-1, 300])
 def test_few_places_are_where_it_begins_whatever_the_database_knows(
-    tmp_path: Path, *, analysed: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: int, *, analysed: bool
 ) -> None:
     """Files of mode 0600 are expected to be a third of all, and it went through the entries of all files."""
+    monkeypatch.setattr(compiling, "_NAMED", named)
     with write(random_inventory(0), tmp_path) as store:
         name = store.name
         if analysed:
@@ -43,5 +50,5 @@ def test_few_places_are_where_it_begins_whatever_the_database_knows(
         statement = found.compile(connection, compile_kwargs={"literal_binds": True})
         plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}").all()
     steps = [row[3] for row in plan]
-    assert any("SEARCH place USING INDEX ix_place_mode" in step for step in steps), steps
+    assert any(step.startswith(_BY_PLACES) for step in steps), steps
     assert not any("SCAN manifest_entry" in step for step in steps), steps

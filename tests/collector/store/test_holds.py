@@ -50,7 +50,7 @@ def _again(connection: Connection) -> None:
     configuration.set_main_option("script_location", str(MIGRATIONS))
     configuration.set_main_option("path_separator", "newline")
     configuration.attributes["connection"] = connection
-    command.upgrade(configuration, "0067_holds")
+    command.upgrade(configuration, "head")
 
 
 async def test_intake_writes_what_a_place_holds_as_it_changes_goes_and_comes_back(

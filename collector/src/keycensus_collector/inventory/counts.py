@@ -22,6 +22,8 @@ def count_bounded(
     """Return the same as far as the first page of that list counts, and whether it is all."""
     asked = asked_whole(connection, query, target, now_ms)
     most = min(each.most for each in asked)
+    if any(each.are_more for each in asked):
+        return most, False
     number = _count(connection, asked, [each.counted for each in asked], most + 1)
     return min(number, most), number <= most
 

@@ -38,7 +38,7 @@ def list_keys(
 ) -> results.KeyPage:
     """Return keys in the order of their identities, or by `sort`. `exactly`: count all, however many there are."""
     halves = [ask(connection, query, "keys", now_ms, sealed=sealed) for sealed in (False, True)]
-    fewest = min(halves, key=lambda half: half.most)
+    fewest = min(halves, key=lambda half: (not half.are_more, half.most))
     tables = halves[0].tables if halves[0].as_of_ms is not None else None
     to_count = union_all(
         *(half.key_columns(half.condition if exactly else half.counted) for half in halves)

@@ -214,7 +214,9 @@ def counted_rows(
 ) -> tuple[int, bool, Sequence[Row[Any]] | None]:
     """Return a total, and the first rows where they come with it; UsageError as `Order.check`."""
     rows: Sequence[Row[Any]] | None = None
-    if cursor or exactly:
+    if asked.are_more and not exactly:
+        total, exact = asked.most, False
+    elif cursor or exactly:
         total, exact = count_up_to(connection, found, asked.most, exactly=exactly)
     else:
         total, exact, rows = order.first(connection, found, limit + 1, asked.most)

@@ -35,6 +35,7 @@ class Asked:
     condition: ColumnElement[bool]
     counted: ColumnElement[bool]
     most: int
+    are_more: bool  # than that: it is known already
     known: list[ColumnElement[bool]]  # that a thing was known at the moment asked for
 
     @property
@@ -100,8 +101,11 @@ def ask(
     bindings = bind(query, target, now_ms)
     tables = tables_for(target, bindings.as_of_ms, sealed=sealed, host_labels=host_labels)
     known = _known(target, tables)
-    condition, counted, most = compiled(connection, bindings, tables, known)
-    return Asked(bindings, tables, and_(condition, *known), and_(counted, *known), most, known)
+    condition, counted, most, are_more = compiled(connection, bindings, tables, known)
+    return Asked(
+        *(bindings, tables, and_(condition, *known), and_(counted, *known)),
+        *(most, are_more, known),
+    )
 
 
 def asked_whole(connection: Connection, query: Query, target: str, now_ms: int) -> list[Asked]:

@@ -72,20 +72,25 @@ from keycensus_collector.query.shapes import (
     is_outside,
     mentions_path,
     says_mode,
+    says_open_to_all,
     without_places,
 )
-from keycensus_collector.query.sources import Sources, one_by_one, row_by_row
+from keycensus_collector.query.sources import Sources, expected_rows, first_different, one_by_one
 from keycensus_collector.query.trees import entries_in_trees, holds_a_name
 from keycensus_collector.store.schema import certificate, holding
 
 # Up to so many places it is cheaper to start from them, and up to so many hosts from those.
 _FEW = 3_000
+# Up to so many places are told by their numbers: to look for them again may take a look at all.
+_NAMED = 300
+# Where PostgreSQL expects more than so many places, they are not counted as far as that.
+_MANY = 100_000
 _FEW_HOSTS = 1_000
 # Up to so many rows a list is counted; beyond, on demand. Where each takes a look elsewhere, to fewer.
 COUNTED = 10_000
 COUNTED_SOUGHT = 1_000
 # Of so many rows, mostly enough are of different things.
-_TRIED = (COUNTED_SOUGHT * 6 // 5, COUNTED_SOUGHT * 3)
+_TRIED = COUNTED_SOUGHT * 3
 # Fields of a thing itself that other tables are asked for, thing by thing.
 _SOUGHT = frozenset({"revoked", "under"})
 _EXPANSIONS = 16
@@ -94,11 +99,15 @@ _IN_INDEXES = frozenset({"name", "subject", "sha256", "sha1", "key-id", "serial"
 
 
 class Compiled(NamedTuple):
-    """The condition on the rows of a list; one that does for a count to `most`, which ends there."""
+    """The condition on the rows of a list; one that does for a count to `most`, which ends there.
+
+    `are_more`: it has been found out that more than `most` are meant, so nobody need count.
+    """
 
     listed: ColumnElement[bool]
     counted: ColumnElement[bool]
     most: int
+    are_more: bool
 
 
 def compiled(
@@ -115,22 +124,24 @@ def compiled(
     listed = compiler.closed(bindings.condition)
     counted = compiler.counted(bindings.condition, known)
     most = COUNTED_SOUGHT if compiler.sought else COUNTED
-    return Compiled(listed, listed if counted is None else counted, most)
+    are_more = compiler.found > most
+    return Compiled(listed, listed if counted is None else counted, most, are_more)
 
 
 @dataclass(slots=True)
 class Compiler:
     """Makes conditions of a checked query for one list; notes what it has found out on the way.
 
-    `sought`: names of what each thing is asked for in other tables.
+    `sought`: names of what each thing is asked for in other tables; `found`: so many rows are known to be meant.
     """
 
     target: str
     tables: Tables
     sources: Sources
     expansions: int = _EXPANSIONS
-    probes: dict[Bound, bool] = field(default_factory=dict)
+    probes: dict[Bound, list[int] | None] = field(default_factory=dict)
     sought: set[str] = field(default_factory=set)
+    found: int = 0
 
     @classmethod
     def of(cls, connection: Connection, bindings: Bindings, tables: Tables) -> Compiler:
@@ -180,17 +191,35 @@ class Compiler:
             return None
         if self.target in {"places", "hosts"}:
             return self._first_in_files(placed, [*map(self.plain, own), *known])
-        if Held.of(placed) is not None or self._use(placed) is not None or self._are_few(placed):
-            return None
+        held = Held.of(placed)
+        if held is not None:
+            is_counted = "host" not in self.sought
+        else:
+            is_counted = self._use(placed) is not None or self._few_places(placed) is not None
         outside = [self.plain(part) for part in own]
-        if outside and (self.target == "certificates" or self._fit_few(outside)):
+        if (
+            is_counted
+            or self._open(placed)
+            or (outside and (self.target == "certificates" or self._fit_few(outside)))
+        ):
             return None
+        if held is not None:
+            return self._first_held(held, [*outside, *known])
         is_meant = exists().where(self._joins_here(), *outside, *known)
         tables = replace(self.tables, places_first=True)
         return self._first_of(
             union_all(
                 *self._entries(tables, placed, [is_meant.correlate(tables.entry)], from_places=True)
             )
+        )
+
+    def _first_held(
+        self, held: Held, besides: Sequence[ColumnElement[bool]]
+    ) -> ColumnElement[bool]:
+        """Return that a row is among the first that these hosts hold, of which there are many."""
+        is_meant = exists().where(self._identity() == holding.c.artifact, *besides)
+        return self._first_of(
+            select(holding.c.artifact).where(*self._holds(held), is_meant.correlate(holding))
         )
 
     def _first_in_files(
@@ -200,30 +229,35 @@ class Compiler:
         if not files.can_be_each():
             return None
         # Most certificates are at a place or two: so many of those that are meant do, mostly.
-        few = files.of_some(_TRIED[-1]).first(besides)
-        tried = self._tried(few.limit(_TRIED[-1]))
+        tried, _ = self._tried(files.of_some(_TRIED).first(besides))
         return self._first_of(files.first(besides)) if tried is None else tried
 
     def _first_of(self, found: Select[Any] | CompoundSelect[Any]) -> ColumnElement[bool]:
         """Return that a row is among the first different ones that a statement finds."""
-        for rows in _TRIED:
-            tried = self._tried(found.limit(rows))
-            if tried is not None:
-                return tried
+        tried, all_of_them = self._tried(found)
+        if tried is not None:
+            return tried
+        if all_of_them is not None:
+            return all_of_them
         first = select(found.subquery()).distinct().limit(COUNTED_SOUGHT + 1)
         return self._identity().in_(select(first.subquery()))
 
-    def _tried(self, some: Select[Any] | CompoundSelect[Any]) -> ColumnElement[bool] | None:
-        """Return that a row is among some that are found now; None if those are not enough for a count.
+    def _tried(
+        self, some: Select[Any] | CompoundSelect[Any]
+    ) -> tuple[ColumnElement[bool] | None, ColumnElement[bool] | None]:
+        """Return that a row is among some that are found now: first if those are enough for a count, then if they are all.
 
-        PostgreSQL makes all of a DISTINCT before its first row: so few rows are tried first.
+        PostgreSQL makes all of a DISTINCT before its first row: so rows are read until enough are different.
         """
-        if self.sources.connection.dialect.name != "postgresql":
-            return None
-        different = select(some.subquery()).distinct().limit(COUNTED_SOUGHT + 1)
-        with row_by_row(self.sources.connection):
-            tried = self.sources.connection.execute(different).scalars().all()
-        return self._identity().in_(tried) if len(tried) > COUNTED_SOUGHT else None
+        connection = self.sources.connection
+        if connection.dialect.name != "postgresql":
+            return None, None
+        tried, are_all = first_different(connection, some, COUNTED_SOUGHT + 1, _TRIED)
+        is_one = self._identity().in_(tried)
+        if len(tried) <= COUNTED_SOUGHT:
+            return None, is_one if are_all else None
+        self.found = len(tried)
+        return is_one, None
 
     def on_hosts(
         self, node: Bound, known: Sequence[ColumnElement[bool]], most: int
@@ -349,15 +383,19 @@ class Compiler:
         *,
         beside: ColumnElement[Any] | None = None,
         from_places: bool = False,
+        at: Sequence[int] | None = None,
     ) -> list[Select[Any]]:
         """Return artifacts of entries for which all parts hold, and what is `joined`.
 
-        `beside`: a column of their places that is to be told, too. `from_places`: it begins at places.
+        `beside`: a column of their places that is to be told, too. `from_places`: it begins at places. `at`: the
+        numbers of those that can be meant, where they are known; names in trees are looked for besides.
         """
         artifact, own = tables.entry.c.artifact, self._own()
         conditions = [*joined, *map(self.plain, parts)]
         if from_places and says_mode(parts):
             conditions += holds_kinds(tables)
+        if at is not None:
+            conditions.append(tables.place.c.place_no.in_(at))
         names = mentions_path(parts)
         found = entries_of(tables, artifact, conditions, own, but_names=names)
         if beside is not None:
@@ -451,10 +489,16 @@ class Compiler:
         used = self._use(flat)
         if used is not None:
             return used
-        if self.tables.as_of_ms is not None or self._are_few(flat):
+        if self.tables.as_of_ms is not None:
+            return self._identity().in_(
+                union_all(*self._entries(self.tables, flat, from_places=True))
+            )
+        few = self._few_places(flat)
+        if few is not None:
             # Few places, whatever the database thinks: it begins at them.
-            tables = replace(self.tables, places_first=self.tables.as_of_ms is None)
-            found = self._entries(tables, flat, from_places=True)
+            tables = replace(self.tables, places_first=True)
+            at = few if len(few) <= _NAMED else None
+            found = self._entries(tables, flat, from_places=True, at=at)
             return self._identity().in_(union_all(*found))
         return and_(*self._on_some_host(flat), self._looked_up(flat))
 
@@ -486,7 +530,15 @@ class Compiler:
             part.field.name == "use" and part.test == Choice("live") and not part.negated
             for part in said
         )
-        return [self._held(Held("live" if in_use else "", ()))]
+        held = self._held(Held("live" if in_use else "", ()))
+        return [held, *self._open(parts)]
+
+    def _open(self, parts: Sequence[Bound]) -> list[ColumnElement[bool]]:
+        """Return what the fold knows of keys that everybody can read, of which there are few."""
+        is_known = self.target == "keys" and self.tables.kinds != SEALED_KINDS
+        if not is_known or self.tables.as_of_ms is not None or not says_open_to_all(parts):
+            return []
+        return [self.tables.key.c.world_readable.is_(True)]
 
     def _looked_up(self, parts: Sequence[Bound]) -> ColumnElement[bool]:
         """Return the same, asked for each thing by itself."""
@@ -523,37 +575,36 @@ class Compiler:
         """Return what binds an entry to the row of the list."""
         return self.tables.entry.c.artifact == self._identity()
 
-    def _are_few(self, parts: Sequence[Bound]) -> bool:
-        """Count the places that fit, as far as it matters: of a mode, those that hold something of the list's kind."""
+    def _few_places(self, parts: Sequence[Bound]) -> list[int] | None:
+        """Return the numbers of the places that fit, if they are few: of a mode, those that hold something of the list's kind."""
         spot = self.tables.place
         about = [part for part in parts if is_about_the_place(part)]
         if not about:
-            return False
+            return None
         key = All(tuple(about))
         if key not in self.probes:
-            some = (
-                select(spot.c.place_no)
-                .where(
-                    *is_there(self.tables),
-                    *(holds_kinds(self.tables) if says_mode(about) else ()),
-                    *(self.plain(part) for part in about),
-                )
-                .limit(_FEW + 1)
-                .subquery()
+            connection = self.sources.connection
+            some = select(spot.c.place_no).where(
+                *is_there(self.tables),
+                *(holds_kinds(self.tables) if says_mode(about) else ()),
+                *(self.plain(part) for part in about),
             )
-            count = select(func.count()).select_from(some)
-            self.probes[key] = self.sources.connection.execute(count).scalar_one() <= _FEW
+            found: Sequence[int] | None = None
+            if expected_rows(connection, some) <= _MANY:
+                found = connection.execute(some.limit(_FEW + 1)).scalars().all()
+            self.probes[key] = list(found) if found is not None and len(found) <= _FEW else None
         return self.probes[key]
 
     def _fit_few(self, conditions: Sequence[ColumnElement[bool]]) -> bool:
-        some = select(self._identity()).where(*conditions).limit(_FEW + 1).subquery()
-        count = select(func.count()).select_from(some)
-        return self.sources.connection.execute(count).scalar_one() <= _FEW
+        return self._count(select(self._identity()).where(*conditions)) <= _FEW
 
     def _holds_few(self, conditions: Sequence[ColumnElement[bool]]) -> bool:
-        some = select(holding.c.host_no).where(*conditions).limit(_FEW + 1).subquery()
-        count = select(func.count()).select_from(some)
-        return self.sources.connection.execute(count).scalar_one() <= _FEW
+        return self._count(select(holding.c.host_no).where(*conditions)) <= _FEW
+
+    def _count(self, some: Select[Any]) -> int:
+        """Return how many rows there are, or one more than few."""
+        count = select(func.count()).select_from(some.limit(_FEW + 1).subquery())
+        return self.sources.connection.execute(count).scalar_one()
 
     def _holds(self, held: Held) -> list[ColumnElement[bool]]:
         """Return what is so of a row of `holding`."""
@@ -582,7 +633,10 @@ class Compiler:
             # Plus nothing: so no index is used that tries every host of the list for each artifact.
             conditions.append((holding.c.host_no + 0).in_(hosts))
             self.sought.add("host")
-        held_so = select(holding.c.artifact).where(
-            holding.c.artifact == self._identity(), *conditions
-        )
+        same = [holding.c.artifact == self._identity()]
+        if self.tables.kinds == SEALED_KINDS:
+            same.append(
+                holding.c.kind == self._own().c.kind
+            )  # as the index of sealed ones has them
+        held_so = select(holding.c.artifact).where(*same, *conditions)
         return exists(one_by_one(self.sources, held_so.correlate(self._own())))

@@ -57,19 +57,24 @@ def is_of_any_place(node: Bound) -> bool:
     )
 
 
+_OPEN = {("readable-by", "world"), ("use", "live")}
+
+
 def is_open_to_all(parts: Sequence[Bound]) -> bool:
     """Whether parts say just that everybody can read it at a live place outside trust stores."""
+    others = [part for part in parts if not (isinstance(part, Literal) and is_outside(part))]
+    return says_open_to_all(parts) and len(others) == len(_OPEN)
+
+
+def says_open_to_all(parts: Sequence[Bound]) -> bool:
+    """Whether parts say that, whatever else."""
     said = [part for part in parts if isinstance(part, Literal)]
-    if len(said) != len(parts):
-        return False
-    others = [part for part in said if not is_outside(part)]
     words = {
         (part.field.name, part.test.value)
-        for part in others
+        for part in said
         if isinstance(part.test, Choice) and not part.negated
     }
-    is_said = words == {("readable-by", "world"), ("use", "live")} and len(others) == len(words)
-    return is_said and len(others) < len(said)
+    return words >= _OPEN and any(map(is_outside, said))
 
 
 def without_places(node: Bound, target: str) -> Bound:

@@ -7,7 +7,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, literal_column
+from sqlalchemy import (
+    ClauseElement,
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    Executable,
+    Select,
+    literal_column,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from keycensus_collector.query.bound import Literal
 from keycensus_collector.query.fields import Level
@@ -52,6 +62,53 @@ def row_by_row(connection: Connection) -> Iterator[None]:
     connection.exec_driver_sql(set_.format("off"))
     yield  # after an error the transaction is over, and the setting with it
     connection.exec_driver_sql(set_.format("on"))
+
+
+class _Expected(Executable, ClauseElement):
+    """The plan of a statement, as PostgreSQL tells it."""
+
+    inherit_cache = False
+
+    def __init__(self, statement: Select[Any]) -> None:
+        self.statement = statement
+
+
+@compiles(_Expected)
+def _explain(element: _Expected, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - the compiler's own
+    return f"EXPLAIN (FORMAT JSON) {compiler.process(element.statement, **options)}"
+
+
+def expected_rows(connection: Connection, statement: Select[Any]) -> int:
+    """Return how many rows PostgreSQL expects of a statement, which it does not run; 0 where nobody knows."""
+    if connection.dialect.name != "postgresql":
+        return 0
+    plan = connection.execute(_Expected(statement)).scalar_one()
+    return int(plan[0]["Plan"]["Plan Rows"])
+
+
+# Rows that are fetched at once: a few times as many as there are round trips to spare.
+_AT_ONCE = 500
+
+
+def first_different(
+    connection: Connection, statement: Select[Any] | CompoundSelect[Any], most: int, rows: int
+) -> tuple[list[Any], bool]:
+    """Return the first different values of a statement's one column, and whether those are all there are.
+
+    Rows are read until `most` values are different, at most `rows`; what is behind them is not looked for.
+    """
+    found: dict[Any, None] = {}
+    read = 0
+    with row_by_row(connection):
+        limited = statement.limit(rows)
+        result = connection.execute(limited, execution_options={"yield_per": _AT_ONCE})
+        for some in result.scalars().partitions():
+            found.update(dict.fromkeys(some))
+            read += len(some)
+            if len(found) >= most:
+                break
+        result.close()
+    return list(found)[:most], len(found) < most and read < rows
 
 
 Special = Callable[[Sources, Literal, Level], ColumnElement[bool]]

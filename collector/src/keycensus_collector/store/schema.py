@@ -520,11 +520,10 @@ holding = Table(
     Column("retained", Integer, nullable=False),
     Column("roles", Integer, nullable=False),  # bit mask: 1 server, 2 client, 4 ca, 8 unknown
     Index(None, "host_no"),
-    # Sealed keys have no table of their own; there are few.
+    # Sealed keys have no table of their own; there are few, and lists of them take their counts from here.
     Index(
         "ix_holding_sealed",
-        "artifact",
-        "kind",
+        *("artifact", "kind", "live", "retained"),
         sqlite_where=text(SEALED_HOLDING),
         postgresql_where=text(SEALED_HOLDING),
     ),
