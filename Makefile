@@ -113,8 +113,8 @@ api-fuzz: $(DEVELOPMENT) ## the REST interface against its own description, by s
 	@PYTHONPATH=tests $(BIN)/python -m fakes.api_fuzz --examples $(EXAMPLES)
 
 # Long forms of the fault tests; they print their figures and write plots (PLOT=file.svg).
-fleet: $(DEVELOPMENT) ## 5,000 simulated agents lose their collector and come back (AGENTS= WINDOW= PLOT=)
-	@PYTHONPATH=tests $(BIN)/python -m benchmarks.fleet --agents $(AGENTS) --window $(WINDOW) $(if $(PLOT),--plot '$(PLOT)')
+fleet: $(DEVELOPMENT) ## 5,000 simulated agents lose their collector and come back (AGENTS= WINDOW= PLOT= POSTGRESQL=1)
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks.fleet --agents $(AGENTS) --window $(WINDOW) $(if $(PLOT),--plot '$(PLOT)') $(if $(POSTGRESQL),--postgresql)
 
 evil: $(DEVELOPMENT) ## a hostile agent beside 100 good ones: their p99 with it and without
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.fleet --evil --agents 100 --seconds 120

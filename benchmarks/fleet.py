@@ -1,6 +1,7 @@
 """A fleet that lost its collector comes back; and a hostile agent among good ones.
 
     PYTHONPATH=tests python -m benchmarks.fleet --agents 5000 --window 120 --plot fleet.svg
+    PYTHONPATH=tests python -m benchmarks.fleet --postgresql
     PYTHONPATH=tests python -m benchmarks.fleet --evil --agents 100 --seconds 60
 
 The fleet holds open streams when the collector is killed with SIGKILL; it is started again some
@@ -34,6 +35,7 @@ from fakes.agent_stream import file_of, place_change, place_row
 from fakes.certificates import Leaf
 from fakes.collector import Collector
 from fakes.joining import enrol
+from fakes.postgres import running_server
 from faults.kit.fleet import (
     Credentials,
     EndedError,
@@ -44,10 +46,13 @@ from faults.kit.fleet import (
     issue_fleet,
 )
 from faults.kit.oracle import Footprint, acknowledged_is_there
+from sqlalchemy import select
 
 from benchmarks.plot import Chart, Line, svg
 from benchmarks.soak import allow_descriptors
 from keycensus_agent.reader.schedule import RECONNECT_SPREAD_SECONDS
+from keycensus_collector.store.engine import Store
+from keycensus_collector.store.schema import place
 from keycensus_proto.v1 import report_pb2
 
 _MEBIBYTE = 1024 * 1024
@@ -85,9 +90,12 @@ class Homecoming:
         return counts
 
 
-async def homecoming(directory: Path, count: int, window: float) -> Homecoming:
-    """Let a fleet lose its collector and come back; hold the inventory against its acks."""
-    collector = Collector.make(directory / "collector")
+async def homecoming(directory: Path, count: int, window: float, url: str = "") -> Homecoming:
+    """Let a fleet lose its collector and come back; hold the inventory against its acks.
+
+    `url` is an empty PostgreSQL database; without one the collector makes itself one of SQLite.
+    """
+    collector = Collector.make(directory / "collector", *(("--database", url) if url else ()))
     fleet = [SimulatedAgent(each) for each in issue_fleet(collector, count)]
     shared = file_of(Leaf("bundle.example").der)
     collector.start()
@@ -117,12 +125,27 @@ async def homecoming(directory: Path, count: int, window: float) -> Homecoming:
         seen.returned = list(await asyncio.gather(*coming))
         await beside[1]
         beside[0].cancel()
-        for member in fleet:
-            acknowledged_is_there(collector.database, member.acknowledged, member.credentials.name)
+        if not url:
+            for member in fleet:
+                acknowledged_is_there(
+                    collector.database, member.acknowledged, member.credentials.name
+                )
     finally:
         if collector.is_running():
             collector.stop()
+    if url:
+        _all_is_there(url, fleet)
     return seen
+
+
+def _all_is_there(url: str, fleet: Sequence[SimulatedAgent]) -> None:
+    """Hold a PostgreSQL database, which no collector serves any more, against what was acknowledged."""
+    with Store.open(url) as store, store.read() as connection:
+        query = select(place.c.host_no, place.c.path, place.c.manifest)
+        found = {(host, path): manifest for host, path, manifest in connection.execute(query)}
+    for member in fleet:
+        for path, file in member.acknowledged.items():
+            assert found.get((member.credentials.host_no, path.decode())) == file.manifest
 
 
 async def _gather_and_lose(collector: Collector, fleet: Sequence[SimulatedAgent]) -> None:
@@ -349,6 +372,7 @@ def main() -> None:
     parser.add_argument("--evil", action="store_true")
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--plot", type=Path, default=None, help="write an SVG to this file")
+    parser.add_argument("--postgresql", action="store_true", help="over PostgreSQL, not SQLite")
     arguments = parser.parse_args()
     allow_descriptors()
     with tempfile.TemporaryDirectory(prefix="keycensus-fleet-") as name:
@@ -357,7 +381,12 @@ def main() -> None:
             took = asyncio.run(beside_an_evil_one(directory, arguments.agents, arguments.seconds))
             print(compared(took))
             return
-        seen = asyncio.run(homecoming(directory, arguments.agents, arguments.window))
+        if arguments.postgresql:
+            with running_server(durable=True, settings=("shared_buffers=256MB",)) as server:
+                url = server.new_database()
+                seen = asyncio.run(homecoming(directory, arguments.agents, arguments.window, url))
+        else:
+            seen = asyncio.run(homecoming(directory, arguments.agents, arguments.window))
     print(told(seen))
     if arguments.plot is not None:
         arguments.plot.write_text(drawn(seen))
