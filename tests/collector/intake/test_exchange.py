@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import pytest
 from fakes.agent_stream import (
     CERTIFICATE,
     CRL,
@@ -23,11 +24,13 @@ from fakes.agent_stream import (
     place_row,
     sha256,
 )
-from sqlalchemy import select
+from sqlalchemy import event, select, update
 
+from keycensus_collector.intake.manifests import find_incomplete
 from keycensus_collector.intake.model import Limits
 from keycensus_collector.store.schema import blob as blob_table
 from keycensus_collector.store.schema import manifest, manifest_entry, manifest_part, place, work
+from keycensus_collector.store.tables.sharing import removal
 from keycensus_proto.v1 import manifest_pb2, report_pb2
 
 LEAF, OTHER, ROOT = b"leaf der", b"other leaf der", b"root der"
@@ -370,4 +373,23 @@ async def test_an_empty_offer_is_satisfied(desk: Desk) -> None:
     await line.send(report_pb2.ReportRequest(offer=report_pb2.Offer(offer=9)))
     want = await expect(line, "want")
     assert (want.offer, want.satisfied) == (9, True)
+    await line.leave()
+
+
+@pytest.mark.parametrize("others_removed", [False, True])
+async def test_what_an_offer_settled_is_looked_up_again_only_if_another_collector_removed_since(
+    desk: Desk, *, others_removed: bool
+) -> None:
+    agent = desk.enrol()
+    line = await desk.connect(agent)
+    file = file_of(LEAF, ROOT)
+    await agent.offer(line, file)
+    asked: list[str] = []
+    with desk.store.write() as connection:
+        if others_removed:
+            connection.execute(update(removal).values(times=removal.c.times + 1))
+        event.listen(connection, "before_cursor_execute", lambda *it: asked.append(it[2]))
+        cache = desk.reporter._intake.cache
+        assert find_incomplete(connection, {file.manifest}, cache) == set()
+    assert (len(asked) > 1) is others_removed, asked
     await line.leave()

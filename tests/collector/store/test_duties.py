@@ -73,3 +73,6 @@ def test_what_another_collector_removed_is_not_remembered_as_complete() -> None:
     assert cache.not_known_complete({b"a"}) == {b"a"}
     cache.mark_complete([b"a"], before)  # looked up before the removal was heard of
     assert cache.not_known_complete({b"a"}) == {b"a"}
+    cache.mark_complete([b"a"], cache.generation)
+    cache.follow(7)  # by who read it before
+    assert cache.not_known_complete({b"a"}) == set()

@@ -268,6 +268,7 @@ class Exchange:
         self.unfit.update(failed)
         if not missing.truncated:
             lacking = {root for needed_by in missing.blobs.values() for root in needed_by}
+            self._intake.cache.follow(missing.removals)
             self._intake.cache.mark_complete(roots - lacking - failed.keys(), generation)
             offer.roots = waiting - failed.keys()
         else:

@@ -7,6 +7,7 @@ what was learnt of them once is kept in memory.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -81,6 +82,8 @@ class ManifestCache:
         self._complete: set[bytes] = set()
         self._forgotten = 0
         self._removals: int | None = None
+        # The writer's thread and the event loop's both mark and forget.
+        self._lock = threading.Lock()
 
     def contents(self) -> Mapping[bytes, tuple[Artifact, ...]]:
         """Return manifests with the artifacts that they and their parts list, each once.
@@ -112,29 +115,39 @@ class ManifestCache:
         `generation` is what it was before they were looked up, by who looked outside of a writing
         transaction: what was removed meanwhile must not be remembered.
         """
-        if generation not in {None, self._forgotten}:
-            return
-        if len(self._complete) > _CACHED_COMPLETE:
-            self._complete.clear()
-        self._complete.update(hashes)
+        with self._lock:
+            if generation not in {None, self._forgotten}:
+                return
+            if len(self._complete) > _CACHED_COMPLETE:
+                self._complete.clear()
+            self._complete.update(hashes)
 
     def follow(self, removals: int) -> None:
-        """Forget what was complete if blobs were removed since: `removals` says how often ever."""
-        if removals != self._removals:
-            self._removals = removals
-            self._forgotten += 1
-            self._complete.clear()
+        """Forget what was complete if blobs were removed since: `removals` says how often ever.
+
+        It is to be read before what is then marked is looked up.
+        """
+        with self._lock:
+            if self._removals is None:
+                self._removals = removals  # nothing was marked before
+            elif removals > self._removals:
+                self._removals = removals
+                self._forgotten += 1
+                self._complete.clear()
 
     def forget(self, hashes: Iterable[bytes]) -> None:
         """Keep no longer that these manifests are complete."""
-        self._forgotten += 1
-        self._complete.difference_update(hashes)
+        with self._lock:
+            self._forgotten += 1
+            self._complete.difference_update(hashes)
 
 
 @dataclass(slots=True)
 class Missing:
     """What is not stored of some manifests, each missing blob with the manifests that need it."""
 
+    removals: int
+    """How often blobs were removed before this was looked up, ever."""
     blobs: dict[BlobKey, set[bytes]] = field(default_factory=dict)
     too_deep: set[bytes] = field(default_factory=set)
     truncated: bool = False
@@ -146,7 +159,7 @@ class Missing:
 
 def find_missing(connection: Connection, roots: Iterable[bytes], limit: int) -> Missing:
     """Return what is not stored of the manifests `roots`; about `limit` artifacts at most."""
-    missing = Missing()
+    missing = Missing(connection.execute(_REMOVALS).scalar_one())
     level = {root: {root} for root in roots}
     known: dict[bytes, set[bytes]] = {}
     for _ in range(LEVELS):
