@@ -88,6 +88,18 @@ def test_every_key_and_store_is_found_once() -> None:
     assert kinds(streamed) == ["certificate", "certificate"]
 
 
+@pytest.mark.parametrize("line", [76, 100])
+@pytest.mark.parametrize("joint", [b'"\n    + "', b'" +\r\n  "', b"' .\n'", b'"\n"'])
+def test_a_keystore_in_joined_string_literals_is_read(line: int, joint: bytes) -> None:
+    value = base64.b64encode(_file("truststore.jks"))
+    pieces = [value[at : at + line] for at in range(0, len(value), line)]
+    joined = b'decode("' + joint.join(pieces) + b'");\n'
+    result = read("base64", joined)
+    assert (kinds(result), result.status) == (["certificate"], Status.READ)
+    two = b'{"' + value + b'", "' + value + b'"}'
+    assert kinds(read("base64", two)) == ["certificate"] * 2
+
+
 def test_a_keystore_is_opened_or_locked() -> None:
     store = b"store: " + base64.b64encode(_file("locked.p12")) + b"\nca: " + VALUE
     locked = read("base64", store)

@@ -55,7 +55,9 @@ _STARTS = (
 _INNER_TAGS = (der.SEQUENCE, der.INTEGER, der.OBJECT_IDENTIFIER, der.ENUMERATED)
 _DER, _STORES_START = b"M", (b"/", b"z")
 _TOKEN = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
-_WRAPPED = re.compile(rb"(?:[A-Za-z0-9+/\s]|\\[rnt]?)*={0,2}")
+# Two string literals of a program side by side; a comma between them parts two values.
+_JOINT = re.compile(rb"[\"'][\s+.]*[\"']")
+_WRAPPED = re.compile(rb"(?:[A-Za-z0-9+/\s]|\\[rnt]?|%b)*={0,2}" % _JOINT.pattern)
 # What may stand between two lines of one value: line ends, escaped or not, with the margin of a string in
 # Kotlin, and the joint of two strings.
 _GLUE = re.compile(
@@ -234,7 +236,8 @@ def _end_of(text: bytes, start: int) -> int:
     """Return where the base64 ends that starts there: its line, or the lines that it is wrapped into."""
     token = _TOKEN.match(text, start)
     end = token.end() if token else start
-    if end - start not in _LINE_BYTES and text[end : end + 1] != b"\\":
+    goes_on = end - start in _LINE_BYTES or text[end : end + 1] == b"\\"
+    if not goes_on and not _JOINT.match(text, end):
         return end
     wrapped = _WRAPPED.match(text, start)
     return wrapped.end() if wrapped else end
