@@ -22,6 +22,7 @@ import dataclasses
 import itertools
 import random
 import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -89,7 +90,7 @@ class Soak:
                     self._change_files(agent),
                     self._trouble(proxy),
                 ]
-                samples = await self._watch(collector, process.pid, proxy, tasks)
+                samples = await self._watch(collector, agent, process, proxy, tasks)
             finally:
                 process.terminate()
                 with contextlib.suppress(Exception):
@@ -106,7 +107,8 @@ class Soak:
     async def _watch(
         self,
         collector: Collector,
-        reader: int,
+        agent: SampleAgent,
+        process: subprocess.Popen[bytes],
         proxy: ChaosProxy,
         lives: Sequence[Coroutine[None, None, None]],
     ) -> list[Sample]:
@@ -117,11 +119,13 @@ class Soak:
             while time.monotonic() - started < self.seconds:
                 await asyncio.sleep(self.every)
                 assert collector.is_running(), collector.log_file.read_text()[-4000:]
+                agent_log = (agent.directory / "agent.log").read_text(errors="replace")[-4000:]
+                assert process.poll() is None, f"status {process.returncode}: {agent_log}"
                 samples.append(
                     Sample(
                         time.monotonic() - started,
                         Footprint.of(collector.pid),
-                        Footprint.of(reader),
+                        Footprint.of(process.pid),
                         proxy.open_connections(),
                         proxy.counted.connections,
                         self.reports,
