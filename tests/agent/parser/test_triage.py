@@ -55,6 +55,13 @@ def test_no_form_that_holds_something_is_missed(name: str) -> None:
         (b"k\0e\0", 500, Triage.SKIP),
         (b"0\x06\x30\x01\x00\x00\x00\x00", 8, Triage.CANDIDATE),
         (b"\x30\x82\x05\x00\x02\x01\x03\x30\x82", 200, Triage.CANDIDATE),
+        (b"\x30\x82\x05\x00\x02\x01\x01\x30\x82", 200, Triage.CANDIDATE),
+        (
+            b"\x30\x82\x05\x00\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02\xa0\x82",
+            200,
+            Triage.CANDIDATE,
+        ),
+        (b"\x30\x82\x05\x00\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x09\x02\xa0\x82", 200, Triage.SKIP),
         (b"SQLite format 3\0" + bytes(4000), 90_000, Triage.SKIP),
         (b"\0\0\0\0" + bytes(4000), 90_000, Triage.SKIP),
         (b"\0\0\0\1\0\0\0\x14" + bytes(20) + b"\0\0\4\0\1", 900, Triage.CANDIDATE),

@@ -155,8 +155,14 @@ _UTF_16_OCTETS = frozenset((0x00, 0xFE, 0xFF))
 _KEY_SUFFIXES = frozenset(
     b"age b64 base64 cred jwk jwks key keys netdev nmconnection ppk private pub".split()
 )
-# Version and first tag of PKCS#12.
-_PFX_START = b"\x02\x01\x03\x30"
+# How what breaks off may still begin, behind a length of two bytes: certificates and the like; versions of PKCS#12 and of
+# evidence records; PKCS#7.
+_CUT_STARTS = (
+    b"\x30\x82",
+    b"\x02\x01\x03\x30",
+    b"\x02\x01\x01\x30",
+    b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07",
+)
 
 
 class Triage(IntEnum):
@@ -235,8 +241,8 @@ def _goes_on(head: bytes, size: int) -> bool:
 
 
 def _is_der(head: bytes, size: int) -> bool:
-    """Tell whether a SEQUENCE with a length that fits the file starts it, or a cut certificate or PFX."""
-    if head[1:2] == b"\x82" and (head[4:6] == b"\x30\x82" or head[4:8] == _PFX_START):
+    """Tell whether a SEQUENCE with a length that fits the file starts it, or what often is cut."""
+    if head[1:2] == b"\x82" and head.startswith(_CUT_STARTS, 4):
         return True
     if len(head) < 4:
         return False
