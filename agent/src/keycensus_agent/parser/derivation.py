@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from keycensus_agent.parser import der
+from keycensus_agent.parser import der, libcrypto
 
 # Iterations that are spent on one file, over all its containers, keys and candidate passwords: an
 # export of Firefox takes 1,800,000 for a key (three derivations of 600,000), Java 10,000. A million
@@ -72,15 +72,29 @@ class Pkcs12Derivation:
     iterations: int
     budget: IterationBudget
     digest: str = "sha1"
-    """A hash of hashlib whose block is of 64 bytes; what is sealed in these files uses SHA-1."""
+    """Of hashlib; what is sealed in these files uses SHA-1."""
 
     def __call__(self, purpose: int, size: int) -> bytes:
         """Return so many bytes for a purpose; LimitError if they would cost too much."""
-        block, hashed = 64, getattr(hashlib, self.digest)
+        hashed = getattr(hashlib, self.digest)
+        for _ in range(0, size, hashed().digest_size):
+            self.budget.spend(self.iterations)
+        found = libcrypto.derived(
+            self.secret,
+            self.salt,
+            purpose=purpose,
+            iterations=self.iterations,
+            size=size,
+            digest=self.digest,
+        )
+        return self._computed(purpose, size) if found is None else found
+
+    def _computed(self, purpose: int, size: int) -> bytes:
+        hashed = getattr(hashlib, self.digest)
+        block = hashed().block_size
         repeated = _fill(self.salt, block) + _fill(self.secret, block)
         derived = b""
         while len(derived) < size:
-            self.budget.spend(self.iterations)
             piece = bytes([purpose]) * block + repeated
             for _ in range(self.iterations):
                 piece = hashed(piece).digest()

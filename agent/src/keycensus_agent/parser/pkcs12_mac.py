@@ -14,8 +14,14 @@ from keycensus_agent.parser import der
 from keycensus_agent.parser.derivation import IterationBudget, LimitError, Pkcs12Derivation
 from keycensus_agent.parser.sealing import bmp_spellings
 
-# Hash and length of its key by OID: those whose block is of 64 bytes.
-_HASHES = {"1.3.14.3.2.26": ("sha1", 20), "2.16.840.1.101.3.4.2.1": ("sha256", 32)}
+# Hash and length of its key by OID.
+_HASHES = {
+    "1.3.14.3.2.26": ("sha1", 20),
+    "2.16.840.1.101.3.4.2.4": ("sha224", 28),
+    "2.16.840.1.101.3.4.2.1": ("sha256", 32),
+    "2.16.840.1.101.3.4.2.2": ("sha384", 48),
+    "2.16.840.1.101.3.4.2.3": ("sha512", 64),
+}
 _PURPOSE = 3
 # Iterations that are spent on the MAC of one file, over all candidates; and where there is no password but the empty
 # and the absent one, which are tried on one part only: Java makes more of them for the MAC than for the parts.
