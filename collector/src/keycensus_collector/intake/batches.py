@@ -178,7 +178,7 @@ def write_batch(
     write_gaps(connection, prepared.gaps, host_no=host_no, at_ms=now_ms)
     write_usages(connection, prepared.usages, host_no=host_no, at_ms=now_ms)
     taken = (
-        (RowClass.PLACE.value, {change.key for change in places}),
+        (RowClass.PLACE.value, (change.key for change in places)),
         (RowClass.GAP.value, prepared.gaps),
         (RowClass.USAGE.value, prepared.usages),
     )

@@ -14,9 +14,9 @@ from itertools import chain
 from sqlalchemy import Connection, Insert, bindparam, delete, select, update
 
 from keycensus_collector.intake.bulk import KEYS, BulkInsert, Keyed
-from keycensus_collector.intake.manifests import Artifact, ManifestCache, contents_of
+from keycensus_collector.intake.manifests import Artifact, ManifestCache, contents_of, holds_mask
 from keycensus_collector.store.engine import upsert
-from keycensus_collector.store.schema import HOLDS, holding, place
+from keycensus_collector.store.schema import holding, place
 
 TRUST_STORE = "trust-store"
 RETAINED = "retained"
@@ -84,14 +84,13 @@ def holds_of(
     connection: Connection, manifests: set[bytes], cache: ManifestCache
 ) -> dict[bytes, int]:
     """Return of manifests, and of none, what `place.holds` says of a place with it."""
-    contents = contents_of(connection, manifests - {b""}, cache)
-    masks = {b"": 0}
-    for manifest in manifests - {b""}:
-        mask = 0
-        for _, kind in contents[manifest]:
-            mask |= HOLDS.get(kind, 0)
-        masks[manifest] = mask
-    return masks
+    named = manifests - {b""}
+    contents, known = contents_of(connection, named, cache), cache.holds()
+    # The cache may have begun anew while they were looked up.
+    masks = {
+        hash_: known[hash_] if hash_ in known else holds_mask(contents[hash_]) for hash_ in named
+    }
+    return {b"": 0, **masks}
 
 
 def apply_moves(connection: Connection, host_no: int, moves: Moves, cache: ManifestCache) -> None:

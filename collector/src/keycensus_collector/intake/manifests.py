@@ -15,7 +15,7 @@ from sqlalchemy import Connection, and_, bindparam, case, or_, select
 
 from keycensus_collector.intake.bulk import KEYS, Keyed, chunks
 from keycensus_collector.intake.model import ARTIFACT_BLOBS, BLOB_CAPS, BlobKey, BlobKind
-from keycensus_collector.store.schema import blob, manifest, manifest_entry, manifest_part
+from keycensus_collector.store.schema import HOLDS, blob, manifest, manifest_entry, manifest_part
 from keycensus_collector.store.tables.sharing import removal
 
 Artifact = tuple[bytes, str]  # identity and EntryKind
@@ -67,6 +67,14 @@ _INCOMPLETE = Keyed(
 _REMOVALS = select(removal.c.times)
 
 
+def holds_mask(artifacts: Iterable[Artifact]) -> int:
+    """Return what `place.holds` says of a place whose manifest lists these."""
+    mask = 0
+    for _, kind in artifacts:
+        mask |= HOLDS.get(kind, 0)
+    return mask
+
+
 class ManifestCache:
     """What is known of stored manifests, for all streams. Forgets everything when it is full.
 
@@ -78,6 +86,7 @@ class ManifestCache:
 
     def __init__(self) -> None:
         self._contents: dict[bytes, tuple[Artifact, ...]] = {}
+        self._holds: dict[bytes, int] = {}
         self._artifacts = 0
         self._complete: set[bytes] = set()
         self._forgotten = 0
@@ -96,9 +105,15 @@ class ManifestCache:
         """Keep what a stored manifest lists."""
         if self._artifacts > _CACHED_ARTIFACTS:
             self._contents = {}  # not cleared: someone may be reading the old one
+            self._holds = {}
             self._artifacts = 0
         self._contents[hash_] = artifacts
+        self._holds[hash_] = holds_mask(artifacts)
         self._artifacts += len(artifacts) + 1
+
+    def holds(self) -> Mapping[bytes, int]:
+        """Return what `place.holds` says of places with manifests that are remembered."""
+        return self._holds
 
     def not_known_complete(self, hashes: set[bytes]) -> set[bytes]:
         """Return those of `hashes` that were never seen to be complete."""

@@ -188,16 +188,24 @@ def _by_key(changes: Sequence[PlaceChange]) -> Iterator[Sequence[PlaceChange]]:
 
 def _plan_new(plan: _Plan, changes: Sequence[PlaceChange]) -> None:
     """Plan places that nothing is known of, each in one state: the batches of a first sweep."""
-    at_ms, host_no, batch_no = plan.at_ms, plan.host_no, plan.batch_no
-    number, inserted, versions = plan.next_number, plan.inserted, plan.versions
-    added, holds = plan.moves.added, plan.holds
-    for _, _, row, _, manifest, role, use, columns, cause, observed_ms, skipped in changes:
-        if not row:
-            continue
-        inserted.append((number, host_no, *columns, at_ms, at_ms, None, holds[manifest]))
-        versions.append((number, at_ms, None, manifest, row, cause, observed_ms, skipped, batch_no))
-        added[role, use].append(manifest)
-        number += 1
+    at_ms, host_no, batch_no, holds = plan.at_ms, plan.host_no, plan.batch_no, plan.holds
+    present = [change for change in changes if change.row]
+    numbers = range(plan.next_number, plan.next_number + len(present))
+    plan.inserted = [
+        (number, host_no, *columns, at_ms, at_ms, None, holds[manifest])
+        for number, (_, _, _, _, manifest, _, _, columns, _, _, _) in zip(
+            numbers, present, strict=True
+        )
+    ]
+    plan.versions = [
+        (number, at_ms, None, manifest, row, cause, observed_ms, skipped, batch_no)
+        for number, (_, _, row, _, manifest, _, _, _, cause, observed_ms, skipped) in zip(
+            numbers, present, strict=True
+        )
+    ]
+    added = plan.moves.added
+    for change in present:
+        added[change.role, change.use].append(change.manifest)
 
 
 def _plan_states(plan: _Plan, known: _State | None, group: Sequence[PlaceChange]) -> None:
