@@ -16,6 +16,7 @@ from fakes.markup import check_accessible
 from fakes.pki import NOW, NOW_MS, issue
 from sqlalchemy import insert, select
 
+from keycensus_collector.inventory.extensions import extensions_of
 from keycensus_collector.marks.stored import set_mark
 from keycensus_collector.ownership.assignments import Thing, assign
 from keycensus_collector.ownership.labels import set_label
@@ -77,6 +78,11 @@ async def test_a_certificate_shows_its_line_its_chain_and_what_could_stand_in_it
     assert f"/certificates/{CROSS.sha256.hex()}" in page.links
     assert "or Company issuing" in page.words
     assert NEW.certificate.public_bytes(Encoding.PEM).decode().strip() in page.text
+    said = [
+        (one.name, one.text) for one in extensions_of(NEW.certificate.public_bytes(Encoding.DER))
+    ]
+    assert said
+    assert all(text in page.words for _, text in said)
     assert "appeared" in page.words
     page = await browser.get(f"/certificates/{CROSS.sha256.hex()}")
     assert "was not found" not in page.words

@@ -33,6 +33,7 @@ from keycensus_collector.inventory.alternates import alternates, ends_open
 from keycensus_collector.inventory.audited import Subject, audited
 from keycensus_collector.inventory.counts import count
 from keycensus_collector.inventory.detail import certificate_detail, key_detail
+from keycensus_collector.inventory.extensions import extensions_of
 from keycensus_collector.inventory.hosts import host_detail
 from keycensus_collector.inventory.identify import identify
 from keycensus_collector.query.parse import parse
@@ -90,11 +91,16 @@ async def certificate(
         if found is None:
             return None
         match = results.Match("certificate", identity.hex(), found.certificate.name)
+        der = _stored(connection, identity)
         return {
             "detail": found,
             "alternates": alternates(connection, identity, found.chain),
             "ends_open": ends_open(connection, found.chain),
-            "pem": _pem(connection, identity),
+            "pem": ssl.DER_cert_to_PEM_cert(der).rstrip("\n") if der else "",
+            "extensions": [
+                (f"{one.name}, critical" if one.critical else one.name, one.text)
+                for one in (extensions_of(der) if der else ())
+            ],
             "below": _below(connection, identity, now_ms) if found.certificate.is_ca else None,
             "line": time_line(connection, match, before_ms=None, limit=_EVENTS),
         }
@@ -280,10 +286,9 @@ def _below(connection: Connection, sha256: bytes, now_ms: int) -> Below:
     )
 
 
-def _pem(connection: Connection, sha256: bytes) -> str:
+def _stored(connection: Connection, sha256: bytes) -> bytes:
+    """Return the DER of a certificate; nothing if it is not kept, or is longer than a page should show."""
     der = connection.execute(
         select(blob.c.data).where(blob.c.hash == sha256, blob.c.kind == BlobKind.CERTIFICATE.value)
     ).scalar_one_or_none()
-    if der is None or len(der) > _PEM_BYTES:
-        return ""
-    return ssl.DER_cert_to_PEM_cert(der).rstrip("\n")
+    return der if der is not None and len(der) <= _PEM_BYTES else b""
