@@ -115,7 +115,10 @@ def test_an_agent_of_the_last_release_reports_here_and_goes_on_as_one_of_this(
         disk.change(8)
         agent.run_once()
         holds(collector, disk)
-        assert formats_found(collector).keys() >= before.keys()
+        # What the last release took for damaged may be known for something without any certificate or key since.
+        whole = {path for path, told in before.items() if not told.endswith(" malformed")}
+        assert len(whole) > 20
+        assert formats_found(collector).keys() >= whole
         assert roots_known(collector) == len(ROOTS.by_name)
 
 
