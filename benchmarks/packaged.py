@@ -20,6 +20,7 @@ from faults.kit.oracle import family
 from benchmarks.measure import CommandFailedError, Standing, alternate, median_cpu, median_wall
 from benchmarks.table import MIB, Bench, Row, limit_row, say, time_row
 from benchmarks.tree import make_tree
+from keycensus_agent.reader.kept_parser import KEEP_SECONDS
 
 AS_THE_READER = (
     *("setpriv", "--reuid=keycensus-agent", "--regid=keycensus-agent", "--clear-groups"),
@@ -72,6 +73,8 @@ def _scan(bench: Bench, machine: Machine) -> Iterator[Row]:
 
 def _idle(bench: Bench, machine: Machine, memory_mib: float, threads: int) -> Iterator[Row]:
     main = _process_outside(machine)
+    # The parser of the last look is kept for some seconds, in case another follows.
+    _wait_until_alone(main)
     say(f"idle for {bench.idle_seconds:g} s")
     seen, started = [Standing.of(main)], time.monotonic()
     for _ in range(SAMPLES):
@@ -96,6 +99,14 @@ def _wait_for_a_sweep(machine: Machine) -> None:
         if time.monotonic() > deadline:
             raise CommandFailedError(f"no sweep in {PATIENCE_SECONDS:g} s: {machine.journal()}")
         time.sleep(0.2)
+
+
+def _wait_until_alone(main: int) -> None:
+    deadline = time.monotonic() + KEEP_SECONDS + PATIENCE_SECONDS
+    while Standing.of(main).processes > 1:
+        if time.monotonic() > deadline:
+            raise CommandFailedError("the reader goes on having a parser")
+        time.sleep(0.5)
 
 
 def _process_outside(machine: Machine) -> int:
