@@ -119,8 +119,8 @@ class Soak:
             while time.monotonic() - started < self.seconds:
                 await asyncio.sleep(self.every)
                 assert collector.is_running(), collector.log_file.read_text()[-4000:]
-                agent_log = (agent.directory / "agent.log").read_text(errors="replace")[-4000:]
-                assert process.poll() is None, f"status {process.returncode}: {agent_log}"
+                log = agent.directory / "agent.log"
+                assert process.poll() is None, log.read_text(errors="replace")[-4000:]
                 samples.append(
                     Sample(
                         time.monotonic() - started,

@@ -164,11 +164,11 @@ def test_the_text_of_programs_is_searched_for_less() -> None:
 @pytest.mark.parametrize(
     "directory",
     [
-        b"/root/.pyenv/versions/3.11.7/lib/python3.11/email",
+        b"/srv/build/versions/3.11.7/lib/python3.11/email",
         b"/srv/app/venv/lib64/python3.12/site-packages/x",
         b"/srv/app/node_modules/x",
-        b"/root/go/pkg/mod/x@v1",
-        b"/root/.rustup/toolchains/stable/share/doc/rust/html",
+        b"/srv/go/pkg/mod/x@v1",
+        b"/srv/.rustup/toolchains/stable/share/doc/rust/html",
     ],
 )
 def test_what_a_package_manager_unpacked_is_of_programs_wherever_it_lies(directory: bytes) -> None:

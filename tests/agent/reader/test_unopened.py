@@ -22,7 +22,7 @@ from keycensus_agent.reader.unopened import unopened_in
         (b"/", "x.gz", True),
         (b"/usr/share/doc/x/html", "index.html", False),
         (b"/usr/share/gtk-doc/html/x", "x.js", False),
-        (b"/root/.rustup/toolchains/stable/share/doc/rust/html/std", "all.html", False),
+        (b"/srv/.rustup/toolchains/stable/share/doc/rust/html/std", "all.html", False),
         (b"/usr/share/doc/x/examples", "server.key", True),
         (b"/usr/share/doc/x", "README", True),
         (b"/usr/share/x", "index.html", True),

@@ -6,21 +6,22 @@ work) decides nothing: the parts themselves say more. Sources: RFC 7292, 4 and a
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from keycensus_agent.parser import der
-from keycensus_agent.parser.derivation import IterationBudget, LimitError, Pkcs12Derivation
+from keycensus_agent.parser.derivation import IterationBudget, Pkcs12Derivation
 from keycensus_agent.parser.sealing import bmp_spellings
 
-# Hash and length of its key by OID.
+# By OID; a key is as long as the hash.
 _HASHES = {
-    "1.3.14.3.2.26": ("sha1", 20),
-    "2.16.840.1.101.3.4.2.4": ("sha224", 28),
-    "2.16.840.1.101.3.4.2.1": ("sha256", 32),
-    "2.16.840.1.101.3.4.2.2": ("sha384", 48),
-    "2.16.840.1.101.3.4.2.3": ("sha512", 64),
+    "1.3.14.3.2.26": "sha1",
+    "2.16.840.1.101.3.4.2.4": "sha224",
+    "2.16.840.1.101.3.4.2.1": "sha256",
+    "2.16.840.1.101.3.4.2.2": "sha384",
+    "2.16.840.1.101.3.4.2.3": "sha512",
 }
 _PURPOSE = 3
 # Iterations that are spent on the MAC of one file, over all candidates; and where there is no password but the empty
@@ -57,13 +58,14 @@ def ask_mac(
         limit = _ITERATIONS if any(candidates) else _ITERATIONS_FOR_NONE
         if oid not in _HASHES or iterations * len(candidates) > limit:
             return _UNKNOWN
-        digest, size = _HASHES[oid]
+        digest = _HASHES[oid]
+        size = hashlib.new(digest).digest_size
         budget, wanted = IterationBudget(_ITERATIONS), der.content(data, stored)
         for password in candidates:
             for secret in bmp_spellings(password):
                 key = Pkcs12Derivation(secret, salt, iterations, budget, digest)(_PURPOSE, size)
                 if hmac.compare_digest(hmac.digest(key, safes, digest), wanted):
                     return MacAnswer(known=True, password=password, verified=True)
-    except (der.DerError, LimitError, ValueError):
+    except ValueError:  # DerError and LimitError among them
         return _UNKNOWN
     return MacAnswer(known=True)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID as Access
 
+from keycensus_collector.catalogue.algorithms import KEY_PURPOSES
 from keycensus_collector.text import safe_text
 
 _SHOWN = 64
@@ -48,13 +49,9 @@ def extensions_of(der: bytes) -> tuple[Extension, ...]:
 
 def _told(extension: x509.Extension[Any]) -> Extension:
     value = extension.value
-    name, words = _KNOWN.get(type(value), (_name_of(extension.oid), _unknown))
+    name, words = _KNOWN.get(type(value), (extension.oid.dotted_string, _unknown))
     text = ", ".join(words(value)) or "present"
     return Extension(safe_text(name), extension.critical, safe_text(text)[:_CHARACTERS])
-
-
-def _name_of(oid: x509.ObjectIdentifier) -> str:
-    return oid.dotted_string
 
 
 def _unknown(value: x509.ExtensionType) -> Iterable[str]:
@@ -119,9 +116,7 @@ def _name_constraints(value: x509.NameConstraints) -> Iterable[str]:
 
 
 def _purposes(value: x509.ExtendedKeyUsage) -> Iterable[str]:
-    for oid in value:
-        known = oid._name  # noqa: SLF001 - the library's own table of names
-        yield oid.dotted_string if known == "Unknown OID" else known
+    return [KEY_PURPOSES.get(oid.dotted_string, oid.dotted_string) for oid in value]
 
 
 def _timestamps(value: x509.PrecertificateSignedCertificateTimestamps) -> Iterable[str]:
