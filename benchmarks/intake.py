@@ -195,10 +195,7 @@ def _enrol(connection: Connection) -> None:
 
 
 class _Agent:
-    """The other end of one stream of a Reporter, in memory, with no more than the credit under way.
-
-    Requests are decoded as they are read, as gRPC does it.
-    """
+    """The other end of one stream of a Reporter, in memory, with no more than the credit under way."""
 
     def __init__(self, workload: Workload) -> None:
         self._workload = workload
@@ -206,9 +203,9 @@ class _Agent:
         self._incoming: asyncio.Queue[report_pb2.ReportResponse] = asyncio.Queue()
         self._serving: asyncio.Task[None] | None = None
 
-    async def _requests(self) -> AsyncIterator[report_pb2.ReportRequest]:
+    async def _requests(self) -> AsyncIterator[bytes]:
         while (data := await self._outgoing.get()) is not None:
-            yield report_pb2.ReportRequest.FromString(data)
+            yield data
 
     async def write(self, message: report_pb2.ReportResponse, /) -> None:
         self._incoming.put_nowait(message)

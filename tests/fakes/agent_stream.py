@@ -75,9 +75,9 @@ class MemoryLine:
         finally:
             self._responses.put_nowait(None)
 
-    async def _read(self) -> AsyncIterator[report_pb2.ReportRequest]:
+    async def _read(self) -> AsyncIterator[bytes]:
         while (request := await self._requests.get()) is not None:
-            yield request
+            yield request.SerializeToString()
 
     async def write(self, message: report_pb2.ReportResponse, /) -> None:
         self._responses.put_nowait(message)

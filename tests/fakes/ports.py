@@ -42,7 +42,7 @@ class HelloReporter:
 
     async def serve(
         self,
-        requests: AsyncIterator[report_pb2.ReportRequest],
+        requests: AsyncIterator[bytes],
         context: CallContext,
         peer: Peer,
     ) -> None:

@@ -26,7 +26,7 @@ from starlette.types import ASGIApp
 from keycensus_collector.access.syslog import Forwarder
 from keycensus_collector.admin import AdminServer
 from keycensus_collector.authority.admission import Admission
-from keycensus_collector.authority.agents_service import AgentsServicer, Reporter
+from keycensus_collector.authority.agents_service import AgentsServicer, Reporter, add_agents
 from keycensus_collector.authority.authority import from_ms
 from keycensus_collector.authority.enrolment import EnrolmentServicer
 from keycensus_collector.authority.issuing import Issuing
@@ -50,7 +50,7 @@ from keycensus_collector.silence import mark_silent
 from keycensus_collector.store.duties import Duties
 from keycensus_collector.store.engine import Store
 from keycensus_collector.tls import ServerTls
-from keycensus_proto.v1 import enrolment_pb2_grpc, report_pb2_grpc
+from keycensus_proto.v1 import enrolment_pb2_grpc
 
 _GRACE_SECONDS = 2.0
 _WEB_GRACE_SECONDS = 2
@@ -245,7 +245,7 @@ class Server:
             admission=Admission(limits.streams_per_second),
             memory=Memory(limits.memory_mib * 1024 * 1024),
         )
-        report_pb2_grpc.add_AgentsServicer_to_server(servicer, server)
+        add_agents(servicer, server)
         credentials = tls.grpc_credentials(ask_for_client=True)
         address = self._configuration.listen.report
         return await self._start_grpc(server, address, credentials, "listen.report")

@@ -66,5 +66,8 @@ def test_a_statement_that_does_more_than_take_values_is_not_put_together(
     statement = BulkInsert(
         lambda _: insert(work).values(values), ["kind", "subject", "number", "queued_ms"]
     )
+    if connection.dialect.name == "sqlite":  # to which each row goes by itself
+        assert statement.run(connection, _queue(ROWS)) == ROWS
+        return
     with pytest.raises(TypeError, match="does not take its rows"):
         statement.run(connection, _queue(ROWS))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -18,10 +19,13 @@ from fakes.agent_stream import (
     place_change,
     place_row,
 )
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 
+from keycensus_collector.authority.agents_service import add_agents
 from keycensus_collector.errors import StoreFullError
+from keycensus_collector.intake import pacing
 from keycensus_collector.intake.model import Limits
+from keycensus_collector.intake.rows import Prepared, prepare
 from keycensus_collector.store.schema import agent, host, place, session
 from keycensus_proto.v1 import report_pb2, report_pb2_grpc
 
@@ -35,7 +39,7 @@ class _Servicer(report_pb2_grpc.AgentsServicer):
 
     async def Report(  # type: ignore[override]  # noqa: N802 - the protocol's name; a coroutine
         self,
-        request_iterator: AsyncIterator[report_pb2.ReportRequest],
+        request_iterator: AsyncIterator[bytes],
         context: Any,  # noqa: ANN401
     ) -> None:
         await self._desk.reporter.serve(request_iterator, context, self._who.peer)
@@ -51,7 +55,7 @@ class _Servicer(report_pb2_grpc.AgentsServicer):
 async def serving(desk: Desk, who: FakeAgent) -> AsyncIterator[grpc.aio.Channel]:
     """Serve the desk's reporter over real gRPC on a free port, without TLS."""
     server = grpc.aio.server()
-    report_pb2_grpc.add_AgentsServicer_to_server(_Servicer(desk, who), server)
+    add_agents(_Servicer(desk, who), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -92,6 +96,27 @@ async def test_bytes_that_are_no_message_end_that_stream_alone(desk: Desk) -> No
         await who.greet(line)
         await who.report(line, {PATH: file_of(b"leaf")})
         await line.leave()
+
+
+async def test_only_what_is_large_is_decoded_outside_of_the_event_loop(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_outside: list[bool] = []
+
+    def prepared(*arguments: Any) -> Prepared:  # noqa: ANN401
+        is_outside.append(threading.current_thread() is not threading.main_thread())
+        return prepare(*arguments)
+
+    monkeypatch.setattr(pacing, "prepare", prepared)
+    who = desk.enrol()
+    line = desk.line(who)
+    await who.greet(line)
+    files = {b"/etc/%d.pem" % number: file_of(b"leaf") for number in range(200)}
+    await who.report(line, {PATH: file_of(b"leaf")})
+    await who.report(line, files)
+    await line.leave()
+    assert is_outside == [False, True]
+    assert desk.one(select(func.count()).select_from(place)) == 201
 
 
 async def test_a_stream_without_a_hello_in_time_ends(

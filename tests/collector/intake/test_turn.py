@@ -9,7 +9,7 @@ def test_who_decodes_lets_the_writer_go_before() -> None:
     turn, has_written, at = Turn(), threading.Event(), []
 
     def write() -> None:
-        with turn.writing():
+        with turn.asking("a"), turn.writing("a"):
             at.append("written")
             has_written.set()
 
@@ -29,7 +29,7 @@ def test_the_writer_waits_while_nobody_gives_way() -> None:
     turn, has_written = Turn(), threading.Event()
 
     def write() -> None:
-        with turn.writing():
+        with turn.asking("a"), turn.writing("a"):
             has_written.set()
 
     writer = threading.Thread(target=write)
@@ -38,3 +38,45 @@ def test_the_writer_waits_while_nobody_gives_way() -> None:
         assert not has_written.wait(0.05)
     writer.join()
     assert has_written.is_set()
+
+
+def test_nothing_is_decoded_between_asking_and_writing() -> None:
+    turn, decoded = Turn(), threading.Event()
+
+    def decode() -> None:
+        with turn.decoding():
+            decoded.set()
+
+    decoder = threading.Thread(target=decode)
+    with turn.asking("a"):
+        decoder.start()
+        assert not decoded.wait(0.05)
+        with turn.writing("a"):
+            assert not decoded.wait(0.05)
+        # On its way to the disk.
+        assert decoded.wait(10)
+    decoder.join()
+
+
+def test_the_next_is_decoded_during_a_commit_though_others_ask_already() -> None:
+    turn, decoded = Turn(), threading.Event()
+
+    def decode() -> None:
+        with turn.decoding():
+            decoded.set()
+
+    with turn.asking("a"), turn.asking("b"):
+        with turn.writing("a"):
+            pass
+        decoder = threading.Thread(target=decode)
+        decoder.start()
+        assert decoded.wait(10)
+    decoder.join()
+
+
+def test_who_asks_and_gives_up_holds_up_nobody() -> None:
+    turn = Turn()
+    with turn.asking("a"):
+        pass
+    with turn.decoding():
+        turn.give_way()

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import Any, Protocol
 
+import grpc
 import structlog
 from sqlalchemy import Connection
 
@@ -45,11 +46,11 @@ class Reporter(Protocol):
 
     async def serve(
         self,
-        requests: AsyncIterator[report_pb2.ReportRequest],
+        requests: AsyncIterator[bytes],
         context: CallContext,
         peer: Peer,
     ) -> None:
-        """Read `requests` and answer by `context.write`."""
+        """Read `requests`, which are ReportRequests not decoded, and answer by `context.write`."""
         ...
 
 
@@ -93,7 +94,7 @@ class AgentsServicer(report_pb2_grpc.AgentsServicer):
     # The stubs know generators only; a coroutine that writes to its context is as good.
     async def Report(  # type: ignore[override]  # noqa: N802 - the name is the protocol's
         self,
-        request_iterator: AsyncIterator[report_pb2.ReportRequest],
+        request_iterator: AsyncIterator[bytes],
         context: CallContext,
     ) -> None:
         """Serve a report stream; a refusal is its last message (protos/README.md, 5 and 8)."""
@@ -200,6 +201,31 @@ class AgentsServicer(report_pb2_grpc.AgentsServicer):
         await self._store.run_write(work, urgent=True)
         _log.info("agent.left", agent_id=peer.agent_id)
         return enrolment_pb2.LeaveResponse()
+
+
+def add_agents(servicer: report_pb2_grpc.AgentsServicer, server: grpc.aio.Server) -> None:
+    """Let a server serve `keycensus.v1.Agents`, with what comes in a report as bytes.
+
+    The generated function of this purpose decodes each message in the event loop, where a batch of
+    thousands of rows would hold up everybody.
+    """
+    handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
+        "Renew": grpc.unary_unary_rpc_method_handler(
+            servicer.Renew,
+            request_deserializer=enrolment_pb2.RenewRequest.FromString,
+            response_serializer=enrolment_pb2.RenewResponse.SerializeToString,
+        ),
+        "Leave": grpc.unary_unary_rpc_method_handler(
+            servicer.Leave,
+            request_deserializer=enrolment_pb2.LeaveRequest.FromString,
+            response_serializer=enrolment_pb2.LeaveResponse.SerializeToString,
+        ),
+        "Report": grpc.stream_stream_rpc_method_handler(
+            servicer.Report, response_serializer=report_pb2.ReportResponse.SerializeToString
+        ),
+    }
+    name = report_pb2.DESCRIPTOR.services_by_name["Agents"].full_name
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
 
 
 async def _refuse(context: CallContext, refusal: Refusal) -> None:

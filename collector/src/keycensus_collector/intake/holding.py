@@ -8,6 +8,7 @@ transaction.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -82,15 +83,17 @@ _UPSERT = BulkInsert(_upsert_holding, [column.name for column in holding.columns
 
 def holds_of(
     connection: Connection, manifests: set[bytes], cache: ManifestCache
-) -> dict[bytes, int]:
-    """Return of manifests, and of none, what `place.holds` says of a place with it."""
+) -> Mapping[bytes, int]:
+    """Return of manifests, and of none, what `place.holds` says of a place with it.
+
+    The result may hold other manifests too.
+    """
     named = manifests - {b""}
     contents, known = contents_of(connection, named, cache), cache.holds()
-    # The cache may have begun anew while they were looked up.
-    masks = {
-        hash_: known[hash_] if hash_ in known else holds_mask(contents[hash_]) for hash_ in named
-    }
-    return {b"": 0, **masks}
+    if not named.difference(known):
+        return known
+    # The cache began anew while they were looked up.
+    return {b"": 0, **{hash_: holds_mask(contents[hash_]) for hash_ in named}}
 
 
 def apply_moves(connection: Connection, host_no: int, moves: Moves, cache: ManifestCache) -> None:
@@ -125,7 +128,7 @@ def _counts(
     """Return how many places more (or fewer) hold each artifact, by role bit and use."""
     added = _by_role_and_use(moves.added)
     removed = _by_role_and_use(moves.removed)
-    manifests = {manifest for group in (*added.values(), *removed.values()) for manifest in group}
+    manifests = set(chain(*added.values(), *removed.values()))
     contents = contents_of(connection, manifests, cache)
     counts = {
         group: Counter(chain.from_iterable(map(contents.__getitem__, shared)))

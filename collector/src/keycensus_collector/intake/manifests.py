@@ -86,7 +86,7 @@ class ManifestCache:
 
     def __init__(self) -> None:
         self._contents: dict[bytes, tuple[Artifact, ...]] = {}
-        self._holds: dict[bytes, int] = {}
+        self._holds = {b"": 0}  # of no manifest, too
         self._artifacts = 0
         self._complete: set[bytes] = set()
         self._forgotten = 0
@@ -105,14 +105,14 @@ class ManifestCache:
         """Keep what a stored manifest lists."""
         if self._artifacts > _CACHED_ARTIFACTS:
             self._contents = {}  # not cleared: someone may be reading the old one
-            self._holds = {}
+            self._holds = {b"": 0}
             self._artifacts = 0
         self._contents[hash_] = artifacts
         self._holds[hash_] = holds_mask(artifacts)
         self._artifacts += len(artifacts) + 1
 
     def holds(self) -> Mapping[bytes, int]:
-        """Return what `place.holds` says of places with manifests that are remembered."""
+        """Return what `place.holds` says of places with manifests that are remembered, and with none."""
         return self._holds
 
     def not_known_complete(self, hashes: set[bytes]) -> set[bytes]:
@@ -239,7 +239,7 @@ def contents_of(
     The result may hold other manifests too.
     """
     known = cache.contents()
-    unknown = [hash_ for hash_ in hashes if hash_ not in known]
+    unknown = hashes.difference(known)
     if not unknown:
         return known
     loaded = _load_contents(connection, unknown)
@@ -248,9 +248,7 @@ def contents_of(
     return {**{hash_: known[hash_] for hash_ in hashes if hash_ in known}, **loaded}
 
 
-def _load_contents(
-    connection: Connection, hashes: list[bytes]
-) -> dict[bytes, tuple[Artifact, ...]]:
+def _load_contents(connection: Connection, hashes: set[bytes]) -> dict[bytes, tuple[Artifact, ...]]:
     artifacts: dict[bytes, dict[Artifact, None]] = {hash_: {} for hash_ in hashes}
     level = {root: {root} for root in hashes}
     for _ in range(LEVELS):

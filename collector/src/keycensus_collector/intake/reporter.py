@@ -26,7 +26,6 @@ from keycensus_collector.intake.shared import Intake
 from keycensus_collector.intake.stream import Stream
 from keycensus_collector.store.engine import Store
 from keycensus_collector.store.schema import agent, session
-from keycensus_proto.v1 import report_pb2
 
 _STATES = Keyed(
     select(agent.c.agent_no, agent.c.state, session.c.session)
@@ -55,10 +54,11 @@ class Reporter:
         self._quotas: dict[int, Quota] = {}
         self._watching: asyncio.Task[None] | None = None
 
-    async def serve(
-        self, requests: AsyncIterator[report_pb2.ReportRequest], context: Writer, peer: Peer
-    ) -> None:
-        """Serve one stream of `peer` until it ends; what there is to say goes to `context.write`."""
+    async def serve(self, requests: AsyncIterator[bytes], context: Writer, peer: Peer) -> None:
+        """Serve one stream of `peer` until it ends; what there is to say goes to `context.write`.
+
+        `requests` are ReportRequests as they came, not decoded.
+        """
         now = asyncio.get_running_loop().time()
         quota = self._quotas.setdefault(peer.agent_no, Quota(self._intake.limits, now))
         stream = Stream(self._intake, peer, context.write, quota)

@@ -32,8 +32,8 @@ from keycensus_collector.text import safe_text
 DETAIL_CHARACTERS = 1024
 FILE_ID_BYTES = 32
 _MANIFEST_BYTES = frozenset({0, HASH_BYTES})
-# Changes that are decoded without giving way: a few milliseconds.
-_PIECE = 256
+# Changes that are decoded without giving way: a fraction of a millisecond.
+_PIECE = 32
 PERMISSION_BITS = 0o7777
 HOST_KEY = bytes(HASH_BYTES)
 # Host facts name roots and addresses; a host with thousands of either is lying.
@@ -107,7 +107,7 @@ class Prepared:
 def prepare(batch: Batch, limits: Limits, give_way: Callable[[], None] = lambda: None) -> Prepared:
     """Decode and check a batch; items that are not fit stand in `refused`, each with a reason.
 
-    Calls `give_way` each few milliseconds, for others to go before.
+    Calls `give_way` many times, for others to go before.
     """
     prepared = Prepared(
         batch.sequence, batch.complete, counters_of(batch.counters), len(batch.changes)

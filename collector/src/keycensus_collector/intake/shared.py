@@ -105,10 +105,11 @@ class Intake:
         """
 
         def work(connection: Connection) -> _Result:
-            with self._turn.writing():
+            with self._turn.writing(work):
                 return function(connection)
 
-        return await self.store.run_write(work, asker=asker, once=True)
+        with self._turn.asking(work):
+            return await self.store.run_write(work, asker=asker, once=True)
 
     async def compute(
         self, function: Callable[[Callable[[], None]], _Result], *, asker: Hashable

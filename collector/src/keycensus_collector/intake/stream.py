@@ -119,7 +119,7 @@ class Stream:
 
     async def run(
         self,
-        requests: AsyncIterator[report_pb2.ReportRequest],
+        requests: AsyncIterator[bytes],
         opened: Callable[[Stream], None],
     ) -> None:
         """Serve the stream until it ends; `opened` is told once its session is open."""
@@ -173,10 +173,10 @@ class Stream:
 
     # --- reading ahead ------------------------------------------------------------------------
 
-    async def _read(self, requests: AsyncIterator[report_pb2.ReportRequest]) -> None:
+    async def _read(self, requests: AsyncIterator[bytes]) -> None:
         try:
-            async for request in requests:
-                decoded, size = await self._pace.decode(request)
+            async for data in requests:
+                decoded, size = await self._pace.decode(data)
                 if decoded is not None:
                     await self._inbox.put(decoded, 1 + size * CAPACITY // _INBOX_BYTES)
         except Refusal as refusal:
