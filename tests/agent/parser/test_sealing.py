@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import subprocess
 from pathlib import Path
 
@@ -19,7 +20,6 @@ from keycensus_agent.parser.sealing import (
     LimitError,
     UnknownSchemeError,
     open_sealed,
-    triple_des_algorithm,
 )
 
 KEY = (FILES / "pkcs8.der").read_bytes()
@@ -151,11 +151,14 @@ def test_rc2_with_parameters_that_are_not_its_own_is_unknown() -> None:
 
 
 def test_rc2_spends_what_a_megabyte_of_it_costs() -> None:
-    data = triple_des_algorithm(b"salt", 1).replace(
-        der.encode_oid("1.2.840.113549.1.12.1.3"), der.encode_oid("1.2.840.113549.1.12.1.6")
-    )
+    parameters = der.encode(der.SEQUENCE, der.encode_integer(160), der.encode(4, bytes(8)))
+    encryption = der.encode(der.SEQUENCE, der.encode_oid("1.2.840.113549.3.2"), parameters)
+    scheme = der.encode(der.SEQUENCE, pbkdf2(1), encryption)
+    algorithm = der.encode(der.SEQUENCE, der.encode_oid("1.2.840.113549.1.5.13"), scheme)
+    megabyte, cost = bytes(1024 * 1024), 2 * 1024 * 1024 // 8 + 2
     with pytest.raises(LimitError):
-        open_sealed(data, bytes(8), ["p"], IterationBudget(30), lambda _: True)
+        open_sealed(algorithm, megabyte, [""], IterationBudget(cost - 1), lambda _: True)
+    open_sealed(algorithm, megabyte, [""], IterationBudget(cost), lambda _: True)
 
 
 @pytest.mark.parametrize("password", ["pässword", "пароль", "\U0001f511 key"])
@@ -244,6 +247,20 @@ def test_the_budget_is_shared_by_all_that_one_file_asks_for() -> None:
 def test_rc2_gives_the_values_of_rfc_2268(key: str, bits: int, plain: str, cipher: str) -> None:
     got = rc2.decrypt_cbc(bytes.fromhex(key), bits, bytes(8), bytes.fromhex(cipher))
     assert got.hex() == plain
+
+
+@pytest.mark.parametrize("blocks", [1, 4095, 4096, 4097, 9001])
+def test_rc2_gives_what_openssl_enciphered_however_many_blocks_go_at_once(
+    blocks: int, tmp_path: Path
+) -> None:
+    plain = random.Random(blocks).randbytes(8 * blocks)  # noqa: S311 - no secret
+    (tmp_path / "plain").write_bytes(plain)
+    command = ["openssl", "enc", "-rc2-40-cbc", "-K", "0123456789", "-iv", "fedcba9876543210"]
+    command += ["-nopad", "-in", "plain", "-out", "sealed", "-provider", "legacy"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    iv = bytes.fromhex("fedcba9876543210")
+    sealed = (tmp_path / "sealed").read_bytes()
+    assert rc2.decrypt_cbc(bytes.fromhex("0123456789"), 40, iv, sealed) == plain
 
 
 @pytest.mark.parametrize(("iv", "ciphertext"), [(b"", bytes(8)), (bytes(8), b"7 bytes")])

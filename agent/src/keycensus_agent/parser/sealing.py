@@ -43,8 +43,8 @@ __all__ = [
 _BLOCK = 8
 # Parts of a file on which the empty password is tried in vain.
 _PARTS_IN_VAIN = 3
-# RC2 is deciphered in Python: one block takes as long as so many iterations of a hash.
-_RC2_COST = 32
+# RC2 is deciphered in Python: one block of many takes as long as so many iterations of a hash.
+_RC2_COST = 2
 
 
 class Candidates:

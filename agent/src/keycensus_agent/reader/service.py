@@ -50,7 +50,7 @@ from keycensus_agent.reader.watchdog import Watchdog
 from keycensus_agent.text import safe_text
 
 # Grows when formats learn to see more: everything is then read once more, as cause "parser".
-PARSER_EPOCH = 5
+PARSER_EPOCH = 6
 
 
 @dataclass(frozen=True, slots=True)

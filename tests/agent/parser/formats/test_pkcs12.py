@@ -417,6 +417,18 @@ def test_whatever_openssl_exports_is_opened_by_its_password(
     assert result.status is Status.READ
 
 
+def test_a_store_of_megabytes_under_rc2_is_opened(tmp_path: Path) -> None:
+    armoured = (FILES / "certificate.pem").read_text(encoding="utf-8")
+    count = 2 * 1024 * 1024 // len(CERTIFICATE)
+    (tmp_path / "many.pem").write_text(armoured * count)
+    command = "openssl pkcs12 -export -nokeys -in many.pem -passout pass:p -out x.p12"
+    command = f"{command} -certpbe PBE-SHA1-RC2-40 {OLD}"
+    subprocess.run(command.split(), cwd=tmp_path, check=True, capture_output=True)
+    result = read((tmp_path / "x.p12").read_bytes(), "p")
+    assert result.status is Status.READ
+    assert [item.public for item in result.found] == [CERTIFICATE] * count
+
+
 def test_an_odd_mac_costs_nothing() -> None:
     data = (FILES / "locked.p12").read_bytes()
     outer = der.read(data, 0, len(data))
