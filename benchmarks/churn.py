@@ -19,7 +19,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +33,8 @@ from fakes.churn import Churn, Truth
 from fakes.collector import Collector
 from fakes.inventory import places
 from fakes.sample_agent import SampleAgent, kill_group
+
+from benchmarks.measure import wait_until
 
 LEAVES = 12
 OVERFLOWING = 20_000
@@ -127,17 +129,12 @@ def running(
         bench = Bench(collector, agent, process, churn)
         try:
             bench.settle(120)
-            _until(lambda: bool(bench.status().get("last_sweep")))
+            wait_until(
+                lambda: bool(bench.status().get("last_sweep")), "the first sweep", told=bench.log
+            )
             yield bench
         finally:
             kill_group(process)
-
-
-def _until(holds: Callable[[], bool], seconds: float = 120.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def overflow(bench: Bench, operations: int) -> None:
@@ -259,7 +256,10 @@ def main() -> None:
                 f"{arguments.way}: {arguments.operations} changes in {took:.1f} s,"
                 f" {len(bench.churn.truth())} places, equal {after:.1f} s after the last"
             )
-        _until(lambda: arguments.way != "overflow" or bench.status()["watches"]["overflows"] > 0)
+        if arguments.way == "overflow":
+            wait_until(
+                lambda: bench.status()["watches"]["overflows"] > 0, "an overflow", told=bench.log
+            )
         print(json.dumps({name: bench.status()[name] for name in ("watches", "looks")}))
     sys.stdout.flush()
 

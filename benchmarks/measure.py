@@ -12,7 +12,7 @@ import resource
 import statistics
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -21,6 +21,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 # Between two samples of memory; a sample walks the page tables, so memory is not measured in a run
 # whose time counts.
 _SAMPLE_SECONDS = 0.02
+# How long something may take before a measurement is given up.
+PATIENCE_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,30 @@ class Cost:
 
 class CommandFailedError(Exception):
     """A measured command ended with a status that was not expected; the text holds its output."""
+
+
+class NotReadyError(Exception):
+    """This machine lacks what a measurement stands on; the text says what, and how to get it."""
+
+
+def wait_until(
+    holds: Callable[[], bool],
+    what: str,
+    *,
+    seconds: float = PATIENCE_SECONDS,
+    pause: float = 0.01,
+    told: Callable[[], str] = str,
+) -> float:
+    """Wait until something holds; return how many seconds that took.
+
+    CommandFailedError after `seconds`, with what `told` then has to say of it.
+    """
+    started = time.monotonic()
+    while not holds():
+        if time.monotonic() - started > seconds:
+            raise CommandFailedError(f"{what} did not come in {seconds:g} s: {told()}")
+        time.sleep(pause)
+    return time.monotonic() - started
 
 
 def become_subreaper() -> None:

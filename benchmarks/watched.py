@@ -19,7 +19,7 @@ from fakes.collector import Collector
 from fakes.sample_agent import SampleAgent, kill_group
 from faults.kit.oracle import family, manifests
 
-from benchmarks.measure import CommandFailedError, Standing, cost_of
+from benchmarks.measure import Standing, cost_of, wait_until
 from benchmarks.plot import Chart, Line
 from benchmarks.table import MIB, Bench, Row, limit_row, say
 from benchmarks.tree import make_tree
@@ -30,8 +30,6 @@ FILES = 5_000
 WATCHED = 20
 SAMPLES = 60
 CHANGES, CHANGES_A_SECOND = 1_000, 50
-# How long a change may take before the measurement is given up: no sweep comes to help.
-PATIENCE_SECONDS = 120.0
 SETTLE_SECONDS = 5.0
 # Prime to the number of files, so that each change of a file is one.
 _CONTENTS = 3
@@ -100,13 +98,10 @@ class Watching:
 
     def until(self, holds: Callable[[], bool], what: str) -> float:
         """Wait until something holds; return how many seconds that took."""
-        started = time.monotonic()
-        while not holds():
-            if time.monotonic() - started > PATIENCE_SECONDS:
-                log = (self._agent.directory / "agent.log").read_text()[-2000:]
-                raise CommandFailedError(f"{what} did not come in {PATIENCE_SECONDS:g} s: {log}")
-            time.sleep(0.01)
-        return time.monotonic() - started
+        return wait_until(holds, what, told=self._log)
+
+    def _log(self) -> str:
+        return (self._agent.directory / "agent.log").read_text()[-2000:]
 
     def link_sleeps(self) -> bool:
         """Whether no link and no parser runs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,15 @@ from xml.dom import minidom
 
 import pytest
 
-from benchmarks.measure import CommandFailedError, Standing, cost_of, peak_memory
+from benchmarks.measure import (
+    CommandFailedError,
+    NotReadyError,
+    Standing,
+    cost_of,
+    peak_memory,
+    wait_until,
+)
+from benchmarks.needs import need
 from benchmarks.others import RIPGREP, find_openssl
 from benchmarks.plot import Bars, Chart, Line, svg
 from benchmarks.run import compile_reference
@@ -165,3 +174,30 @@ def test_an_agent_that_watches_tells_a_change_and_sleeps_again(tmp_path: Path) -
         watching.change(1)
         watching.until(lambda: watching.differs(1, before), "a change")
         assert Standing.of(watching.process).processes > 0
+
+
+def test_what_is_missing_is_named_with_the_packages_that_bring_it() -> None:
+    with pytest.raises(NotReadyError) as told:
+        need("it", {"no-such-tool": "one", "no-such-other": "two", "sh": "dash"})
+    assert str(told.value) == (
+        "it needs no-such-tool, no-such-other, not found here: apt-get install one two"
+    )
+
+
+def test_a_benchmark_that_can_not_be_run_ends_with_a_message_and_status_2(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.run", "--only", "packaged"],
+        env={"PATH": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("bench: packaged needs "), done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_waiting_says_what_did_not_come_and_what_was_told() -> None:
+    assert wait_until(lambda: True, "it") < 1
+    with pytest.raises(CommandFailedError, match="it did not come in 0 s: the log"):
+        wait_until(lambda: False, "it", seconds=0, told=lambda: "the log")

@@ -23,7 +23,7 @@ import sys
 import sysconfig
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Self
 
@@ -33,6 +33,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 UNITS = CHECKOUT / "packaging" / "systemd"
 SYSTEMD = Path("/usr/lib/systemd/systemd")
 HOST = Path("/")
+SHOWN = "/opt/keycensus-test"
 BOOT_SECONDS = 60.0
 END_SECONDS = 30.0
 
@@ -118,21 +119,27 @@ exec env -i container=keycensus PATH=/usr/sbin:/usr/bin:/sbin:/bin \\
 class Machine:
     """A booted machine; `run` runs commands in it as root."""
 
-    def __init__(self, directory: Path, base: Path = HOST) -> None:
+    def __init__(
+        self, directory: Path, base: Path = HOST, shown: Mapping[str, Path] | None = None
+    ) -> None:
         self._directory = directory
         self._base = base
+        self._shown = shown or {}
         self.name = f"keycensus-test-{os.getpid()}-{time.monotonic_ns()}"
         self._process: subprocess.Popen[bytes] | None = None
         self.init = 0
 
     @classmethod
     @contextlib.contextmanager
-    def booted(cls, directory: Path, base: Path = HOST) -> Iterator[Self]:
+    def booted(
+        cls, directory: Path, base: Path = HOST, shown: Mapping[str, Path] | None = None
+    ) -> Iterator[Self]:
         """Boot a machine, and end it with all that runs in it; `directory` is for its files.
 
-        It sees what `base` holds, and changes nothing of it.
+        It sees what `base` holds, and changes nothing of it. Of this machine it also sees the
+        directories of `shown`, read-only and without what is mounted below, by their names in SHOWN.
         """
-        machine = cls(directory, base)
+        machine = cls(directory, base, shown)
         try:
             machine._boot()
             yield machine
@@ -198,10 +205,10 @@ class Machine:
         for name in ("cgroup", "memory"):
             (self._directory / name).mkdir()
         (self._directory / "installed").mkdir()
-        bound = {}
+        bound = dict(self._shown)
         if self._base == HOST:
             self._stage(self._directory / "installed")
-            bound = {
+            bound |= {
                 "python": Path(sys.base_prefix),
                 "packages": Path(sysconfig.get_path("purelib")),
                 "packaging": CHECKOUT / "packaging",
@@ -257,10 +264,9 @@ class Machine:
         environment, packages = root / "opt/keycensus", f"lib/{_PYTHON}/site-packages"
         for directory in (environment / "bin", environment / packages, root / "usr/bin"):
             directory.mkdir(parents=True)
-        test = "/opt/keycensus-test"
-        (environment / "pyvenv.cfg").write_text(f"home = {test}/python/bin\n")
-        (environment / "bin/python").symlink_to(f"{test}/python/bin/{_PYTHON}")
-        paths = [f"{test}/{name}\n" for name in ("packages", *_PROJECTS)]
+        (environment / "pyvenv.cfg").write_text(f"home = {SHOWN}/python/bin\n")
+        (environment / "bin/python").symlink_to(f"{SHOWN}/python/bin/{_PYTHON}")
+        paths = [f"{SHOWN}/{name}\n" for name in ("packages", *_PROJECTS)]
         (environment / packages / "keycensus.pth").write_text("".join(paths))
         for name, entry in programs().items():
             module, _, function = entry.partition(":")
