@@ -63,6 +63,17 @@ def test_json_and_csv_hold_the_same_places(agent: AgentCommand, tree: Path) -> N
     assert [place["path"] for place in whole["places"]] == [row["path"] for row in rows]
 
 
+def test_csv_says_which_configuration_uses_a_place(agent: AgentCommand, tree: Path) -> None:
+    (tree / "etc/nginx").mkdir()
+    (tree / "etc/nginx/nginx.conf").write_text(
+        "http {\nserver { listen 443 ssl; ssl_certificate /etc/tls/www.pem; }\n}\n"
+    )
+    rows = csv.DictReader(io.StringIO(agent("scan", "--root", tree, "-o", "csv").out))
+    [row] = [row for row in rows if row["path"] == "/etc/tls/www.pem"]
+    assert (row["usage_service"], row["usage_listen"]) == ("nginx", "*:443")
+    assert row["usage_configuration"] == "/etc/nginx/nginx.conf:2"
+
+
 def test_paths_may_be_files_links_and_relative(
     agent: AgentCommand, tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

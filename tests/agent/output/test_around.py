@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import io
 import json
 from dataclasses import replace
@@ -9,10 +10,10 @@ from fakes.findings import NOW, detail, finding
 from fakes.json_schema import violations
 
 from keycensus_agent.context.bindings import Binding, Context, Renewer
-from keycensus_agent.model import Coverage, Finding, Use
+from keycensus_agent.model import Coverage, Entry, EntryKind, Finding, Use
 from keycensus_agent.output.around import binding_line, renewal_line, renewal_record
 from keycensus_agent.output.judgement import judge
-from keycensus_agent.output.structured import write_json
+from keycensus_agent.output.structured import write_csv, write_json
 from keycensus_agent.output.table import Style, table
 
 BINDING = Binding(
@@ -126,3 +127,43 @@ def test_scripts_get_both_as_the_schema_says() -> None:
     assert "renewal" not in second
     schema = json.loads((Path(__file__).parents[3] / "docs/scan-output.schema.json").read_text())
     assert list(violations(first, schema, schema)) == []
+
+
+def test_a_table_has_both_as_its_last_columns_and_each_value_once() -> None:
+    stream = io.StringIO()
+    other = replace(BINDING, service="haproxy", unit="", line=0, server_names=("6.test", "=cmd()"))
+    key = finding(b"/etc/b.pem", Entry(EntryKind.PRIVATE_KEY))
+    found = [finding(b"/etc/a.pem", detail("w", 5), detail("ca", 5)), key]
+    write_csv(found, {}, stream, Context((BINDING, other), (LATE,)))
+    header, *_ = rows = list(csv.reader(io.StringIO(stream.getvalue())))
+    assert header.index("usage_service") == header.index("known_key") + 1
+    first, second, renewed = (dict(zip(header, row, strict=True)) for row in rows[1:])
+    assert {name: value for name, value in first.items() if name.startswith("usage_")} == {
+        "usage_service": "nginx haproxy",
+        "usage_unit": "nginx.service",
+        "usage_configuration": "/etc/nginx/a\\x1b.conf:7 /etc/nginx/a\\x1b.conf",
+        "usage_directive": "certificate",
+        "usage_server_names": "0.test 1.test 2.test 3.test 4.test 5.test 6.test =cmd()",
+        "usage_listen": "*:443",
+        "usage_protocol": "tls",
+        "usage_password_source": "file",
+    }
+    around = [name for name in header if name.startswith(("usage_", "renewal_"))]
+    assert [second[name] for name in around] == [first[name] for name in around]
+    assert not any(renewed[name] for name in around if name.startswith("usage_"))
+    assert {name: value for name, value in renewed.items() if name.startswith("renewal_")} == {
+        "renewal_tool": "certbot",
+        "renewal_name": "a.test",
+        "renewal_configuration": "/etc/letsencrypt/renewal/a.conf",
+        "renewal_schedule": "certbot.timer",
+        "renewal_last_success": "2026-09-21T14:13:20Z",
+        "renewal_overdue": "true",
+        "renewal_reason": "past-due",
+    }
+
+
+def test_a_name_of_a_server_is_no_formula_of_a_spreadsheet() -> None:
+    stream = io.StringIO()
+    hostile = replace(BINDING, server_names=("=cmd()",))
+    write_csv([finding(b"/etc/a.pem", detail("w", 5))], {}, stream, Context((hostile,)))
+    assert '"\'=cmd()"' in stream.getvalue()

@@ -87,7 +87,7 @@ def _print(arguments: argparse.Namespace, result: ScanResult, context: Context) 
     elif arguments.output == "json":
         write_json(findings, coverage, certificates, sys.stdout, context)
     elif arguments.output == "csv":
-        write_csv(findings, certificates, sys.stdout)
+        write_csv(findings, certificates, sys.stdout, context)
         _tell_gaps(result)
     else:
         style = Style(width_of(sys.stdout), wants_colour(sys.stdout), everything=arguments.all)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable, Iterator, Sequence
 
 from keycensus_agent.context.bindings import Binding, Renewer
 from keycensus_agent.text import safe_path, safe_text
@@ -16,6 +17,13 @@ OVERDUE_REASONS = {
     "failing": "says that it fails",
     "switched-off": "was told not to renew it",
 }
+# What a table has of a usage and of a renewal, each as a column "usage_…" or "renewal_…".
+_USAGE = (
+    *("service", "unit", "configuration", "directive", "server_names", "listen", "protocol"),
+    "password_source",
+)
+_RENEWAL = ("tool", "name", "configuration", "schedule", "last_success", "overdue", "reason")
+COLUMNS = (*(f"usage_{name}" for name in _USAGE), *(f"renewal_{name}" for name in _RENEWAL))
 # Names and addresses of a server in one line.
 _SHOWN = 5
 
@@ -77,6 +85,29 @@ def renewal_record(renewer: Renewer) -> Record:
         "overdue": renewer.overdue,
         "reason": renewer.reason,
     }
+
+
+def columns(bindings: Sequence[Binding], renewer: Renewer | None) -> Record:
+    """Return both as columns of a table, COLUMNS: of several usages each value once, in their order."""
+    records = [_with_line(binding_record(binding)) for binding in bindings]
+    record: Record = {}
+    for name in _USAGE:
+        if values := list(dict.fromkeys(_texts(each[name] for each in records))):
+            record[f"usage_{name}"] = values
+    if renewer is not None:
+        record |= {f"renewal_{name}": value for name, value in renewal_record(renewer).items()}
+    return record
+
+
+def _with_line(record: Record) -> Record:
+    line = f":{record['line']}" if record["line"] else ""
+    return {**record, "configuration": f"{record['configuration']}{line}"}
+
+
+def _texts(values: Iterable[object]) -> Iterator[str]:
+    """Yield texts, and those of lists; none that is empty."""
+    for value in values:
+        yield from filter(None, map(str, value if isinstance(value, list) else [value]))
 
 
 def _some(texts: tuple[str, ...]) -> str:

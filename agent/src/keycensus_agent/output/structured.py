@@ -9,7 +9,8 @@ from typing import TextIO
 
 from keycensus_agent.context.bindings import NOTHING, Context
 from keycensus_agent.model import Coverage, Finding
-from keycensus_agent.output.around import Record
+from keycensus_agent.output.around import COLUMNS as AROUND_COLUMNS
+from keycensus_agent.output.around import Record, columns
 from keycensus_agent.output.records import (
     CertificatesByKey,
     coverage_record,
@@ -37,6 +38,8 @@ CSV_COLUMNS = (
     *("kind", "member", "sha256", "key_id"),
     *("subject", "issuer", "serial", "not_before", "not_after", "san", "is_ca", "self_signed"),
     *("signature_algorithm", "algorithm", "bits", "curve", "encrypted", "matches", "known_key"),
+    # Columns that are added come last: scripts may count on the place of those before.
+    *AROUND_COLUMNS,
 )
 # What a spreadsheet takes for the start of a formula (CWE-1236).
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -71,12 +74,19 @@ def write_json(
     stream.write(f'"coverage": {_json(coverage_record(coverage, findings))}}}\n')
 
 
-def write_csv(findings: Sequence[Finding], certificates: CertificatesByKey, stream: TextIO) -> None:
+def write_csv(
+    findings: Sequence[Finding],
+    certificates: CertificatesByKey,
+    stream: TextIO,
+    context: Context = NOTHING,
+) -> None:
     """Write one row per entry, and one for each place without entries. Coverage has no rows here."""
     writer = csv.writer(stream, quoting=csv.QUOTE_ALL, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
     for finding in findings:
-        place = place_fields(finding)
+        where = (finding.place.path, finding.place.target)
+        around = columns(context.bindings_of(*where), context.renewer_of(*where))
+        place = {**place_fields(finding), **around}
         # The place's reason says why it was not read whole; an entry's own is in the JSON.
         for entry in entry_records(finding, certificates) or [{}]:
             row = {**entry, **place}
