@@ -49,6 +49,14 @@ print(connection.recv(4096)[5:].decode(), flush=True)
 sys.stdin.read()
 """
 
+# Listens, and stays until its standard input ends.
+LISTEN = """
+import socket, sys
+held = socket.create_server(("0.0.0.0", 8443))
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
 
 def until(holds: Callable[[], bool], what: Callable[[], str]) -> None:
     deadline = time.monotonic() + SECONDS
@@ -347,6 +355,23 @@ def test_a_link_that_can_not_be_asked_for_is_told_with_what_to_do(machine: Machi
         aside.rename(socket)
     assert "/run/keycensus-agent/link.sock is not there" in text
     assert "systemctl start keycensus-agent-link.socket" in text
+
+
+def test_who_listens_in_another_network_namespace_is_told_without_a_privilege(
+    machine: Machine,
+) -> None:
+    python = ("/opt/keycensus/bin/python", "-c", LISTEN)
+    with machine.start("unshare", "--net", *python) as said:
+        assert said.readline() == "ready\n"
+        machine.run("systemctl", "reload", READER)
+        until(lambda: status(machine)["last_sweep"]["unasked"], machine.journal)
+        sweep = status(machine)["last_sweep"]
+        assert [each["listen"] for each in sweep["unasked"]] == [["0.0.0.0:8443"]]
+        assert sweep["counters"]["listeners-not-asked"] == 1
+        shown = machine.run("keycensus-agent", "status", check=False).stdout
+        assert "1 listeners in 1 other network namespaces; " in shown
+    machine.run("systemctl", "reload", READER)
+    until(lambda: not status(machine)["last_sweep"]["unasked"], machine.journal)
 
 
 def test_the_reader_restarts_after_a_crash_and_reports_again(machine: Machine) -> None:

@@ -54,3 +54,18 @@ def test_watches_are_told_with_everything_that_is_not_watched_and_why() -> None:
     assert "1 polled because they never rest" in watches(noisy=["/srv"])
     assert "2 overflows, 1 restarts" in watches(overflows=2, restarts=1)
     assert watches(trouble="EMFILE") == "none (EMFILE): only sweeps tell what changed"
+
+
+def test_listeners_that_nobody_asks_are_told_with_where_they_are() -> None:
+    assert status._unasked({"counters": {"files": 1}}) == []
+    counters = {"networks-not-asked": 2, "listeners-not-asked": 3}
+    unasked = [
+        {"name": "container 0123456789ab", "listen": ["0.0.0.0:443", "[::]:443"]},
+        {"name": "cell", "listen": ["127.0.0.1:8443"]},
+    ]
+    assert status._unasked({"counters": counters, "unasked": unasked}) == [
+        (
+            "not asked",
+            "3 listeners in 2 other network namespaces; container 0123456789ab (0.0.0.0:443 [::]:443); cell (127.0.0.1:8443)",
+        )
+    ]

@@ -12,6 +12,7 @@ from fakes.pki import Issued, issue
 from keycensus_agent.config import Config, ContextSettings, ScanSettings, StateSettings
 from keycensus_agent.context import gather as gather_module
 from keycensus_agent.context.bindings import Context
+from keycensus_agent.context.other_networks import OtherNetwork
 from keycensus_agent.inquiry import (
     Listener,
     Presented,
@@ -381,3 +382,21 @@ def test_nobody_is_asked_where_that_is_off(host: Host) -> None:
     assert (host.inquire(), len(host.questions)) == (0, asked)
     # What was seen before it was switched off is not kept up as if it were known.
     assert host.usages()["nginx", "certificate"].handshakes == ()
+
+
+def test_who_listens_where_nobody_can_be_asked_is_counted_and_told(host: Host) -> None:
+    apart = OtherNetwork("container 0123456789ab", ("0.0.0.0:443", "[::]:443"))
+    host.around.others = lambda: [apart, OtherNetwork("cell", ("127.0.0.1:8443",))]
+    result = host.service.sweep()
+    assert result.unasked == (apart, OtherNetwork("cell", ("127.0.0.1:8443",)))
+    counters = host.service.counters()
+    assert (counters["networks-not-asked"], counters["listeners-not-asked"]) == (2, 3)
+    host.around.others = list
+    assert host.service.sweep().unasked == ()
+    assert "listeners-not-asked" not in host.service.counters()
+
+
+def test_of_another_machines_disk_and_without_asking_nobody_is_missed(host: Host) -> None:
+    # The configuration's root is another one.
+    assert host.service.around.others is None
+    assert host.service.sweep().unasked == ()

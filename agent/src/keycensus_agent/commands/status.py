@@ -88,6 +88,7 @@ def _lines(status: dict[str, Any]) -> list[tuple[str, str]]:
             )
         )
         lines.append(("coverage", _coverage(sweep)))
+        lines += _unasked(sweep)
     else:
         lines.append(("last sweep", "none yet"))
     under_way = status.get("sweep_under_way")
@@ -201,6 +202,18 @@ def _coverage(sweep: dict[str, Any]) -> str:
     for gap in sweep["gaps"][:5]:
         text += f"; {gap['prefix']} ({gap['reason']} {gap['detail']})".replace(" )", ")")
     return text
+
+
+def _unasked(sweep: dict[str, Any]) -> list[tuple[str, str]]:
+    """Say who listens in network namespaces of their own, where nobody is asked what it presents."""
+    counters = sweep["counters"]
+    networks = counters.get("networks-not-asked", 0)
+    if not networks:
+        return []
+    text = f"{counters['listeners-not-asked']} listeners in {networks} other network namespaces"
+    for each in sweep["unasked"][:5]:
+        text += f"; {each['name']} ({' '.join(each['listen'])})"
+    return [("not asked", text)]
 
 
 def _ago(at_ms: int) -> str:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from keycensus_agent.config import Config
 from keycensus_agent.context.control_groups import read_groups
 from keycensus_agent.context.open_files import Holder, holders
+from keycensus_agent.context.other_networks import OtherNetwork, other_networks
 from keycensus_agent.context.plan import (
     PRESENTING,
     Endpoint,
@@ -73,6 +74,8 @@ class LookAround:
     clock: Callable[[], float] = time.monotonic
     # Says which processes have files open; None: nobody looks.
     processes: Callable[[Collection[bytes]], Iterable[Holder]] | None = None
+    # Says who listens where the link can ask nobody; None: nobody is asked anywhere.
+    others: Callable[[], Iterable[OtherNetwork]] | None = None
     # After how long it would be good to ask again; None: at any time.
     again_in_ms: int | None = None
     _bound: list[Bound] | None = field(default=None, init=False)
@@ -116,6 +119,10 @@ class LookAround:
         # Whoever wants to ask has to read them first.
         self.is_stale = self._bound is None
         return 0
+
+    def unasked(self) -> tuple[OtherNetwork, ...]:
+        """Return the other network namespaces in which something listens that is not asked."""
+        return tuple(self.others()) if self.others is not None else ()
 
     def heard(self, changed: Iterable[bytes], resolver: Resolver) -> int:
         """Look again if a directory that changed may hold a configuration; how many usages changed.
@@ -263,6 +270,7 @@ def look_around_of(
         asked=asked,
         every=settings.probe_all,
         now_ms=now_ms,
+        others=other_networks if probing else None,
         processes=holders if settings.processes and config.scan.root == b"/" else None,
     )
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from keycensus_agent.config import Config
+from keycensus_agent.context.other_networks import OtherNetwork
 from keycensus_agent.errors import LinkError
 from keycensus_agent.host_facts import HostFacts, boot_id, gather
 from keycensus_agent.isolation.evidence import Enforced, facts_of
@@ -62,6 +63,8 @@ class SweepResult:
     changes: int
     seconds: float
     cpu_seconds: float
+    # Who listens in network namespaces that are not the agent's, and was not asked.
+    unasked: tuple[OtherNetwork, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +165,7 @@ class ReaderService:
                 if scout is not None:
                     scout.close()
             self.saw("parser", equipment.parser_enforced())
+            unasked = self._unasked(sweep.coverage) if sweep.complete else ()
             with state.transaction() as connection:
                 self.outbox.enforce_cap()
                 if findings.changed and sweep.complete:
@@ -181,7 +185,16 @@ class ReaderService:
                 changes=findings.changed + used,
                 seconds=time.monotonic() - started,
                 cpu_seconds=cpu_seconds() - cpu_before,
+                unasked=unasked,
             )
+
+    def _unasked(self, coverage: Coverage) -> tuple[OtherNetwork, ...]:
+        """Return who listens and can't be asked, counted in the coverage."""
+        found = self.around.unasked()
+        if found:
+            coverage.count("networks-not-asked", len(found))
+            coverage.count("listeners-not-asked", sum(len(each.listen) for each in found))
+        return found
 
     def _new_sweep(self, equipment: Equipment, *, go_on: bool = False) -> Sweep:
         rules = self._rules() if go_on else ""

@@ -37,6 +37,9 @@ FILE_NAME = "status.json"
 SCHEMA_VERSION = 1
 # Gaps that are listed by name; all are counted, and all are at the collector.
 LISTED_GAPS = 100
+# Network namespaces of others that are listed by name, and listeners of each; all are counted.
+LISTED_NETWORKS = 20
+LISTED_LISTENERS = 8
 # Directories without a watch that are listed by name.
 LISTED_REFUSED = 20
 # The watchdog's thread writes, too, when the reader's can't.
@@ -86,6 +89,10 @@ class StatusBoard:
                 for gap in gaps[:LISTED_GAPS]
             ],
             "gap_count": len(gaps),
+            "unasked": [
+                {"name": each.name, "listen": each.listen[:LISTED_LISTENERS]}
+                for each in result.unasked[:LISTED_NETWORKS]
+            ],
         }
 
     def looked(self, look: Look) -> None:
