@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -92,3 +94,37 @@ def test_the_lesser_of_configuration_and_groups_counts(
     limit = given and given * MIB
     memory = Memory(configured * MIB, used=lambda: 70 * MIB, limit=lambda: limit)
     assert memory.is_short(0) is short
+
+
+# Eight threads that need memory at the same time; prints how many arenas they got.
+ARENAS = """
+import ctypes, sys, threading
+from keycensus_collector.memory import use_few_arenas
+if sys.argv[1] == "few":
+    use_few_arenas()
+libc = ctypes.CDLL(None)
+libc.malloc.restype = libc.fopen.restype = ctypes.c_void_p
+libc.malloc_info.argtypes = (ctypes.c_int, ctypes.c_void_p)
+libc.fclose.argtypes = (ctypes.c_void_p,)
+barrier = threading.Barrier(8)
+def take():
+    barrier.wait()
+    libc.malloc(4096)
+    barrier.wait()
+threads = [threading.Thread(target=take) for _ in range(8)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+file = libc.fopen(sys.argv[2].encode(), b"w")
+libc.malloc_info(0, file)
+libc.fclose(file)
+print(open(sys.argv[2]).read().count("<heap nr="))
+"""
+
+
+@pytest.mark.parametrize(("how", "most"), [("few", 2), ("many", 64)])
+def test_threads_share_two_arenas(tmp_path: Path, how: str, most: int) -> None:
+    line = [sys.executable, "-c", ARENAS, how, str(tmp_path / "arenas")]
+    result = subprocess.run(line, capture_output=True, text=True, check=True)
+    arenas = int(result.stdout)
+    assert arenas <= most
+    assert how == "few" or arenas > 2

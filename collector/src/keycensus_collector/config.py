@@ -18,7 +18,7 @@ from keycensus_collector.access.syslog_target import Target, target_of
 from keycensus_collector.config_reader import Reader, absolute_path, one_of
 from keycensus_collector.errors import ConfigurationError
 from keycensus_collector.oidc.settings import SignIn, provider_sections, read_sign_in
-from keycensus_collector.store.address import is_postgresql
+from keycensus_collector.store.address import CACHE_MIB, is_postgresql
 from keycensus_collector.text import safe_text
 
 DEFAULT_FILE = Path("/etc/keycensus/collector.toml")
@@ -101,6 +101,7 @@ class Configuration:
 
     state_directory: Path = DEFAULT_STATE
     database_url: str = f"sqlite:///{DEFAULT_STATE / DATABASE_FILE}"
+    cache_mib: int = CACHE_MIB
     listen: Listen = field(default_factory=Listen)
     names: tuple[str, ...] = ()
     limits: IntakeLimits = field(default_factory=IntakeLimits)
@@ -143,6 +144,7 @@ def parse(text: str, source: str) -> Configuration:
         database_url=reader.take(
             "database", "url", check_database_url, f"sqlite:///{state / DATABASE_FILE}"
         ),
+        cache_mib=reader.take("database", "cache_mib", _count(1, 1 << 20), CACHE_MIB),
         listen=Listen(
             enrol=reader.take("listen", "enrol", _address, listen.enrol),
             report=reader.take("listen", "report", _address, listen.report),

@@ -3,11 +3,12 @@
 What it may use is the least of what its control groups, the machine and the configuration say. What
 it uses is its own memory that is not backed by files: the page cache, which the groups count too, is
 given back by the kernel. Sources: proc_pid_statm(5), cgroups(7), the kernel's cgroup-v2.rst
-(`memory.max`) and cgroup-v1/memory.rst (`memory.limit_in_bytes`).
+(`memory.max`) and cgroup-v1/memory.rst (`memory.limit_in_bytes`), mallopt(3).
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,10 +18,26 @@ import structlog
 # The rest is for what is under way, for the parser's child and for what comes between two looks.
 _SHORT = 0.8
 _LOOK_SECONDS = 1.0
+_M_ARENA_MAX = -8
+_ARENAS = 2
 # What version 1 says where there is no limit is close to the largest number.
 _NO_LIMIT = 1 << 60
 
 _log = structlog.get_logger()
+
+
+def use_few_arenas() -> None:
+    """Let all threads share two of the allocator's arenas; call it before there are any.
+
+    glibc gives each thread one of its own, eight for a processor. gRPC's threads come and go, and what each of their
+    arenas once held stays resident: 5 MiB after some ten thousand connections, and growing (measured). Other
+    libraries of C have no such arenas.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return
+    mallopt(_M_ARENA_MAX, _ARENAS)
 
 
 def limit_bytes(

@@ -44,7 +44,7 @@ from keycensus_collector.deployment import (
 from keycensus_collector.errors import AuthorityError, KeycensusError
 from keycensus_collector.imports.known_hosts import settle_known_hosts
 from keycensus_collector.listening import bind_grpc, bind_tcp, enrol_options, report_options
-from keycensus_collector.memory import Memory
+from keycensus_collector.memory import Memory, use_few_arenas
 from keycensus_collector.revocation.files import LOOK_SECONDS, ListFiles
 from keycensus_collector.silence import mark_silent
 from keycensus_collector.store.duties import Duties
@@ -195,7 +195,11 @@ class Server:
         await self._closing.aclose()
 
     def _open(self) -> tuple[Store, Deployment, AuthorityKeeper]:
-        store = Store.open(self._configuration.database_url, upgrade=True)
+        store = Store.open(
+            self._configuration.database_url,
+            upgrade=True,
+            cache_mib=self._configuration.cache_mib,
+        )
         self._closing.push_async_callback(asyncio.to_thread, store.close)
         with store.read() as connection:
             deployment = read_deployment(connection)
@@ -380,6 +384,7 @@ async def serve(
     configuration: Configuration, clock: Clock, parts: Parts, announce: Callable[[Bound], None]
 ) -> None:
     """Run the collector until SIGTERM or SIGINT; `announce` is told where it listens."""
+    use_few_arenas()
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

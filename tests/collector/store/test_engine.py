@@ -42,6 +42,16 @@ def test_commits_are_synchronous_and_the_log_is_a_wal(store: Store) -> None:
         assert connection.exec_driver_sql("PRAGMA mmap_size").scalar_one() == 0
 
 
+def test_caches_are_as_large_as_configured(store: Store) -> None:
+    url = url_of(Path(store.name))
+    store.close()
+    with Store.open(url, cache_mib=8) as small:
+        with small.write() as connection:
+            assert connection.exec_driver_sql("PRAGMA cache_size").scalar_one() == -8192
+        with small.read() as connection:
+            assert connection.exec_driver_sql("PRAGMA cache_size").scalar_one() == -4096
+
+
 def test_a_second_process_is_told_who_holds_the_database(store: Store) -> None:
     code = (
         "import sys; from keycensus_collector.store.engine import Store\n"

@@ -7,8 +7,8 @@ Each function checks one invariant and raises AssertionError with what is wrong.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -124,7 +124,7 @@ class Footprint:
     def of(cls, *processes: int) -> Self:
         """Measure processes by their ids; one that has just ended counts nothing."""
         found = [measured for pid in processes if (measured := _measure(pid)) is not None]
-        return cls(*(sum(each) for each in zip(*found, strict=True)))
+        return cls(*(sum(each) for each in zip((0, 0, 0, 0), *found, strict=True)))
 
 
 def _measure(pid: int) -> tuple[int, int, int, int] | None:
@@ -132,11 +132,18 @@ def _measure(pid: int) -> tuple[int, int, int, int] | None:
         status = Path(f"/proc/{pid}/status").read_text()
         fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
         memory = int(fields["VmRSS"].split()[0]) * 1024
-        names = [(task / "comm").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+        names = list(_thread_names(pid))
         pool = names.count(_POOL)
         return memory, len(os.listdir(f"/proc/{pid}/fd")), len(names) - pool, pool  # noqa: PTH208
     except (OSError, KeyError):
         return None
+
+
+def _thread_names(pid: int) -> Iterator[str]:
+    """Yield the names of a process's threads, but of those that end meanwhile."""
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(OSError):
+            yield (task / "comm").read_text()
 
 
 def family(pid: int) -> list[int]:

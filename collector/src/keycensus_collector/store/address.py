@@ -1,6 +1,9 @@
-"""Which product a database address is of. Apart, so that who only asks loads no driver."""
+"""What is known of a database before it is opened. Apart, so that who only asks loads no driver."""
 
 from __future__ import annotations
+
+# MiB of an SQLite database that its writer keeps in memory at most, by default; each reader half as many.
+CACHE_MIB = 64
 
 
 def is_postgresql(url: str) -> bool:

@@ -23,7 +23,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects import sqlite as sqlite_dialect
 
 from keycensus_collector.errors import StoreAgainError, StoreError, StoreNewerError
-from keycensus_collector.store.address import is_postgresql
+from keycensus_collector.store.address import CACHE_MIB, is_postgresql
 from keycensus_collector.store.product import Product
 from keycensus_collector.store.revisions import (
     MIGRATIONS,
@@ -90,14 +90,21 @@ class Store:
         return store
 
     @classmethod
-    def open(cls, url: str, *, upgrade: bool = False, migrations: Path = MIGRATIONS) -> Store:
+    def open(
+        cls,
+        url: str,
+        *,
+        upgrade: bool = False,
+        migrations: Path = MIGRATIONS,
+        cache_mib: int = CACHE_MIB,
+    ) -> Store:
         """Open the database at `url`.
 
         An older database is an error that names `db upgrade`, or with `upgrade` is copied beside
         itself (SQLite) and brought up to date. Raises StoreNewerError for one of a newer program,
         StoreBusyError if another process holds it (SQLite), StoreError if it is missing or damaged.
         """
-        store = cls(_existing(url))
+        store = cls(_existing(url, cache_mib))
         try:
             store._bring_up_to_date(migrations, may_upgrade=upgrade)
         except BaseException:
@@ -253,18 +260,18 @@ class Store:
         self.close()
 
 
-def _existing(url: str) -> Product:
+def _existing(url: str, cache_mib: int = CACHE_MIB) -> Product:
     """Open a database that is there; StoreError names `init` if there is none."""
     if not is_postgresql(url):
         path = database_path(url)
         if not path.exists():
             raise StoreError(f"there is no database at {path}; run: keycensus-collector init")
-    return _product(url)
+    return _product(url, cache_mib)
 
 
-def _product(url: str) -> Product:
+def _product(url: str, cache_mib: int = CACHE_MIB) -> Product:
     if not is_postgresql(url):
-        return Sqlite(url, _READERS)
+        return Sqlite(url, _READERS, cache_mib)
     # Here, because its driver takes as long to load as a command does to run.
     from keycensus_collector.store.postgresql import PostgreSql
 

@@ -28,8 +28,6 @@ FIXED_VERSION = (3, 51, 3)
 # Pages in the WAL before the writer checkpoints: 8 MiB, several full batches.
 _CHECKPOINT_PAGES = 2000
 _WAL_KEPT_BYTES = 64 * 1024 * 1024
-_WRITER_CACHE_KIB = 64 * 1024
-_READER_CACHE_KIB = 32 * 1024
 # Of the virtual machine, between looks at the time: some hundred looks a second, which cost nothing.
 _STEPS = 100_000
 # Only a checkpoint or a reader that starts can hold a lock inside one process, for moments.
@@ -41,13 +39,8 @@ _WRITER = (
     "PRAGMA synchronous = FULL",  # an acknowledged batch survives a power cut
     f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}",
     f"PRAGMA journal_size_limit = {_WAL_KEPT_BYTES}",
-    f"PRAGMA cache_size = -{_WRITER_CACHE_KIB}",
 )
-_READER = (
-    "PRAGMA query_only = ON",
-    "PRAGMA wal_autocheckpoint = 0",
-    f"PRAGMA cache_size = -{_READER_CACHE_KIB}",
-)
+_READER = ("PRAGMA query_only = ON", "PRAGMA wal_autocheckpoint = 0")
 
 
 def database_path(url: str) -> Path:
@@ -79,13 +72,13 @@ class Sqlite:
 
     is_shared = False
 
-    def __init__(self, url: str, readers: int) -> None:
+    def __init__(self, url: str, readers: int, cache_mib: int) -> None:
         self._path = database_path(url)
         self.name = str(self._path)
         self._lock = Lock(self._path)
         self._lock.take()
-        self.writer = writer_engine(_parsed(url))
-        self.reader = reader_engine(_parsed(url), readers)
+        self.writer = writer_engine(_parsed(url), cache_mib)
+        self.reader = reader_engine(_parsed(url), readers, cache_mib)
 
     def mapped_errors(self) -> AbstractContextManager[None]:
         """Turn the driver's errors into the collector's, each with what to do."""
@@ -122,20 +115,27 @@ class Sqlite:
 
 
 # `hide_parameters`, for both: an error's text may reach a log, what stands in rows must not.
-def writer_engine(url: URL) -> Engine:
+def writer_engine(url: URL, cache_mib: int) -> Engine:
     """Return an engine with the one connection that writes; each transaction is BEGIN IMMEDIATE."""
     engine = create_engine(url, pool_size=1, max_overflow=0, hide_parameters=True)
-    _prepare(engine, (*_SHARED, *_WRITER), "BEGIN IMMEDIATE")
+    _prepare(engine, (*_SHARED, *_WRITER, _cache(cache_mib * 1024)), "BEGIN IMMEDIATE")
     return engine
 
 
-def reader_engine(url: URL, connections: int) -> Engine:
-    """Return an engine whose connections can't write; each transaction is one snapshot."""
+def reader_engine(url: URL, connections: int, cache_mib: int) -> Engine:
+    """Return an engine whose connections can't write; each transaction is one snapshot.
+
+    Each has half the writer's cache: what one read, the others read from the kernel's.
+    """
     engine = create_engine(
         url, pool_size=connections, max_overflow=connections, hide_parameters=True
     )
-    _prepare(engine, (*_SHARED, *_READER), "BEGIN")
+    _prepare(engine, (*_SHARED, *_READER, _cache(cache_mib * 512)), "BEGIN")
     return engine
+
+
+def _cache(kib: int) -> str:
+    return f"PRAGMA cache_size = -{kib}"
 
 
 def _prepare(engine: Engine, pragmas: tuple[str, ...], begin: str) -> None:
