@@ -45,14 +45,18 @@ from faults.kit.fleet import (
     come_back,
     issue_fleet,
 )
-from faults.kit.oracle import Footprint, acknowledged_is_there
-from sqlalchemy import select
+from faults.kit.oracle import (
+    LIVE_PLACES,
+    Footprint,
+    acknowledged_is_among,
+    acknowledged_is_there,
+)
+from sqlalchemy import text
 
 from benchmarks.plot import Chart, Line, svg
 from benchmarks.soak import allow_descriptors
 from keycensus_agent.reader.schedule import RECONNECT_SPREAD_SECONDS
 from keycensus_collector.store.engine import Store
-from keycensus_collector.store.schema import place
 from keycensus_proto.v1 import report_pb2
 
 _MEBIBYTE = 1024 * 1024
@@ -141,11 +145,10 @@ async def homecoming(directory: Path, count: int, window: float, url: str = "") 
 def _all_is_there(url: str, fleet: Sequence[SimulatedAgent]) -> None:
     """Hold a PostgreSQL database, which no collector serves any more, against what was acknowledged."""
     with Store.open(url) as store, store.read() as connection:
-        query = select(place.c.host_no, place.c.path, place.c.manifest)
-        found = {(host, path): manifest for host, path, manifest in connection.execute(query)}
-    for member in fleet:
-        for path, file in member.acknowledged.items():
-            assert found.get((member.credentials.host_no, path.decode())) == file.manifest
+        acknowledged_is_among(
+            connection.execute(text(LIVE_PLACES)),
+            {member.credentials.name: member.acknowledged for member in fleet},
+        )
 
 
 async def _gather_and_lose(collector: Collector, fleet: Sequence[SimulatedAgent]) -> None:

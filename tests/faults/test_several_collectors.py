@@ -19,6 +19,7 @@ from fakes.agent_stream import File, file_of
 from fakes.collector import Collector
 from fakes.postgres import PASSWORD, PostgresServer, running_server, standby_of
 from faults.kit.fleet import EndedError, SimulatedAgent, Visit, issue_fleet
+from faults.kit.oracle import LIVE_PLACES, acknowledged_is_among
 from sqlalchemy import func, select
 
 from keycensus_collector.config import load
@@ -234,11 +235,11 @@ def check_acknowledged(
     acknowledged: Sequence[dict[bytes, File]],
 ) -> None:
     """Hold the promoted server against what agents had been told before the primary died."""
+    names = [member.credentials.name for member in members]
     with psycopg.connect(standby.conninfo("postgres", name)) as connection:
-        rows = connection.execute("SELECT host_no, path, manifest FROM place").fetchall()
-    found = {(host_no, path.encode()): bytes(manifest) for host_no, path, manifest in rows}
-    for member, told in zip(members, acknowledged, strict=True):
-        for path, file in told.items():
-            # Or what came after it, whose ack was under way.
-            either = {file.manifest, member.wanted[path].manifest}
-            assert found[member.credentials.host_no, path] in either
+        acknowledged_is_among(
+            connection.execute(LIVE_PLACES),
+            dict(zip(names, acknowledged, strict=True)),
+            # What came after it, whose ack was under way.
+            {host: member.wanted for host, member in zip(names, members, strict=True)},
+        )

@@ -7,11 +7,11 @@ Each function checks one invariant and raises AssertionError with what is wrong.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from fakes.agent_stream import File
 from fakes.inventory import connect, one, places
@@ -25,13 +25,40 @@ SLACK_BYTES = 24 * 1024 * 1024
 LAZY_THREADS = 4
 
 
+# Every place that is there, of every host, in SQLite and PostgreSQL.
+LIVE_PLACES = (
+    "SELECT h.name, p.path, p.manifest FROM place AS p JOIN host AS h USING (host_no)"
+    " WHERE p.gone_ms IS NULL"
+)
+
+
 def acknowledged_is_there(
     database: Path, acknowledged: Mapping[bytes, File], host_name: str
 ) -> None:
     """I1 and I3: every acknowledged place is in the inventory, with that very manifest."""
-    found = manifests(database, host_name)
-    missing = {path for path, file in acknowledged.items() if found.get(path) != file.manifest}
-    assert not missing, f"{host_name}: acknowledged and not in the inventory: {sorted(missing)[:5]}"
+    with closing(connect(database)) as connection:
+        rows = connection.execute(f"{LIVE_PLACES} AND h.name = ?", (host_name,))
+        acknowledged_is_among(rows, {host_name: acknowledged})
+
+
+def acknowledged_is_among(
+    live_places: Iterable[Sequence[Any]],
+    acknowledged: Mapping[str, Mapping[bytes, File]],
+    under_way: Mapping[str, Mapping[bytes, File]] | None = None,
+) -> None:
+    """Check the same of many hosts, by name, over the rows of LIVE_PLACES in any database.
+
+    `under_way` is what was sent after it and may be stored already, without an ack.
+    """
+    found = {(host, path.encode()): bytes(manifest) for host, path, manifest in live_places}
+    missing = [
+        (host, path)
+        for host, files in acknowledged.items()
+        for path, file in files.items()
+        if found.get((host, path))
+        not in {file.manifest, (under_way or {}).get(host, files)[path].manifest}
+    ]
+    assert not missing, f"acknowledged and not in the inventory: {sorted(missing)[:5]}"
 
 
 SEQUENCE_OF = (
@@ -77,12 +104,9 @@ def disk_is_inventory(
 
 def manifests(database: Path, host_name: str) -> dict[bytes, bytes]:
     """Return the live places of a host: path to manifest."""
-    query = (
-        "SELECT p.path, p.manifest FROM place AS p JOIN host AS h USING (host_no)"
-        " WHERE p.gone_ms IS NULL AND h.name = ?"
-    )
+    query = f"{LIVE_PLACES} AND h.name = ?"
     with closing(connect(database)) as connection:
-        return {path.encode(): row for path, row in connection.execute(query, (host_name,))}
+        return {path.encode(): row for _, path, row in connection.execute(query, (host_name,))}
 
 
 def rows_of(database: Path, host_name: str) -> list[tuple[object, ...]]:
