@@ -15,6 +15,10 @@ _SALT_BYTES = range(8, 65)
 _ITERATIONS = range(1, 1 << 24)
 _BERKELEY_VERSION = b"\0\0\0\2\0\0"
 _IBM_TAGS = {b"X509KEY", b"X509KYP", b"X509CRL"}
+# Secret keys of OpenPGP: how a packet of theirs starts (RFC 9580, 4.2), their versions and algorithms.
+OPENPGP_STARTS = frozenset((b"\x94", b"\x95", b"\xc5"))
+OPENPGP_ALGORITHMS = frozenset((1, 2, 3, 16, 17, 18, 19, 20, 22, 25, 26, 27, 28))
+_OPENPGP_SECRET_KEY = 5
 # Keys of GnuPG's agent, as such and as the value of a line.
 _GNUPG = (b"(11:private-key(", b"(21:protected-private-key(", b"(20:shadowed-private-key(")
 _GNUPG_READABLE = re.compile(rb"\((?:protected-|shadowed-)?private-key[\s(]")
@@ -35,6 +39,37 @@ def _bouncy_castle(head: bytes) -> bool:
 
 def _zeros(head: bytes) -> bool:
     return head[4:8] == b"CERT" or _bouncy_castle(head)
+
+
+def openpgp_body(data: bytes, position: int = 0) -> tuple[int, int, int]:
+    """Return tag, start and length of the body of the packet at `position`; tag -1 if it has none.
+
+    Lengths that are told in pieces, or not at all, do not happen to keys.
+    """
+    head = data[position : position + 6]
+    if len(head) < 3 or head[0] < 0x80:
+        return -1, 0, 0
+    start, length = position + 2, head[1]
+    if head[0] < 0xC0:
+        tag, size = head[0] >> 2 & 15, 1 << (head[0] & 3)
+        start, length = position + 1 + size, int.from_bytes(head[1 : 1 + size], "big")
+        return (-1, 0, 0) if size == 8 else (tag, start, length)
+    if length == 0xFF:
+        start, length = position + 6, int.from_bytes(head[2:6], "big")
+    elif 192 <= length < 224:
+        start, length = position + 3, (length - 192 << 8) + head[2] + 192
+    elif length >= 224:
+        return -1, 0, 0
+    return head[0] & 63, start, length
+
+
+def starts_as_openpgp(head: bytes) -> bool:
+    """Tell whether a secret key of OpenPGP starts a file: version, algorithm and length as they can be."""
+    tag, start, size = openpgp_body(head)
+    version = head[start : start + 1]
+    at = start + (7 if version == b"\3" else 5)
+    plausible = tag == _OPENPGP_SECRET_KEY and size > 32 and version in {b"\3", b"\4", b"\5", b"\6"}
+    return plausible and len(head) > at and head[at] in OPENPGP_ALGORITHMS
 
 
 STORE_STARTS: dict[bytes, Callable[[bytes], bool]] = {

@@ -11,7 +11,7 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import NamedTuple
 
-from keycensus_agent.parser.store_magic import STORE_STARTS
+from keycensus_agent.parser.store_magic import OPENPGP_STARTS, STORE_STARTS, starts_as_openpgp
 
 # How much of a file the reader reads before it asks: one page, which the kernel brings in anyway.
 HEAD_BYTES = 4096
@@ -137,8 +137,8 @@ _ARCHIVES = frozenset(
         *(b"LZIP", b"!<ar", b"0707"),
     }
 )
-# Of what may start without a NUL in its first page, the first bytes: DER and cpio, bzip2, zstd.
-_ODD_STARTS = frozenset((b"0", b"B", b"\x28"))
+# Of what may start without a NUL in its first page, the first bytes: DER and cpio, bzip2, zstd, keys of OpenPGP.
+_ODD_STARTS = frozenset((b"0", b"B", b"\x28")) | OPENPGP_STARTS
 _BZIP2_BLOCKS = {b"1AY&SY", b"\x17\x72\x45\x38\x50\x90"}
 _ZIP_MEMBER = b"PK\x03\x04"
 _ZIP_END = b"PK\x05\x06"
@@ -224,6 +224,8 @@ def _rarer(head: bytes, magic: bytes) -> Triage:
 def _odd_start(head: bytes, size: int) -> Triage | None:
     if head[:1] == b"0":
         return _CANDIDATE if _is_der(head, size) else None
+    if head[:1] in OPENPGP_STARTS:
+        return _CANDIDATE if starts_as_openpgp(head) else None
     known = head[:4] in _ARCHIVES
     return _ARCHIVE if known and (head[:1] != b"B" or head[4:10] in _BZIP2_BLOCKS) else None
 

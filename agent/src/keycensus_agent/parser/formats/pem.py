@@ -17,6 +17,7 @@ from keycensus_agent.parser import der, findings, nebula
 from keycensus_agent.parser.findings import Confidence, FormatResult, Found, Hint, Passage, Request
 from keycensus_agent.parser.formats import pkcs7, pkcs12
 from keycensus_agent.parser.legacy_pem import read_legacy_key
+from keycensus_agent.parser.openpgp import read_secret_keys
 from keycensus_agent.parser.openssh import read_openssh_key
 from keycensus_agent.parser.private_key import MalformedKeyError, read_private_key
 from keycensus_agent.parser.public_key import dsa_spki, rsa_spki
@@ -43,6 +44,9 @@ _LEGACY_HEADERS = re.compile(
     % {b"others": _OTHER_HEADERS}
 )
 _BLANK = re.compile(rb"\s+")
+# OpenPGP's armour ends with a checksum (RFC 9580, 6.1).
+_OPENPGP = b"PGP PRIVATE KEY BLOCK"
+_CHECKSUM = re.compile(rb"\s=[A-Za-z0-9+/]{4}\s*\Z")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=]")
 # What stands for content in documentation and templates.
 _PLACEHOLDER = re.compile(rb"\.\.|[<>{}$\[\]%]|X{32}|x{32}")
@@ -177,6 +181,8 @@ def _read(
     text = _below_headers(body[sealed.end() :] if sealed else body)
     # As OpenSSL does: a line that begins with a dash ends the base64 (EVP_DecodeUpdate(3)).
     text = text.partition(b"\n-")[0]
+    if block.label == _OPENPGP:
+        text = _CHECKSUM.sub(b"", text)
     try:
         data = binascii.a2b_base64(text)
     except binascii.Error:
@@ -274,6 +280,13 @@ def _openssh_key(payload: _Payload) -> list[Found]:
     return read_openssh_key(payload.data)
 
 
+def _openpgp_keys(payload: _Payload) -> list[Found]:
+    found, problem = read_secret_keys(payload.data)
+    if problem and (found or _is_content(payload.block.body)):
+        payload.problems.append(problem)
+    return found
+
+
 def _signed_data(payload: _Payload) -> list[Found]:
     return _whole(pkcs7.parse(payload.data, payload.request), payload)
 
@@ -342,6 +355,7 @@ _READERS: dict[bytes, Callable[[_Payload], list[Found]]] = {
     b"CMS": _signed_data,
     b"CERTIFICATE CHAIN": _signed_data,
     b"PKCS12": _keystore,
+    _OPENPGP: _openpgp_keys,
     b"TSS2 PRIVATE KEY": _tpm_key,
     b"ENCRYPTED COSIGN PRIVATE KEY": _sealed_otherwise,
     b"ENCRYPTED SIGSTORE PRIVATE KEY": _sealed_otherwise,
