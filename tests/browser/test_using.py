@@ -80,16 +80,20 @@ def test_what_is_pasted_anywhere_leads_to_it_and_into_a_field_stays_there(
         opened.check()
 
 
-def test_the_overview_opens_what_changed_this_week_and_keeps_it_open(
+def test_the_overview_tells_the_week_and_each_figure_leads_to_what_it_counts(
     browser: Browser, served: Served
 ) -> None:
     with tab(browser, served, "wes", "viewer") as opened:
         page = opened.open("/")
-        page.locator("summary", has_text="came, changed and went").press("Enter")
-        came = page.get_by_role("heading", name="Came")
-        expect(came).to_be_visible()
-        page.wait_for_timeout(4500)  # in which the overview is fetched again once
-        expect(came).to_be_visible()
+        week = page.locator("section[aria-labelledby=changed] a.tile")
+        assert week.count() == 8
+        for number in range(8):
+            figure = week.nth(number).locator("strong").inner_text()
+            week.nth(number).press("Enter")
+            expect(page.locator("h1 .quiet")).to_have_text(figure)
+            page.go_back()
+        page.get_by_role("link", name="places", exact=True).press("Enter")
+        expect(page.get_by_role("heading", name="Came")).to_be_visible()
         assert not opened.barriers()
         opened.check()
 

@@ -60,7 +60,18 @@ def listed(
 
 ARTIFACT_FIELDS = {
     *("name", "san", "cn", "issuer", "expires", "ca", "eku", "under", "private-key", "certificate"),
-    *("sealed", "key", "bits", "places", "hosts", "found", "sha256", "key-id", "first-seen"),
+    *(
+        "sealed",
+        "key",
+        "bits",
+        "places",
+        "hosts",
+        "found",
+        "gone",
+        "sha256",
+        "key-id",
+        "first-seen",
+    ),
 }
 
 
@@ -72,7 +83,7 @@ class _Listing:
     in_scope: bool
 
     def scope(self, row: Row) -> bool:
-        if "found" in self.named or not self.in_scope:
+        if self.named & {"found", "gone"} or not self.in_scope:
             return True
         if "use" not in self.named and (row.state is None or row.state.use == "retained"):
             return False
@@ -280,6 +291,28 @@ def is_somewhere(row: Row) -> bool | None:
     if row.certificate is None:
         return None
     return any(e.artifact == row.certificate.sha256 for e, _, _ in row.made.placements(row.moment))
+
+
+def went(age: int, *, within: bool) -> Predicate:
+    """Whether a certificate is nowhere, and the last place that held it did so until `age` ago, or longer ago."""
+
+    def predicate(row: Row) -> bool | None:
+        if row.certificate is None:
+            return None
+        moment = NOW if row.moment is None else row.moment
+        until = [
+            state.to_ms
+            for place in row.made.places
+            for state in place.states
+            if any(e.artifact == row.certificate.sha256 for e in state.entries)
+            and state.to_ms is not None
+            and state.to_ms <= moment
+        ]
+        if is_somewhere(row) or not until:
+            return False
+        return (max(until) > moment - age) == within
+
+    return predicate
 
 
 def count_of(what: str, look: Callable[[int], bool]) -> Predicate:

@@ -120,6 +120,8 @@ COUNTED: dict[str, naive.Predicate] = {
 FOUND: dict[str, naive.Predicate] = {
     "found:now": naive.is_somewhere,
     "found:gone": lambda r: _opposite(naive.is_somewhere(r)),
+    "gone<7d": naive.went(naive.days(7), within=True),
+    "gone>7d": naive.went(naive.days(7), within=False),
 }
 PLACED: dict[str, naive.Predicate] = {
     "holds:certificate": naive.of_entry(lambda e: e.kind == "certificate"),

@@ -41,7 +41,9 @@ def _listed(made: Inventory, connection: Connection) -> dict[int, int]:
 
 
 def _again(connection: Connection) -> None:
-    """Undo the migration by hand and run it again."""
+    """Undo the migration by hand, and what came after it and is not made anew; run them again."""
+    connection.execute(text("DROP INDEX ix_place_past_to_ms_manifest"))
+    connection.execute(text("DROP INDEX ix_line_step_at_ms_successor"))
     connection.execute(text("DROP INDEX ix_place_mode"))
     connection.execute(text("ALTER TABLE place DROP COLUMN holds"))
     connection.execute(text("CREATE INDEX ix_place_mode ON place (mode)"))

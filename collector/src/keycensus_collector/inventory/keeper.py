@@ -30,6 +30,7 @@ from keycensus_collector.inventory.summary import count_summary
 from keycensus_collector.store.duties import Duties
 from keycensus_collector.store.engine import Store
 from keycensus_collector.views.shown import VIEWS, count_view, name_of, views_of_everybody
+from keycensus_collector.views.week import WEEK
 
 PAUSE_SECONDS = 60.0
 _POLL_SECONDS = 1.0
@@ -85,7 +86,7 @@ class Keeper:
         coverage = await self._counted("coverage", "", count_coverage)
         views = [
             await self._counted(VIEWS, name_of(view), partial(count_view, view=view))
-            for view in await self._store.run_read(views_of_everybody)
+            for view in (*await self._store.run_read(views_of_everybody), *WEEK)
         ]
         groups = [
             await self._counted(

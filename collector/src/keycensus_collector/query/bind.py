@@ -41,6 +41,8 @@ from keycensus_collector.query.model import And, Node, Not, Or, Places, Query, S
 AS_OF_TAKES = "as-of takes a date or an age: as-of:2026-09-30, as-of:7d"
 _HASH_BYTES = {"sha1": 20}
 _LABEL = re.compile(r"label\.([a-z0-9][a-z0-9._-]{0,62})")
+# Of a certificate that stands nowhere, no place is in use.
+_OF_NO_PLACE = frozenset({"found", "gone"})
 _ARTIFACTS = {Level.CERTIFICATE, Level.KEY}
 # From so many digits on, a bare word can be the start of a fingerprint.
 _ID_DIGITS = 8
@@ -102,7 +104,7 @@ class _Binder:
         if self.target == "keys":
             # A key without a private half anywhere is none of the list.
             scope.append(Literal(BY_NAME["use"], Known(known=True)))
-        if "found" not in self.named:
+        if self.named.isdisjoint(_OF_NO_PLACE):
             if "use" not in self.named:
                 scope.append(Literal(BY_NAME["use"], Choice("live")))
             if "role" not in self.named:

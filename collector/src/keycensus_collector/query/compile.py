@@ -55,6 +55,7 @@ from keycensus_collector.query.conditions import Choice, Known, Range, expected
 from keycensus_collector.query.fields import LEVELS, Level
 from keycensus_collector.query.in_files import InFiles, certificates_like
 from keycensus_collector.query.matching import in_range
+from keycensus_collector.query.of_artifacts import stood_until
 from keycensus_collector.query.relations import (
     SEALED_KINDS,
     Tables,
@@ -333,7 +334,7 @@ class Compiler:
     def _literal(self, literal: Literal) -> ColumnElement[bool]:
         if literal.field.name in _SOUGHT:
             self.sought.add(literal.field.name)
-        if self.tables.as_of_ms is not None or literal.field.name == "found":
+        if self.tables.as_of_ms is not None or literal.field.name in {"found", "gone"}:
             counted = self._counted(literal)
             if counted is not None:
                 condition = not_(counted) if literal.negated else counted
@@ -434,14 +435,9 @@ class Compiler:
         """Return what the fold knows of today, found out for a past day; None if it is not of that."""
         name, tables, test = literal.field.name, self.tables, literal.test
         if name == "found":
-            is_now = expected(Choice, test).value == "now"
-            if tables.as_of_ms is None:
-                columns = tables.certificate.c
-                nothing: ColumnElement[int] = literal_column("0")
-                number = columns.live_places + columns.retained_places
-                return number > nothing if is_now else number == nothing  # as its index has it
-            somewhere = self._looked_up([])
-            return somewhere if is_now else not_(somewhere)
+            return self._found(now=expected(Choice, test).value == "now")
+        if name == "gone":
+            return and_(self._found(now=False), stood_until(tables, expected(Range, test)))
         if name in {"private-key", "certificate"}:
             return self._counterpart(name, expected(Choice, test))
         if name not in {"places", "hosts"}:
@@ -459,6 +455,16 @@ class Compiler:
         ).subquery()
         count = select(func.count()).select_from(numbers).scalar_subquery()
         return in_range(count, expected(Range, test))
+
+    def _found(self, *, now: bool) -> ColumnElement[bool]:
+        """Return that a certificate is somewhere, or nowhere, at the moment asked for."""
+        if self.tables.as_of_ms is None:
+            columns = self.tables.certificate.c
+            nothing: ColumnElement[int] = literal_column("0")
+            number = columns.live_places + columns.retained_places
+            return number > nothing if now else number == nothing  # as its index has it
+        somewhere = self._looked_up([])
+        return somewhere if now else not_(somewhere)
 
     def _counterpart(self, name: str, test: Choice) -> ColumnElement[bool] | None:
         """Return that a certificate's key stood somewhere then, or a key's certificate."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     ColumnElement,
+    CompoundSelect,
     FromClause,
+    Select,
     and_,
     false,
     not_,
@@ -25,11 +29,13 @@ from keycensus_collector.query.listed import has_listed_issuer, is_listed
 from keycensus_collector.query.marks import has_reappeared, is_marked
 from keycensus_collector.query.matching import in_range, is_choice, matches
 from keycensus_collector.query.patterns import name_matches, word_matches
-from keycensus_collector.query.relations import SEALED_KINDS, is_there
+from keycensus_collector.query.relations import SEALED_KINDS, Tables, is_there
 from keycensus_collector.query.revocation import is_revoked, revoked_with
 from keycensus_collector.query.sources import Sources, Special
 from keycensus_collector.store.schema import (
     certificate_name,
+    line_step,
+    place_past,
     usage,
     usage_place,
 )
@@ -126,7 +132,7 @@ def _holds(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool]:
 def _listened(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool]:
     """Look for listeners that were seen so: at places that they name, and what they presented."""
     test, tables = literal.test, sources.tables
-    entry, part, spot = tables.entry.c, tables.part, tables.place.c
+    spot = tables.place.c
     seen = [at(usage, tables.as_of_ms)]
     if isinstance(test, Known):
         seen.append(usage.c.verdict != "")
@@ -143,6 +149,35 @@ def _listened(sources: Sources, literal: Literal, _: Level) -> ColumnElement[boo
     )
     presented = select(usage.c.manifest).where(*seen)
     manifests = union_all(at_places.correlate(None), presented.correlate(None))
+    found = tables.certificate.c.sha256.in_(_certificates_in(tables, manifests))
+    return not_(found) if isinstance(test, Known) and not test.known else found
+
+
+def _renewed(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool]:
+    when, as_of_ms = line_step.c.at_ms, sources.tables.as_of_ms
+    steps = select(line_step.c.successor).where(in_range(when, expected(Range, literal.test)))
+    known = steps if as_of_ms is None else steps.where(when <= as_of_ms)
+    return sources.tables.certificate.c.sha256.in_(known)
+
+
+def stood_until(tables: Tables, test: Range) -> ColumnElement[bool]:
+    """Return that places which held a certificate did so until then, and none for longer."""
+
+    def since(low: int) -> ColumnElement[bool]:
+        ended = place_past.c.to_ms >= low
+        if tables.as_of_ms is not None:
+            ended = and_(ended, place_past.c.to_ms <= tables.as_of_ms)
+        held = select(place_past.c.manifest).where(ended).correlate(None)
+        return tables.certificate.c.sha256.in_(_certificates_in(tables, held))
+
+    later = [not_(since(test.high))] if test.high is not None else []
+    return and_(since(test.low or 0), *later)
+
+
+def _certificates_in(
+    tables: Tables, manifests: Select[Any] | CompoundSelect[Any]
+) -> CompoundSelect[Any]:
+    entry, part = tables.entry.c, tables.part
     of_certificates = entry.kind == "certificate"
     whole = select(entry.artifact).where(of_certificates, entry.manifest.in_(manifests))
     in_parts = (
@@ -150,10 +185,7 @@ def _listened(sources: Sources, literal: Literal, _: Level) -> ColumnElement[boo
         .join(part, part.c.part == entry.manifest)
         .where(of_certificates, part.c.manifest.in_(manifests))
     )
-    found = tables.certificate.c.sha256.in_(
-        union_all(whole.correlate(None), in_parts.correlate(None))
-    )
-    return not_(found) if isinstance(test, Known) and not test.known else found
+    return union_all(whole.correlate(None), in_parts.correlate(None))
 
 
 def _importance(sources: Sources, literal: Literal, _: Level) -> ColumnElement[bool]:
@@ -180,5 +212,6 @@ OF_ARTIFACTS: dict[str, Special] = {
     "encrypted": _encrypted,
     "holds": _holds,
     "importance": _importance,
+    "renewed": _renewed,
     "own-label": own_label,
 }

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     FromClause,
     Integer,
@@ -150,7 +151,7 @@ def _sealed_keys(as_of_ms: int | None) -> Subquery:
         cast(null(), Integer).label("bits"),
         cast(null(), Text).label("curve"),
         cast(null(), Text).label("problem"),
-        cast(null(), Integer).label("first_seen_ms"),
+        cast(null(), BigInteger).label("first_seen_ms"),
     ]
     if as_of_ms is None:
         return (

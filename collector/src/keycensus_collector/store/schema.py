@@ -431,6 +431,7 @@ place_past = Table(
     Index(None, "manifest"),
     Index(None, "place_no", "from_ms"),
     Index(None, "host_no", "from_ms"),
+    Index(None, "to_ms", "manifest"),  # what stood somewhere until lately
 )
 
 # Who uses places, as intervals. An answer that was only given again changes `row` and `asked_ms`.
@@ -775,6 +776,7 @@ line_step = Table(
     Column("place_no", Number, nullable=False),  # evidence: where it followed
     Column("at_ms", BigInteger, nullable=False),
     Index(None, "predecessor"),
+    Index(None, "at_ms", "successor"),  # what was renewed lately
 )
 
 # --- views ------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from keycensus_collector.query.model import terms
 from keycensus_collector.query.parse import parse
 from keycensus_collector.views.shown import as_kept, counted, counted_then
 from keycensus_collector.views.stored import list_views
+from keycensus_collector.views.week import WEEK
 from keycensus_collector.web.asking import Visiting
 from keycensus_collector.web.tiles import arranged, in_order
 
@@ -79,6 +80,7 @@ class Dashboard:
     """What the first page shows."""
 
     tiles: list[Tile]
+    week: list[results.View]  # what happened in the last seven days
     whose: str  # the tiles are: "own", the name of a team, "" for the usual ones
     weeks: list[groups.Group]
     issuers: groups.Groups
@@ -113,7 +115,7 @@ def _read(connection: Connection, now_ms: int, principal: Principal, day: Asked)
         return figures.group(connection, day, "certificates", name, now_ms, limit=most)
 
     tiles = arranged(connection, principal)
-    chosen = in_order(list_views(connection), tiles.names)
+    chosen = [*in_order(list_views(connection), tiles.names), *WEEK]
     shown = {name: by(name) for name in OVERVIEW}
     times = [each.as_of for each in shown.values()]
     if day.as_of:
@@ -128,8 +130,10 @@ def _read(connection: Connection, now_ms: int, principal: Principal, day: Asked)
         covered = (kept_coverage if awaited else coverage)(connection, now_ms)
         looked = [Looked(*each, None) for each in _LOOKED] if covered is None else _looked(covered)
         times += [None if covered is None else covered.as_of, *(view.total_as_of for view in views)]
+    views, week = views[: -len(WEEK)], views[-len(WEEK) :]
     return Dashboard(
         tiles=[Tile(view, _weight(view.name)) for view in views],
+        week=week,
         whose=tiles.whose,
         weeks=filled(shown[WEEKS].groups, bind(day, "certificates", now_ms).now_ms),
         issuers=shown["issuer"],
