@@ -28,6 +28,7 @@ _FIELDS, _FIELD_BYTES = 200, 1024 * 1024
 # What stands beside a file is short, whatever the limit of the whole form is.
 _FIELDS_BESIDE, _FIELD_BESIDE_BYTES = 20, 8 * 1024
 FORM_BYTES = 64 * 1024
+_DAY_CHARACTERS = 100
 CSRF_FIELD = "csrf"
 
 
@@ -108,6 +109,7 @@ class Visit:
             principal=self.principal,
             status=mistake.status if mistake else status,
             mistake=mistake,
+            past_asked=self.request.query_params.get("as_of", "")[:_DAY_CHARACTERS],
             **data,
         )
 

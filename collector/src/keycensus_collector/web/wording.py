@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 from keycensus_collector.inventory import results
 from keycensus_collector.query.model import Query, Term
 from keycensus_collector.query.render import render
+from keycensus_collector.query.values import duration_ms, period
 
 _DAY_MS = 86_400_000
 _MONTHS_FROM_DAYS, _YEARS_FROM_DAYS = 90, 730
@@ -189,6 +190,18 @@ def milliseconds(text: str) -> int:
     return int(datetime.fromisoformat(text).astimezone(UTC).timestamp() * 1000)
 
 
+def past_day(text: str, now_ms: int) -> str:
+    """Return the date of a past day that was asked for, by date or age; "" if that is neither."""
+    age, found = duration_ms(text), period(text)
+    if age is None and found is None:
+        return ""
+    start_ms = found[0] if found else now_ms - abs(age or 0)
+    try:
+        return datetime.fromtimestamp(start_ms / 1000, UTC).date().isoformat()
+    except (ValueError, OverflowError, OSError):
+        return ""
+
+
 FILTERS: dict[str, Callable[..., Any]] = {
     "address": address,
     "algorithm": algorithm,
@@ -199,6 +212,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "figure": figure,
     "minute": minute,
     "owner_query": owner_query,
+    "past_day": past_day,
     "relative": relative,
     "second": second,
     "segment": segment,
