@@ -13,7 +13,7 @@ import httpx
 import pytest
 from fakes import hostile
 from fakes.browser import signed_in
-from fakes.census import Census, certificate, private_key
+from fakes.census import Census, certificate, private_key, sealed_key
 from fakes.markup import ATTRIBUTES, ELEMENTS
 from fakes.pki import issue
 from fakes.served import api_token
@@ -110,6 +110,25 @@ async def test_lists_show_what_rest_lists_and_lead_to_each_thing(client: httpx.A
             assert wanted <= set(page.links)
             for address in wanted:
                 assert (await client.get(address)).status_code == 200
+
+
+async def test_locked_containers_are_a_list_that_the_menu_leads_to(tmp_path: Path) -> None:
+    census = Census.create(tmp_path)
+    host = census.host("db1")
+    census.report(host, "/srv/box.p12", sealed_key(b"box"), status="locked")
+    census.report(host, "/etc/shop.pem", certificate(SHOP))
+    census.fold()
+    front = create_front(census.store, census.clock)
+    async with client_of(front, api_token(census, role="viewer")) as client:
+        assert "/locked" in Marked(await text_of(client, "/places")).links
+        page = Marked(await text_of(client, "/locked"))
+        assert (await client.get("/locked?nonsense=1")).status_code == 400
+    census.store.close()
+    words = " ".join(page.words)
+    assert "Locked containers 1" in re.sub(r"\s+", " ", words)
+    assert "/srv/box.p12" in words
+    assert "/etc/shop.pem" not in words
+    assert "/places/by/host?q=status%3Alocked" in page.links
 
 
 async def test_headings_sort_a_list_and_keep_what_is_asked_of_it(client: httpx.AsyncClient) -> None:

@@ -199,6 +199,7 @@ PAGES: dict[str, P] = {
     "GET /keys": P.INVENTORY_READ,
     "GET /keys/{key_id}": P.INVENTORY_READ,
     "GET /places": P.INVENTORY_READ,
+    "GET /locked": P.INVENTORY_READ,
     "GET /gaps": P.INVENTORY_READ,
     "GET /hosts": P.INVENTORY_READ,
     "GET /hosts/{host_id}": P.INVENTORY_READ,

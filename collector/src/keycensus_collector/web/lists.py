@@ -41,6 +41,9 @@ from keycensus_collector.web.wording import address
 router = APIRouter()
 
 
+# A list of its own, of places: what it asks, and what it is called.
+LOCKED = "status:locked"
+_TITLE_OF_LOCKED = "Locked containers"
 # Rows that can be chosen on one page: their IDs stand in an address. More are meant by a query.
 MOST_CHOSEN = 200
 # With these beside a query, it lists what it says.
@@ -104,6 +107,16 @@ async def places(
 ) -> Response:
     """Show places, by host and path."""
     return await _list(visit, "places", parameters)
+
+
+@router.get("/locked")
+async def locked(
+    parameters: Annotated[_Places, Query()],
+    visit: Visiting,
+) -> Response:
+    """Show the places that only a password opens: key stores and other containers."""
+    asked = parameters if parameters.q else parameters.model_copy(update={"q": LOCKED})
+    return await _list(visit, "places", asked)
 
 
 @router.get("/hosts")
@@ -242,6 +255,7 @@ async def _list(
         "list.html",
         status=HTTPStatus.OK if problem is None else HTTPStatus.BAD_REQUEST,
         listed=listed,
+        title=_TITLE_OF_LOCKED if (name, parameters.q) == ("places", LOCKED) else listed.title,
         columns=columns,
         headings=_headings(name, columns, parameters, found, day),
         members=members_of(columns),

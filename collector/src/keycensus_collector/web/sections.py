@@ -46,7 +46,7 @@ SECTIONS = (
     ),
     Section("Certificates", (("/certificates", "Certificates"),)),
     Section("Keys", (("/keys", "Keys"),)),
-    Section("Places", (("/places", "Places"),)),
+    Section("Places", (("/places", "Places"), ("/locked", "Locked containers"))),
     Section("Hosts", (("/hosts", "Hosts"),)),
     Section(
         "Owners",
