@@ -80,6 +80,9 @@ async def test_what_somebody_else_put_in_force_is_not_written_over(company: Comp
 async def test_who_may_not_write_sees_the_file_and_who_sees_in_part_their_own_rules(
     company: Company,
 ) -> None:
+    text = FILE.replace("every-host", "all-hosts") + "trust: [rack]\n"
+    with company.census.store.write() as connection:
+        apply_rules(connection, text, now_ms=company.now_ms, **BY)
     async with signed_in(company.census, "vic", "viewer") as browser:
         page = await browser.get("/rules")
         assert "The file" in page.words
