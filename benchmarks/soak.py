@@ -123,7 +123,9 @@ class Soak:
                 await asyncio.sleep(self.every)
                 assert collector.is_running(), collector.log_file.read_text()[-4000:]
                 log = agent.directory / "agent.log"
-                assert process.poll() is None, log.read_text(errors="replace")[-4000:]
+                assert process.poll() is None, (
+                    f"status {process.returncode}: {log.read_text(errors='replace')[-4000:]}"
+                )
                 samples.append(
                     Sample(
                         time.monotonic() - started,

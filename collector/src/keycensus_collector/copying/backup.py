@@ -36,7 +36,7 @@ from keycensus_collector.copying.tables import (
     tables_of,
 )
 from keycensus_collector.errors import StoreError
-from keycensus_collector.store.address import CACHE_MIB, is_postgresql
+from keycensus_collector.store.address import is_postgresql
 from keycensus_collector.store.engine import Store
 from keycensus_collector.store.making import finish, new_database, unfinished_beside
 from keycensus_collector.store.schema import deployment
@@ -120,7 +120,7 @@ def restore(file: Path, url: str, tell: Tell) -> dict[str, Content]:
 def _open_seal(work: Path, file: Path) -> dict[str, Content]:
     """Compare the copy of a backup with what it says of itself, and make it a database again."""
     try:
-        with Store(Sqlite(f"sqlite:///{work}", 1, CACHE_MIB)) as store, store.write() as connection:
+        with Store(Sqlite(f"sqlite:///{work}", 1)) as store, store.write() as connection:
             check_file(connection)
             rows = connection.execute(select(_CONTENT)).all()
             contents = {row.name: Content(row.rows, row.digest) for row in rows}

@@ -21,6 +21,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from keycensus_collector.errors import StoreBusyError, StoreError, StoreFullError, StoreSlowError
+from keycensus_collector.store.address import CACHE_MIB
 
 # The first version without the WAL-reset bug; `doctor` warns below it.
 FIXED_VERSION = (3, 51, 3)
@@ -72,7 +73,7 @@ class Sqlite:
 
     is_shared = False
 
-    def __init__(self, url: str, readers: int, cache_mib: int) -> None:
+    def __init__(self, url: str, readers: int, cache_mib: int = CACHE_MIB) -> None:
         self._path = database_path(url)
         self.name = str(self._path)
         self._lock = Lock(self._path)
