@@ -19,6 +19,7 @@ from keycensus_agent.parser.findings import Hint
 
 NOTHING = {
     "attribute.pem",
+    "dbx.esl",
     "dh-parameters.pem",
     "dsa.pem",
     "known_hosts",

@@ -23,6 +23,32 @@ _OPENPGP_SECRET_KEY = 5
 _GNUPG = (b"(11:private-key(", b"(21:protected-private-key(", b"(20:shadowed-private-key(")
 _GNUPG_READABLE = re.compile(rb"\((?:protected-|shadowed-)?private-key[\s(]")
 _GNUPG_VALUE = re.compile(rb"^Key: \((?:protected-|shadowed-)?private-key \(", re.MULTILINE)
+# Types of UEFI's signature lists, as a GUID's bytes stand in a file: certificates and RSA keys, then what holds neither:
+# hashes (SHA-1, -224, -256, -384, -512), those of certificates, signatures by RSA (UEFI 2.10, 32.4.1).
+EFI_X509 = bytes.fromhex("a159c0a5e494a74a87b5ab155c2bf072")
+EFI_RSA_2048 = bytes.fromhex("e866573c9c26344eaa14ed776e85b3b6")
+_EFI_LISTS = frozenset(
+    {
+        EFI_X509,
+        EFI_RSA_2048,
+        bytes.fromhex("12a56c8210cfc94ab187be01496631bd"),
+        bytes.fromhex("33526e0b5ca6c9449407d9ab83bfc8bd"),
+        bytes.fromhex("2616c4c14c509240aca941f936934328"),
+        bytes.fromhex("07533effd09fc94885f18ad56c701e01"),
+        bytes.fromhex("ae0f3e09c4a6504f9f1bd41e2b89c19a"),
+        bytes.fromhex("92a4d23bc0967940b420fcf98ef103ed"),
+        bytes.fromhex("6e877670c280e64eaad228b349a6865b"),
+        bytes.fromhex("63bf6d440225da4cbcfa2465d2b0fe9d"),
+        bytes.fromhex("9061b3e29b873d4aad8df2e7bba32784"),
+        bytes.fromhex("4f44f8674387f148a3281eaab8736080"),
+    }
+)
+# What stands behind time and length in an authenticated variable: revision, type, the GUID of PKCS#7 (UEFI
+# 2.10, 8.2.2 and 32.2.4).
+_EFI_AUTHENTICATED, _EFI_AUTHENTICATED_AT = (
+    bytes.fromhex("0002f10e9dd2af4adf68ee498aa9347d375665a7"),
+    20,
+)
 
 
 def _always(head: bytes) -> bool:
@@ -72,6 +98,26 @@ def starts_as_openpgp(head: bytes) -> bool:
     return plausible and len(head) > at and head[at] in OPENPGP_ALGORITHMS
 
 
+def starts_as_authenticated(head: bytes, at: int = 0) -> bool:
+    """Tell whether an authenticated variable of UEFI starts at `at`, whenever it was signed."""
+    return head.startswith(_EFI_AUTHENTICATED, at + _EFI_AUTHENTICATED_AT)
+
+
+def efi_value_at(head: bytes) -> int | None:
+    """Return where a value of UEFI's with signature lists starts; None if there is none.
+
+    At once, or behind the variable's attributes, as Linux shows it (efivarfs).
+    """
+    for at in (0, 4) if head[:1] != b"\0" and head[1:4] == b"\0\0\0" else (0,):
+        if head[at : at + 16] in _EFI_LISTS or starts_as_authenticated(head, at):
+            return at
+    return None
+
+
+def _efi_value(head: bytes) -> bool:
+    return efi_value_at(head) is not None
+
+
 STORE_STARTS: dict[bytes, Callable[[bytes], bool]] = {
     # JKS, JCEKS.
     b"\xfe\xed\xfe\xed": _always,
@@ -104,4 +150,7 @@ STORE_STARTS: dict[bytes, Callable[[bytes], bool]] = {
         (b"Key:", b"Crea", b"Toke", b"Labe", b"Use-", b"Desc", b"Open", b"Prom", b"Conf", b"Remo"),
         lambda head: _GNUPG_VALUE.search(head) is not None,
     ),
+    # UEFI's signature lists: as such, and behind attributes, which are bits of one byte.
+    **{name[:4]: _efi_value for name in _EFI_LISTS},
+    **dict.fromkeys((bytes((bits, 0, 0, 0)) for bits in range(1, 256)), _efi_value),
 }

@@ -11,7 +11,12 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import NamedTuple
 
-from keycensus_agent.parser.store_magic import OPENPGP_STARTS, STORE_STARTS, starts_as_openpgp
+from keycensus_agent.parser.store_magic import (
+    OPENPGP_STARTS,
+    STORE_STARTS,
+    starts_as_authenticated,
+    starts_as_openpgp,
+)
 
 # How much of a file the reader reads before it asks: one page, which the kernel brings in anyway.
 HEAD_BYTES = 4096
@@ -218,6 +223,8 @@ def _rarer(head: bytes, magic: bytes) -> Triage:
         return _ARCHIVE
     if _MARKER in head or ((head[0] in _UTF_16_OCTETS or not head[1]) and utf_16_of(head[:8])):
         return _TEXT
+    if starts_as_authenticated(head):
+        return _CANDIDATE
     return _PROGRAM if magic[:2] == b"MZ" else _SKIP
 
 
