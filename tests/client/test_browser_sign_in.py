@@ -9,14 +9,12 @@ from dataclasses import dataclass
 import httpx
 import pytest
 from fakes.census import Census
-from fakes.oidc_provider import CLIENT_ID, CLIENT_SECRET, OidcProvider, running_provider
+from fakes.oidc_provider import OidcProvider
 from fakes.served import Served
-from fakes.signing_in import person
+from fakes.signing_in import person, provider_beside
 
 from keycensus_client.browser_sign_in import code_from_browser
 from keycensus_client.errors import UnauthorisedError
-from keycensus_collector.api.oidc import clients
-from keycensus_collector.oidc.settings import Provider, SignIn
 
 # Follows every link, as browsers do, and trusts the two authorities.
 BROWSER = """
@@ -45,24 +43,8 @@ class Site:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     directory = tmp_path_factory.mktemp("served")
     census = Census.create(directory)
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        running_provider(directory, lambda: census.clock.now_ms() / 1000) as provider,
-    ):
-        patch.setenv("NO_PROXY", "localhost")
-        served = Served(census, directory, "")
-        (directory / "secret").write_text(CLIENT_SECRET)
-        (directory / "secret").chmod(0o600)
-        settings = Provider(
-            "corp",
-            issuer=provider.issuer,
-            client_id=CLIENT_ID,
-            client_secret_file=directory / "secret",
-            ca_file=provider.ca_file,
-            roles={"staff": "operator"},
-        )
-        both = {"corp": settings, "other": settings}
-        served.app.state.oidc = clients(SignIn(served.url, both), census.clock)
+    with provider_beside(census, directory) as (provider, settings):
+        served = Served(census, directory, "", {"corp": settings, "other": settings})
         trusted, script = directory / "trusted.pem", directory / "browser.py"
         trusted.write_bytes(served.ca_file.read_bytes() + provider.ca_file.read_bytes())
         script.write_text(BROWSER)
@@ -74,7 +56,7 @@ def test_a_browser_gets_the_command_a_token(site: Site) -> None:
     site.provider.person = person("anna")
     status, said = site.login("--provider", "corp", "--days", "3")
     assert status == 0, said
-    assert f"logged in to {site.served.url} as anna (operator)" in said
+    assert f"logged in to {site.served.url} as anna (viewer)" in said
     assert "/api/v1/oidc/corp/start?command=" in said
     assert "kcu_" not in said
     listed = site.served.run("tokens", "list")

@@ -12,7 +12,7 @@ from typing import Literal
 from axe_playwright_python.sync_playwright import Axe
 from fakes.browser import session_of
 from fakes.served import Served
-from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, Page, Request, ViewportSize, sync_playwright
 
 from keycensus_collector.api.security import COOKIE
 
@@ -44,25 +44,31 @@ def chromium() -> Iterator[Browser]:
 
 @dataclass
 class Tab:
-    """One tab, and what went wrong in it: errors of scripts, of the policy, requests to other hosts."""
+    """One tab, and what went wrong in it: errors of scripts, of the policy, requests to other hosts.
+
+    `others`: hosts that people go to, and pages of the collector load nothing from.
+    """
 
     page: Page
     origin: str
+    others: tuple[str, ...] = ()
     wrong: list[str] = field(default_factory=list)
     bytes_loaded: int = 0
 
     def __post_init__(self) -> None:
         self.page.add_init_script(_WATCH)
         self.page.on("pageerror", lambda error: self.wrong.append(f"script: {error}"))
-        self.page.on("request", lambda request: self._requested(request.url))
+        self.page.on("request", self._requested)
         self.page.on(
             "console",
             lambda message: self._said(message.type, message.text),
         )
 
-    def _requested(self, url: str) -> None:
-        if not url.startswith((self.origin + "/", "data:", "blob:")):
-            self.wrong.append(f"request: {url}")
+    def _requested(self, request: Request) -> None:
+        known = (self.origin + "/", "data:", "blob:")
+        gone_to = request.is_navigation_request() and request.url.startswith(self.others)
+        if not request.url.startswith(known) and not gone_to:
+            self.wrong.append(f"request: {request.url}")
 
     def _said(self, kind: str, text: str) -> None:
         # A page that says 404 on purpose is told on the console, too.
@@ -114,6 +120,7 @@ def tab(
     scheme: Literal["light", "dark"] = "light",
     size: ViewportSize = WIDE,
     script: bool = True,
+    others: tuple[str, ...] = (),
 ) -> Iterator[Tab]:
     """Give a tab of a browser of its own in which a user is signed in; nobody if `name` is ""."""
     context = browser.new_context(
@@ -128,5 +135,5 @@ def tab(
         context.add_cookies(
             [{"name": COOKIE, "value": cookie, "url": served.url, "secure": True, "httpOnly": True}]
         )
-    yield Tab(context.new_page(), served.url)
+    yield Tab(context.new_page(), served.url, others)
     context.close()

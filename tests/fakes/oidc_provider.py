@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from joserfc.jwk import ECKey, Key, KeySet, RSAKey
 CLIENT_ID = "keycensus"
 CLIENT_SECRET = "s3cret/with:signs"
 Claims = dict[str, Any]
+_QUESTION = """<!doctype html><html lang=en><title>Corp</title>
+<main><h1>Who are you?</h1><p><a href="{}">Go on</a></p></main></html>"""
 
 
 @dataclass
@@ -52,6 +55,7 @@ class OidcProvider:
     answers: dict[str, tuple[int, dict[str, str], bytes]] = field(default_factory=dict)
     described: Claims = field(default_factory=dict)  # besides what discovery says
     denies: str = ""
+    asks: bool = False  # the person at a browser, before they are sent back
     iss: str | None = None
     silent: threading.Event | None = None  # set: answers only when it is
     key: Key = field(default_factory=lambda: RSAKey.generate_key(2048, {"kid": "first"}))
@@ -82,7 +86,12 @@ class OidcProvider:
     ) -> tuple[int, dict[str, str], bytes]:
         """Return status, headers and body of an honest answer."""
         if path == "/authorize":
-            return 302, {"Location": self.authorize(form)}, b""
+            back = self.authorize(form)
+            if self.asks:
+                return 200, {"Content-Type": "text/html"}, _QUESTION.format(escape(back)).encode()
+            return 302, {"Location": back}, b""
+        if path == "/logout":
+            return 302, {"Location": form["post_logout_redirect_uri"]}, b""
         status, content = 404, {}
         if path == "/.well-known/openid-configuration":
             status, content = 200, self.discovery()

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,9 +23,9 @@ from fakes.zygote import zygote_of
 from sqlalchemy import insert, select
 
 from keycensus_collector.access.tokens import create_api_token
-from keycensus_collector.api.app import create_app
+from keycensus_collector.oidc.settings import Provider, SignIn
 from keycensus_collector.store import schema
-from keycensus_collector.web.site import Front, create_site
+from keycensus_collector.web.site import create_front
 
 
 def api_token(census: Census, *, days: int = 90, role: str = "viewer") -> str:
@@ -47,11 +48,15 @@ def api_token(census: Census, *, days: int = 90, role: str = "viewer") -> str:
 
 @dataclass
 class Served:
-    """The running server; `run` runs `keycensus` against it as a process of its own."""
+    """The running server; `run` runs `keycensus` against it as a process of its own.
+
+    `providers`: at which people sign in, besides by password.
+    """
 
     census: Census
     directory: Path
     token: str
+    providers: Mapping[str, Provider] = field(default_factory=dict)
     authority: Issued = field(default_factory=lambda: issue("Census CA", is_ca=True))
     port: int = 0
 
@@ -64,8 +69,9 @@ class Served:
         self.token_file.write_text(self.token + "\n")
         listener = socket.create_server(("127.0.0.1", 0))
         self.port = listener.getsockname()[1]
-        self.app = create_app(self.census.store, self.census.clock)
-        front = Front(self.app, create_site(self.census.store, self.census.clock))
+        sign_in = SignIn(self.url, self.providers)
+        front = create_front(self.census.store, self.census.clock, sign_in)
+        self.app = front.api
         configuration = uvicorn.Config(
             front,
             ssl_certfile=str(certificate),

@@ -86,9 +86,8 @@ def person(name: str, *groups: str, **claims: object) -> dict[str, object]:
 
 
 @contextmanager
-def running_site(directory: Path) -> Iterator[Site]:
-    """Run a provider beside a collector that maps its groups to roles and teams."""
-    census = Census.create(directory)
+def provider_beside(census: Census, directory: Path) -> Iterator[tuple[OidcProvider, Provider]]:
+    """Run a provider by the clock of a census; give it, and what a configuration says of it: roles by groups."""
     secret = directory / "client-secret"
     secret.write_text(CLIENT_SECRET + "\n")
     secret.chmod(0o600)
@@ -105,6 +104,17 @@ def running_site(directory: Path) -> Iterator[Site]:
             title="Corp",
             ca_file=provider.ca_file,
             roles={"census-admins": "admin", "operations": "operator", "staff": "viewer"},
+        )
+        yield provider, settings
+
+
+@contextmanager
+def running_site(directory: Path) -> Iterator[Site]:
+    """Run a provider beside a collector that maps its groups to roles and teams."""
+    census = Census.create(directory)
+    with provider_beside(census, directory) as (provider, given):
+        settings = replace(
+            given,
             teams={"web-team": ("web",), "all-teams": ("web", "db")},
             link_people=("subject", "email"),
         )

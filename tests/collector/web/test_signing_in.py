@@ -121,6 +121,28 @@ async def test_the_sign_in_names_the_companys_providers(census: Census) -> None:
     assert "Sign in with Example &amp; Co" in text
 
 
+async def test_a_person_reads_on_a_page_why_a_provider_lets_them_in_nowhere_and_a_program_in_a_problem(
+    census: Census,
+) -> None:
+    nobody_there = Provider("corp", issuer="https://127.0.0.1:9/", client_id="keycensus")
+    site = create_front(census.store, census.clock, SignIn(ORIGIN, {"corp": nobody_there}))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(site), base_url=ORIGIN) as client:
+        start = "/api/v1/oidc/corp/start?next=/keys?q=x"
+        for accepted in ("text/html,*/*;q=0.8", "*/*"):
+            response = await client.get(start, headers={"Accept": accepted})
+            assert response.status_code == 502
+            assert "the provider at 127.0.0.1:9 can&#39;t be asked" in response.text.replace(
+                "'", "&#39;"
+            )
+            is_page = response.headers["Content-Type"].startswith("text/html")
+            assert is_page == ("html" in accepted)
+            assert ('name="to" value="/keys?q=x"' in response.text) == is_page
+            assert ("script-src 'self'" in response.headers["Content-Security-Policy"]) == is_page
+        # What is not the way to a provider answers a browser as it does a program.
+        refused = await client.get("/api/v1/certificates", headers={"Accept": "text/html"})
+        assert refused.headers["Content-Type"] == "application/problem+json"
+
+
 async def test_the_session_of_before_is_not_taken_over(client: httpx.AsyncClient) -> None:
     await sign_in(client)
     before = client.cookies[COOKIE]
@@ -148,7 +170,7 @@ async def test_signing_out_ends_the_session_and_only_a_form_of_ours_can(
         assert response.status_code == 403, (form, headers)
     cookie = client.cookies[COOKIE]
     response = await client.post("/sign-out", data={"csrf": csrf})
-    assert (response.status_code, response.headers["Location"]) == (303, "/sign-in")
+    assert (response.status_code, response.headers["Location"]) == (303, "/sign-in?done=signed-out")
     assert '"cache"' in response.headers["Clear-Site-Data"]
     client.cookies.clear()
     assert (await client.get("/", headers={"Cookie": f"{COOKIE}={cookie}"})).status_code == 303

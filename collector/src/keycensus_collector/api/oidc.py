@@ -7,7 +7,8 @@ order:
  3. what the provider says instead of a code is told;
  4. the code is exchanged, and all that the provider says is verified;
  5. the account becomes a user (oidc/accounts.py), who gets a new session.
-Whatever goes wrong stands in the audit log, with its reason.
+Whatever goes wrong stands in the audit log, with its reason. It is answered with a problem, to which a
+browser is shown the page to sign in (web/signing_in.py); `request.state.target` is where it wanted to go.
 """
 
 from __future__ import annotations
@@ -41,6 +42,9 @@ from keycensus_collector.store.tables.oidc import oidc_state
 from keycensus_collector.text import safe_text
 
 open_router = APIRouter(prefix="/api/v1", tags=["access"])
+
+# Below it stands what browsers go through on their way to a provider and back.
+WAY = "/api/v1/oidc/"
 
 # Binds a sign-in that was begun to its browser; nothing else.
 STATE_COOKIE = "__Host-keycensus-oidc"
@@ -152,10 +156,11 @@ async def start(
     """
     client = _clients_of(request).client(provider)
     port, _, challenge = command.partition(".")
+    request.state.target = states.local_path(next_)
     begun = states.Begun(
         client.provider.name,
         clock.now_ms(),
-        states.local_path(next_),
+        request.state.target,
         states.port_of(port) if port else 0,
         challenge,
     )
@@ -201,7 +206,7 @@ async def callback(
     port = 0
     try:
         begun = returned.begun(answer.state)  # 2
-        port = begun.port
+        port, request.state.target = begun.port, begun.target
         return await returned.finish(begun, answer)
     except SignInError as refused:
         await store.run_write(

@@ -118,14 +118,15 @@ def problem_response(
 
 def install(app: FastAPI) -> None:
     """Answer every error of the application with a problem."""
-    app.add_exception_handler(ProblemError, _problem)
+    app.add_exception_handler(ProblemError, answer)
     app.add_exception_handler(KeycensusError, _keycensus)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _unexpected)
 
 
-async def _problem(_: Request, error: Exception) -> JSONResponse:
+async def answer(_: Request, error: Exception) -> JSONResponse:
+    """Answer a problem as it says."""
     if not isinstance(error, ProblemError):
         raise error
     return problem_response(error.status, error.type, error.detail, error.members)

@@ -47,7 +47,7 @@ def account_of(claims: Mapping[str, Any], provider: Provider) -> Account:
         given = [provider.roles[group] for group in groups if group in provider.roles]
         role = max(given, key=order.index, default=provider.default_role)
         if not role:
-            raise _stays_out(provider, claims, "is in no group that has a role")
+            raise _stays_out(provider, claims, "is in no group that has a role, and may not")
     teams = {team for group in groups for team in provider.teams.get(group, ())}
     email = _text(claims, "email").lower()
     verified = provider.trust_email or claims.get("email_verified") in (True, "true")

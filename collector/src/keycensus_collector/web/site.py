@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastapi import FastAPI
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from keycensus_collector import __version__
 from keycensus_collector.api.app import create_app
@@ -95,17 +95,19 @@ def create_front(
     store: Store, clock: Clock, sign_in: SignIn | None = None, enrol_at: str = ""
 ) -> Front:
     """Return all that people's port answers with."""
-    return Front(create_app(store, clock, sign_in), create_site(store, clock, sign_in, enrol_at))
+    api, site = create_app(store, clock, sign_in), create_site(store, clock, sign_in, enrol_at)
+    signing_in.tell_refusals(api, site.state.providers)
+    return Front(api, site)
 
 
 class Front:
     """Hands each request to REST or to the pages, by its path. Each answers errors in its own way."""
 
-    def __init__(self, api: ASGIApp, site: ASGIApp) -> None:
-        self._api = api
-        self._site = site
+    def __init__(self, api: FastAPI, site: FastAPI) -> None:
+        self.api = api
+        self.site = site
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on."""
         to_api = str(scope.get("path", "")).startswith(_API)
-        await (self._api if to_api else self._site)(scope, receive, send)
+        await (self.api if to_api else self.site)(scope, receive, send)

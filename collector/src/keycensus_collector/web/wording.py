@@ -60,6 +60,8 @@ DONE = {
     "host-succeeds": "The host goes on as the earlier one, with its history.",
     "password-changed": "The password is changed. You are signed out everywhere else.",
     "session-ended": "You are signed out there.",
+    "signed-out": "You are signed out.",
+    "signed-out-everywhere": "You are signed out, here and everywhere else.",
     "token-revoked": "The token is revoked.",
     "clones-rekeyed": "The shared identities have ended: each machine gets its own at its next contact.",
     "user-added": "The user is added.",

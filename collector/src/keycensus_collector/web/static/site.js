@@ -143,12 +143,27 @@ if (living.length) {
     live.replaceChildren(...fresh.childNodes);
     live.querySelectorAll("details").forEach((each, index) => { each.open = Boolean(open[index]); });
   };
+  // Who is not signed in any more is told so, with the way back to this page, and sees no news.
+  const leave = (way) => {
+    if (!timer) return;
+    clearInterval(timer);
+    timer = 0;
+    const said = document.createElement("p");
+    said.className = "notice warn";
+    said.setAttribute("role", "alert");
+    const link = document.createElement("a");
+    link.href = way;
+    link.textContent = "Sign in";
+    said.append("You are signed out, and what is new does not show here. ", link);
+    document.getElementById("main").prepend(said);
+  };
   const refresh = async () => {
     if (document.hidden) return;
     const response = await fetch(location.href, { credentials: "same-origin" });
+    if (response.redirected && new URL(response.url).pathname === "/sign-in") leave(response.url);
     if (!response.ok || response.redirected) return;
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
     living.forEach((live) => renew(live, page));
   };
-  setInterval(refresh, 4000);
+  let timer = setInterval(refresh, 4000);
 }
