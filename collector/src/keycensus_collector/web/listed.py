@@ -18,14 +18,28 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Excerpt:
+    """What a query lists of a list, under a title of its own."""
+
+    query: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
 class Listed:
-    """One list. `facets`: by what its rows are counted beside it."""
+    """One list. `facets`: by what its rows are counted beside it; `excerpts`: what is led to as a list, too."""
 
     name: str
     title: str
     placeholder: str
     columns: tuple[Column, ...]
     facets: tuple[str, ...]
+    excerpts: tuple[Excerpt, ...] = ()
+
+    def title_of(self, query: str) -> str:
+        """Return what it is called where it shows what a query lists."""
+        own = (excerpt.title for excerpt in self.excerpts if excerpt.query == query)
+        return next(own, self.title)
 
     def shown(self, chosen: Collection[str] | None) -> list[Column]:
         """Return the columns that somebody chose, in their order here; the first is always there."""
@@ -43,6 +57,7 @@ def members_of(columns: Sequence[Column]) -> str:
     return ",".join(dict.fromkeys(member for column in columns for member in column.members))
 
 
+LOCKED = Excerpt("status:locked", "Locked containers")
 LISTS = {
     listed.name: listed
     for listed in (
@@ -122,6 +137,7 @@ LISTS = {
                 Column("changed", "Changed", ("changed",), sort="changed"),
             ),
             ("role", "status", "format", "owner"),
+            (LOCKED,),
         ),
         Listed(
             "hosts",

@@ -35,15 +35,12 @@ from keycensus_collector.views.model import View
 from keycensus_collector.views.stored import list_views
 from keycensus_collector.web.asking import Visit, Visiting, form_of
 from keycensus_collector.web.forms import Sent
-from keycensus_collector.web.listed import LISTS, Column, members_of
+from keycensus_collector.web.listed import LISTS, LOCKED, Column, members_of
 from keycensus_collector.web.wording import address
 
 router = APIRouter()
 
 
-# A list of its own, of places: what it asks, and what it is called.
-LOCKED = "status:locked"
-_TITLE_OF_LOCKED = "Locked containers"
 # Rows that can be chosen on one page: their IDs stand in an address. More are meant by a query.
 MOST_CHOSEN = 200
 # With these beside a query, it lists what it says.
@@ -115,7 +112,7 @@ async def locked(
     visit: Visiting,
 ) -> Response:
     """Show the places that only a password opens: key stores and other containers."""
-    asked = parameters if parameters.q else parameters.model_copy(update={"q": LOCKED})
+    asked = parameters if parameters.q else parameters.model_copy(update={"q": LOCKED.query})
     return await _list(visit, "places", asked)
 
 
@@ -255,7 +252,7 @@ async def _list(
         "list.html",
         status=HTTPStatus.OK if problem is None else HTTPStatus.BAD_REQUEST,
         listed=listed,
-        title=_TITLE_OF_LOCKED if (name, parameters.q) == ("places", LOCKED) else listed.title,
+        title=listed.title_of(parameters.q),
         columns=columns,
         headings=_headings(name, columns, parameters, found, day),
         members=members_of(columns),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from keycensus_collector.access.principals import Principal
 from keycensus_collector.access.rights import needed
+from keycensus_collector.web.listed import LOCKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ SECTIONS = (
     ),
     Section("Certificates", (("/certificates", "Certificates"),)),
     Section("Keys", (("/keys", "Keys"),)),
-    Section("Places", (("/places", "Places"), ("/locked", "Locked containers"))),
+    Section("Places", (("/places", "Places"), ("/locked", LOCKED.title))),
     Section("Hosts", (("/hosts", "Hosts"),)),
     Section(
         "Owners",
