@@ -23,6 +23,9 @@ _OPENPGP_SECRET_KEY = 5
 _GNUPG = (b"(11:private-key(", b"(21:protected-private-key(", b"(20:shadowed-private-key(")
 _GNUPG_READABLE = re.compile(rb"\((?:protected-|shadowed-)?private-key[\s(]")
 _GNUPG_VALUE = re.compile(rb"^Key: \((?:protected-|shadowed-)?private-key \(", re.MULTILINE)
+_DESCRIPTION = re.compile(rb"Certificate(?: Request| Revocation List \(CRL\))?:\r?\n")
+# How a stream of serialized objects of Java starts: magic number and version.
+JAVA_STREAM = b"\xac\xed\0\5"
 # Types of UEFI's signature lists, as a GUID's bytes stand in a file: certificates and RSA keys, then what holds neither:
 # hashes (SHA-1, -224, -256, -384, -512), those of certificates, signatures by RSA (UEFI 2.10, 32.4.1).
 EFI_X509 = bytes.fromhex("a159c0a5e494a74a87b5ab155c2bf072")
@@ -118,6 +121,11 @@ def _efi_value(head: bytes) -> bool:
     return efi_value_at(head) is not None
 
 
+def starts_as_description(head: bytes) -> bool:
+    """Tell whether OpenSSL's description of a certificate, a request or a CRL in words starts a file."""
+    return _DESCRIPTION.match(head) is not None
+
+
 STORE_STARTS: dict[bytes, Callable[[bytes], bool]] = {
     # JKS, JCEKS.
     b"\xfe\xed\xfe\xed": _always,
@@ -150,6 +158,9 @@ STORE_STARTS: dict[bytes, Callable[[bytes], bool]] = {
         (b"Key:", b"Crea", b"Toke", b"Labe", b"Use-", b"Desc", b"Open", b"Prom", b"Conf", b"Remo"),
         lambda head: _GNUPG_VALUE.search(head) is not None,
     ),
+    JAVA_STREAM: _always,
+    # OpenSSL's description in words, which DER may stand behind.
+    b"Cert": starts_as_description,
     # UEFI's signature lists: as such, and behind attributes, which are bits of one byte.
     **{name[:4]: _efi_value for name in _EFI_LISTS},
     **dict.fromkeys((bytes((bits, 0, 0, 0)) for bits in range(1, 256)), _efi_value),

@@ -41,6 +41,36 @@ def test_a_cut_file_is_damage_only_if_its_name_promises_a_certificate() -> None:
     assert read(cut, b"a.cer").status is Status.MALFORMED
 
 
+def test_a_description_in_words_may_stand_before_it() -> None:
+    described = (FILES / "text-before.der").read_bytes()
+    for data in (
+        described,
+        described.replace(b"\n  ", b"\n" + b" " * 90),
+        b"Certificate Request:\r\n" + SPKI + b"\n" + CERTIFICATE,
+        b"Certificate Revocation List (CRL):\n" + CERTIFICATE,
+    ):
+        assert triage(data[:4096], len(data)) is Triage.CANDIDATE
+        assert der_file.recognise(data, Hint(b"x")) is Confidence.SURE
+        result = read(data)
+        assert [item.public for item in result.found] == [CERTIFICATE]
+        assert result.status is Status.READ
+
+
+@pytest.mark.parametrize(
+    "before", [b"Certificates:\n", b"Certificate: of\n", b"\nCertificate:\n", b"a text\n"]
+)
+def test_behind_other_text_nothing_is_looked_for(before: bytes) -> None:
+    data = before + CERTIFICATE
+    assert triage(data[:4096], len(data)) is not Triage.CANDIDATE
+    assert der_file.recognise(data, Hint(b"x.der")) is Confidence.NO
+
+
+def test_a_description_before_pem_leaves_it_to_the_text() -> None:
+    described = (FILES / "certificate.pem").read_bytes()
+    assert described.startswith(b"Certificate:\n")
+    assert der_file.recognise(described, Hint(b"x.der")) is Confidence.NO
+
+
 @pytest.mark.parametrize("padding", [b"", b"\n", b"\r\n\0\0"])
 def test_blanks_and_zeros_behind_the_last_element_are_no_damage(padding: bytes) -> None:
     result = read(CERTIFICATE + SPKI + padding)

@@ -7,6 +7,8 @@ Of a structure that is not known the certificates inside it are taken.
 
 from __future__ import annotations
 
+import re
+
 from keycensus_agent.parser import der, findings
 from keycensus_agent.parser.findings import (
     Confidence,
@@ -22,6 +24,7 @@ from keycensus_agent.parser.public_key import rsa_spki
 from keycensus_agent.parser.rescue import rescued_certificates
 from keycensus_agent.parser.sealed_key import read_sealed_key
 from keycensus_agent.parser.sealing import IterationBudget
+from keycensus_agent.parser.store_magic import starts_as_description
 
 NAME = "der"
 DESCRIPTION = "DER certificates, keys, requests and CRLs, also several in one file"
@@ -34,6 +37,8 @@ _FIRST_TAGS = frozenset((der.SEQUENCE, der.INTEGER, der.ENUMERATED, 0xA0, 0xA1))
 _PADDING = b"\0\r\n\t "
 # How much of a file is looked at to tell text from DER, whose lengths, numbers and hashes are not ASCII.
 _TEXT_BYTES = 64
+# Behind OpenSSL's description in words, where the DER stands on a line of its own.
+_BEHIND_TEXT = re.compile(rb"\n(?=0[\x81\x82])")
 # A pair of integers is taken for an RSA public key only in these ranges: ECDSA signatures and
 # Diffie-Hellman parameters have the same structure.
 _MODULUS_BITS = range(512, 65_537)
@@ -44,10 +49,12 @@ _EXPONENTS = range(65_537, 1 << 33)
 def recognise(data: bytes, hint: Hint) -> Confidence:
     """Tell by a whole SEQUENCE at the start that begins as certificates and keys do.
 
-    One that breaks off may be the rest of a certificate, if the file's name says so.
+    Or behind a description in words. One that breaks off may be the rest of a certificate, if the file's name
+    says so.
     """
+    start = _start(data)
     try:
-        outer = der.read(data, 0, len(data))
+        outer = der.read(data, start, len(data))
         first = der.read(data, outer.body, outer.body_end)
     except der.DerError:
         # A digit of a text is the same octet.
@@ -58,12 +65,18 @@ def recognise(data: bytes, hint: Hint) -> Confidence:
     return Confidence.SURE if sure else Confidence.NO
 
 
+def _start(data: bytes) -> int:
+    """Return where the DER starts: behind a description in words if that comes first, as `openssl x509 -text` writes it."""
+    text = _BEHIND_TEXT.search(data) if starts_as_description(data) else None
+    return text.end() if text else 0
+
+
 def parse(data: bytes, request: Request) -> FormatResult:
     """Return what each element of the file is; trailing blanks and zeros are no damage."""
     found: list[Found] = []
     problems: list[str] = []
     budget = IterationBudget()
-    position = 0
+    position = _start(data)
     while position < len(data):
         if data[position] in _PADDING and not data[position:].strip(_PADDING):
             break
