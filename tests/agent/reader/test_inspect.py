@@ -39,7 +39,7 @@ class Bench:
 
     def inspect(self, name: str, facts: os.stat_result | None = None) -> bool:
         seen = facts or os.stat(name, dir_fd=self.directory.fd, follow_symlinks=False)
-        return self.inspector.inspect(self.directory, name, seen)
+        return self.inspector.inspect(self.directory, name, seen.st_size)
 
     def write(self, name: str, content: bytes) -> os.stat_result:
         (self.path / name).write_bytes(content)

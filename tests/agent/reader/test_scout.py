@@ -158,7 +158,7 @@ def fill(state: State, sizes: dict[bytes, int]) -> None:
             "INSERT INTO directory VALUES (?, x'00', x'01', ?)",
             [(order_key(path), size) for path, size in sizes.items()],
         )
-        remember_division(state)
+        remember_division(state, len(sizes))
 
 
 def test_the_disk_is_divided_into_halves_that_do_not_overlap() -> None:
@@ -185,4 +185,18 @@ def test_a_small_disk_is_not_divided() -> None:
     state = State.in_memory()
     fill(state, {b"/": 10, b"/etc": 1000})
     assert recall_division(state) == ()
+    state.close()
+
+
+def test_the_disk_is_divided_again_when_changes_have_added_up() -> None:
+    state = State.in_memory()
+    fill(state, {b"/": 10, **{b"/%03d" % number: 20_000 for number in range(128)}})
+    before = recall_division(state)
+    with state.transaction() as connection:
+        connection.execute("UPDATE directory SET weight = 400000 WHERE path = ?", (before[0][1:],))
+        remember_division(state, 1)
+    assert recall_division(state) == before
+    with state.transaction():
+        remember_division(state, 2)
+    assert recall_division(state) != before
     state.close()

@@ -18,6 +18,7 @@ from keycensus_agent.config import Config, ScanSettings, StateSettings
 from keycensus_agent.errors import ConfigurationError
 from keycensus_agent.model import Cause, Place, RowClass
 from keycensus_agent.reader.convert import place_of
+from keycensus_agent.reader.places import PlaceBuilder
 from keycensus_agent.reader.report.convert import Change
 from keycensus_agent.reader.service import ReaderService, SweepResult
 from keycensus_agent.reader.state import State
@@ -214,6 +215,74 @@ def test_a_link_that_leads_nowhere_any_more_is_gone(machine: Machine) -> None:
     target.unlink()
     machine.sweep()
     assert machine.places() == {}
+
+
+def test_what_is_never_opened_is_counted_as_such_and_its_changes_are_nobodys(
+    machine: Machine,
+) -> None:
+    page = machine.write("usr/share/doc/x/index.html", b"<p>")
+    counters = machine.sweep().coverage.counters
+    assert counters["documentation-skipped"] == 1
+    assert "too-small" not in counters
+    page.write_bytes(Leaf("a.example").pem)
+    counters = machine.sweep().coverage.counters
+    assert (counters["files"], counters.get("files-opened")) == (1, None)
+    page.rename(page.with_suffix(".pem"))
+    machine.sweep()
+    assert set(machine.places()) == {"/usr/share/doc/x/index.pem"}
+
+
+def test_a_link_follows_a_target_that_a_sweep_stored_before_it_broke_off(machine: Machine) -> None:
+    target = machine.write("srv/a.pem", Leaf("a.example").pem)
+    (machine.root / "etc/l.pem").symlink_to("../srv/a.pem")
+    machine.settle()
+    machine.settle()
+    before = machine.places()["/etc/l.pem"].manifest
+    target.write_bytes(Leaf("b.example").pem)
+    broken_off = machine.sweep(
+        should_stop=lambda: machine.places()["/srv/a.pem"].manifest != before
+    )
+    assert not broken_off.complete
+    assert machine.places()["/etc/l.pem"].manifest == before
+    machine.sweep()
+    places = machine.places()
+    assert places["/etc/l.pem"].manifest == places["/srv/a.pem"].manifest != before
+
+
+def test_a_link_turned_to_another_name_of_the_same_file_leads_there(machine: Machine) -> None:
+    target = machine.write("srv/a.pem", Leaf("a.example").pem)
+    (machine.root / "srv/b.pem").hardlink_to(target)
+    link = machine.root / "etc/l.pem"
+    link.symlink_to("../srv/a.pem")
+    machine.settle()
+    machine.settle()
+    link.unlink()
+    link.symlink_to("../srv/b.pem")
+    machine.sweep()
+    assert machine.places()["/etc/l.pem"].target == b"/srv/b.pem"
+
+
+def test_links_are_not_made_anew_where_nothing_changed(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.write("srv/a.pem", Leaf("a.example").pem)
+    (machine.root / "etc/l.pem").symlink_to("../srv/a.pem")
+    machine.settle()
+    machine.settle()
+    made: list[bytes] = []
+    for_link = PlaceBuilder.for_link
+
+    def noted(builder: PlaceBuilder, path: bytes, target_path: bytes, target: Place) -> Place:
+        made.append(path)
+        return for_link(builder, path, target_path, target)
+
+    monkeypatch.setattr(PlaceBuilder, "for_link", noted)
+    machine.sweep()
+    assert made == []
+    assert set(machine.places()) == {"/srv/a.pem", "/etc/l.pem"}
+    machine.write("srv/b.pem", Leaf("b.example").pem)
+    machine.sweep()
+    assert made == [b"/etc/l.pem"]
 
 
 def test_a_link_never_leads_out_of_the_root(machine: Machine, tmp_path: Path) -> None:

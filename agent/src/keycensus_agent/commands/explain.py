@@ -182,7 +182,7 @@ class _Explanation:
         if facts.st_size < SMALLEST_BYTES:
             yield f"  so          not opened: nothing that is known has under {SMALLEST_BYTES} bytes"
             return
-        for rule in unopened_in(parent_of(end.path)):
+        for rule in unopened_in(parent_of(end.path)).rules:
             if end.path.endswith(tuple(map(os.fsencode, rule.endings))):
                 yield f"  counted     {rule.counter}: 1"
                 yield "  so          not opened: names like this hold no keys in this directory"
@@ -201,7 +201,7 @@ class _Explanation:
             yield from self._head(fd, name, end)
             with ParserClient(passwords=self._targets.passwords, details=True) as parser:
                 inspector = Inspector(parser, found.append, coverage)
-                inspector.inspect(directory, name, facts)
+                inspector.inspect(directory, name, facts.st_size)
                 inspector.finish()
         finally:
             os.close(fd)

@@ -123,6 +123,7 @@ def _tell_quarantine(state: State) -> None:
 
 
 def _once(service: ReaderService) -> int:
+    from keycensus_agent.collection import collect_seldom
     from keycensus_agent.reader.status_file import StatusBoard
 
     signals: list[int] = []
@@ -133,6 +134,7 @@ def _once(service: ReaderService) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     service.should_stop = lambda: bool(signals)
+    collect_seldom()
     board = StatusBoard(service)
     result = service.sweep(parallel=True)
     board.swept(result)

@@ -12,7 +12,6 @@ import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from keycensus_agent.model import FileFacts
 
@@ -156,7 +155,8 @@ class Access:
     def _at(self, directory: bytes) -> tuple[_Barrier, ...]:
         whole = self._prefix + directory
         try:
-            facts = Path(os.fsdecode(whole)).lstat()
+            # Asked of each directory that has places, at each sweep: a path object costs as much again.
+            facts = os.lstat(whole)
         except OSError:
             return ()  # it vanished, or its path is too long: the file's own rights are what is left
         mode = facts.st_mode & 0o7777

@@ -12,19 +12,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from keycensus_agent.model import Coverage
-from keycensus_agent.reader.discovery.directory import Directory
-from keycensus_agent.reader.discovery.mounts import parent_of
-from keycensus_agent.reader.findings import Findings, Known
-from keycensus_agent.reader.inspect import Inspected, Inspector
-from keycensus_agent.reader.link_places import LinkPlaces
-from keycensus_agent.reader.memory import (
-    DirectoryMemory,
-    FileMark,
+from keycensus_agent.reader.discovery.directory import Directory, FileMark
+from keycensus_agent.reader.discovery.listing import (
     Listing,
     digest_of,
     encode_listing,
     listing_of,
 )
+from keycensus_agent.reader.discovery.mounts import parent_of
+from keycensus_agent.reader.findings import Findings, Known
+from keycensus_agent.reader.inspect import Inspected, Inspector
+from keycensus_agent.reader.link_places import LinkPlaces
+from keycensus_agent.reader.memory import DirectoryMemory
 from keycensus_agent.reader.state import State
 from keycensus_agent.reader.surroundings import Surroundings
 from keycensus_agent.reader.unsettled import Store, Unsettled
@@ -140,7 +139,7 @@ class Comparison:
         before = remembered or ([], [], [])
         places = self._findings.in_directory(directory.path)
         marks = set() if self._reread else set(before[0])
-        again = self._open_changed(directory, listing, marks, places)
+        again = self._open_changed(directory, marks, places)
         if not directory.listed:
             return
         self._miss(directory, listing, places)
@@ -171,7 +170,6 @@ class Comparison:
     def _open_changed(
         self,
         directory: Directory,
-        listing: Listing,
         marks: set[FileMark],
         places: dict[bytes, Known],
     ) -> set[str]:
@@ -183,20 +181,21 @@ class Comparison:
         again: set[str] = set()
         now_ns = self._around.now_ns()
         self._mount_of[directory.path] = directory.mount.key
-        for mark, (name, facts) in zip(listing[0], directory.files, strict=True):
+        for mark in directory.files:
+            name, inode, ctime_ns, size = mark
             if mark in marks and not (
                 self.torn and _join(directory.path, os.fsencode(name)) in self.torn
             ):
                 continue
-            if self._trace is not None and facts.st_nlink > 1:
-                self._trace.shared.add(facts.st_ino)
-            stable_ns = stable_at_ns(facts.st_ctime_ns)
+            if self._trace is not None and inode and _has_other_names(directory, name):
+                self._trace.shared.add(inode)
+            stable_ns = stable_at_ns(ctime_ns)
             if stable_ns > now_ns and directory.listed:
                 again.add(name)
                 self._read_again(directory.path, stable_ns)
             refused = self._inspector.refused
             HERE.at = (directory.path, name)
-            holds = self._inspector.inspect(directory, name, facts)
+            holds = self._inspector.inspect(directory, name, size)
             HERE.at = None
             if holds:
                 self._submitted = True
@@ -267,6 +266,13 @@ class Comparison:
         if unsettled:
             self._store.keep(unsettled)
             self.changed_listings += len(unsettled.directories)
+
+
+def _has_other_names(directory: Directory, name: str) -> bool:
+    try:
+        return os.stat(name, dir_fd=directory.fd, follow_symlinks=False).st_nlink > 1
+    except OSError:
+        return False
 
 
 def stable_at_ns(ctime_ns: int) -> int:

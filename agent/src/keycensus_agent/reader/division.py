@@ -18,14 +18,24 @@ _FINENESS = 16
 _DIRECTORY_BYTES = 256
 # The scout gets so much more of the whole than the reader, which also compares what both of them saw.
 _SCOUTS_MORE = 8
+# When one listing of so many is another one, the disk is divided again.
+_DRIFT = 64
 # A tree so small is listed before a second process has started.
 _WORTH_BYTES = 512 * 1024
 
 
-def remember_division(state: State) -> None:
-    """Work out which trees the scout takes next time and store them; in a transaction."""
-    paths = [base64.b64encode(path).decode() for path in _divide(state.connection)]
-    state.put("scout_roots", json.dumps(paths).encode())
+def remember_division(state: State, changed: int) -> None:
+    """Work out which trees the scout takes next time and store them; in a transaction.
+
+    `changed` listings are other ones since last time; a few of them do not matter, until they add up.
+    """
+    changed += state.get_number("division_drift")
+    (known,) = state.connection.execute("SELECT count(*) FROM directory").fetchone()
+    if changed * _DRIFT > known:
+        paths = [base64.b64encode(path).decode() for path in _divide(state.connection)]
+        state.put("scout_roots", json.dumps(paths).encode())
+        changed = 0
+    state.put_number("division_drift", changed)
 
 
 def recall_division(state: State) -> tuple[bytes, ...]:

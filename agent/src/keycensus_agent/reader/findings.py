@@ -27,7 +27,7 @@ from keycensus_agent.reader.discovery.mounts import parent_of
 from keycensus_agent.reader.purpose import role_with
 from keycensus_agent.reader.report.convert import Change
 from keycensus_agent.reader.report.outbox import MISSING_BLOB, Outbox
-from keycensus_agent.reader.state import TREES_MARK, State
+from keycensus_agent.reader.state import LINKS_MARK, TREES_MARK, State
 
 # The setting that says on which packages and directories the stored places' facts rest
 # (`place_context`); empty when there are places that were not looked at for it.
@@ -150,6 +150,7 @@ class Findings:
                 self.offer_again(tree or key)
             return
         cause = self._cause(known, place.path, place.manifest, parser=parser)
+        self._state.put(LINKS_MARK, b"")
         self._connection.execute(
             "INSERT OR REPLACE INTO place VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
@@ -170,6 +171,14 @@ class Findings:
             self._state.put(TREES_MARK, b"")
         if not tree and (known is None or known.row_hash != row_hash):
             self.tell(key, row, cause)
+
+    def note_target(self, path: bytes, device: int, inode: int) -> None:
+        """Note to which file a link that is a place leads."""
+        target = signed_identity(device, inode)
+        self._connection.execute(
+            "UPDATE place SET device = ?, inode = ? WHERE path = ? AND (device, inode) != (?, ?)",
+            (*target, path, *target),
+        )
 
     def each(self) -> Iterator[tuple[bytes, Place]]:
         """Yield every known place by its path, without what rows don't carry."""
@@ -195,7 +204,8 @@ class Findings:
             "UPDATE place SET row = ?, row_hash = ? WHERE path = ?",
             (row, hashlib.sha256(row).digest(), path),
         )
-        # A link in a tree may lead here.
+        # A link, or one in a tree, may lead here.
+        self._state.put(LINKS_MARK, b"")
         self._state.put(TREES_MARK, b"")
         key = key_of(place)
         if self._tree_of(key):
@@ -262,6 +272,7 @@ class Findings:
             return  # lost already, with the directory that it was in
         key, tree = found
         self._connection.execute("DELETE FROM place WHERE path = ?", (known.path,))
+        self._state.put(LINKS_MARK, b"")
         if tree:
             self._state.put(TREES_MARK, b"")
         else:
@@ -306,8 +317,8 @@ class Findings:
             " row_hash = ?, tree = ? WHERE path = ?",
             (place.path, key, parent_of(place.path), mount, row, row_hash, tree, path),
         )
-        self._state.put(CONTEXT_MARK, b"")
-        self._state.put(TREES_MARK, b"")
+        for mark in (CONTEXT_MARK, LINKS_MARK, TREES_MARK):
+            self._state.put(mark, b"")
         if before[0] != key:
             self.tell(before[0], None, Cause.COVERAGE, gone_reason=IN_SCOPE)
             self.tell(key, row, Cause.COVERAGE)

@@ -128,13 +128,13 @@ class Inspector:
         self.refused = 0
         self._counted_opened = self._bytes_read = self._binary_skipped = self._too_small = 0
 
-    def inspect(self, directory: Directory, name: str, facts: os.stat_result) -> bool:
-        """Look at the regular file `name` of an open directory; `facts` are its lstat.
+    def inspect(self, directory: Directory, name: str, size: int) -> bool:
+        """Look at the regular file `name` of an open directory, which had `size` bytes when listed (-1: not asked).
 
         False: it holds nothing that is looked for (or can't be read, which is a gap). True: `sink`
         is called exactly once for it, now or by a later call, at the latest by `finish()`.
         """
-        if facts.st_size < SMALLEST_BYTES:
+        if 0 <= size < SMALLEST_BYTES:
             self._too_small += 1
             return False
         return self.inspect_all(directory, (name,)) > 0
@@ -200,7 +200,7 @@ class Inspector:
 
     def _to_open(self, directory: Directory, names: Sequence[str]) -> Sequence[str]:
         """Return the names without those that are passed over unopened, which are counted."""
-        for rule in unopened_in(directory.path):
+        for rule in unopened_in(directory.path).rules:
             kept = [name for name in names if not name.endswith(rule.endings)]
             if len(kept) < len(names):
                 self._coverage.count(rule.counter, len(names) - len(kept))

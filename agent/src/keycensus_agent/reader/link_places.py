@@ -12,16 +12,19 @@ import stat
 from collections.abc import Callable
 
 from keycensus_agent.model import Gap
+from keycensus_agent.parser import PARSER_EPOCH
 from keycensus_agent.reader.convert import place_at
 from keycensus_agent.reader.discovery.directory import Directory
 from keycensus_agent.reader.discovery.links import Resolved, Resolver
 from keycensus_agent.reader.findings import Findings, Known, signed_identity
 from keycensus_agent.reader.places import PlaceBuilder
 from keycensus_agent.reader.scout import LinkTargets, link_targets
-from keycensus_agent.reader.state import State
+from keycensus_agent.reader.state import LINKS_MARK, State
 
 # Reasons for which a link leads to nothing at all, wherever the agent may look.
 _LEADS_NOWHERE = frozenset({"ENOENT", "ENOTDIR", "ELOOP"})
+# The mark of links that this agent has settled: another one may say something else of them.
+_SETTLED = str(PARSER_EPOCH).encode()
 # Links that are kept in memory before they go to a temporary table.
 _BUFFERED = 4096
 
@@ -110,23 +113,24 @@ class LinkPlaces:
         return targets
 
     def _spill(self) -> None:
-        self._state.connection.executemany(
+        connection = self._state.connection
+        # All at once, also where no transaction is open: each row in one of its own takes twice as long.
+        connection.execute("SAVEPOINT links")
+        connection.executemany(
             f"INSERT INTO {self._table} VALUES (?, ?, ?, ?)",  # noqa: S608 - a name of ours
             self._buffer,
         )
+        connection.execute("RELEASE links")
         self._buffer = []
 
     def settle(self, gaps: list[Gap], findings: Findings) -> None:
         """Store link places, lose those that lead to nothing; inside the sweep's transaction."""
         self._spill()
         standing: set[bytes] = set()
-        # By the inode to find candidates, by the path to decide: device numbers change between
-        # boots, and a link may have been turned since it was met.
-        rows = self._state.connection.execute(
-            f"SELECT DISTINCT l.path, l.mount FROM {self._table} AS l JOIN place AS p"  # noqa: S608
-            " ON p.inode = l.inode AND p.is_link = 0"
-        ).fetchall()
-        for path, mount in rows:
+        for path, mount, unchanged in self._candidates():
+            if unchanged:
+                standing.add(path)
+                continue
             found = self._resolver.resolve(path)
             target = findings.at(found.path) if isinstance(found, Resolved) else None
             if target is None or target.is_link or not isinstance(found, Resolved):
@@ -137,11 +141,30 @@ class LinkPlaces:
                 continue
             place = self._builder.for_link(path, found.path, target_place)
             findings.store(place, mount, ())
+            findings.note_target(path, found.facts.st_dev, found.facts.st_ino)
             standing.add(path)
         for path in self._met - standing:
             known = findings.at(path)
             if known is not None and known.is_link and not self._hidden(findings, known, gaps):
                 findings.lose(known, "holds-nothing")
+        if standing == findings.links().keys():
+            self._state.put(LINKS_MARK, _SETTLED)
+
+    def _candidates(self) -> list[tuple[bytes, bytes, bool]]:
+        """Return (path, mount, whether it stands as it did) of links that may lead to a place.
+
+        By the inode to find them, by the path to decide: device numbers change between boots, and a
+        link may have been turned since it was met. One stands as it did if no place has changed since
+        all were settled, and it leads to the same file, which has one place only.
+        """
+        settled = self._state.get(LINKS_MARK) == _SETTLED
+        return self._state.connection.execute(
+            "SELECT l.path, l.mount, ? AND count(*) = 1 AND max(k.path IS NOT NULL)"  # noqa: S608 - a name of ours
+            f" FROM {self._table} AS l JOIN place AS p ON p.inode = l.inode AND p.is_link = 0"
+            " LEFT JOIN place AS k ON k.path = l.path AND k.is_link = 1 AND k.mount = l.mount"
+            " AND k.device = l.device AND k.inode = l.inode GROUP BY l.path, l.mount",
+            (settled,),
+        ).fetchall()
 
     def _hidden(self, findings: Findings, known: Known, gaps: list[Gap]) -> bool:
         """Whether what the link leads to, or led to, lies where the agent could not look."""

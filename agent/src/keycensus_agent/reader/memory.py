@@ -8,44 +8,14 @@ here. Only where they differ is the listing itself read back, to see which files
 
 from __future__ import annotations
 
-import hashlib
-import marshal
 from collections.abc import Iterable, Iterator
 
-from keycensus_agent.reader.discovery.directory import Directory
+from keycensus_agent.reader.discovery.listing import Listing, decode_listing, digest_of
 from keycensus_agent.reader.state import State
 
-# Marshal without references: equal values give equal bytes, and it is several times faster than
-# packing or JSON. It is only ever read back from the agent's own state.
-_MARSHAL_VERSION = 2
 # Rows that are fetched ahead, some 100 bytes each: the walk asks in the order of the table. After a
 # jump few; the more, the longer it goes straight on.
 _FEWEST_AHEAD, _MOST_AHEAD = 32, 4096
-_DIGEST_BYTES = 16
-
-FileMark = tuple[str, int, int, int]
-Listing = tuple[list[FileMark], list[str], list[str]]
-
-
-def listing_of(directory: Directory) -> Listing:
-    """Return (files as (name, inode, ctime_ns, size), links, sub-directories)."""
-    files = [
-        (name, facts.st_ino, facts.st_ctime_ns, facts.st_size) for name, facts in directory.files
-    ]
-    children = directory.children
-    if directory.pruned:
-        children = sorted([*children, *(name for name, _ in directory.pruned)])
-    return files, directory.links, children
-
-
-def encode_listing(listing: Listing) -> bytes:
-    """Return the bytes that are digested and stored."""
-    return marshal.dumps(listing, _MARSHAL_VERSION)
-
-
-def digest_of(encoded: bytes) -> bytes:
-    """Return what an encoded listing is compared by, 16 bytes: nobody can make two of one digest."""
-    return hashlib.blake2b(encoded, digest_size=_DIGEST_BYTES).digest()
 
 
 def order_key(path: bytes) -> bytes:
@@ -92,8 +62,7 @@ class DirectoryMemory:
         ).fetchone()
         if row is None or digest_of(row[0]) != digest:
             return None
-        files, links, children = marshal.loads(row[0])  # noqa: S302 - our own, by its digest
-        return files, links, children
+        return decode_listing(row[0])
 
     def up_to(self, path: bytes) -> Iterator[tuple[bytes, bytes, Listing]]:
         """Yield (path, mount key, listing) of what comes up to `path` in the order of the walk."""
@@ -102,8 +71,7 @@ class DirectoryMemory:
             " ON l.path = d.path WHERE d.path <= ?",
             (order_key(path),),
         ):
-            files, links, children = marshal.loads(encoded)  # noqa: S302 - our own
-            yield b"/" + key.replace(b"\0", b"/"), mount, (files, links, children)
+            yield b"/" + key.replace(b"\0", b"/"), mount, decode_listing(encoded)
 
     def remember(self, rows: Iterable[tuple[bytes, bytes, bytes]]) -> None:
         """Store (path, mount key, encoded listing) rows; inside a transaction."""

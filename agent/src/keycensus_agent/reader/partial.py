@@ -22,10 +22,11 @@ from keycensus_agent.model import Coverage, Gap
 from keycensus_agent.reader.absence import absent_mounts
 from keycensus_agent.reader.comparison import Comparison, MakeInspector, Trace
 from keycensus_agent.reader.discovery.directory import Directory
+from keycensus_agent.reader.discovery.listing import Listing
 from keycensus_agent.reader.discovery.mounts import parent_of
 from keycensus_agent.reader.findings import FORMER_ROOT, Findings
 from keycensus_agent.reader.link_places import LinkPlaces
-from keycensus_agent.reader.memory import DirectoryMemory, Listing
+from keycensus_agent.reader.memory import DirectoryMemory
 from keycensus_agent.reader.place_context import settle_context
 from keycensus_agent.reader.state import State
 from keycensus_agent.reader.surroundings import Surroundings

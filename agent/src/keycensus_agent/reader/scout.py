@@ -23,12 +23,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from keycensus_agent.collection import collect_seldom
 from keycensus_agent.model import Gap
 from keycensus_agent.reader.discovery.directory import Directory
 from keycensus_agent.reader.discovery.exclude import Exclude
+from keycensus_agent.reader.discovery.listing import digest_of, encode_listing, listing_of
 from keycensus_agent.reader.discovery.mounts import MountTable
 from keycensus_agent.reader.discovery.walk import walk
-from keycensus_agent.reader.memory import digest_of, encode_listing, listing_of
 
 # Directories in one frame, and what the pipe holds: the reader looks in now and then only.
 _RECORDS_PER_FRAME = 64
@@ -167,6 +168,7 @@ def _encode_task(task: Task) -> bytes:
 
 def main() -> int:
     """Read a task from stdin, write frames to stdout; returns the exit status."""
+    collect_seldom()
     job = json.load(sys.stdin.buffer)
     exclude = Exclude(
         tuple(os.fsdecode(base64.b64decode(glob)) for glob in job["exclude"]),

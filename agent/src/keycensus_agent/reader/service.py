@@ -24,6 +24,7 @@ from keycensus_agent.host_facts import HostFacts, boot_id, gather
 from keycensus_agent.isolation.evidence import Enforced, facts_of
 from keycensus_agent.link_start import LinkStart
 from keycensus_agent.model import Coverage
+from keycensus_agent.parser import PARSER_EPOCH
 from keycensus_agent.reader.convert import encode_host_facts
 from keycensus_agent.reader.division import recall_division
 from keycensus_agent.reader.equipment import Equipment, equipped, now_ms
@@ -49,9 +50,6 @@ from keycensus_agent.reader.state_file import database_errors
 from keycensus_agent.reader.sweep import Sweep
 from keycensus_agent.reader.watchdog import Watchdog
 from keycensus_agent.text import safe_text
-
-# Grows when formats learn to see more: everything is then read once more, as cause "parser".
-PARSER_EPOCH = 6
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,9 @@ from keycensus_agent.reader.state_file import database_errors, storage_errors
 
 # The setting that says that trees are what the places make (`tree_places`); empty when some changed.
 TREES_MARK = "trees_mark"
+# The setting that says that every link that is a place says what its target's place does
+# (`link_places`); empty when a place changed since.
+LINKS_MARK = "links_mark"
 
 
 class State:

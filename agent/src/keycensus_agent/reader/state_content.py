@@ -162,6 +162,7 @@ _NUMBERS = frozenset(
         "complete_acknowledged",
         "digest_due_ms",
         "not_supplied",
+        "division_drift",
         "outbox_dropped",
         "outbox_rebuild",
         "outbox_unlisted",

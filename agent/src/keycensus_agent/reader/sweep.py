@@ -236,7 +236,7 @@ class Sweep:
             settle_trees(self._state, self._findings, parser=self._reread)
             self._findings.settle_gaps(_distinct(gaps))
             if self._comparison.changed_listings:
-                remember_division(self._state)
+                remember_division(self._state, self._comparison.changed_listings)
             if not self._state.complete:
                 self._state.put_number("complete", 1)
             forget(self._state)

@@ -16,7 +16,7 @@ from fakes.unprivileged import as_nobody, open_descriptors, open_directory
 from keycensus_agent.model import Gap
 from keycensus_agent.reader.discovery import frames as frames_module
 from keycensus_agent.reader.discovery import walk as walk_module
-from keycensus_agent.reader.discovery.directory import Directory
+from keycensus_agent.reader.discovery.directory import NOT_ASKED, Directory
 from keycensus_agent.reader.discovery.exclude import Exclude
 from keycensus_agent.reader.discovery.mounts import MountTable
 from keycensus_agent.reader.discovery.walk import walk
@@ -55,7 +55,7 @@ def files_of(directories: list[Directory]) -> set[bytes]:
     return {
         directory.path.rstrip(b"/") + b"/" + os.fsencode(name)
         for directory in directories
-        for name, _ in directory.files
+        for name, *_ in directory.files
     }
 
 
@@ -72,7 +72,7 @@ def test_every_directory_comes_once_with_its_names_and_facts(tmp_path: Path) -> 
     assert [directory.path for directory in directories] == [b"/", b"/a", b"/b", b"/b/c"]
     assert not gaps
     b = directories[2]
-    assert [(name, facts.st_size) for name, facts in b.files] == [("file", 5)]
+    assert [(name, size) for name, _, _, size in b.files] == [("file", 5)]
     assert (b.links, b.children, b.listed) == (["link"], ["c"], True)
     assert b.mount.type == "ext4"
 
@@ -82,8 +82,30 @@ def test_the_descriptor_is_open_until_the_walk_goes_on(tmp_path: Path) -> None:
     (tmp_path / "d/f").write_bytes(b"x")
     for item in walk([b"/"], root=os.fsencode(tmp_path), mounts=LOCAL):
         assert isinstance(item, Directory)
-        for name, facts in item.files:
-            assert os.stat(name, dir_fd=item.fd).st_ino == facts.st_ino
+        for name, inode, ctime_ns, _ in item.files:
+            facts = os.stat(name, dir_fd=item.fd)
+            assert (facts.st_ino, facts.st_ctime_ns) == (inode, ctime_ns)
+
+
+def test_files_that_are_never_opened_are_not_asked_for_their_state(tmp_path: Path) -> None:
+    directory = tmp_path / "usr/share/doc/x"
+    directory.mkdir(parents=True)
+    for name in ("index.html", "README", "key.pem"):
+        (directory / name).write_bytes(b"12345")
+    directories, _ = walked(tmp_path, part=1)
+    marks = {name: mark for each in directories for name, *mark in each.files}
+    assert marks.pop("index.html") == list(NOT_ASKED)
+    assert sorted(marks) == ["README", "key.pem"]
+    assert [size for *_, size in marks.values()] == [5, 5]
+    assert all(len(each.files) <= 1 for each in directories)
+
+
+def test_children_come_in_the_order_of_their_bytes(tmp_path: Path) -> None:
+    names = [b"b", b"\xff", "ü".encode(), "\N{LOCK}".encode(), b"B", b"a b"]
+    for name in names:
+        (tmp_path / os.fsdecode(name)).mkdir()
+    directories, _ = walked(tmp_path)
+    assert [each.path[1:] for each in directories[1:]] == sorted(names)
 
 
 def test_special_files_are_neither_files_nor_opened(tmp_path: Path) -> None:
@@ -267,7 +289,7 @@ def test_a_root_that_is_a_file_gives_that_name_only(tmp_path: Path) -> None:
     (tmp_path / "d/b.pem").touch()
     (tmp_path / "l").symlink_to("d/a.pem")
     directories, gaps = walked(tmp_path, b"/d/a.pem", b"/l", b"/d/a.pem")
-    assert [(d.path, [name for name, _ in d.files], d.links) for d in directories] == [
+    assert [(d.path, [name for name, *_ in d.files], d.links) for d in directories] == [
         (b"/d", ["a.pem"], []),
         (b"/", [], ["l"]),
     ]

@@ -1,11 +1,15 @@
-"""What the walk hands on: one directory at a time, with everything that lstat says of its names."""
+"""What the walk hands on: one directory at a time, with what tells a changed file from an unchanged one."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 
 from keycensus_agent.model import Gap
+
+# What tells one state of a regular file from another: name, inode, ctime in ns, size in bytes.
+FileMark = tuple[str, int, int, int]
+# What stands in the mark of a file that is never opened, whatever it becomes: nobody asked.
+NOT_ASKED = (0, 0, -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +33,8 @@ class Directory:
 
     `path` is canonical, within the scanned root, as bytes; `fd` is open until the walk is advanced.
     Names are as `os.scandir` gives them for a descriptor: text with surrogate escapes. `files` holds
-    the regular files with their lstat result, in listing order, or `names` without it, if the walk
-    was asked for names only; `links` the symbolic links.
+    the marks of the regular files in listing order (`NOT_ASKED` in those of `unopened` ones), or `names` their names alone, if the walk was
+    asked for those only; `links` the symbolic links.
     `children` holds the names of sub-directories that the walk will enter, `pruned` those that it
     will not, each with the gap it stands for, or None where policy says that nothing is there
     (pseudo file systems, the agent's own state).
@@ -40,7 +44,7 @@ class Directory:
     path: bytes
     fd: int
     mount: Mount
-    files: list[tuple[str, os.stat_result]]
+    files: list[FileMark]
     links: list[str]
     children: list[str]
     pruned: list[tuple[str, Gap | None]]

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from keycensus_agent.model import Gap
-from keycensus_agent.reader.discovery.directory import Directory, Mount
+from keycensus_agent.reader.discovery.directory import NOT_ASKED, Directory, FileMark, Mount
 from keycensus_agent.reader.discovery.exclude import SNAPSHOT_NAMES, Exclude
 from keycensus_agent.reader.discovery.frames import Frame, Way, components_of
 from keycensus_agent.reader.discovery.links import (
@@ -29,6 +29,7 @@ from keycensus_agent.reader.discovery.links import (
     open_beneath,
 )
 from keycensus_agent.reader.discovery.mounts import MountTable, Territory, parent_of, territory
+from keycensus_agent.reader.unopened import unopened_in
 from keycensus_agent.reader.whereabouts import HERE
 
 if TYPE_CHECKING:
@@ -107,11 +108,14 @@ class _Walk:
         # Local file systems found under pseudo ones (/dev/shm): walked as roots of their own.
         self._islands: list[bytes] = []
         self._way = Way(root_fd)
+        # The directory that is being listed; -1 when none is.
+        self._innermost = -1
         # Why the directory being listed is not listed whole: an errno name.
         self._trouble = ""
 
     def close(self) -> None:
         self._way.close()
+        self._leave_innermost()
 
     def run(self, roots: Sequence[bytes]) -> Iterator[Directory | Gap]:
         found = dict.fromkeys(map(self._start, roots))
@@ -167,7 +171,7 @@ class _Walk:
 
     def _add_file(self, directory: Directory, name: str, facts: os.stat_result) -> None:
         if self._facts:
-            directory.files.append((name, facts))
+            directory.files.append(_mark(name, facts))
         else:
             directory.names.append(name)
 
@@ -209,10 +213,10 @@ class _Walk:
             )
 
     def _list(self, fd: int, path: bytes, mount: Mount) -> Iterator[Directory | Gap]:
-        """List the directory behind `fd`, which becomes the innermost frame."""
-        frame = Frame(fd, path, mount, [])
-        self._way.enter(frame)
+        """List the directory behind `fd`; if it has children to enter, it is a frame of the way then."""
+        self._innermost = fd
         if len(path) > PATH_LIMIT:
+            self._leave_innermost()
             yield Gap(path, "too-deep")
             return
         listing = Directory(path, fd, mount, [], [], [], [], listed=False)
@@ -231,28 +235,43 @@ class _Walk:
         listing.listed = not trouble
         if listing.children:
             self._prune_snapshots(listing)
-            listing.children.sort(key=os.fsencode)
+            _sort(listing.children)
         yield listing
-        # Last first, so that they can be popped; whoever reads the walk may have taken some out.
-        frame.children = listing.children[::-1]
+        if listing.children:
+            # Last first, so that they can be popped; whoever reads the walk may have taken some out.
+            self._way.enter(Frame(fd, path, mount, listing.children[::-1]))
+            self._innermost = -1
+        else:
+            self._leave_innermost()
         if trouble:
             yield Gap(path, "unlisted", trouble)
+
+    def _leave_innermost(self) -> None:
+        if self._innermost >= 0:
+            os.close(self._innermost)
+            self._innermost = -1
 
     def _fill(self, listing: Directory, entries: Iterator[os.DirEntry[str]]) -> bool:
         """Take entries into `listing`; True if it is full and there may be more. OSError as it comes."""
         path, files, part = listing.path, listing.files, self._part
         guarded = path in self._guarded or self._exclude.concerns(path)
+        unopened = unopened_in(path).endings
         for entry in entries:
             if guarded and self._prune(path, entry.name, listing.pruned):
                 continue
             if entry.is_file(follow_symlinks=False):
-                try:
-                    files.append((entry.name, entry.stat(follow_symlinks=False)))
-                except OSError as error:
-                    # A name that vanished is gone; any other trouble leaves the listing incomplete.
-                    if error.errno not in _VANISHED:
-                        self._trouble = errno_name(error)
-                    continue
+                name = entry.name
+                if name.endswith(unopened):
+                    files.append((name, *NOT_ASKED))
+                else:
+                    try:
+                        facts = entry.stat(follow_symlinks=False)
+                    except OSError as error:
+                        # A name that vanished is gone; any other trouble leaves the listing incomplete.
+                        if error.errno not in _VANISHED:
+                            self._trouble = errno_name(error)
+                        continue
+                    files.append((name, facts.st_ino, facts.st_ctime_ns, facts.st_size))
                 if len(files) == part:
                     return True
             elif entry.is_symlink():
@@ -308,6 +327,15 @@ class _Walk:
             listing.children.remove(name)
             gap = Gap(_join(listing.path, os.fsencode(name)), "excluded", "snapshot")
             listing.pruned.append((name, gap))
+
+
+def _mark(name: str, facts: os.stat_result) -> FileMark:
+    return name, facts.st_ino, facts.st_ctime_ns, facts.st_size
+
+
+def _sort(names: list[str]) -> None:
+    """Sort by the names' bytes, which is the order of their letters where no byte was undecodable."""
+    names.sort(key=None if "".join(names).isascii() else os.fsencode)
 
 
 def _is_within(path: bytes, directories: set[bytes]) -> bool:
