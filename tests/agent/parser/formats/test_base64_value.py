@@ -37,6 +37,7 @@ def _file(name: str) -> bytes:
         (b'"cert": "\\n' + LINES.replace(b"\n", b"\\r\\n") + b'"', b""),
         (b"cert=" + LINES.replace(b"\n", b"\\\n    "), b"cert"),
         (b'String c = "' + LINES.strip().replace(b"\n", b'" +\n   "') + b'";', b"c"),
+        (b"c := `" + LINES.strip().replace(b"\n", b"` +\n\t`") + b"`", b""),
         (b"|" + LINES.strip().replace(b"\n", b"\n      |") + b'\n""".trimMargin()', b""),
         (b"usercert:: " + LINES.replace(b"\n", b"\n "), b"usercert"),
         (b"a" * 90 + b"(" + VALUE + b")", b""),
@@ -46,6 +47,28 @@ def test_a_certificate_is_found_in_whatever_value_it_is(text: bytes, member: byt
     (found,) = read("base64", text).found
     assert found.public == CERTIFICATE
     assert found.entry.member == member
+
+
+def folded(line: bytes) -> bytes:
+    """Return a line of LDIF as OpenLDAP folds it (RFC 2849, note 2)."""
+    return line[:76] + b"".join(b"\n " + line[at : at + 75] for at in range(76, len(line), 75))
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_a_line_of_ldif_goes_on_behind_a_blank(end: bytes) -> None:
+    for attribute, name, found in (
+        (b"userSMIMECertificate;binary:: ", "haproxy.pem", 3),
+        (b"userSMIMECertificate:: ", "chain.p7b", 3),
+        (b"store:: ", "truststore.jks", 1),
+        (b"javaSerializedData;binary:: ", "truststore.jks", 1),
+    ):
+        line = folded(attribute + base64.b64encode(_file(name)))
+        text = (b"dn: cn=a\n" + line + b"\nsn: b\n").replace(b"\n", end)
+        result = read("base64", text)
+        assert len(result.found) == found
+        assert result.status is Status.READ
+    short = b"a:\n b: " + base64.b64encode(b"-----BEGIN X-----") + b"\n c: " + VALUE
+    assert [item.entry.member for item in read("base64", short).found] == [b"c"]
 
 
 def test_a_certificate_under_256_bytes_is_found() -> None:
@@ -89,7 +112,7 @@ def test_every_key_and_store_is_found_once() -> None:
 
 
 @pytest.mark.parametrize("line", [76, 100])
-@pytest.mark.parametrize("joint", [b'"\n    + "', b'" +\r\n  "', b"' .\n'", b'"\n"'])
+@pytest.mark.parametrize("joint", [b'"\n    + "', b"` +\n\t`", b'" +\r\n  "', b"' .\n'", b'"\n"'])
 def test_a_keystore_in_joined_string_literals_is_read(line: int, joint: bytes) -> None:
     value = base64.b64encode(_file("truststore.jks"))
     pieces = [value[at : at + line] for at in range(0, len(value), line)]

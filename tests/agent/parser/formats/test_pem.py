@@ -66,6 +66,7 @@ def kinds(result: FormatResult) -> list[str]:
                 (b'b"', b'\\n"\n'),
                 (b'// "', b'\\n" +\n'),
                 (b'  + "', b'\\n"\n'),
+                (b"\t`", b"` +\n"),
             )
         ),
         armour(CERTIFICATE).replace(
@@ -138,11 +139,23 @@ def test_a_damaged_block_costs_itself_and_nothing_else(damaged: bytes, reason: s
 
 
 def test_a_certificate_that_can_not_be_understood_is_still_reported_by_its_bytes() -> None:
-    data = b"\x30\x82\x01\x00" + bytes(100)
+    data = b"\x30\x82\x00\x64" + bytes(100)
     (found,) = read(armour(data)).found
     assert found.entry.kind is EntryKind.CERTIFICATE
     assert found.entry.reason == "malformed-certificate"
     assert found.public == data
+
+
+@pytest.mark.parametrize("size", [48, 200, len(CERTIFICATE) - 1])
+def test_a_certificate_that_breaks_off_is_damage_and_none(size: int) -> None:
+    result = read(armour(CERTIFICATE[:size]))
+    assert (result.found, result.reason) == ((), "malformed-certificate")
+    assert len(read(armour(CERTIFICATE[:size]) + armour(CERTIFICATE)).found) == 1
+
+
+def test_a_request_under_the_label_of_a_certificate_is_a_request() -> None:
+    request = (FILES / "request.p10").read_bytes()
+    assert kinds(read(armour(request))) == ["csr"]
 
 
 def test_signed_data_under_the_label_of_a_request_is_read_as_what_it_is() -> None:

@@ -56,12 +56,12 @@ _INNER_TAGS = (der.SEQUENCE, der.INTEGER, der.OBJECT_IDENTIFIER, der.ENUMERATED)
 _DER, _STORES_START = b"M", (b"/", b"z")
 _TOKEN = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
 # Two string literals of a program side by side; a comma between them parts two values.
-_JOINT = re.compile(rb"[\"'][\s+.]*[\"']")
+_JOINT = re.compile(rb"[\"'`][\s+.]*[\"'`]")
 _WRAPPED = re.compile(rb"(?:[A-Za-z0-9+/\s]|\\[rnt]?|%b)*={0,2}" % _JOINT.pattern)
 # What may stand between two lines of one value: line ends, escaped or not, with the margin of a string in
 # Kotlin, and the joint of two strings.
 _GLUE = re.compile(
-    rb"\\+(?:[rnt]|u000[aAdD])|&#(?:10|13|[xX]0?[aAdD]);|[\"'][\s+.,\\]*[\"']|[\s\\]+\|?"
+    rb"\\+(?:[rnt]|u000[aAdD])|&#(?:10|13|[xX]0?[aAdD]);|[\"'`][\s+.,\\]*[\"'`]|[\s\\]+\|?"
 )
 _WHOLE = re.compile(rb"[A-Za-z0-9+/]+\Z")
 # The key or the element that a value stands behind.
@@ -75,6 +75,8 @@ _ESCAPES = {b"\\n", b"\\r", b"\\t"}
 _NAME_BYTES = 160
 # Length of a line of base64 as tools wrap it.
 _LINE_BYTES = range(60, 81)
+# How LDIF goes on with a line (RFC 2849, note 2): its first line is shorter by the attribute's name.
+_FOLDED = re.compile(rb"[A-Za-z0-9+/]+(?:\r?\n [A-Za-z0-9+/]+)+={0,2}")
 # Bytes that may be taken out of one text to look at them, besides three times its own: hostile texts
 # have starts that overlap.
 _WORK = 8 * 1024 * 1024
@@ -236,6 +238,9 @@ def _end_of(text: bytes, start: int) -> int:
     """Return where the base64 ends that starts there: its line, or the lines that it is wrapped into."""
     token = _TOKEN.match(text, start)
     end = token.end() if token else start
+    line = text.rfind(b"\n", max(0, start - _NAME_BYTES), start) + 1
+    if end - line in _LINE_BYTES and (folded := _FOLDED.match(text, start)):
+        return folded.end()
     goes_on = end - start in _LINE_BYTES or text[end : end + 1] == b"\\"
     if not goes_on and not _JOINT.match(text, end):
         return end

@@ -24,7 +24,7 @@ from keycensus_agent.parser.public_key import dsa_spki, rsa_spki
 from keycensus_agent.parser.sealed_key import read_sealed_key
 from keycensus_agent.parser.sealing import IterationBudget
 from keycensus_agent.parser.tpm import read_tpm_key
-from keycensus_agent.parser.x509 import certificate_fields
+from keycensus_agent.parser.x509 import certificate_fields, request_fields
 
 NAME = "pem"
 DESCRIPTION = "PEM blocks of every kind, anywhere in a text file of any name"
@@ -34,7 +34,7 @@ _LINE = re.compile(rb"-----(BEGIN|END) ([A-Z0-9][A-Z0-9 #._/-]{0,63}?)-----")
 # Line ends as JSON, YAML and programs write them in strings, however often they were escaped.
 _ESCAPED_BREAK = re.compile(rb"\\+(?:[rnt]|u000[aAdD])|&#(?:10|13|[xX]0?[aAdD]);|`[rn]")
 # Two string literals side by side, joined by nothing, "+" or ".", perhaps with a prefix letter.
-_JOINT = re.compile(rb"[\"']\s*[+.]?\s*[bru]{0,2}[\"']")
+_JOINT = re.compile(rb"[\"'`]\s*[+.]?\s*[bru]{0,2}[\"'`]")
 # The headers of a key encrypted by them (RFC 1421, 4.6.1), also where line ends became blanks, and with
 # headers of others before and between them.
 _OTHER_HEADERS = rb"(?:\s*[A-Za-z][A-Za-z0-9-]*:[^\r\n]*[\r\n])*?"
@@ -124,7 +124,7 @@ def _without_prefix(text: bytes, start: int, body: bytes) -> bytes:
     """Return the body without what stands before each of its lines, as before the block's first."""
     line_start = max(text.rfind(b"\n", 0, start), text.rfind(b"\r", 0, start)) + 1
     # The quote of a string literal is no mark: in each line another literal begins with it.
-    mark = text[max(line_start, start - _PREFIX_BYTES) : start].strip().rstrip(b"\"' \t")
+    mark = text[max(line_start, start - _PREFIX_BYTES) : start].strip().rstrip(b"\"'` \t")
     if not mark:
         return body
     lines = [line.strip() for line in body.splitlines()[1:]]
@@ -145,7 +145,7 @@ def _unwrapped(body: bytes) -> bytes:
     """Return the body without the escapes and quotes of the string that it stands in."""
     if b"\\" in body or b"&#" in body or b"`" in body:
         body = _ESCAPED_BREAK.sub(b"\n", body).replace(b"\\", b"")
-    if b'"' in body or b"'" in body:
+    if b'"' in body or b"'" in body or b"`" in body:
         body = _JOINT.sub(b"", body)
     return body
 
@@ -212,7 +212,8 @@ def _certificate(payload: _Payload) -> list[Found]:
         data = der.encoding(data, der.read(data, 0, len(data)))
     else:
         data = _certificate_alone(data)
-    return [_signed(findings.certificate, payload._replace(data=data))]
+    make = findings.request if _is_request(data) else findings.certificate
+    return [_signed(make, payload._replace(data=data))]
 
 
 def _certificate_alone(data: bytes) -> bytes:
@@ -223,6 +224,15 @@ def _certificate_alone(data: bytes) -> bytes:
     except der.DerError:
         return data
     return alone
+
+
+def _is_request(data: bytes) -> bool:
+    """Tell whether a request stands under the label of a certificate, as in examples."""
+    try:
+        request_fields(data)
+    except der.DerError:
+        return False
+    return True
 
 
 def _csr(payload: _Payload) -> list[Found]:
@@ -238,9 +248,17 @@ def _revocation_list(payload: _Payload) -> list[Found]:
 def _signed(make: Callable[[bytes, bytes], Found], payload: _Payload) -> Found:
     block, data = payload.block, payload.data
     found = make(data, b"" if block.label in _USUAL else block.label)
-    if found.entry.reason and (data[:1] != b"\x30" or not _is_content(block.body)):
+    if found.entry.reason and not (_is_whole(data) and _is_content(block.body)):
         raise _BlockError(found.entry.reason)
     return found
+
+
+def _is_whole(data: bytes) -> bool:
+    """Tell whether a SEQUENCE that does not break off starts the data: what is cut is no certificate."""
+    try:
+        return der.read(data, 0, len(data)).tag == der.SEQUENCE
+    except der.DerError:
+        return False
 
 
 def _private_key(payload: _Payload) -> list[Found]:
