@@ -68,6 +68,12 @@ class Processes:
         self._running.append(running)
         return running
 
+    def end(self, running: Running) -> None:
+        """End one that was started here before the others are, and wait for it."""
+        self._running.remove(running)
+        running.process.send_signal(signal.SIGTERM)
+        _wait_for(running, STOP_SECONDS)
+
     def check(self) -> None:
         """Raise ProcessEndedError if a process has ended that should be running."""
         for running in self._running:
@@ -89,14 +95,7 @@ class Processes:
                 running.process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS
         for running in reversed(self._running):
-            try:
-                running.process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                running.process.kill()
-                running.process.wait()
-            # Its children end with it; one that did not is in its group, which only it could be in.
-            with suppress(ProcessLookupError):
-                os.killpg(running.process.pid, signal.SIGKILL)
+            _wait_for(running, max(0.1, deadline - time.monotonic()))
         self._running.clear()
 
     def __enter__(self) -> Self:
@@ -109,3 +108,15 @@ class Processes:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+
+def _wait_for(running: Running, seconds: float) -> None:
+    """Wait until it has ended, with what it started; it is killed if that takes longer."""
+    try:
+        running.process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        running.process.kill()
+        running.process.wait()
+    # Its children end with it; one that did not is in its group, which only it could be in.
+    with suppress(ProcessLookupError):
+        os.killpg(running.process.pid, signal.SIGKILL)

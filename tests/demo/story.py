@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import secrets
-import socket
 import ssl
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlencode
 from urllib.request import HTTPCookieProcessor, HTTPSHandler, build_opener
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509 import load_pem_x509_certificate
+from demo.fleet import CLIENT, COLLECTOR, Fleet
+from demo.history import DATABASE, FIRST_DAYS, VPN, set_back
 from demo.issuing import SampleAuthority, make_authority
-from demo.machine import can_be_machines, inside, serving
-from demo.processes import DemoError, Processes, Running
+from demo.machine import can_be_machines, serving
+from demo.processes import DemoError, Processes
 from demo.sample_hosts import (
     LINEAGE,
     WILDCARD,
@@ -33,22 +30,12 @@ from demo.shell import Shell, heading, say
 
 LIVE = f"/etc/letsencrypt/live/{LINEAGE}"
 WILDCARD_HOSTS = 2
-COLLECTOR = "keycensus-collector"
-AGENT = "keycensus-agent"
-CLIENT = "keycensus"
-READY_SECONDS = 60
 # The scan of this machine with a cold cache; the sample servers take a second.
 SCAN_SECONDS = 900
-CATALOGUE_SECONDS = 300
 CHANGE_SECONDS = 120
-# On a sample server, so that a change is seen soon; this machine's agent takes its time.
-SAMPLE_SWEEP_SECONDS, SWEEP_SECONDS = 2, 600
-POLL_SECONDS = 0.25
 PERSON = "demo"
 # The sample server that is a machine of its own.
 SERVING = "web-1"
-# All of such a machine but its /etc is this one's.
-SCAN_OF_MACHINE = 'roots = ["/etc"]\n'
 RULES = """\
 owners:
   - {rule: web-servers, of: hosts, host: ["web-*", "old-*"], owner: web}
@@ -66,9 +53,7 @@ class Story:
     servers: ExitStack
     # Whether web-1 is a machine of its own here, with a server that presents what it has loaded.
     _serves: bool = False
-    _addresses: dict[str, Any] = field(default_factory=dict)
-    _agents: dict[str, Running] = field(default_factory=dict)
-    _hosts: dict[str, Path] = field(default_factory=dict)
+    _fleet: Fleet = field(init=False)
     _password: str = ""
 
     def tell(self) -> None:
@@ -76,10 +61,12 @@ class Story:
         now = datetime.now(UTC).replace(microsecond=0)
         heading("1  Four sample servers")
         authority = self._build_hosts(now)
-        heading("2  A collector with its own CA, on SQLite")
-        self._start_collector()
+        heading("2  A collector with its own CA, on SQLite, and what it saw before today")
+        self._fleet.init_collector()
+        self._fleet.look_back(set_back(self._fleet.hosts, authority, now))
+        self._fleet.start_collector()
         heading("3  Five agents: this machine and the sample servers")
-        self._start_agents()
+        self._fleet.start_agents()
         self._wait_until_complete()
         heading("4  What do we have, and where")
         self._ask()
@@ -95,8 +82,8 @@ class Story:
     def tell_where_to_look(self) -> None:
         """Print how to go on by hand."""
         heading("The demo stays up until Ctrl-C. In a browser:")
-        say(f"https://{self._addresses['web']}   name: {PERSON}   password: {self._password}")
-        chain = self._relative(self.work / "collector" / "authority" / "chain.pem")
+        say(f"https://{self._fleet.addresses['web']}   name: {PERSON}   password: {self._password}")
+        chain = self._fleet.relative(self.work / "collector" / "authority" / "chain.pem")
         say(f"Browsers warn of its certificate, which the demo's own authority signed ({chain}).")
         heading("In another terminal:")
         say(f"cd {self.shell.directory}")
@@ -106,22 +93,24 @@ class Story:
         say("keycensus certs")
         say("keycensus keys")
         say("keycensus hosts")
-        say(f"ls {self._relative(self.work)}/hosts     # change something: seen in seconds")
-        say(f"tail -f {self._relative(self.work)}/logs/*.log")
+        say(f"ls {self._fleet.relative(self.work)}/hosts     # change something: seen in seconds")
+        say(f"tail -f {self._fleet.relative(self.work)}/logs/*.log")
 
     # --- 1, 2, 3: what there is -----------------------------------------------------------------
 
     def _build_hosts(self, now: datetime) -> SampleAuthority:
         authority = make_authority("Example", now)
-        self._hosts = build_sample_hosts(self.work / "hosts", authority, now)
+        hosts = build_sample_hosts(self.work / "hosts", authority, now)
         say(
             "web-1   nginx; Let's Encrypt's live/ and archive/, expires in 25 days; a wildcard pair"
         )
         say("app-1   Tomcat; a Java key store that expires in 9 days, and a locked PKCS#12")
         say("db-1    PostgreSQL; a private key that everyone can read; an SSH key")
         say("old-1   Apache; expired, RSA 1024, SHA-1; a forgotten key; the same wildcard pair")
-        say(f"Their file systems are below {self._relative(self.work / 'hosts')}/.")
-        self._serve(self._hosts[SERVING])
+        self._serve(hosts[SERVING])
+        machine = SERVING if self._serves else ""
+        self._fleet = Fleet(self.work, self.shell, self.processes, hosts, machine)
+        say(f"Their file systems are below {self._fleet.relative(self.work / 'hosts')}/.")
         return authority
 
     def _serve(self, root: Path) -> None:
@@ -135,80 +124,18 @@ class Story:
         serve_lineage_at(root, f"127.0.0.1:{port}")
         say(f"{SERVING} is a machine of its own; a server listens there on port {port}.")
 
-    def _start_collector(self) -> None:
-        state, anywhere = self.work / "collector", "127.0.0.1:0"
-        config = self._relative(state / "collector.toml")
-        state.mkdir()
-        self.shell.show(
-            *(COLLECTOR, "init", "--config", config, "--state-dir", self._relative(state)),
-            *("--deployment", "demo", "--name", "localhost", "--name", "127.0.0.1"),
-            *("--listen-enrol", anywhere, "--listen-report", anywhere, "--listen-web", anywhere),
-            *("--admin-token-file", self._relative(self.work / "admin.token")),
-        )
-        ready = state / "ready.json"
-        arguments = ("serve", "--config", config, "--ready-file", self._relative(ready))
-        say(f"\n$ {COLLECTOR} {' '.join(arguments)} &")
-        self.processes.start(
-            "collector", self.shell.command(COLLECTOR, *arguments), self.shell.environment()
-        )
-        self._wait(ready.exists, READY_SECONDS, "the collector to listen")
-        self._addresses = json.loads(ready.read_text())
-        say(f"listening: {self._addresses}")
-
-    def _start_agents(self) -> None:
-        here = socket.gethostname()
-        first = True
-        for name, root in {here: Path("/"), **self._hosts}.items():
-            self._start_agent(name, root, show=first)
-            first = False
-
-    def _start_agent(self, name: str, root: Path, *, show: bool) -> None:
-        folder = self.work / "agents" / name
-        folder.mkdir(parents=True, mode=0o700)
-        config, token = folder / "agent.toml", folder / "token"
-        is_machine = self._serves and name == SERVING
-        scan = SCAN_OF_MACHINE if is_machine else _scan_of(root, self.work)
-        config.write_text(_agent_configuration(root, scan, folder / "state"))
-        shell = self.shell
-        if is_machine:
-            shell = replace(shell, wrap=partial(inside, f"{name}.example.com", root))
-        collector = ("--config", self._relative(self.work / "collector" / "collector.toml"))
-        created = ("token", "create", "--output-file", self._relative(token), *collector)
-        settings = ("--config", self._relative(config))
-        address = ("--collector", str(self._addresses["enrol"]))
-        enrolled = ("enrol", *address, "--token-file", self._relative(token), *settings)
-        if show:
-            self.shell.show(COLLECTOR, *created)
-            shell.show(AGENT, *enrolled)
-            say(f"\n$ {AGENT} run {' '.join(settings)} &")
-        else:
-            self.shell.quiet(COLLECTOR, *created)
-            shell.quiet(AGENT, *enrolled)
-        self._agents[name] = self.processes.start(
-            f"agent-{name}", shell.command(AGENT, "run", *settings), shell.environment()
-        )
-        say(f"{name}: enrolled, and its agent runs")
-
     def _wait_until_complete(self) -> None:
         begun, known = time.monotonic(), set[str]()
-        url = f"https://{self._addresses['web']}"
-        admin = self._relative(self.work / "admin.token")
-        anchor = self._relative(self.work / "collector" / "authority" / "chain.pem")
-        self.shell.show(CLIENT, "login", url, "--token-file", admin, "--ca-file", anchor)
 
         def complete() -> bool:
             for host in self.shell.ask(CLIENT, "hosts"):
                 if host["complete"] and host["name"] not in known:
                     known.add(host["name"])
                     say(f"{host['name']}: swept whole, {time.monotonic() - begun:.1f} s")
-            return len(known) == len(self._agents)
+            return len(known) == len(self._fleet.agents)
 
-        self._wait(complete, SCAN_SECONDS, "every agent's first sweep")
-        self._wait(
-            lambda: self.shell.ask(CLIENT, "summary")["waiting"] == 0,
-            CATALOGUE_SECONDS,
-            "the collector to read every certificate",
-        )
+        self._fleet.wait(complete, SCAN_SECONDS, "every agent's first sweep")
+        self._fleet.wait_until_read()
 
     # --- 4, 5: what it answers ------------------------------------------------------------------
 
@@ -225,9 +152,10 @@ class Story:
         self.shell.show(CLIENT, "keys", *samples, "--without-certificate")
         self.shell.show(CLIENT, "keys", *samples, "--readable-by", "world")
         self._ask_for_wildcard()
+        self._ask_for_the_past()
 
     def _ask_for_wildcard(self) -> None:
-        pem = (self._hosts["web-1"] / "etc/nginx/tls/wildcard.pem").read_bytes()
+        pem = (self._fleet.hosts["web-1"] / "etc/nginx/tls/wildcard.pem").read_bytes()
         fingerprint = load_pem_x509_certificate(pem).fingerprint(SHA256()).hex()
         shown = self.shell.ask(CLIENT, "show", fingerprint)["certificate"]
         key = shown["private_key"]
@@ -237,12 +165,23 @@ class Story:
         say(f"\nEvery place of the key of {WILDCARD}:")
         self.shell.show(CLIENT, "where", key["id"][:16])
 
+    def _ask_for_the_past(self) -> None:
+        say("\nWhat came, went and changed on the sample servers in the last seven days:")
+        self.shell.show(CLIENT, "diff", "7d", "-q", "host:*.example.com")
+        went = {each["name"] for each in self.shell.ask(CLIENT, "certs", "-q", "gone<7d")}
+        self._must({VPN, DATABASE} <= went, f"{VPN} to have gone, and {DATABASE} from before")
+        past = f"as-of:{FIRST_DAYS - 1}d"
+        before = {
+            each["name"] for each in self.shell.ask(CLIENT, "certs", "-q", f"{past} name:{VPN}")
+        }
+        self._must(before == {VPN}, f"{VPN} on a day when it was there")
+
     def _renew(self, authority: SampleAuthority) -> None:
-        renewed = renew_lineage(self._hosts["web-1"], authority, datetime.now(UTC))
+        renewed = renew_lineage(self._fleet.hosts["web-1"], authority, datetime.now(UTC))
         fingerprint = renewed.fingerprint(SHA256()).hex()
         begun = time.monotonic()
         say(f"{LINEAGE}: new files in archive/, links in live/ turned, as certbot does it.")
-        self._wait(
+        self._fleet.wait(
             lambda: self._is_live(fingerprint), CHANGE_SECONDS, "the renewed certificate to be live"
         )
         say(f"At the collector after {time.monotonic() - begun:.1f} s.")
@@ -265,8 +204,8 @@ class Story:
             self.shell.quiet(CLIENT, "owners", "join", team, "ann")
         rules = self.work / "rules.yaml"
         rules.write_text(RULES)
-        self.shell.show(CLIENT, "rules", "apply", self._relative(rules))
-        self._wait(
+        self.shell.show(CLIENT, "rules", "apply", self._fleet.relative(rules))
+        self._fleet.wait(
             lambda: bool(self.shell.ask(CLIENT, "certs", "-q", "owner:web host:web-1*")),
             CHANGE_SECONDS,
             "the certificates of web-1 to be the team web's",
@@ -287,7 +226,7 @@ class Story:
 
     def _let_people_in(self) -> None:
         """Make a user who can sign in at the pages, and see as that one that they answer."""
-        settings = ("--config", self._relative(self.work / "collector" / "collector.toml"))
+        settings = self._fleet.configured
         self._password = secrets.token_urlsafe(12)
         self.shell.quiet(COLLECTOR, "user", "add", PERSON, "--role", "admin", *settings)
         self.shell.quiet(
@@ -297,17 +236,19 @@ class Story:
         https = HTTPSHandler(context=ssl.create_default_context(cafile=anchor))
         browser = build_opener(https, HTTPCookieProcessor())
         form = urlencode({"user": PERSON, "password": self._password, "to": "/"}).encode()
-        with browser.open(f"https://{self._addresses['web']}/sign-in", form, timeout=60) as page:
+        with browser.open(
+            f"https://{self._fleet.addresses['web']}/sign-in", form, timeout=60
+        ) as page:
             text = page.read().decode()
         self._must("What will bite" in text, "the overview after signing in")
-        say(f"\nThe pages answer at https://{self._addresses['web']} (sign in as {PERSON}).")
+        say(f"\nThe pages answer at https://{self._fleet.addresses['web']} (sign in as {PERSON}).")
 
     # --- 7: what is presented -----------------------------------------------------------------------
 
     def _wait_for_verdict(self) -> None:
         """Wait until the agent of web-1 has asked: it gives a service half a minute to be reloaded."""
         query = "verdict:not-reloaded ca:no"
-        self._wait(
+        self._fleet.wait(
             lambda: bool(self.shell.ask(CLIENT, "certs", "-q", query)),
             CHANGE_SECONDS,
             "the agent to see that the server was not reloaded",
@@ -329,31 +270,3 @@ class Story:
     def _must(self, truth: bool, what: str) -> None:  # noqa: FBT001 - reads as a sentence
         if not truth:
             raise DemoError(f"an answer is wrong: expected {what}")
-
-    def _wait(self, done: Callable[[], bool], seconds: float, what: str) -> None:
-        deadline = time.monotonic() + seconds
-        while not done():
-            self.processes.check()
-            if time.monotonic() > deadline:
-                raise DemoError(f"waited {seconds:.0f} s for {what}")
-            time.sleep(POLL_SECONDS)
-
-    def _relative(self, path: Path) -> str:
-        return str(path.relative_to(self.shell.directory))
-
-
-def _scan_of(root: Path, work: Path) -> str:
-    """Return what an agent scans. This machine's stays out of the sample servers' files."""
-    exclude = f"exclude = [{json.dumps(str(work))}]\n" if root == Path("/") else ""
-    return f"root = {json.dumps(str(root))}\n{exclude}"
-
-
-def _agent_configuration(root: Path, scan: str, state: Path) -> str:
-    """Return the agent's TOML."""
-    interval = SWEEP_SECONDS if root == Path("/") else SAMPLE_SWEEP_SECONDS
-    return (
-        f"[scan]\n{scan}"
-        f"[state]\ndirectory = {json.dumps(str(state))}\n"
-        f"[sweep]\ninterval_seconds = {interval}\n"
-        "start_delay_seconds = 0\ncpu_share = 1.0\n"
-    )

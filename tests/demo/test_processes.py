@@ -36,6 +36,16 @@ def test_what_was_started_ends_with_the_demo(tmp_path: Path) -> None:
     assert running.process.returncode is not None
 
 
+def test_one_that_is_ended_before_the_others_is_not_missed(tmp_path: Path) -> None:
+    with Processes(tmp_path) as processes:
+        first = processes.start("first", SLEEPER, os.environ)
+        second = processes.start("second", SLEEPER, os.environ)
+        processes.end(first)
+        assert first.process.returncode is not None
+        processes.check()
+        assert second.process.poll() is None
+
+
 def test_a_child_that_was_left_behind_ends_too(tmp_path: Path) -> None:
     with Processes(tmp_path) as processes:
         parent = processes.start("parent", PARENT, os.environ)
