@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from fakes.agent_stream import (
     CERTIFICATE,
     GAP,
@@ -24,8 +25,8 @@ from fakes.agent_stream import (
 from sqlalchemy import select
 
 from keycensus_agent.model import Gap, Scope, place_key
-from keycensus_collector.intake import refusals
-from keycensus_collector.intake.model import Limits
+from keycensus_collector.intake import convert, refusals
+from keycensus_collector.intake.model import Limits, Message
 from keycensus_collector.intake.quota import Quota
 from keycensus_collector.store.schema import blob, gap, place, refusal
 from keycensus_proto.v1 import report_pb2
@@ -289,3 +290,61 @@ async def test_blobs_over_the_days_bytes_are_not_stored(make_desk: MakeDesk) -> 
     stored = sum(len(row.data) for row in desk.rows(select(blob.c.data)))
     assert stored < 500 + 1500
     await line.leave()
+
+
+def hollow(size: int) -> dict[str, report_pb2.ReportRequest]:
+    """Return messages of `size` items each, of two bytes where nothing has to stand in them."""
+    counters = report_pb2.Counters(values={f"{number:x}": 1 for number in range(size)})
+    return {
+        "batch": batch(1, *[report_pb2.Change()] * size),
+        "listing": report_pb2.ReportRequest(
+            listing=report_pb2.Listing(rows=[report_pb2.RowHash()] * size)
+        ),
+        "cannot_supply": report_pb2.ReportRequest(
+            cannot_supply=report_pb2.CannotSupply(blobs=[report_pb2.WantedBlob()] * size)
+        ),
+        "heartbeat": report_pb2.ReportRequest(heartbeat=report_pb2.Heartbeat(counters=counters)),
+    }
+
+
+@pytest.mark.parametrize("what", sorted(hollow(0)))
+async def test_a_message_of_too_many_items_ends_the_stream_before_they_are_looked_at(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    looked_at: list[str] = []
+    decode = convert.message_of
+
+    def noted(request: report_pb2.ReportRequest) -> Message | None:
+        looked_at.append(str(request.WhichOneof("message")))
+        return decode(request)
+
+    monkeypatch.setattr(convert, "message_of", noted)
+    line = await desk.connect(desk.enrol())
+    await line.send(hollow(10_000)[what])
+    refusal = await expect(line, "refusal")
+    assert (refusal.reason, refusal.text) == ("protocol", f"a {what} of 10000 items")
+    assert looked_at == ["hello"]
+
+
+async def test_who_sent_too_many_items_pays_for_them_before_anything_else_is_decoded(
+    make_desk: MakeDesk,
+) -> None:
+    desk = make_desk(Limits(rows_burst=5_000, rows_per_second=100, patience_seconds=0.01))
+    who = desk.enrol()
+    line = await desk.connect(who)
+    await line.send(hollow(10_000)["listing"])
+    assert (await expect(line, "refusal")).reason == "protocol"
+    line = desk.line(who)
+    await line.send(who.hello())
+    refusal = await expect(line, "refusal")
+    assert (refusal.reason, refusal.retry_after_seconds) == ("busy", 50)
+
+
+async def test_blobs_that_do_not_come_count_as_rows_whether_they_were_wanted_or_not(
+    make_desk: MakeDesk,
+) -> None:
+    desk = make_desk(Limits(rows_burst=2_000, rows_per_second=10, patience_seconds=0.01))
+    line = await desk.connect(desk.enrol())
+    for _ in range(3):
+        await line.send(hollow(1_000)["cannot_supply"])
+    assert (await expect(line, "refusal")).reason == "busy"

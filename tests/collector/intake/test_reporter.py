@@ -114,8 +114,13 @@ async def test_only_what_is_large_is_decoded_outside_of_the_event_loop(
     files = {b"/etc/%d.pem" % number: file_of(b"leaf") for number in range(200)}
     await who.report(line, {PATH: file_of(b"leaf")})
     await who.report(line, files)
+    # Many items of few bytes take as long.
+    hollow = batch(who.sequence + 1, *[report_pb2.Change()] * 200)
+    assert hollow.ByteSize() < 1000
+    await line.send(hollow)
+    assert len((await expect(line, "ack")).items) == 200
     await line.leave()
-    assert is_outside == [False, True]
+    assert is_outside == [False, True, True]
     assert desk.one(select(func.count()).select_from(place)) == 201
 
 

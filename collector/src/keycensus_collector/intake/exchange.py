@@ -26,6 +26,7 @@ from keycensus_collector.intake.blobs import (
 from keycensus_collector.intake.manifests import Missing, find_missing
 from keycensus_collector.intake.model import (
     HASH_BYTES,
+    WANTED_BLOBS,
     BlobKey,
     BlobKind,
     CannotSupply,
@@ -35,8 +36,6 @@ from keycensus_collector.intake.model import (
 from keycensus_collector.intake.quota import Quota
 from keycensus_collector.intake.shared import Intake
 
-# Blobs named in one Want, and so under way at once for one offer: 36 KiB of message.
-_WANTED_AT_ONCE = 1024
 # Offers that are worked on at the same time; further ones wait for their turn.
 _ACTIVE_OFFERS = 4
 # A group is written when it has this many blobs or bytes, or when nothing more is coming.
@@ -54,7 +53,7 @@ class _OpenOffer:
     roots: set[bytes]
     outstanding: set[BlobKey] = field(default_factory=set)
     # Rows that one look-up may give; more when all that it gave was unfit.
-    room: int = _WANTED_AT_ONCE
+    room: int = WANTED_BLOBS
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +231,7 @@ class Exchange:
             key
             for key, needed_by in missing.blobs.items()
             if key not in self._unfit_blobs and not needed_by.isdisjoint(offer.roots)
-        ][:_WANTED_AT_ONCE]
+        ][:WANTED_BLOBS]
         if open_keys and not self._quota.has_room_for_blobs(now):
             # The rest of the batch is not held up: items that need these are refused, and the
             # agent tries again another day.

@@ -54,6 +54,10 @@ ARTIFACT_BLOBS = {
     "crl": BlobKind.CRL,
 }
 
+# Blobs that one Want names, and so one CannotSupply: 36 KiB of message. Rows of one piece of a listing.
+WANTED_BLOBS = 1024
+LISTING_ROWS = 4096
+
 
 class BlobKey(NamedTuple):
     """Identity of a blob. Sorts by kind, so a tuple rather than a dataclass."""

@@ -1,7 +1,8 @@
 """How fast one agent may go: its messages are decoded, and its stream begins, when its quota has room.
 
 Who sends more than its share waits; who would wait for too long is told to come back. Bytes are
-counted before anything is decoded, since decoding is what costs; rows when their number is known.
+counted before anything is decoded, since decoding is what costs; rows when their number is known, and
+before what they are made of is: two bytes are enough for one.
 """
 
 from __future__ import annotations
@@ -14,20 +15,30 @@ from keycensus_collector.authority.peer import Peer
 from keycensus_collector.authority.standing import ACTIVE
 from keycensus_collector.errors import Refusal
 from keycensus_collector.intake import convert
-from keycensus_collector.intake.model import Batch, Limits, Message
+from keycensus_collector.intake.model import LISTING_ROWS, WANTED_BLOBS, Batch, Limits, Message
 from keycensus_collector.intake.quota import Quota
-from keycensus_collector.intake.rows import Prepared, prepare
+from keycensus_collector.intake.rows import COUNTERS, Prepared, prepare
 from keycensus_collector.intake.shared import Intake
 from keycensus_proto.v1 import report_pb2
 
 # What an agent may send beyond the limit that it was told, each item of which is answered: its batch may
 # have been made under an older limit. More than that is no mistake.
 _GIANT_BATCH = 4
-# A message up to this size is decoded at once, in a fraction of a millisecond; others wait meanwhile for a longer one
-# no more than for a turn of the event loop.
+# A message up to this size, of so many items, is decoded at once, in a fraction of a millisecond; others wait meanwhile
+# for a longer one no more than for a turn of the event loop.
 _SMALL_BYTES = 16 * 1024
+_FEW_ITEMS = 128
+_MOST_COUNTERS = 4 * COUNTERS
 
 Decoded = Message | Prepared
+
+
+class _TooManyError(Refusal):
+    """A message has more items than any may."""
+
+    def __init__(self, items: int, what: str) -> None:
+        super().__init__("protocol", f"a {what} of {items} items")
+        self.items = items
 
 
 class Pace:
@@ -65,13 +76,16 @@ class Pace:
         """
         if len(data) > self._limits.message_hard_bytes:
             raise Refusal("protocol", f"a message of {len(data)} bytes is over the limit")
-        await self._wait(self._quota.take_message(len(data), _now()))
-        if len(data) <= _SMALL_BYTES:
-            decoded = self._decoded(data, lambda: None)
-        else:
-            decoded = await self._intake.compute(
-                lambda give_way: self._decoded(data, give_way), asker=self._peer.agent_no
-            )
+        now = _now()
+        # Rows that came before are paid for first, whichever stream brought them.
+        await self._wait(
+            max(self._quota.take_message(len(data), now), self._quota.take_rows(0, now))
+        )
+        try:
+            decoded = await self._decoded(data)
+        except _TooManyError as error:
+            self._quota.take_rows(error.items, _now())
+            raise
         if not isinstance(decoded, Prepared):
             return decoded, len(data)
         now = _now()
@@ -79,11 +93,42 @@ class Pace:
         await self._wait(max(seconds))
         return decoded, decoded.row_bytes
 
-    def _decoded(self, data: bytes, give_way: Callable[[], None]) -> Decoded | None:
-        request = report_pb2.ReportRequest.FromString(data)
-        changes = len(request.batch.changes)
-        if changes > _GIANT_BATCH * self._limits.batch_changes:
-            raise Refusal("protocol", f"a batch of {changes} changes")
+    async def _decoded(self, data: bytes) -> Decoded | None:
+        """Decode a message here if that takes no time, else in a thread."""
+        request = None
+        if len(data) <= _SMALL_BYTES:
+            request = report_pb2.ReportRequest.FromString(data)
+            if self._count(request) <= _FEW_ITEMS:
+                return self._converted(request, lambda: None)
+
+        def convert_all(give_way: Callable[[], None]) -> Decoded | None:
+            whole = report_pb2.ReportRequest.FromString(data) if request is None else request
+            self._count(whole)
+            return self._converted(whole, give_way)
+
+        return await self._intake.compute(convert_all, asker=self._peer.agent_no)
+
+    def _count(self, request: report_pb2.ReportRequest) -> int:
+        """Return how many items a message has that each cost something; _TooManyError if that is no mistake."""
+        what = request.WhichOneof("message") or ""
+        if what == "batch":
+            count, most = len(request.batch.changes), _GIANT_BATCH * self._limits.batch_changes
+            count += len(request.batch.counters.values)
+        elif what == "listing":
+            count, most = len(request.listing.rows), LISTING_ROWS
+        elif what == "cannot_supply":
+            count, most = len(request.cannot_supply.blobs), WANTED_BLOBS
+        elif what == "heartbeat":
+            count, most = len(request.heartbeat.counters.values), _MOST_COUNTERS
+        else:
+            return 0
+        if count > most:
+            raise _TooManyError(count, what)
+        return count
+
+    def _converted(
+        self, request: report_pb2.ReportRequest, give_way: Callable[[], None]
+    ) -> Decoded | None:
         message = convert.message_of(request)
         return prepare(message, self._limits, give_way) if isinstance(message, Batch) else message
 

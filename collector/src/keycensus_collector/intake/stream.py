@@ -254,6 +254,7 @@ class Stream:
                 await self._pace.rows(len(message.manifests))
                 self._exchange.offer(message)
             case CannotSupply():
+                await self._pace.rows(len(message.blobs))
                 self._exchange.cannot_supply(message, self._now())
             case Heartbeat():  # 4
                 await self._heartbeat(message)
