@@ -81,6 +81,31 @@ def test_a_curve_that_is_not_computed_is_taken_from_the_file_or_opaque() -> None
     assert opaque.entry.algorithm == "ec"
 
 
+P_256 = "1.2.840.10045.3.1.7"
+
+
+def test_a_key_whose_public_point_is_anothers_is_none() -> None:
+    one, other = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    scalar = one.private_numbers().private_value.to_bytes(32, "big")
+    spki = one.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    for form in (PublicFormat.UncompressedPoint, PublicFormat.CompressedPoint):
+        ours, theirs = (key.public_key().public_bytes(Encoding.X962, form) for key in (one, other))
+        point = der.encode(0xA1, der.encode_bit_string(ours))
+        assert read_private_key(sec1(P_256, point, scalar=scalar)).public == spki
+        point = der.encode(0xA1, der.encode_bit_string(theirs))
+        with pytest.raises(MalformedKeyError):
+            read_private_key(sec1(P_256, point, scalar=scalar))
+
+
+def test_a_public_point_whose_bits_are_counted_wrongly_is_overlooked() -> None:
+    """As OpenSSL does; Bouncy Castle's eckey.pem says that one bit is unused."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    scalar = key.private_numbers().private_value.to_bytes(32, "big")
+    point = key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    wrong = der.encode(0xA1, der.encode(der.BIT_STRING, b"\1", point))
+    assert read_private_key(sec1(P_256, wrong, scalar=scalar)).entry.bits == 256
+
+
 def test_an_unknown_algorithm_is_opaque_unless_the_public_key_stands_beside_it() -> None:
     opaque = read_private_key(pkcs8("1.2.3.4", b"x")).entry
     assert (opaque.kind.value, opaque.algorithm) == ("opaque-key", "1.2.3.4")

@@ -218,11 +218,24 @@ def _sec1(data: bytes, fields: list[der.Element], parameters: bytes) -> bytes | 
         if field.tag == _EC_PARAMETERS:
             parameters = der.encoding(data, inner)
         elif field.tag == _EC_PUBLIC:
-            point = der.bit_string(data, inner)
+            point = _written_point(data, inner)
     if not parameters:
         raise der.DerError("no curve")
-    point = derived_point(parameters, der.content(data, fields[1])) or point
+    derived = derived_point(parameters, der.content(data, fields[1]))
+    # The first coordinate is the same whether the point is compressed or not.
+    first = slice(1, 1 + len(derived) // 2)
+    if derived and point and derived[first] != point[first]:
+        raise der.DerError("inconsistent EC key")
+    point = derived or point
     return ec_spki(parameters, point) if point else EC_PUBLIC_KEY
+
+
+def _written_point(data: bytes, element: der.Element) -> bytes:
+    """Return the public point that stands in a key; nothing if its writer counted bits wrongly, as OpenSSL reads it."""
+    try:
+        return der.bit_string(data, element)
+    except der.DerError:
+        return b""
 
 
 def derived_point(parameters: bytes, scalar: bytes) -> bytes:

@@ -16,11 +16,11 @@ def read(data: bytes) -> FormatResult:
     return pkcs7.parse(data, Request())
 
 
-def signed_data(*fields: bytes) -> bytes:
+def signed_data(*fields: bytes, name: bytes = SIGNED_DATA) -> bytes:
     content = der.encode(
         der.SEQUENCE, der.encode_integer(1), der.encode(der.SET), der.encode(der.SEQUENCE), *fields
     )
-    return der.encode(der.SEQUENCE, SIGNED_DATA, der.encode(0xA0, content))
+    return der.encode(der.SEQUENCE, name, der.encode(0xA0, content))
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,18 @@ def signed_data(*fields: bytes) -> bytes:
 )
 def test_it_is_told_by_its_content_type(data: bytes, confidence: Confidence) -> None:
     assert pkcs7.recognise(data, Hint()) is confidence
+
+
+def test_signed_data_with_the_numbers_of_china_is_read() -> None:
+    data = signed_data(
+        der.encode(0xA0, CERTIFICATE), name=der.encode_oid("1.2.156.10197.6.1.4.2.2")
+    )
+    assert pkcs7.recognise(data, Hint()) is Confidence.SURE
+    assert [item.public for item in read(data).found] == [CERTIFICATE]
+    # What no rescue would find: under 256 bytes, and odd.
+    odd = der.encode(der.SEQUENCE, b"\x02\x01\x01")
+    data = signed_data(der.encode(0xA0, odd), name=der.encode_oid("1.2.156.10197.6.1.4.2.2"))
+    assert [item.public for item in read(data).found] == [odd]
 
 
 def test_attribute_certificates_and_other_sets_are_passed_over() -> None:

@@ -1,7 +1,7 @@
 """PKCS#7 and CMS: every certificate and revocation list of signed data, in DER or BER.
 
 Pure, on hostile bytes. Own reader: libraries refuse indefinite lengths, odd versions, or a single
-odd certificate among good ones. Sources: RFC 2315, RFC 5652.
+odd certificate among good ones. Sources: RFC 2315, RFC 5652, GM/T 0010 (the same with numbers of China's).
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ NAME = "pkcs7"
 DESCRIPTION = "PKCS#7 and CMS signed data, DER or BER: every certificate and CRL"
 SUFFIXES = ("p7b", "p7c", "p7s", "p7m", "spc")
 
-_SIGNED_DATA = "1.2.840.113549.1.7.2"
+_SIGNED_DATA = {"1.2.840.113549.1.7.2", "1.2.156.10197.6.1.4.2.2"}
 _EXPLICIT = 0xA0
 _CERTIFICATES, _REVOCATION_LISTS = 0xA0, 0xA1
-# Data, signed, enveloped, digested, encrypted, time-stamped data, and others.
-_PKCS7_ARC = "1.2.840.113549.1."
+# Data, signed, enveloped, digested, encrypted, time-stamped data, and others; those of GM/T 0010.
+_PKCS7_ARCS = ("1.2.840.113549.1.", "1.2.156.10197.6.1.4.2.")
 
 
 def recognise(data: bytes, hint: Hint) -> Confidence:
@@ -35,7 +35,7 @@ def recognise(data: bytes, hint: Hint) -> Confidence:
     del hint
     try:
         name = der.read(data, _body(data), len(data))
-        sure = der.dotted(data, name).startswith(_PKCS7_ARC)
+        sure = der.dotted(data, name).startswith(_PKCS7_ARCS)
     except der.DerError:
         return Confidence.NO
     return Confidence.SURE if sure else Confidence.NO
@@ -71,7 +71,7 @@ def parse(data: bytes, request: Request) -> FormatResult:
 
 def _signed_data(data: bytes, found: list[Found]) -> None:
     info = der.children(data, der.read(data, 0, len(data)))
-    if not info or der.dotted(data, info[0]) != _SIGNED_DATA:
+    if not info or der.dotted(data, info[0]) not in _SIGNED_DATA:
         return
     if len(info) < 2 or info[1].tag != _EXPLICIT:
         raise der.DerError("no content")
