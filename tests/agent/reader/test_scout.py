@@ -110,6 +110,21 @@ def test_a_link_in_place_of_the_scouts_tree_is_no_tree(machine: Machine) -> None
     assert machine.names() == {f"ours/{number}/ours{number}.pem" for number in range(5)}
 
 
+@pytest.mark.parametrize("kill", [False, True])
+def test_a_link_in_place_of_the_scouts_tree_leads_nobody_out_of_the_roots(
+    machine: Machine, *, kill: bool
+) -> None:
+    outside = machine.tree.parent / "outside/below"
+    outside.mkdir(parents=True)
+    shutil.move(machine.tree / "theirs/0/theirs0.pem", outside)
+    shutil.rmtree(machine.tree / "theirs")
+    (machine.tree / "theirs").symlink_to(outside.parent)
+    sweep = machine.sweep(kill=kill)
+    assert machine.names() == {f"ours/{number}/ours{number}.pem" for number in range(5)}
+    assert sweep.coverage.gaps == []
+    assert sweep.coverage.counters["directories"] == 7
+
+
 def test_a_link_in_the_scouts_part_follows_its_target(machine: Machine) -> None:
     link = machine.tree / "theirs/link.pem"
     link.unlink()

@@ -29,7 +29,7 @@ from keycensus_agent.reader.discovery.directory import Directory
 from keycensus_agent.reader.discovery.exclude import Exclude
 from keycensus_agent.reader.discovery.listing import digest_of, encode_listing, listing_of
 from keycensus_agent.reader.discovery.mounts import MountTable
-from keycensus_agent.reader.discovery.walk import walk
+from keycensus_agent.reader.discovery.walk import stay_within, walk
 
 # Directories in one frame, and what the pipe holds: the reader looks in now and then only.
 _RECORDS_PER_FRAME = 64
@@ -188,7 +188,8 @@ def _scout(roots: list[bytes], exclude: Exclude, out: BinaryIO, *, network: bool
     gaps: list[tuple[bytes, str, str]] = []
     records: list[tuple[object, ...]] = []
     mounts = MountTable.read()
-    for item in walk(roots, exclude=exclude, mounts=mounts, network=network):
+    walked = walk(roots, exclude=exclude, mounts=mounts, network=network)
+    for item in stay_within(walked, roots):
         if isinstance(item, Gap):
             if not (item.prefix in roots and item.detail in _SAID_ELSEWHERE):
                 gaps.append((item.prefix, item.reason, item.detail))

@@ -22,6 +22,7 @@ from keycensus_agent.model import Coverage, Gap
 from keycensus_agent.reader.absence import absent_mounts, former_roots
 from keycensus_agent.reader.comparison import COARSE_STAMP_NS, Comparison, MakeInspector
 from keycensus_agent.reader.discovery.directory import Directory
+from keycensus_agent.reader.discovery.walk import stay_within
 from keycensus_agent.reader.division import remember_division
 from keycensus_agent.reader.findings import Findings
 from keycensus_agent.reader.link_places import LinkPlaces
@@ -93,7 +94,7 @@ class Sweep:
         if self._begun is not None:
             self._begun.restore(self.coverage)
             self._files, self._directories = self._begun.files, self._begun.directories
-        yield from self._pass(roots, scout)
+        yield from self._pass(self._around.walk_from(roots), scout)
         if scout is not None:
             yield from self._finish_scout(scout)
         self.coverage.count("directories", self._directories)
@@ -116,11 +117,13 @@ class Sweep:
 
     # --- 1: walk ------------------------------------------------------------------------------
 
-    def _pass(self, roots: list[bytes], scout: Scout | None = None) -> Iterator[None]:
+    def _pass(
+        self, walked: Iterable[Directory | Gap], scout: Scout | None = None
+    ) -> Iterator[None]:
         gaps = self.coverage.gaps
         scouted = _by_parent(scout.roots if scout is not None else ())
         visited = 0
-        for item in self._around.walk_from(roots):
+        for item in walked:
             if self._around.should_stop():
                 return
             if isinstance(item, Gap):
@@ -204,7 +207,8 @@ class Sweep:
             if not self._around.should_stop():
                 self._hear(scout.finish())
         except ScoutError:
-            yield from self._pass(list(scout.roots))
+            roots = list(scout.roots)
+            yield from self._pass(stay_within(self._around.walk_from(roots), roots))
             return
         finally:
             scout.close()
