@@ -17,6 +17,7 @@ from fakes.certificates import Leaf
 from keycensus_agent.config import Config, ScanSettings, StateSettings
 from keycensus_agent.errors import ConfigurationError
 from keycensus_agent.model import Cause, Place, RowClass
+from keycensus_agent.reader import sweep
 from keycensus_agent.reader.convert import place_of
 from keycensus_agent.reader.places import PlaceBuilder
 from keycensus_agent.reader.report.convert import Change
@@ -260,6 +261,48 @@ def test_a_link_turned_to_another_name_of_the_same_file_leads_there(machine: Mac
     link.symlink_to("../srv/b.pem")
     machine.sweep()
     assert machine.places()["/etc/l.pem"].target == b"/srv/b.pem"
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_link_to_a_file_that_was_made_when_its_directory_had_been_seen_is_not_gone(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, *, turned: bool
+) -> None:
+    monkeypatch.setattr(sweep, "DIRECTORIES_PER_TRANSACTION", 1)
+    old = machine.write("archive/cert1.pem", Leaf("a.example").pem)
+    link = machine.write("live/cert.pem", b"")
+    link.unlink()
+    link.symlink_to("../archive/cert1.pem")
+    machine.settle()
+    machine.settle()
+    before = machine.places()["/live/cert.pem"].manifest
+    steps = iter(range(100))
+
+    def renew_behind_the_sweep() -> None:
+        if next(steps) == 2:  # /, /archive and /etc were seen
+            fresh = machine.write("archive/cert2.pem", Leaf("b.example").pem)
+            if turned:
+                link.unlink()
+                link.symlink_to("../archive/cert2.pem")
+            else:
+                fresh.rename(old)
+
+    assert machine.service.sweep(renew_behind_the_sweep).complete
+    assert machine.places()["/live/cert.pem"].manifest == before
+    assert machine.take_changes() == []
+    machine.sweep()
+    assert machine.places()["/live/cert.pem"].manifest != before
+
+
+def test_a_link_to_a_file_that_was_seen_and_holds_nothing_is_gone(machine: Machine) -> None:
+    machine.write("srv/a.pem", Leaf("a.example").pem)
+    machine.write("srv/text", b"nothing to see here, at all, in this text\n")
+    link = machine.root / "etc/l.pem"
+    link.symlink_to("../srv/a.pem")
+    machine.settle()
+    link.unlink()
+    link.symlink_to("../srv/text")
+    machine.sweep()
+    assert set(machine.places()) == {"/srv/a.pem"}
 
 
 def test_links_are_not_made_anew_where_nothing_changed(

@@ -17,6 +17,7 @@ from keycensus_agent.reader.convert import place_at
 from keycensus_agent.reader.discovery.directory import Directory
 from keycensus_agent.reader.discovery.links import Resolved, Resolver
 from keycensus_agent.reader.findings import Findings, Known, signed_identity
+from keycensus_agent.reader.memory import DirectoryMemory
 from keycensus_agent.reader.places import PlaceBuilder
 from keycensus_agent.reader.scout import LinkTargets, link_targets
 from keycensus_agent.reader.state import LINKS_MARK, State
@@ -177,7 +178,27 @@ class LinkPlaces:
             # them, it was gone before.
             unmounted = all(gap.reason == "unmounted" for gap in gaps if _covers(gap, before))
             return not unmounted or findings.at(before) is not None
-        return isinstance(found, Resolved) and _is_below_gap(found.path, gaps)
+        return isinstance(found, Resolved) and (
+            _is_below_gap(found.path, gaps) or self._is_unseen(found)
+        )
+
+    def _is_unseen(self, file: Resolved) -> bool:
+        """Whether a file was made when its directory had been looked at: the next sweep tells what it holds.
+
+        A sweep may take hours; what is renewed meanwhile is not gone.
+        """
+        if not stat.S_ISREG(file.facts.st_mode):
+            return False
+        directory, _, name = file.path.rpartition(b"/")
+        memory = DirectoryMemory(self._state)
+        known = memory.recall(directory or b"/")
+        listing = memory.listing(directory or b"/", known[1]) if known is not None else None
+        if listing is None:
+            return False
+        files, _, others = listing
+        inodes = {inode for each, inode, *_ in files if each == os.fsdecode(name)}
+        # Of some files no inode is remembered: they were looked at.
+        return inodes.isdisjoint({0, file.facts.st_ino}) and os.fsdecode(name) not in others
 
 
 def _is_below_gap(path: bytes, gaps: list[Gap]) -> bool:
