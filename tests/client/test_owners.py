@@ -114,3 +114,21 @@ def test_what_can_not_be_is_said(served: Served, arguments: tuple[str, ...], sai
     assert done.returncode in {1, 2}
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_owners_people_and_rules_are_asked_for_a_past_day(served: Served) -> None:
+    run(served, "owners", "create", "late", "--contact", "#late")
+    run(served, "people", "add", "zoe")
+    teams = json.loads(run(served, "owners", "teams", "-o", "json", "--as-of", "2001-01-01"))
+    assert teams == []
+    assert "late" in run(served, "owners", "teams")
+    assert "zoe" not in run(served, "people", "list", "-o", "csv", "--as-of", "2001-01-01")
+    assert "zoe" in run(served, "people", "list", "-o", "csv")
+    for asked, said in (
+        (("owners", "team", "late", "--as-of", "2001-01-01"), "no team 'late'"),
+        (("rules", "show", "--as-of", "2001-01-01"), "at 2001-01-01 none were in force"),
+        (("owners", "teams", "--as-of", "soon"), "as-of takes a date or an age"),
+    ):
+        done = served.run(*asked)
+        assert done.returncode != 0
+        assert said in done.stderr

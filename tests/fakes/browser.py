@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -57,6 +59,18 @@ class Page(HTMLParser):
     def words(self) -> str:
         """Everything that the page says, with single spaces."""
         return " ".join(" ".join(self._said).split())
+
+    @property
+    def tiles(self) -> dict[str, str]:
+        """The figures of the page's tiles, by where they lead."""
+        found = re.findall(r'<a class="tile[^>]*href="([^"#]+)">\s*<strong>([\d,]+)', self.text)
+        return {html.unescape(way): figure for way, figure in found}
+
+    @property
+    def total(self) -> str:
+        """The figure beside the page's heading; empty if there is none."""
+        found = re.search(r'<h1[^>]*>[^<]*<span class="quiet">([\d,]+)', self.text)
+        return found[1] if found else ""
 
     def form(self, action: str) -> Form:
         """Return the form that is sent to an address: before one that searches, one that writes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from keycensus_client.commands.session import connect, now, text_or_json_option
+from keycensus_client.commands.session import as_of_option, connect, now, text_or_json_option
 from keycensus_client.model import Coverage
 from keycensus_client.output.cells import ago
 from keycensus_client.output.files import print_json
@@ -20,7 +20,7 @@ _PLACES = (Column("PLACES"), Column("COUNT", "right"), Column("QUERY", fold=True
 
 
 @click.command("coverage")
-@click.option("--as-of", metavar="DAY", help="As it was known then: 2026-09-30, 7d ago.")
+@as_of_option
 @text_or_json_option
 def command(*, as_of: str | None, output: str) -> None:
     """Show how much of the fleet was looked at: hosts, gaps by reason, places by status."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from keycensus_client.commands.session import LISTS, connect, output_option
+from keycensus_client.commands.session import LISTS, as_of_option, connect, output_option
 from keycensus_client.editing import edit, meant, things_options
 from keycensus_client.identity import resolve
 from keycensus_client.output.cells import day
@@ -36,11 +36,12 @@ def command() -> None:
 
 @command.command("teams")
 @click.option("--all", "everything", is_flag=True, help="Also those that are dissolved.")
+@as_of_option
 @output_option
-def teams(*, everything: bool, output: str) -> None:
+def teams(*, everything: bool, as_of: str | None, output: str) -> None:
     """List teams with their members."""
     with connect() as client:
-        found = client.ask(list[Team], path("teams"), {"all": everything})
+        found = client.ask(list[Team], path("teams"), {"all": everything, "as_of": as_of})
     if output == "json":
         print_json(found)
     elif output == "csv":
@@ -61,10 +62,11 @@ def teams(*, everything: bool, output: str) -> None:
 
 @command.command("team")
 @click.argument("name")
-def team(*, name: str) -> None:
+@as_of_option
+def team(*, name: str, as_of: str | None) -> None:
     """Show a team, and what it holds."""
     with connect() as client:
-        _print_team(client.ask(Team, path("teams", name)))
+        _print_team(client.ask(Team, path("teams", name), {"as_of": as_of}))
 
 
 @command.command("create")

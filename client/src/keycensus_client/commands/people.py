@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from keycensus_client.commands.session import connect, output_option
+from keycensus_client.commands.session import as_of_option, connect, output_option
 from keycensus_client.output.cells import day
 from keycensus_client.output.files import print_items
 from keycensus_client.output.table import Column, print_table
@@ -35,10 +35,11 @@ def command() -> None:
 @command.command("list")
 @click.option("--state", type=click.Choice(["active", "left"]), help="Who is there; who left.")
 @click.option("--without-team", is_flag=True, help="Who is there, and in no team.")
+@as_of_option
 @output_option
-def list_(*, state: str | None, without_team: bool, output: str) -> None:
+def list_(*, state: str | None, without_team: bool, as_of: str | None, output: str) -> None:
     """List people with their teams."""
-    asked = {"state": state, "without_team": without_team or None}
+    asked = {"state": state, "without_team": without_team or None, "as_of": as_of}
     with connect() as client:
         found = client.ask(list[Person], path("people"), asked)
     rows = [(p.name, p.full_name, p.email, _teams(p), _state(p)) for p in found]

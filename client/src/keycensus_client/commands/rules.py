@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from keycensus_client.commands.session import connect, output_option
+from keycensus_client.commands.session import as_of_option, connect, output_option
 from keycensus_client.errors import UsageError
 from keycensus_client.output.files import field_titles, field_values, print_csv, print_json
 from keycensus_client.output.table import Column, print_table
@@ -27,10 +27,11 @@ def command() -> None:
 
 
 @command.command("show")
-def show() -> None:
+@as_of_option
+def show(*, as_of: str | None) -> None:
     """Print the file of rules in force."""
     with connect() as client:
-        found = client.ask(RuleFile, path("rules"))
+        found = client.ask(RuleFile, path("rules"), {"as_of": as_of})
     click.echo(
         f"# version {found.version}, applied {found.applied} by {found.applied_by}", err=True
     )

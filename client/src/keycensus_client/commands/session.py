@@ -68,9 +68,16 @@ def list_option(lists: Sequence[str], default: str) -> Callable[[_Function], _Fu
     )
 
 
+def as_of_option(function: _Function) -> _Function:
+    """Add `--as-of DAY`."""
+    option = click.option(
+        "--as-of", metavar="DAY", help="As it was known then: 2026-09-30, 7d ago."
+    )
+    return option(function)
+
+
 def query_options(function: _Function) -> _Function:
     """Add `-q QUERY` and `--as-of DAY`."""
-    as_of = click.option("--as-of", metavar="DAY", help="As it was known then: 2026-09-30, 7d ago.")
     query = click.option(
         "-q",
         "--query",
@@ -78,7 +85,7 @@ def query_options(function: _Function) -> _Function:
         metavar="QUERY",
         help="What a query lists, as in 'expires<30d host:web*'; options hold besides.",
     )
-    return query(as_of(function))
+    return query(as_of_option(function))
 
 
 def sort_option(usual: str) -> Callable[[_Function], _Function]:

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from keycensus_client.commands.session import connect, limit_option, output_option
+from keycensus_client.commands.session import as_of_option, connect, limit_option, output_option
 from keycensus_client.model import View
 from keycensus_client.output.files import field_titles, field_values, print_csv, print_json
 from keycensus_client.output.table import Cell, Column, print_facts, print_table
@@ -70,7 +70,7 @@ def show(*, name: str) -> None:
 
 @command.command("run")
 @click.argument("name")
-@click.option("--as-of", metavar="DAY", help="As it was known then: 2026-09-30, 7d ago.")
+@as_of_option
 @output_option
 @limit_option
 @click.pass_context

@@ -164,6 +164,10 @@ def _complete(operation: dict[str, Any], method: str, path: str, schemas: dict[s
         responses[str(status)] = _error(status)
 
 
+# What is one thing, and was perhaps never made.
+_MAY_BE_MISSING = "/rules"
+
+
 def _errors(
     operation: dict[str, Any], method: str, path: str, schemas: dict[str, Any]
 ) -> list[int]:
@@ -178,6 +182,8 @@ def _errors(
     if operation.get("security"):
         statuses += [401, 403]
     if "{" in path or not names.isdisjoint({"id", "for_host"}):
+        statuses.append(404)
+    if method == "get" and path.endswith(_MAY_BE_MISSING):
         statuses.append(404)
     if "id" in names or method != "get":
         statuses.append(409)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection
 
 from keycensus_collector.api.conditional import IfMatch
+from keycensus_collector.api.days import TODAY, DayOf
 from keycensus_collector.api.identities import one_match
 from keycensus_collector.api.parameters import IdParameters
 from keycensus_collector.api.security import AUTHENTICATED, ClockOf, CurrentPrincipal, StoreOf
@@ -117,9 +119,9 @@ async def give(  # noqa: PLR0917 - each is a part of the request
 
 
 @router.get("/fallback", tags=["ownership"], summary="Who answers for what nobody owns")
-async def fallback(store: StoreOf) -> Fallback:
-    """Return the fallback team."""
-    return Fallback(await store.run_read(fallback_name))
+async def fallback(store: StoreOf, day: DayOf = TODAY) -> Fallback:
+    """Return the fallback team, or which it was on a past day."""
+    return Fallback(await store.run_read(partial(fallback_name, as_of_ms=day.as_of_ms)))
 
 
 @router.put("/fallback", tags=["ownership"], summary="Set the fallback team")

@@ -17,6 +17,7 @@ from keycensus_collector.api.conditional import (
     check_preconditions,
     tag_of,
 )
+from keycensus_collector.api.days import TODAY, Day, DayOf
 from keycensus_collector.api.problems import ProblemError
 from keycensus_collector.api.security import AUTHENTICATED, ClockOf, CurrentPrincipal, StoreOf
 from keycensus_collector.inventory.values import time_text
@@ -83,14 +84,15 @@ class RulesBody(BaseModel):
 
 
 @router.get("/rules", summary="The rules in force")
-async def rules(store: StoreOf, response: Response) -> RuleFile:
-    """Return the file of rules that was applied last, with its version."""
-    found = await store.run_read(_in_force)
+async def rules(store: StoreOf, response: Response, day: DayOf = TODAY) -> RuleFile:
+    """Return the file of rules that was applied last, with its version; or was in force on a past day."""
+    found = await store.run_read(partial(_in_force, day=day))
     if found is None:
+        said = "no rules were ever applied" if day == TODAY else f"at {day.text} none were in force"
         raise ProblemError(
             HTTPStatus.NOT_FOUND,
             "not-found",
-            "no rules were ever applied: PUT /rules, or keycensus rules apply FILE",
+            f"{said}: PUT /rules, or keycensus rules apply FILE",
         )
     response.headers["ETag"] = tag_of(found)
     return found
@@ -137,8 +139,8 @@ async def apply(  # noqa: PLR0917 - each is a part of the request
     return Applied(*await store.run_write(work))
 
 
-def _in_force(connection: Connection) -> RuleFile | None:
-    found = rules_text(connection)
+def _in_force(connection: Connection, day: Day = TODAY) -> RuleFile | None:
+    found = rules_text(connection, day.as_of_ms)
     if found is None:
         return None
     version, text, applied_by, applied_ms = found

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from keycensus_collector.access.permissions import Permission
 from keycensus_collector.api.conditional import IfMatch
+from keycensus_collector.api.days import TODAY, Day, DayOf
 from keycensus_collector.api.problems import ProblemError
 from keycensus_collector.api.security import AUTHENTICATED, ClockOf, CurrentPrincipal, StoreOf
 from keycensus_collector.api.telling import Deed
@@ -160,16 +161,20 @@ async def list_teams(
     store: StoreOf,
     *,
     all: Annotated[bool, Query(description="Also those that are dissolved.")] = False,  # noqa: A002 - the parameter's name
+    day: DayOf = TODAY,
 ) -> list[Team]:
-    """List teams by name, and people who own something alone."""
-    found = await store.run_read(teams.list_teams)
+    """List teams by name, and people who own something alone.
+
+    Of a past day are who was in them and which were dissolved; names and what is said of them are today's.
+    """
+    found = await store.run_read(partial(teams.list_teams, as_of_ms=day.as_of_ms))
     return [_team(each) for each in found if all or each.dissolved_ms is None]
 
 
 @router.get("/teams/{name}", tags=["ownership"], summary="One team and what it holds")
-async def team(name: str, store: StoreOf) -> Team:
-    """Members, contact, and what would be without an owner if the team went."""
-    return await store.run_read(partial(_one_team, name=name))
+async def team(name: str, store: StoreOf, day: DayOf = TODAY) -> Team:
+    """Members, contact, and what would be without an owner if the team went; or was so on a past day."""
+    return await store.run_read(partial(_one_team, name=name, day=day))
 
 
 @router.put("/teams/{name}", tags=["ownership"], summary="Create or change a team")
@@ -292,9 +297,13 @@ async def list_people(
         Literal["active", "left"] | None, Query(description="Only who is there, or who left.")
     ] = None,
     without_team: Annotated[bool, Query(description="Only who is there and in no team.")] = False,
+    day: DayOf = TODAY,
 ) -> list[Person]:
-    """List everybody by name, those who left too."""
-    found = await store.run_read(people.list_people)
+    """List everybody by name, those who left too.
+
+    Of a past day are their teams and who had left, unless they came back since; all else is today's.
+    """
+    found = await store.run_read(partial(people.list_people, as_of_ms=day.as_of_ms))
     return [
         _person(each)
         for each in found
@@ -304,9 +313,9 @@ async def list_people(
 
 
 @router.get("/people/{name}", tags=["ownership"], summary="One person with their teams")
-async def one_person(name: str, store: StoreOf) -> Person:
-    """Show one, also who left."""
-    return await store.run_read(partial(_one_person, name=name))
+async def one_person(name: str, store: StoreOf, day: DayOf = TODAY) -> Person:
+    """Show one, also who left; as in the list, of a past day too."""
+    return await store.run_read(partial(_one_person, name=name, day=day))
 
 
 @router.put("/people/{name}", tags=["ownership"], summary="Add or change a person")
@@ -386,32 +395,38 @@ async def leave(  # noqa: PLR0917 - each is a part of the request
     )
 
 
-def _find_team(connection: Connection, name: str) -> teams.Team | None:
-    return next((each for each in teams.list_teams(connection) if each.name == name), None)
+def _find_team(connection: Connection, name: str, day: Day = TODAY) -> teams.Team | None:
+    found = teams.list_teams(connection, day.as_of_ms)
+    return next((each for each in found if each.name == name), None)
 
 
-def _one_team(connection: Connection, name: str) -> Team:
-    found = _find_team(connection, name)
+def _one_team(connection: Connection, name: str, day: Day = TODAY) -> Team:
+    found = _find_team(connection, name, day)
     if found is None:
         raise ProblemError(
             HTTPStatus.NOT_FOUND,
             "not-found",
-            f"there is no team {name!r}: GET /teams, or keycensus owners teams, has all",
+            f"there {_was(day)} no team {name!r}: GET /teams, or keycensus owners teams, has all",
         )
-    return _team(found, moving.held_by(connection, found.number))
+    return _team(found, moving.held_by(connection, found.number, day.as_of_ms))
 
 
-def _find_person(connection: Connection, name: str) -> people.Person | None:
-    return next(iter(people.list_people(connection, name)), None) if name else None
+def _was(day: Day) -> str:
+    return "is" if day.as_of_ms is None else f"was at {day.text}"
 
 
-def _one_person(connection: Connection, name: str) -> Person:
-    found = _find_person(connection, name)
+def _find_person(connection: Connection, name: str, day: Day = TODAY) -> people.Person | None:
+    found = people.list_people(connection, name, day.as_of_ms) if name else []
+    return next(iter(found), None)
+
+
+def _one_person(connection: Connection, name: str, day: Day = TODAY) -> Person:
+    found = _find_person(connection, name, day)
     if found is None:
         raise ProblemError(
             HTTPStatus.NOT_FOUND,
             "not-found",
-            f"there is no person {name!r}: GET /people, or keycensus people list, has all",
+            f"there {_was(day)} no person {name!r}: GET /people, or keycensus people list, has all",
         )
     return _person(found)
 

@@ -20,6 +20,7 @@ from keycensus_collector.access import audit
 from keycensus_collector.errors import UsageError
 from keycensus_collector.ownership import queue
 from keycensus_collector.ownership.assignments import Thing, follow
+from keycensus_collector.ownership.intervals import at
 from keycensus_collector.ownership.rule_file import rename_owner
 from keycensus_collector.ownership.settings import FALLBACK, change_setting, fallback_no
 from keycensus_collector.ownership.teams import team_name, team_no
@@ -60,24 +61,24 @@ class Held:
         return not self.given and not self.rules
 
 
-def held_by(connection: Connection, number: int) -> Held:
-    """Return what a team holds."""
+def held_by(connection: Connection, number: int, as_of_ms: int | None = None) -> Held:
+    """Return what a team holds, or held at a past moment."""
     given, rules = owner_assignment.c, owner_rule.c
     by_scope = connection.execute(
         select(given.scope, func.count())
-        .where(given.team_no == number, given.to_ms.is_(None))
+        .where(given.team_no == number, at(owner_assignment, as_of_ms))
         .group_by(given.scope)
         .order_by(given.scope)
     )
     names = connection.execute(
         select(rules.name)
-        .where(rules.team_no == number, rules.to_ms.is_(None))
+        .where(rules.team_no == number, at(owner_rule, as_of_ms))
         .order_by(rules.name)
     ).scalars()
 
     def count(table: Table, *conditions: ColumnElement[bool]) -> int:
         statement = select(func.count()).where(
-            table.c.team_no == number, table.c.to_ms.is_(None), *conditions
+            table.c.team_no == number, at(table, as_of_ms), *conditions
         )
         return connection.execute(statement).scalar_one()
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, insert, or_, select, update
 
 from keycensus_collector.access import audit
 from keycensus_collector.errors import UsageError
-from keycensus_collector.ownership.intervals import at
+from keycensus_collector.ownership.intervals import at, by_then, made_by
 from keycensus_collector.ownership.rows import number_of
 from keycensus_collector.store.schema import user
 from keycensus_collector.store.tables.oidc import oidc_account
@@ -131,16 +131,21 @@ def person_no(connection: Connection, name: str) -> int:
     return int(number)
 
 
-def list_people(connection: Connection, name: str = "") -> list[Person]:
-    """Return everybody, those who left too, by name; or the one of a name."""
+def list_people(
+    connection: Connection, name: str = "", as_of_ms: int | None = None
+) -> list[Person]:
+    """Return everybody, those who left too, by name; or the one of a name; or who was known at a past moment.
+
+    Of then are their teams and whether they had left, unless they came back since; all else is of today.
+    """
     teams: dict[int, dict[str, str]] = {}
     belong = (
         select(membership.c.person_no, team.c.name, membership.c.source)
         .join(team, team.c.team_no == membership.c.team_no)
-        .where(membership.c.to_ms.is_(None), team.c.person_no.is_(None))
+        .where(at(membership, as_of_ms), team.c.person_no.is_(None))
         .order_by(team.c.name)
     )
-    people = select(person).order_by(person.c.name)
+    people = select(person).where(*made_by(person, as_of_ms)).order_by(person.c.name)
     if name:
         numbers = select(person.c.person_no).where(person.c.name == name)
         belong = belong.where(membership.c.person_no.in_(numbers))
@@ -148,10 +153,11 @@ def list_people(connection: Connection, name: str = "") -> list[Person]:
     for row in connection.execute(belong):
         teams.setdefault(row.person_no, {})[row.name] = row.source
     rows = connection.execute(people)
-    return [_person(row, teams.get(row.person_no, {})) for row in rows]
+    return [_person(row, teams.get(row.person_no, {}), as_of_ms) for row in rows]
 
 
-def _person(row: Row[Any], teams: dict[str, str]) -> Person:
+def _person(row: Row[Any], teams: dict[str, str], as_of_ms: int | None) -> Person:
+    left_ms = by_then(row.left_ms, as_of_ms)
     return Person(
         name=row.name,
         full_name=row.full_name,
@@ -159,10 +165,10 @@ def _person(row: Row[Any], teams: dict[str, str]) -> Person:
         contact=row.contact,
         user=row.user_name,
         subject=row.subject,
-        state=row.state,
+        state=row.state if left_ms == row.left_ms else "active",
         teams=tuple(teams),
         by_groups=tuple(name for name, source in teams.items() if source),
-        left_ms=row.left_ms,
+        left_ms=left_ms,
     )
 
 

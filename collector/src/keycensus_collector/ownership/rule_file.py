@@ -13,11 +13,14 @@ from keycensus_collector.store.tables.ownership import rule_file
 from keycensus_collector.text import safe_text
 
 
-def rules_text(connection: Connection) -> tuple[int, str, str, int] | None:
-    """Return version, text, who applied it and when of the file in force; None if there is none."""
-    row = connection.execute(
-        select(rule_file).order_by(rule_file.c.version.desc()).limit(1)
-    ).one_or_none()
+def rules_text(
+    connection: Connection, as_of_ms: int | None = None
+) -> tuple[int, str, str, int] | None:
+    """Return version, text, who applied it and when of the file in force, or that was; None: none."""
+    statement = select(rule_file).order_by(rule_file.c.version.desc()).limit(1)
+    if as_of_ms is not None:
+        statement = statement.where(rule_file.c.applied_ms <= as_of_ms)
+    row = connection.execute(statement).one_or_none()
     return None if row is None else (row.version, row.text, row.applied_by, row.applied_ms)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, select
 
 from keycensus_collector.errors import UsageError
+from keycensus_collector.ownership.intervals import at
 from keycensus_collector.ownership.resolve import Said
 from keycensus_collector.ownership.settings import trusted_labels
 from keycensus_collector.ownership.specificity import Weight, specificity
@@ -67,10 +68,10 @@ class Rule:
         return "hosts" if _is_of_hosts(bind(self.query, "places", now_ms).condition) else "places"
 
 
-def rules_in_force(connection: Connection) -> list[Rule]:
-    """Return the rules that hold now, what wins first. One that can't be read any more is left out."""
+def rules_in_force(connection: Connection, as_of_ms: int | None = None) -> list[Rule]:
+    """Return the rules that hold now, or held, what wins first. One that can't be read any more is left out."""
     rules = []
-    for row in connection.execute(select(owner_rule).where(owner_rule.c.to_ms.is_(None))):
+    for row in connection.execute(select(owner_rule).where(at(owner_rule, as_of_ms))):
         try:
             query = load(row.query)
         except UsageError:

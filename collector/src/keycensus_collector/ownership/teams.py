@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Select, insert, select, update
 
 from keycensus_collector.access import audit
 from keycensus_collector.errors import UsageError
+from keycensus_collector.ownership.intervals import at, by_then, made_by
 from keycensus_collector.ownership.people import check_name, person_no
 from keycensus_collector.ownership.rows import number_of
 from keycensus_collector.ownership.rule_file import rename_owner
@@ -22,7 +23,7 @@ MOST_TEAMS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Team:
-    """One team with its members now. `person`: it is this person alone, and has their name.
+    """One team with its members, now or on a past day. `person`: it is this person alone, and has their name.
 
     `by_groups`: those of `members` who are there by groups at a provider of OpenID Connect alone.
     """
@@ -194,19 +195,23 @@ def _at_most(connection: Connection, names: Select[Any], most: int) -> list[str]
     return None if len(found) > most else sorted(found)
 
 
-def list_teams(connection: Connection) -> list[Team]:
-    """Return all teams, dissolved ones too, by name."""
+def list_teams(connection: Connection, as_of_ms: int | None = None) -> list[Team]:
+    """Return all teams, dissolved ones too, by name; or those that had been made by a past moment.
+
+    Of then are members and whether a team was dissolved; what it is called and said of it, of today.
+    """
     members: dict[int, dict[str, str]] = {}
     for row in connection.execute(
         select(membership.c.team_no, person.c.name, membership.c.source)
         .join(person, person.c.person_no == membership.c.person_no)
-        .where(membership.c.to_ms.is_(None))
+        .where(at(membership, as_of_ms))
         .order_by(person.c.name)
     ):
         members.setdefault(row.team_no, {})[row.name] = row.source
     rows = connection.execute(
         select(team, person.c.name.label("person_name"))
         .outerjoin(person, person.c.person_no == team.c.person_no)
+        .where(*made_by(team, as_of_ms))
         .order_by(team.c.name)
     )
     return [
@@ -220,7 +225,7 @@ def list_teams(connection: Connection) -> list[Team]:
                 name for name, source in members.get(row.team_no, {}).items() if source
             ),
             person=row.person_name or "",
-            dissolved_ms=row.dissolved_ms,
+            dissolved_ms=by_then(row.dissolved_ms, as_of_ms),
         )
         for row in rows
     ]

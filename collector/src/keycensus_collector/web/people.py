@@ -14,11 +14,12 @@ from fastapi.responses import Response
 from keycensus_collector.access.permissions import Permission
 from keycensus_collector.api import owners as owners_api
 from keycensus_collector.api import teams as api
+from keycensus_collector.api.days import TODAY, Day, DayOf
 from keycensus_collector.api.problems import ProblemError
 from keycensus_collector.ownership.people import list_people
 from keycensus_collector.web.asking import Mistake, Visit, Visiting
 from keycensus_collector.web.forms import Sent, submit, told_first
-from keycensus_collector.web.teams import ROWS, After, owned_by, team_names
+from keycensus_collector.web.teams import ROWS, After, owned_by, shown_on, team_names
 from keycensus_collector.web.wording import segment
 
 router = APIRouter()
@@ -37,9 +38,10 @@ async def people(
     after: After = "",
     name: Annotated[str, Query(max_length=_TEXT_CHARACTERS)] = "",
     who: Annotated[Who, Query()] = "",
+    day: DayOf = TODAY,
 ) -> Response:
     """Show people by name, all or some. `name`: with this in their name or address."""
-    return await _show_all(visit, _NEW, after=after, part=name, who=who)
+    return await _show_all(visit, _NEW, after=after, part=name, who=who, day=day)
 
 
 @router.post("/people")
@@ -62,9 +64,9 @@ async def add(visit: Visiting) -> Response:
 
 
 @router.get("/people/{name}")
-async def person(name: str, visit: Visiting) -> Response:
+async def person(name: str, visit: Visiting, day: DayOf = TODAY) -> Response:
     """Show one person: teams, how they are reached, and what they own alone."""
-    return await _show(visit, name)
+    return await shown_on(visit, "person", name, day, _show)
 
 
 @router.post("/people/{name}")
@@ -126,9 +128,11 @@ async def _show_all(
     after: str = "",
     part: str = "",
     who: Who = "",
+    day: Day = TODAY,
 ) -> Response:
     found = await api.list_people(
         visit.store,
+        day=day,
         state=who if who == "active" or who == "left" else None,  # noqa: PLR1714 - mypy sees it so
         without_team=who == "no-team",
     )
@@ -149,22 +153,28 @@ async def _show_all(
         who=who,
         choices=_WHO,
         next=rows[ROWS - 1].name if len(rows) > ROWS else "",
-        may_write=visit.principal.may(Permission.PEOPLE_WRITE),
+        may_write=day == TODAY and visit.principal.may(Permission.PEOPLE_WRITE),
+        day=day.text,
     )
 
 
 async def _show(
-    visit: Visit, name: str, given: Mapping[str, str] | None = None, mistake: Mistake | None = None
+    visit: Visit,
+    name: str,
+    given: Mapping[str, str] | None = None,
+    mistake: Mistake | None = None,
+    day: Day = TODAY,
 ) -> Response:
-    found = await api.one_person(name, visit.store)
+    found = await api.one_person(name, visit.store, day)
     held = {field: value for field, value in asdict(found).items() if field in _FIELDS}
     return visit.page(
         "person.html",
         mistake=mistake,
         given=held | dict(given or {}),
         person=found,
-        owned=await owned_by(visit, name),
-        may_write=visit.principal.may(Permission.PEOPLE_WRITE),
+        owned=await owned_by(visit, name, day),
+        may_write=day == TODAY and visit.principal.may(Permission.PEOPLE_WRITE),
+        day=day.text,
     )
 
 

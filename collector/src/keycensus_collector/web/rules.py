@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from http import HTTPStatus
 
 from fastapi import APIRouter
@@ -13,6 +14,7 @@ from sqlalchemy import Connection
 from keycensus_collector.access.permissions import Permission
 from keycensus_collector.api import rules as api
 from keycensus_collector.api.conditional import tag_of
+from keycensus_collector.api.days import TODAY, Day, DayOf
 from keycensus_collector.api.problems import ProblemError
 from keycensus_collector.errors import UsageError
 from keycensus_collector.ownership.rule_text import MOST_CHARACTERS, Written, read_rules
@@ -57,9 +59,9 @@ class File:
 
 
 @router.get("/rules")
-async def rules(visit: Visiting) -> Response:
-    """Show the rules in force; their file to who may write it."""
-    return await _show(visit)
+async def rules(visit: Visiting, day: DayOf = TODAY) -> Response:
+    """Show the rules in force, or that were; their file to who may write it."""
+    return await _show(visit, day=day)
 
 
 @router.post("/rules")
@@ -104,10 +106,11 @@ async def _show(
     *,
     tried: api.Tried | None = None,
     mistake: Mistake | None = None,
+    day: Day = TODAY,
 ) -> Response:
     # To who sees in part, the file is not there; the rules of their teams are.
     whole = visit.principal.teams is None
-    file = await _file(visit) if whole else None
+    file = await _file(visit, day) if whole else None
     changed = mistake is not None and mistake.status is HTTPStatus.PRECONDITION_FAILED
     text, base = (file.text, file.base) if file else (_EXAMPLE, _NOTHING)
     if sent is not None:
@@ -121,28 +124,29 @@ async def _show(
         text=text,
         base=base,
         in_force="\n".join(map(safe_text, file.text.splitlines())) if file else "",
-        owners=await visit.store.run_read(_owners),
+        owners=await visit.store.run_read(partial(_owners, as_of_ms=day.as_of_ms)),
         others=_others(file.text, visit.now_ms) if file else [],
         most=MOST_CHARACTERS,
-        may_write=whole and visit.principal.may(Permission.RULES_WRITE),
+        may_write=whole and day == TODAY and visit.principal.may(Permission.RULES_WRITE),
+        day=day.text,
     )
 
 
-async def _file(visit: Visit) -> File | None:
+async def _file(visit: Visit, day: Day) -> File | None:
     try:
-        found = await api.rules(visit.store, Response())
+        found = await api.rules(visit.store, Response(), day)
     except ProblemError:
         return None
     text = "".join(f"{line}\n" for line in found.lines)
     return File(text, tag_of(found).strip('"'), found.version, found.applied_by, found.applied)
 
 
-def _owners(connection: Connection) -> list[Shown]:
-    """Return the rules on owners, what wins first."""
+def _owners(connection: Connection, as_of_ms: int | None) -> list[Shown]:
+    """Return the rules on owners, what wins first; also of a past day."""
     names = {each.number: each.name for each in list_teams(connection)}
     return [
         Shown(rule.name, rule.what, render(rule.query), names.get(rule.team_no, ""), rule.note)
-        for rule in rules_in_force(connection)
+        for rule in rules_in_force(connection, as_of_ms)
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -15,11 +15,13 @@ from sqlalchemy import Connection
 from keycensus_collector.access.permissions import Permission
 from keycensus_collector.api import owners as owners_api
 from keycensus_collector.api import teams as api
+from keycensus_collector.api.days import TODAY, Day, DayOf
+from keycensus_collector.api.parameters import QueryParameters
 from keycensus_collector.api.problems import ProblemError
 from keycensus_collector.inventory import results
 from keycensus_collector.ownership.teams import names_of_teams
 from keycensus_collector.views.model import View
-from keycensus_collector.views.shown import counted
+from keycensus_collector.views.shown import counted, counted_then
 from keycensus_collector.web.asking import Mistake, Visit, Visiting
 from keycensus_collector.web.forms import Again, Sent, submit, told_first
 from keycensus_collector.web.listed import LISTS
@@ -46,9 +48,15 @@ class Owned:
 
 
 @router.get("/teams")
-async def teams(visit: Visiting, after: After = "", *, all: bool = False) -> Response:  # noqa: A002 - as REST has it
+async def teams(
+    visit: Visiting,
+    after: After = "",
+    *,
+    all: bool = False,  # noqa: A002 - as REST has it
+    day: DayOf = TODAY,
+) -> Response:
     """Show teams by name, those that were dissolved too if `all`; and which is the fallback team."""
-    return await _show_all(visit, _NEW, after=after, everything=all)
+    return await _show_all(visit, _NEW, after=after, everything=all, day=day)
 
 
 @router.post("/teams")
@@ -85,9 +93,9 @@ async def fallback(visit: Visiting) -> Response:
 
 
 @router.get("/teams/{name}")
-async def team(name: str, visit: Visiting) -> Response:
+async def team(name: str, visit: Visiting, day: DayOf = TODAY) -> Response:
     """Show one team: members, contact, and what it owns."""
-    return await _show(visit, name)
+    return await shown_on(visit, "team", name, day, _show)
 
 
 @router.post("/teams/{name}")
@@ -167,16 +175,33 @@ async def dissolve(name: str, visit: Visiting) -> Response:
     return await submit(visit, act, again, "team-dissolved")
 
 
-async def owned_by(visit: Visit, name: str) -> list[Owned]:
-    """Return how many things of each list an owner has, as the lists count."""
+async def owned_by(visit: Visit, name: str, day: Day = TODAY) -> list[Owned]:
+    """Return how many things of each list an owner has, or had on a past day, as the lists count."""
     query = owner_query(name)
     views = [View(each, "", each, query) for each in LISTS]
 
     def work(connection: Connection) -> list[results.View]:
+        if day != TODAY:
+            then = QueryParameters(as_of=day.text).as_query()
+            return counted_then(connection, views, then, visit.now_ms)
         return counted(connection, views, visit.now_ms, visit.principal.user)
 
     found = await visit.store.run_read(work)
     return [Owned(one.what, query, one.total or 0, one.total_is_exact) for one in found]
+
+
+async def shown_on(
+    visit: Visit, what: str, name: str, day: Day, show: Callable[..., Awaitable[Response]]
+) -> Response:
+    """Show something by `show` as it was; of what is there now and was not then, that."""
+    try:
+        return await show(visit, name, day=day)
+    except ProblemError as problem:
+        if day == TODAY or problem.status != HTTPStatus.NOT_FOUND:
+            raise
+    await show(visit, name)  # or there never was such a one
+    path = visit.request.url.path
+    return visit.page("not_then.html", what=what, name=name, day=day.text, now_path=path)
 
 
 async def team_names(visit: Visit) -> list[str]:
@@ -198,8 +223,9 @@ async def _show_all(
     *,
     after: str = "",
     everything: bool = False,
+    day: Day = TODAY,
 ) -> Response:
-    found = await api.list_teams(visit.store, all=everything)
+    found = await api.list_teams(visit.store, all=everything, day=day)
     rows = [each for each in found if each.name > after]
     return visit.page(
         "teams.html",
@@ -209,19 +235,24 @@ async def _show_all(
         total=len(found),
         next=rows[ROWS - 1].name if len(rows) > ROWS else "",
         everything=everything,
-        fallback=(await owners_api.fallback(visit.store)).team,
+        fallback=(await owners_api.fallback(visit.store, day)).team,
         names=await team_names(visit),
-        may_write=visit.principal.may(Permission.TEAMS_WRITE),
+        may_write=day == TODAY and visit.principal.may(Permission.TEAMS_WRITE),
+        day=day.text,
     )
 
 
 async def _show(
-    visit: Visit, name: str, given: Mapping[str, str] | None = None, mistake: Mistake | None = None
+    visit: Visit,
+    name: str,
+    given: Mapping[str, str] | None = None,
+    mistake: Mistake | None = None,
+    day: Day = TODAY,
 ) -> Response:
-    found = await api.team(name, visit.store)
+    found = await api.team(name, visit.store, day)
     held = {"description": found.description, "contact": found.contact}
     may_write = visit.principal.may(Permission.TEAMS_WRITE) and not found.dissolved
-    people = await api.list_people(visit.store)
+    people = await api.list_people(visit.store, day=day)
     others = [one.name for one in people if one.state == "active" and name not in one.teams]
     return visit.page(
         "team.html",
@@ -229,10 +260,11 @@ async def _show(
         given={"new_name": "", "person": ""} | held | dict(given or {}),
         team=found,
         members=[one for one in people if one.name in found.members],
-        owned=[] if found.dissolved else await owned_by(visit, name),
-        fallback=(await owners_api.fallback(visit.store)).team,
+        owned=[] if found.dissolved else await owned_by(visit, name, day),
+        fallback=(await owners_api.fallback(visit.store, day)).team,
         people=others if len(others) <= MOST_OFFERED else [],
-        may_write=may_write,
+        may_write=may_write and day == TODAY,
+        day=day.text,
     )
 
 
