@@ -263,6 +263,23 @@ def test_a_link_turned_to_another_name_of_the_same_file_leads_there(machine: Mac
     assert machine.places()["/etc/l.pem"].target == b"/srv/b.pem"
 
 
+def test_a_link_turned_to_a_name_of_the_same_file_where_nobody_looks_is_no_place(
+    machine: Machine,
+) -> None:
+    target = machine.write("srv/a.pem", Leaf("a.example").pem)
+    machine.write("other/b.pem", b"").unlink()
+    (machine.root / "other/b.pem").hardlink_to(target)
+    link = machine.root / "etc/l.pem"
+    link.symlink_to("../srv/a.pem")
+    reconfigure(machine, roots=(b"/srv", b"/etc"))
+    machine.settle()
+    machine.settle()
+    link.unlink()
+    link.symlink_to("../other/b.pem")
+    machine.sweep()
+    assert set(machine.places()) == {"/srv/a.pem"}
+
+
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_link_to_a_file_that_was_made_when_its_directory_had_been_seen_is_not_gone(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, *, turned: bool

@@ -53,11 +53,12 @@ class LinkPlaces:
         self._plain_stat = plain_stat
         self._known = findings.links()
         self._met: set[bytes] = set()
-        self._buffer: list[tuple[bytes, int, int, bytes]] = []
+        self._buffer: list[tuple[bytes, int, int, int, bytes]] = []
         self._table = f"temp.{table}"
         state.connection.execute(f"DROP TABLE IF EXISTS {self._table}")
         state.connection.execute(
-            f"CREATE TEMP TABLE {table} (path BLOB, device INTEGER, inode INTEGER, mount BLOB)"
+            f"CREATE TEMP TABLE {table}"
+            " (path BLOB, device INTEGER, inode INTEGER, names INTEGER, mount BLOB)"
         )
 
     def meet(self, directory: Directory) -> None:
@@ -75,9 +76,9 @@ class LinkPlaces:
             self._met.update(
                 path for name in names if (path := prefix + os.fsencode(name)) in self._known
             )
-        for name, st_dev, st_ino in targets:
+        for name, st_dev, st_ino, names_of_it in targets:
             device, inode = signed_identity(st_dev, st_ino)
-            self._buffer.append((prefix + os.fsencode(name), device, inode, mount))
+            self._buffer.append((prefix + os.fsencode(name), device, inode, names_of_it, mount))
         if len(self._buffer) >= _BUFFERED:
             self._spill()
 
@@ -99,8 +100,9 @@ class LinkPlaces:
             self._met.add(path)
         found = self._resolver.resolve(path)
         if isinstance(found, Resolved) and stat.S_ISREG(found.facts.st_mode):
-            device, inode = signed_identity(found.facts.st_dev, found.facts.st_ino)
-            self._buffer.append((path, device, inode, mount))
+            facts = found.facts
+            device, inode = signed_identity(facts.st_dev, facts.st_ino)
+            self._buffer.append((path, device, inode, facts.st_nlink, mount))
         if len(self._buffer) >= _BUFFERED:
             self._spill()
 
@@ -110,7 +112,8 @@ class LinkPlaces:
         for name in directory.links:
             found = self._resolver.resolve(prefix + os.fsencode(name))
             if isinstance(found, Resolved) and stat.S_ISREG(found.facts.st_mode):
-                targets.append((name, found.facts.st_dev, found.facts.st_ino))
+                facts = found.facts
+                targets.append((name, facts.st_dev, facts.st_ino, facts.st_nlink))
         return targets
 
     def _spill(self) -> None:
@@ -118,7 +121,7 @@ class LinkPlaces:
         # All at once, also where no transaction is open: each row in one of its own takes twice as long.
         connection.execute("SAVEPOINT links")
         connection.executemany(
-            f"INSERT INTO {self._table} VALUES (?, ?, ?, ?)",  # noqa: S608 - a name of ours
+            f"INSERT INTO {self._table} VALUES (?, ?, ?, ?, ?)",  # noqa: S608 - a name of ours
             self._buffer,
         )
         connection.execute("RELEASE links")
@@ -156,11 +159,13 @@ class LinkPlaces:
 
         By the inode to find them, by the path to decide: device numbers change between boots, and a
         link may have been turned since it was met. One stands as it did if no place has changed since
-        all were settled, and it leads to the same file, which has one place only.
+        all were settled, and it leads to the same file, which has one place and one name only: another name
+        may be where nobody looks.
         """
         settled = self._state.get(LINKS_MARK) == _SETTLED
         return self._state.connection.execute(
-            "SELECT l.path, l.mount, ? AND count(*) = 1 AND max(k.path IS NOT NULL)"  # noqa: S608 - a name of ours
+            "SELECT l.path, l.mount,"  # noqa: S608 - a name of ours
+            " ? AND count(*) = 1 AND max(l.names) = 1 AND max(k.path IS NOT NULL)"
             f" FROM {self._table} AS l JOIN place AS p ON p.inode = l.inode AND p.is_link = 0"
             " LEFT JOIN place AS k ON k.path = l.path AND k.is_link = 1 AND k.mount = l.mount"
             " AND k.device = l.device AND k.inode = l.inode GROUP BY l.path, l.mount",

@@ -41,8 +41,8 @@ _SAID_ELSEWHERE = frozenset(
     {"ENOENT", "ENOTDIR", "ELOOP", "pseudo-file-system", "network-file-system", "automount"}
 )
 
-# (name, device, inode) of each link that leads to a regular file.
-LinkTargets = list[tuple[str, int, int]]
+# (name, device, inode, how many names the file has) of each link that leads to a regular file.
+LinkTargets = list[tuple[str, int, int, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +224,7 @@ def link_targets(directory: Directory) -> LinkTargets:
         except OSError:
             continue
         if stat.S_ISREG(facts.st_mode):
-            targets.append((name, facts.st_dev, facts.st_ino))
+            targets.append((name, facts.st_dev, facts.st_ino, facts.st_nlink))
     return targets
 
 
