@@ -20,6 +20,7 @@ from fakes.signing_in import person, provider_beside
 from playwright.sync_api import Browser, Page, expect
 
 from keycensus_collector.access.users import change_user
+from keycensus_collector.api.security import REFRESH
 
 WANTED = "/certificates?q=host%3Aweb1*"
 
@@ -190,6 +191,10 @@ def test_an_open_page_says_that_its_person_signed_out_everywhere_and_shows_no_mo
     ):
         page = there.open(WANTED)
         expect(page.locator("h1")).to_have_text("Certificates 0")
+        # Asking for news by itself does not keep a session from ending.
+        with page.expect_request(f"**{WANTED}", timeout=15_000) as asked:
+            pass
+        assert asked.value.headers.get(REFRESH.lower()) == "yes"
         sign_out_everywhere(here)
         told = page.get_by_role("alert")
         expect(told).to_contain_text("You are signed out", timeout=15_000)

@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from keycensus_collector.access import sessions, users
 from keycensus_collector.api.app import create_app
-from keycensus_collector.api.security import COOKIE
+from keycensus_collector.api.security import COOKIE, REFRESH
 from keycensus_collector.store import schema
 from keycensus_collector.store.tables.access import user_session
 
@@ -141,6 +141,19 @@ async def test_a_session_ends_when_idle_and_after_twelve_hours(
         assert (await client.get("/whoami")).status_code == 200
     census.clock.advance(12 * 3_600 - 14 * 3_000)
     assert (await client.get("/whoami")).status_code == 401
+
+
+async def test_a_page_that_keeps_itself_fresh_does_not_keep_a_session_from_ending(
+    client: httpx.AsyncClient, census: Census
+) -> None:
+    await sign_in(client)
+    for _ in range(6):
+        census.clock.advance(599)
+        answer = await client.get("/whoami", headers={REFRESH: "yes"})
+        assert answer.status_code == 200
+    census.clock.advance(10)
+    answer = await client.get("/whoami", headers={REFRESH: "yes"})
+    assert answer.status_code == 401
 
 
 async def test_signing_out_ends_it_at_the_server(client: httpx.AsyncClient, census: Census) -> None:

@@ -97,6 +97,9 @@ def clock_of(request: Request) -> Clock:
     return clock
 
 
+# Sent by a page that keeps itself fresh. That is no use of a session: one that nobody uses ends, whatever stands open.
+REFRESH = "X-Keycensus-Refresh"
+
 OpenStoreOf = Annotated[Store, Depends(open_store_of)]
 ClockOf = Annotated[Clock, Depends(clock_of)]
 
@@ -138,7 +141,7 @@ async def admit(
         note = partial(note_use, token_id=principal.token_id, now_ms=now_ms)
     request.state.principal = principal
     _check_allowed(request, principal)
-    if principal.stale_use:
+    if principal.stale_use and REFRESH not in request.headers:
         later.add_task(store.run_write, note)
     action = SENSITIVE.get(f"{request.method} {request.scope['route'].path}")
     if action is not None:

@@ -159,7 +159,9 @@ if (living.length) {
   };
   const refresh = async () => {
     if (document.hidden) return;
-    const response = await fetch(location.href, { credentials: "same-origin" });
+    // Nobody does that: it does not keep the session from ending (api/security.py).
+    const headers = { "X-Keycensus-Refresh": "yes" };
+    const response = await fetch(location.href, { credentials: "same-origin", headers });
     if (response.redirected && new URL(response.url).pathname === "/sign-in") leave(response.url);
     if (!response.ok || response.redirected) return;
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
