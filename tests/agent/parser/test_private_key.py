@@ -106,6 +106,23 @@ def test_a_public_point_whose_bits_are_counted_wrongly_is_overlooked() -> None:
     assert read_private_key(sec1(P_256, wrong, scalar=scalar)).entry.bits == 256
 
 
+@pytest.mark.parametrize("name", ["ed25519", "x448", "ml-dsa-65"])
+def test_a_public_key_beside_the_private_one_in_any_form_must_be_its_own(name: str) -> None:
+    key = MADE[name]
+    spki = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    plain = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    fields = [der.encoding(plain, field) for field in der.children(plain, der.read_whole(plain))]
+    public = der.bit_string(spki, der.children(spki, der.read_whole(spki))[1])
+    for beside in (
+        der.encode(0x81, b"\0", public),
+        der.encode(0xA1, der.encode(der.OCTET_STRING, public)),  # as wolfSSL writes it
+        der.encode(0xA1, b"\0"),
+    ):
+        assert read_private_key(der.encode(der.SEQUENCE, *fields[:3], beside)).public == spki
+    with pytest.raises(MalformedKeyError):
+        read_private_key(der.encode(der.SEQUENCE, *fields[:3], der.encode(0x81, b"\0" * 33)))
+
+
 def test_an_unknown_algorithm_is_opaque_unless_the_public_key_stands_beside_it() -> None:
     opaque = read_private_key(pkcs8("1.2.3.4", b"x")).entry
     assert (opaque.kind.value, opaque.algorithm) == ("opaque-key", "1.2.3.4")

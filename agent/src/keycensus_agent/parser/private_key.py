@@ -115,13 +115,21 @@ def _pkcs8(data: bytes, fields: list[der.Element]) -> bytes | str:
         return _sec1(inner, key, parameters)
     if oid == DSA:
         return _dsa_from_pkcs8(parameters, inner)
-    computed = _computed_spki(data)
-    if computed:
-        return computed
-    for field in fields[3:]:
+    written = _written_spki(data, fields[3:], oid)
+    # wolfSSL writes the public key behind the private one in a way of its own, which cryptography refuses.
+    alone = (der.encoding(data, field) for field in fields[:3])
+    computed = _computed_spki(data) or _computed_spki(der.encode(der.SEQUENCE, *alone))
+    if written and computed and not parameters and written != computed:
+        raise der.DerError("inconsistent key")
+    return computed or written or _public_inside(oid, parameters, inner) or oid
+
+
+def _written_spki(data: bytes, additions: list[der.Element], oid: str) -> bytes:
+    """Return the SPKI of the public key that stands beside a private one (RFC 5958, 2); nothing if there is none."""
+    for field in additions:
         if field.tag == _PUBLIC_KEY and field.body < field.body_end and not data[field.body]:
             return raw_spki(oid, data[field.body + 1 : field.body_end])
-    return _public_inside(oid, parameters, inner) or oid
+    return b""
 
 
 def _public_inside(oid: str, parameters: bytes, inner: bytes) -> bytes:

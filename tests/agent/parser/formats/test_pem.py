@@ -69,6 +69,8 @@ def kinds(result: FormatResult) -> list[str]:
                 (b"\t`", b"` +\n"),
             )
         ),
+        b'k = x\n  + "'
+        + armour(CERTIFICATE).replace(b"\n", b'\\n" + "', 1).replace(b"\n", b'\\n"\n  + "'),
         armour(CERTIFICATE).replace(
             b"\n-----END", b"\n-\n-   drawn by hand: (Q@*0CG*O()\n-----END"
         ),

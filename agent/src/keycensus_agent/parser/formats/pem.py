@@ -127,10 +127,11 @@ def _without_prefix(text: bytes, start: int, body: bytes) -> bytes:
     mark = text[max(line_start, start - _PREFIX_BYTES) : start].strip().rstrip(b"\"'` \t")
     if not mark:
         return body
-    lines = [line.strip() for line in body.splitlines()[1:]]
+    first, *others = body.splitlines() or [b""]
+    lines = [line.strip() for line in others]
     if not any(lines) or not all(line.startswith(mark) for line in lines if line):
         return body
-    return b"\n".join(line[len(mark) :] for line in lines)
+    return b"\n".join((first, *(line[len(mark) :] for line in lines)))
 
 
 def _is_content(body: bytes) -> bool:
