@@ -236,6 +236,28 @@ async def test_a_fault_of_our_own_ends_one_stream_and_shows_no_payload(
     assert "secret-payload" not in shown.out + shown.err
 
 
+@pytest.mark.parametrize("count", [1, 500])
+async def test_a_fault_of_our_own_in_decoding_is_said_and_logged_as_one(
+    desk: Desk,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    count: int,
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("secret-payload")
+
+    who = desk.enrol()
+    line = await desk.connect(who)
+    monkeypatch.setattr(pacing, "prepare", broken)
+    await line.send(batch(1, *[place_change(PATH, place_row(PATH))] * count))
+    refusal = await expect(line, "refusal")
+    assert (refusal.reason, refusal.retry_after_seconds) == ("busy", 30)
+    shown = capsys.readouterr()
+    assert "stream.broken" in shown.out
+    assert "ZeroDivisionError" in shown.out
+    assert "secret-payload" not in shown.out + shown.err
+
+
 async def test_items_over_the_batch_limits_are_refused_and_the_rest_committed(
     make_desk: Callable[[Limits], Desk],
 ) -> None:

@@ -136,9 +136,7 @@ class Stream:
             text = "the collector can't store anything now; its log says why"
             await self._refuse(Refusal("busy", text, retry_after_seconds=_STORE_RETRY_SECONDS))
         except Exception as error:  # noqa: BLE001 - the border: one stream must not hurt others
-            self._log.error("stream.broken", error=type(error).__name__, at=_places_in_code(error))
-            text = "the collector has a fault of its own; its log says more"
-            await self._refuse(Refusal("busy", text, retry_after_seconds=_FAILURE_RETRY_SECONDS))
+            await self._refuse(self._broken(error))
         finally:
             if self._cutting is not None:
                 self._cutting.cancel()
@@ -155,6 +153,12 @@ class Stream:
                 blobs=self._tally.blobs,
                 dropped_blobs=self._exchange.dropped,
             )
+
+    def _broken(self, error: Exception) -> Refusal:
+        """Log a fault of our own, and return what the agent is told of it."""
+        self._log.error("stream.broken", error=type(error).__name__, at=_places_in_code(error))
+        text = "the collector has a fault of its own; its log says more"
+        return Refusal("busy", text, retry_after_seconds=_FAILURE_RETRY_SECONDS)
 
     async def _end(self) -> None:
         """Keep the blobs that came last; nobody waits for an answer."""
@@ -176,17 +180,28 @@ class Stream:
     async def _read(self, requests: AsyncIterator[bytes]) -> None:
         try:
             async for data in requests:
-                decoded, size = await self._pace.decode(data)
-                if decoded is not None:
-                    await self._inbox.put(decoded, 1 + size * CAPACITY // _INBOX_BYTES)
-        except Refusal as refusal:
-            self._inbox.stop(refusal)
-        except DecodeError:
-            self._inbox.stop(Refusal("protocol", "a message is no ReportRequest"))
+                if not await self._take_in(data):
+                    return
         except Exception as error:  # noqa: BLE001 - a broken connection has many names in gRPC
             self._log.debug("stream.unreadable", error=type(error).__name__)
         finally:
             self._inbox.end()
+
+    async def _take_in(self, data: bytes) -> bool:
+        """Decode a message and put it into the inbox; whether to read on."""
+        try:
+            decoded, size = await self._pace.decode(data)
+        except Refusal as refusal:
+            self._inbox.stop(refusal)
+        except DecodeError:
+            self._inbox.stop(Refusal("protocol", "a message is no ReportRequest"))
+        except Exception as error:  # noqa: BLE001 - the border, as in `run`
+            self._inbox.stop(self._broken(error))
+        else:
+            if decoded is not None:
+                await self._inbox.put(decoded, 1 + size * CAPACITY // _INBOX_BYTES)
+            return True
+        return False
 
     @staticmethod
     def _now() -> float:
