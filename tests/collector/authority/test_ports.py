@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import subprocess
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -277,6 +279,36 @@ async def test_streams_beyond_the_limit_are_told_to_come_back(tmp_path: Path) ->
             await stream.done_writing()
             assert await stream.read() is grpc.aio.EOF
         assert (await hello(running, second)).HasField("hello_ack")
+
+
+async def test_streams_that_wait_to_begin_are_no_more_than_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One at once and two a second: while the others wait there is room for each of them.
+    monkeypatch.setattr(admission, "_BURST_SECONDS", 0.5)
+    server = running_server(tmp_path / "state", streams=1, streams_per_second=2)
+    async with server as running, AsyncExitStack() as stack:
+        stubs = []
+        for _ in range(4):
+            identity = await join(running)
+            channel = identity.channel(str(running.bound.report))
+            stubs.append(report_pb2_grpc.AgentsStub(await stack.enter_async_context(channel)))
+            await channel.channel_ready()
+
+        async def begin(
+            stub: report_pb2_grpc.AgentsAsyncStub,
+        ) -> tuple[Any, report_pb2.ReportResponse]:
+            stream: Any = stub.Report(timeout=20)
+            await stream.write(report_pb2.ReportRequest(hello=report_pb2.Hello()))
+            return stream, await stream.read()
+
+        stream, answer = await begin(stubs[0])
+        assert answer.HasField("hello_ack")
+        await stream.done_writing()
+        assert await stream.read() is grpc.aio.EOF
+        answers = [answer for _, answer in await asyncio.gather(*map(begin, stubs))]
+        assert sum(answer.HasField("hello_ack") for answer in answers) == 1
+        assert [answer.refusal.reason for answer in answers].count("busy") == 3
 
 
 async def test_streams_above_the_rate_wait_and_then_are_told_to_come_back(

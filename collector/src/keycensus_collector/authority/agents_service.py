@@ -122,10 +122,7 @@ class AgentsServicer(report_pb2_grpc.AgentsServicer):
             self._free_streams += 1
 
     async def _admit(self, context: CallContext) -> Peer:
-        if self._free_streams <= 0:
-            raise Refusal(
-                "busy", "too many agents are connected", retry_after_seconds=_BUSY_SECONDS
-            )
+        self._check_room()
         if self._memory.is_short(asyncio.get_running_loop().time()):
             raise Refusal(
                 "busy", "the collector is short of memory", retry_after_seconds=_BUSY_SECONDS
@@ -133,14 +130,20 @@ class AgentsServicer(report_pb2_grpc.AgentsServicer):
         # Before anything is looked up: that is what the rate is for.
         await self._admission.begin(fingerprint(context))
         peer = await self._peer(context, for_hello=True)
-        if peer.standing != ACTIVE:
-            return peer  # its hello says which machine it is, and is refused
-        if peer.is_renewed:
+        if peer.is_renewed and peer.standing == ACTIVE:
             await self._store.run_write(
                 lambda connection: settle_certificate(connection, peer, peer_now(connection, peer)),
                 urgent=True,
             )
-        return peer
+        # Again: others were let in while this one waited. From here to its stream nothing waits.
+        self._check_room()
+        return peer  # one that is not active says by its hello which machine it is, and is refused
+
+    def _check_room(self) -> None:
+        if self._free_streams <= 0:
+            raise Refusal(
+                "busy", "too many agents are connected", retry_after_seconds=_BUSY_SECONDS
+            )
 
     async def _peer(self, context: CallContext, *, for_hello: bool = False) -> Peer:
         """Return who calls; one whose certificate a restored database lost is taken back."""
