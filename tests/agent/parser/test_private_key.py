@@ -311,6 +311,26 @@ def test_the_public_half_of_an_ml_dsa_key_with_seed_and_expanded_form_is_compute
         assert read_private_key(pkcs8(oid, other)).entry.reason == "no-public-half"
 
 
+@pytest.mark.parametrize(
+    ("level", "expanded", "size"), [(44, 2560, 1312), (65, 4032, 1952), (87, 4896, 2592)]
+)
+def test_the_public_half_behind_an_expanded_ml_dsa_key_is_told_if_its_digest_fits(
+    level: int, expanded: int, size: int
+) -> None:
+    """As wolfSSL writes it, in an OCTET STRING, and liboqs, without."""
+    oid = ML_DSA_OIDS[f"ml-dsa-{level}"]
+    public = bytes(range(256)) * 11
+    public = public[:size]
+    digest = hashlib.shake_256(public).digest(64)
+    both = bytes(64) + digest + bytes(expanded - 128) + public
+    for inner in (both, der.encode(4, both)):
+        found = read_private_key(pkcs8(oid, inner))
+        assert found.entry.kind is EntryKind.PRIVATE_KEY
+        assert found.public.endswith(public)
+    for inner in (both[:-1] + b"x", both[:-1], both + b"x", both[:70] + b"x" + both[71:]):
+        assert read_private_key(pkcs8(oid, inner)).entry.reason == "no-public-half"
+
+
 def test_the_public_half_of_an_ml_kem_key_that_is_its_seed_alone_is_computed() -> None:
     key = mlkem.MLKEM768PrivateKey.generate()
     public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

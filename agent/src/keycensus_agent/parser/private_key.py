@@ -45,6 +45,8 @@ _USUAL_EXPONENTS = (65_537, 3, 17, 257)
 # Seeds of private keys of ML-DSA and ML-KEM, in bytes, and their tag (RFC 9881, 6; RFC 9935, 6).
 _ML_DSA_SEED_BYTES, _ML_KEM_SEED_BYTES = 32, 64
 _SEED = 0x80
+# Bytes of an expanded private key and of a public one (FIPS 204, table 2).
+_ML_DSA_BYTES = {"ml-dsa-44": (2560, 1312), "ml-dsa-65": (4032, 1952), "ml-dsa-87": (4896, 2592)}
 _ML_KEM_RANKS = {"ml-kem-512": 2, "ml-kem-768": 3, "ml-kem-1024": 4}
 # Public key of a OneAsymmetricKey (RFC 5958, 2).
 _PUBLIC_KEY = 0x81
@@ -145,7 +147,7 @@ def _public_inside(oid: str, parameters: bytes, inner: bytes) -> bytes:
     if name in _ML_KEM_RANKS:
         return _ml_kem_public(oid, _ML_KEM_RANKS[name], inner)
     if name in ML_DSA_OIDS:
-        return _ml_dsa_public(oid, inner)
+        return _ml_dsa_public(oid, inner) or _ml_dsa_behind(oid, _ML_DSA_BYTES[name], inner)
     return b""
 
 
@@ -162,6 +164,16 @@ def _ml_dsa_public(oid: str, inner: bytes) -> bytes:
         return b""
     seed = der.content(inner, both[0])
     return _spki_of_seed(oid, seed) if len(seed) == _ML_DSA_SEED_BYTES else b""
+
+
+def _ml_dsa_behind(oid: str, sizes: tuple[int, int], inner: bytes) -> bytes:
+    """Return the SPKI of a key whose public half stands behind its expanded form, as wolfSSL and liboqs write it.
+
+    The expanded form has the public half's digest (FIPS 204, algorithm 24): it must fit.
+    """
+    expanded, public = inner[-sum(sizes) : -sizes[1]], inner[-sizes[1] :]
+    fits = expanded[64:128] == hashlib.shake_256(public).digest(64)
+    return raw_spki(oid, public) if fits else b""
 
 
 def _spki_of_seed(oid: str, seed: bytes) -> bytes:
