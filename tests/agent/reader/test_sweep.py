@@ -19,6 +19,7 @@ from keycensus_agent.errors import ConfigurationError
 from keycensus_agent.model import Cause, Place, RowClass
 from keycensus_agent.reader import sweep
 from keycensus_agent.reader.convert import place_of
+from keycensus_agent.reader.partial import Parts
 from keycensus_agent.reader.places import PlaceBuilder
 from keycensus_agent.reader.report.convert import Change
 from keycensus_agent.reader.service import ReaderService, SweepResult
@@ -308,6 +309,44 @@ def test_a_link_to_a_file_that_was_made_when_its_directory_had_been_seen_is_not_
     assert machine.take_changes() == []
     machine.sweep()
     assert machine.places()["/live/cert.pem"].manifest != before
+
+
+def test_a_file_that_took_a_links_place_behind_the_sweep_is_no_link_to_itself(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "DIRECTORIES_PER_TRANSACTION", 1)
+    machine.write("srv/a.pem", Leaf("a.example").pem)
+    link = machine.root / "etc/l.pem"
+    link.symlink_to("../srv/a.pem")
+    machine.settle()
+    steps = iter(range(100))
+
+    def replace_behind_the_sweep() -> None:
+        if next(steps) == 1:  # / and /etc were seen
+            machine.write("etc/new", Leaf("b.example").pem).rename(link)
+            machine.service.look(Parts((b"/etc",)))
+
+    assert machine.service.sweep(replace_behind_the_sweep).complete
+    assert machine.places()["/etc/l.pem"].target == b""
+
+
+def test_a_link_that_was_met_in_a_directory_that_is_elsewhere_now_is_no_place(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "DIRECTORIES_PER_TRANSACTION", 1)
+    machine.write("srv/a.pem", Leaf("a.example").pem)
+    (machine.root / "etc/l.pem").symlink_to("../srv/a.pem")
+    machine.settle()
+    steps = iter(range(100))
+
+    def move_behind_the_sweep() -> None:
+        if next(steps) == 1:  # / and /etc were seen
+            (machine.root / "etc").rename(machine.root / "moved")
+            (machine.root / "etc").symlink_to("moved")
+            machine.service.look(Parts((b"/",)))
+
+    assert machine.service.sweep(move_behind_the_sweep).complete
+    assert set(machine.places()) == {"/moved/l.pem", "/srv/a.pem"}
 
 
 def test_a_link_to_a_file_that_was_seen_and_holds_nothing_is_gone(machine: Machine) -> None:

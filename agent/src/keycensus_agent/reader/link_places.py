@@ -88,11 +88,13 @@ class LinkPlaces:
         Not those that are no links now, or on another mount: their directories tell of them.
         """
         for path, known in self._known.items():
-            here = self._resolver.resolve(path, follow_last=False)
-            if not isinstance(here, Resolved) or not stat.S_ISLNK(here.facts.st_mode):
-                continue
-            if mount_at(path) == known.mount:
+            if self._is_link(path) and mount_at(path) == known.mount:
                 self.meet_path(path, known.mount)
+
+    def _is_link(self, path: bytes) -> bool:
+        """Whether there is a link at this path itself, not where a link on the way leads."""
+        here = self._resolver.resolve(path, follow_last=False)
+        return isinstance(here, Resolved) and here.path == path and stat.S_ISLNK(here.facts.st_mode)
 
     def meet_path(self, path: bytes, mount: bytes) -> None:
         """Take in one link by its path."""
@@ -134,6 +136,9 @@ class LinkPlaces:
         for path, mount, unchanged in self._candidates():
             if unchanged:
                 standing.add(path)
+                continue
+            if not self._is_link(path):
+                # By now; a look may have told what is there instead, and nobody would look again.
                 continue
             found = self._resolver.resolve(path)
             target = findings.at(found.path) if isinstance(found, Resolved) else None
