@@ -1,8 +1,16 @@
 from __future__ import annotations
 
+import asyncio
 import threading
 
+from fakes.agent_stream import START_MS
+from fakes.databases import DATABASES
+
+from keycensus_collector.clock import FixedClock
+from keycensus_collector.intake.model import Limits
+from keycensus_collector.intake.shared import Intake
 from keycensus_collector.intake.turn import Turn
+from keycensus_collector.store.engine import Store
 
 
 def test_who_decodes_lets_the_writer_go_before() -> None:
@@ -80,3 +88,17 @@ def test_who_asks_and_gives_up_holds_up_nobody() -> None:
         pass
     with turn.decoding():
         turn.give_way()
+
+
+async def test_what_comes_is_decoded_while_another_collector_writes() -> None:
+    url = DATABASES.empty_url()
+    with Store.open(url) as ours, Store.open(url) as theirs:
+        intake = Intake(ours, FixedClock(START_MS), Limits())
+        with theirs.write():
+            writing = asyncio.create_task(intake.write(lambda _: "written"))
+            await asyncio.sleep(0.2)
+            decoding = asyncio.create_task(intake.compute(lambda _: "decoded", asker=1))
+            both = [writing, decoding]
+            done, _ = await asyncio.wait(both, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+        assert done == {decoding}
+        assert [await writing, await decoding] == ["written", "decoded"]

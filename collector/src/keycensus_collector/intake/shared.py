@@ -108,6 +108,13 @@ class Intake:
             with self._turn.writing(work):
                 return function(connection)
 
+        def begun(connection: Connection) -> _Result:
+            with self._turn.asking(work):
+                return work(connection)
+
+        if self.store.is_shared:
+            # Until its transaction begins a writer waits for other collectors, too: that is time to decode.
+            return await self.store.run_write(begun, asker=asker, once=True)
         with self._turn.asking(work):
             return await self.store.run_write(work, asker=asker, once=True)
 
