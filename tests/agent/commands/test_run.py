@@ -122,12 +122,12 @@ def test_damage_that_is_found_while_running_is_put_aside_and_the_run_starts_over
     run.run(arguments(agent, once=True))
     sweep, calls = ReaderService.sweep, 0
 
-    def damaged(service: ReaderService, *, parallel: bool = False) -> object:
+    def damaged(service: ReaderService) -> object:
         nonlocal calls
         calls += 1
         if calls == 1:
             raise StateDamagedError("a page is not what it was")
-        return sweep(service, parallel=parallel)
+        return sweep(service)
 
     monkeypatch.setattr(ReaderService, "sweep", damaged)
     run.run(arguments(agent, once=True))
@@ -141,9 +141,9 @@ def test_a_run_that_is_stopped_says_so(
 ) -> None:
     sweep = ReaderService.sweep
 
-    def interrupted(service: ReaderService, *, parallel: bool = False) -> object:
+    def interrupted(service: ReaderService) -> object:
         os.kill(os.getpid(), signal.SIGTERM)
-        return sweep(service, parallel=parallel)
+        return sweep(service)
 
     monkeypatch.setattr(ReaderService, "sweep", interrupted)
     assert run.run(arguments(agent, once=True)) == 130

@@ -83,7 +83,7 @@ def test_the_reader_neither_looks_into_processes_nor_changes_namespaces(attack: 
     found = attack("reader")
     names = ("bpf", "user namespace", "memory file", "foreign memory", "trace")
     assert refused(found, *names) == {"EPERM"}
-    # Parser and scout are programs that it starts.
+    # The parser is a program that it starts.
     assert refused(found, "fork", "exec", "kill", "thread") == {"done"}
 
 

@@ -126,9 +126,6 @@ def test_the_innermost_scope_of_a_path_counts() -> None:
     assert scopes.at(b"/run/outer") is None
     assert scopes.at(b"/run/outermost/a.pem") is None
     assert scopes.of_directory(b"/run/outer") == Within(b"/run/outer", outer)
-    assert scopes.touch(b"/run")
-    assert scopes.touch(b"/run/outer/etc")
-    assert not scopes.touch(b"/etc")
     assert Scopes().at(b"/etc/a.pem") is None
 
 

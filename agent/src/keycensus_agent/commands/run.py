@@ -136,7 +136,7 @@ def _once(service: ReaderService) -> int:
     service.should_stop = lambda: bool(signals)
     collect_seldom()
     board = StatusBoard(service)
-    result = service.sweep(parallel=True)
+    result = service.sweep()
     board.swept(result)
     counters = result.coverage.counters
     print(

@@ -83,7 +83,7 @@ def enter_launcher() -> None:
 
 # --- reader ---------------------------------------------------------------------------------------
 
-# execve stays: parser and scout are programs, and a filter can't see which one is meant.
+# execve stays: the parser is a program, and a filter can't see which one is meant.
 _READER = Filter({**_COMMON, **_only_families(_AF_UNIX)}, ALLOW)
 
 

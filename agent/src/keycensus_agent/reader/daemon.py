@@ -249,7 +249,7 @@ class Daemon:
         self._watching.sing()
         self._depth += 1
         try:
-            result = self.service.sweep(_Pacer(share, self._rest), parallel=share == 1, go_on=True)
+            result = self.service.sweep(_Pacer(share, self._rest), go_on=True)
         finally:
             self._depth -= 1
         self._board.swept(result)

@@ -19,13 +19,14 @@ from keycensus_agent.reader.discovery.links import Resolved, Resolver
 from keycensus_agent.reader.findings import Findings, Known, signed_identity
 from keycensus_agent.reader.memory import DirectoryMemory
 from keycensus_agent.reader.places import PlaceBuilder
-from keycensus_agent.reader.scout import LinkTargets, link_targets
 from keycensus_agent.reader.state import LINKS_MARK, State
 
 # Reasons for which a link leads to nothing at all, wherever the agent may look.
 _LEADS_NOWHERE = frozenset({"ENOENT", "ENOTDIR", "ELOOP"})
 # The mark of links that this agent has settled: another one may say something else of them.
 _SETTLED = str(PARSER_EPOCH).encode()
+# (name, device, inode, how many names the file has) of each link that leads to a regular file.
+_LinkTargets = list[tuple[str, int, int, int]]
 # Links that are kept in memory before they go to a temporary table.
 _BUFFERED = 4096
 
@@ -62,23 +63,17 @@ class LinkPlaces:
         )
 
     def meet(self, directory: Directory) -> None:
-        """Take in the links of a directory."""
+        """Take in the links of a directory, and where those lead that end at a regular file."""
         plain = self._plain_stat and not self._resolver.is_scoped(directory.path)
-        targets = link_targets(directory) if plain else self._resolved_targets(directory)
-        self.meet_names(directory.path, directory.mount.key, directory.links, targets)
-
-    def meet_names(
-        self, directory: bytes, mount: bytes, names: list[str], targets: LinkTargets
-    ) -> None:
-        """Take in links by their names, and those among them that lead to a regular file."""
-        prefix = directory if directory == b"/" else directory + b"/"
+        targets = _targets(directory) if plain else self._resolved_targets(directory)
+        prefix = directory.path if directory.path == b"/" else directory.path + b"/"
         if self._known:
-            self._met.update(
-                path for name in names if (path := prefix + os.fsencode(name)) in self._known
-            )
-        for name, st_dev, st_ino, names_of_it in targets:
+            paths = (prefix + os.fsencode(name) for name in directory.links)
+            self._met.update(path for path in paths if path in self._known)
+        mount = directory.mount.key
+        for name, st_dev, st_ino, names in targets:
             device, inode = signed_identity(st_dev, st_ino)
-            self._buffer.append((prefix + os.fsencode(name), device, inode, names_of_it, mount))
+            self._buffer.append((prefix + os.fsencode(name), device, inode, names, mount))
         if len(self._buffer) >= _BUFFERED:
             self._spill()
 
@@ -108,9 +103,9 @@ class LinkPlaces:
         if len(self._buffer) >= _BUFFERED:
             self._spill()
 
-    def _resolved_targets(self, directory: Directory) -> LinkTargets:
+    def _resolved_targets(self, directory: Directory) -> _LinkTargets:
         prefix = directory.path if directory.path == b"/" else directory.path + b"/"
-        targets: LinkTargets = []
+        targets: _LinkTargets = []
         for name in directory.links:
             found = self._resolver.resolve(prefix + os.fsencode(name))
             if isinstance(found, Resolved) and stat.S_ISREG(found.facts.st_mode):
@@ -209,6 +204,19 @@ class LinkPlaces:
         inodes = {inode for each, inode, *_ in files if each == os.fsdecode(name)}
         # Of some files no inode is remembered: they were looked at.
         return inodes.isdisjoint({0, file.facts.st_ino}) and os.fsdecode(name) not in others
+
+
+def _targets(directory: Directory) -> _LinkTargets:
+    """Return where the links of a directory lead, for those that end at a regular file."""
+    targets: _LinkTargets = []
+    for name in directory.links:
+        try:
+            facts = os.stat(name, dir_fd=directory.fd)
+        except OSError:
+            continue
+        if stat.S_ISREG(facts.st_mode):
+            targets.append((name, facts.st_dev, facts.st_ino, facts.st_nlink))
+    return targets
 
 
 def _is_below_gap(path: bytes, gaps: list[Gap]) -> bool:

@@ -71,11 +71,6 @@ class Scopes:
         """Whether a directory is the root of a scope, or below one."""
         return self.of_directory(directory) is not None
 
-    def touch(self, directory: bytes) -> bool:
-        """Whether some of what is in or below a directory is in a scope."""
-        below = directory.rstrip(b"/") + b"/"
-        return self.holds(directory) or any(each.startswith(below) for each in self.by_prefix)
-
 
 def find_scopes(resolver: Resolver, mounts: MountTable, mountinfo: bytes, root: bytes) -> Scopes:
     """Return the scopes of a root whose path on this system is `root`; `mountinfo` is this process's own."""

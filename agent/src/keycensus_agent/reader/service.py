@@ -26,7 +26,6 @@ from keycensus_agent.link_start import LinkStart
 from keycensus_agent.model import Coverage
 from keycensus_agent.parser import PARSER_EPOCH
 from keycensus_agent.reader.convert import encode_host_facts
-from keycensus_agent.reader.division import recall_division
 from keycensus_agent.reader.equipment import Equipment, equipped, now_ms
 from keycensus_agent.reader.ground import Ground
 from keycensus_agent.reader.kept_parser import KeptParser
@@ -44,7 +43,6 @@ from keycensus_agent.reader.report.untaken import (
     recall_long_artifacts,
     remember_long_artifacts,
 )
-from keycensus_agent.reader.scout import Scout, Task
 from keycensus_agent.reader.state import State
 from keycensus_agent.reader.state_file import database_errors
 from keycensus_agent.reader.sweep import Sweep
@@ -129,13 +127,11 @@ class ReaderService:
         self,
         pause: Callable[[], None] = lambda: None,
         *,
-        parallel: bool = False,
         go_on: bool = False,
     ) -> SweepResult:
         """Sweep the configured roots once; `pause` is called where it may wait.
 
-        `parallel` lists on a second core, where the disk was seen whole before. `go_on`: one that was
-        broken off is gone on with, and this one can be.
+        `go_on`: one that was broken off is gone on with, and this one can be.
 
         Raises StorageError for trouble of the state; trouble of the host is in the coverage.
         """
@@ -149,19 +145,14 @@ class ReaderService:
             ) as equipment,
         ):
             findings = equipment.findings
-            scout = self._scout(equipment.ground) if parallel else None
-            sweep = self._new_sweep(equipment, go_on=go_on and scout is None)
+            sweep = self._new_sweep(equipment, go_on=go_on)
             looks = self.looks
-            try:
-                for _ in sweep.run(list(config.scan.roots), scout):
-                    self._enforce_cap()
-                    pause()
-                    if self.looks != looks:
-                        looks = self.looks
-                        sweep.disturbed()
-            finally:
-                if scout is not None:
-                    scout.close()
+            for _ in sweep.run(list(config.scan.roots)):
+                self._enforce_cap()
+                pause()
+                if self.looks != looks:
+                    looks = self.looks
+                    sweep.disturbed()
             self.saw("parser", equipment.parser_enforced())
             unasked = self._unasked(sweep.coverage) if sweep.complete else ()
             with state.transaction() as connection:
@@ -275,34 +266,6 @@ class ReaderService:
         if self.outbox.wants_a_look:
             with self.state.transaction():
                 self.outbox.enforce_cap()
-
-    def _scout(self, ground: Ground) -> Scout | None:
-        """Start a scout if there is a core for it and a division of the disk to go by."""
-        scan = self.config.scan
-        if scan.root != b"/" or (os.cpu_count() or 1) < 2:
-            return None
-        stored_epoch = self.state.get_number("parser_epoch")
-        if not self.state.complete or ground.mounts.has_remote or stored_epoch != PARSER_EPOCH:
-            return None
-        above = tuple(root.rstrip(b"/") + b"/" for root in scan.roots)
-        roots = tuple(
-            root
-            for root in recall_division(self.state)
-            if root.startswith(above)
-            and ground.is_entered(root)
-            # Links of a container are not the kernel's to follow, as the scout does.
-            and not ground.scopes.touch(root)
-        )
-        if not roots:
-            return None
-        return Scout(
-            Task(
-                roots=roots,
-                exclude=tuple(os.fsdecode(pattern) for pattern in scan.exclude),
-                own=tuple(ground.own),
-                network=scan.network_file_systems,
-            )
-        )
 
     def saw(self, process: str, enforced: Enforced | None) -> None:
         """Note what held one of the agent's processes, if it could be seen."""

@@ -37,6 +37,7 @@ _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 -- One row a directory that was listed whole: the digest of what lstat said of its names, to compare
 -- with, and its length. `path` has NUL for / so that its order is the order of the walk.
+-- The weight is for agents of before, which divided the disk between two processes by it.
 CREATE TABLE directory (
     path BLOB PRIMARY KEY, mount BLOB NOT NULL, digest BLOB NOT NULL, weight INTEGER NOT NULL
 ) WITHOUT ROWID;
@@ -162,7 +163,6 @@ _NUMBERS = frozenset(
         "complete_acknowledged",
         "digest_due_ms",
         "not_supplied",
-        "division_drift",
         "outbox_dropped",
         "outbox_rebuild",
         "outbox_unlisted",
@@ -178,11 +178,9 @@ _DOCUMENTS = frozenset(
         "reconciliation",
         "roots",
         "scopes",
-        "scout_roots",
         "sweep_progress",
     }
 )
-_PATH_LISTS = frozenset({"roots", "scout_roots"})
 # Columns of bytes, by table; a flipped byte may turn them into something else.
 _BYTES = {
     "meta": ("value",),
@@ -249,7 +247,7 @@ def _check_meta(meta: dict[str, bytes]) -> None:
         _require(int(meta[name]) >= 0, name)
     for name in _DOCUMENTS & meta.keys():
         document = json.loads(meta[name])
-        if name in _PATH_LISTS:
+        if name == "roots":
             for path in document:
                 base64.b64decode(path, validate=True)
 

@@ -16,20 +16,17 @@ Runs in the reader.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from keycensus_agent.model import Coverage, Gap
 from keycensus_agent.reader.absence import absent_mounts, former_roots
 from keycensus_agent.reader.comparison import COARSE_STAMP_NS, Comparison, MakeInspector
 from keycensus_agent.reader.discovery.directory import Directory
-from keycensus_agent.reader.discovery.walk import stay_within
-from keycensus_agent.reader.division import remember_division
 from keycensus_agent.reader.findings import Findings
 from keycensus_agent.reader.link_places import LinkPlaces
 from keycensus_agent.reader.memory import DirectoryMemory, order_key
 from keycensus_agent.reader.place_context import settle_context
 from keycensus_agent.reader.progress import Progress, forget, save
-from keycensus_agent.reader.scout import Scout, Scouted, ScoutError
 from keycensus_agent.reader.state import State
 from keycensus_agent.reader.surroundings import Surroundings
 from keycensus_agent.reader.tree_places import settle_trees
@@ -37,8 +34,6 @@ from keycensus_agent.reader.tree_places import settle_trees
 # What is stored in one transaction: few enough to lose little, many enough to sync rarely.
 DIRECTORIES_PER_TRANSACTION = 2000
 _COUNTED_AT_THE_END = ("directories", "files")
-# How often the scout's pipe is emptied.
-DIRECTORIES_PER_LOOK = 64
 
 
 class Sweep:
@@ -67,8 +62,6 @@ class Sweep:
         # Until the walk is where the sweep before this one stood.
         self._skipping = gone_on_with
         self._reached = b""
-        # The scout is elsewhere on the disk: with one window each would fetch the other's away.
-        self._scouted_memory = DirectoryMemory(state)
         self.coverage = Coverage()
         self._comparison = Comparison(
             state,
@@ -81,22 +74,16 @@ class Sweep:
         )
         self._files = 0
         self._directories = 0
-        self._differing: list[bytes] = []
         self._roots: list[bytes] = []
         self.complete = False
 
-    def run(self, roots: list[bytes], scout: Scout | None = None) -> Iterator[None]:
-        """Sweep `roots`; after the last yield `complete` says whether all of it was seen.
-
-        With a `scout` its trees, which lie within the roots, are listed by it at the same time.
-        """
+    def run(self, roots: list[bytes]) -> Iterator[None]:
+        """Sweep `roots`; after the last yield `complete` says whether all of it was seen."""
         self._roots = roots
         if self._begun is not None:
             self._begun.restore(self.coverage)
             self._files, self._directories = self._begun.files, self._begun.directories
-        yield from self._pass(self._around.walk_from(roots), scout)
-        if scout is not None:
-            yield from self._finish_scout(scout)
+        yield from self._pass(roots)
         self.coverage.count("directories", self._directories)
         self.coverage.count("files", self._files)
         self._comparison.settle()
@@ -112,18 +99,14 @@ class Sweep:
 
     def disturbed(self) -> None:
         """Take note that somebody else wrote to the state between two yields."""
-        self._scouted_memory.drop_window()
         self._comparison.disturbed()
 
     # --- 1: walk ------------------------------------------------------------------------------
 
-    def _pass(
-        self, walked: Iterable[Directory | Gap], scout: Scout | None = None
-    ) -> Iterator[None]:
+    def _pass(self, roots: list[bytes]) -> Iterator[None]:
         gaps = self.coverage.gaps
-        scouted = _by_parent(scout.roots if scout is not None else ())
         visited = 0
-        for item in walked:
+        for item in self._around.walk_from(roots):
             if self._around.should_stop():
                 return
             if isinstance(item, Gap):
@@ -135,12 +118,8 @@ class Sweep:
             self._files += len(item.files)
             self._comparison.look_at(item)
             self._reached = item.path
-            if item.path in scouted:
-                item.children = [name for name in item.children if name not in scouted[item.path]]
             visited += 1
             self._directories += 1
-            if scout is not None and visited % DIRECTORIES_PER_LOOK == 0:
-                self._hear(scout.drain())
             if visited % DIRECTORIES_PER_TRANSACTION == 0 or self._comparison.wants_to_settle:
                 self._comparison.settle()
                 self._save_progress()
@@ -183,43 +162,6 @@ class Sweep:
                 ),
             )
 
-    # --- 1, on another core ---------------------------------------------------------------------
-
-    def _hear(self, news: Iterable[Scouted | Gap]) -> None:
-        """Compare what the scout saw; what differs is listed again by ourselves."""
-        for item in news:
-            if self._around.should_stop():
-                return
-            if isinstance(item, Gap):
-                self.coverage.gaps.append(item)
-                continue
-            self._directories += 1
-            self._files += item.files
-            known = self._scouted_memory.recall(item.path)
-            if item.listed and known == (item.mount, item.digest):
-                if item.links:
-                    self._links.meet_names(item.path, item.mount, item.links, item.targets)
-            else:
-                self._differing.append(item.path)
-
-    def _finish_scout(self, scout: Scout) -> Iterator[None]:
-        try:
-            if not self._around.should_stop():
-                self._hear(scout.finish())
-        except ScoutError:
-            roots = list(scout.roots)
-            yield from self._pass(stay_within(self._around.walk_from(roots), roots))
-            return
-        finally:
-            scout.close()
-        for path in self._differing:
-            if self._around.should_stop():
-                return
-            self._comparison.look_at_one(path)
-            if self._comparison.wants_to_settle:
-                self._comparison.settle()
-                yield
-
     # --- 4 and 5: links, gaps, done -------------------------------------------------------------
 
     def _finish(self) -> None:
@@ -239,8 +181,6 @@ class Sweep:
             )
             settle_trees(self._state, self._findings, parser=self._reread)
             self._findings.settle_gaps(_distinct(gaps))
-            if self._comparison.changed_listings:
-                remember_division(self._state, self._comparison.changed_listings)
             if not self._state.complete:
                 self._state.put_number("complete", 1)
             forget(self._state)
@@ -249,7 +189,7 @@ class Sweep:
         """Meet the links of what was seen before this sweep went on."""
         mounts = self._around.reread_mounts()
         self._links.meet_known(lambda link: mounts.at(link).key)
-        for directory, mount, (_, links, _) in self._scouted_memory.up_to(path):
+        for directory, mount, (_, links, _) in DirectoryMemory(self._state).up_to(path):
             prefix = directory.rstrip(b"/") + b"/"
             for name in links:
                 self._links.meet_path(prefix + os.fsencode(name), mount)
@@ -283,11 +223,3 @@ def settle_unstable(
 
 def _distinct(gaps: list[Gap]) -> list[Gap]:
     return list(dict.fromkeys(gaps))
-
-
-def _by_parent(roots: Iterable[bytes]) -> dict[bytes, set[str]]:
-    parents: dict[bytes, set[str]] = {}
-    for root in roots:
-        parent, _, name = root.rpartition(b"/")
-        parents.setdefault(parent or b"/", set()).add(os.fsdecode(name))
-    return parents

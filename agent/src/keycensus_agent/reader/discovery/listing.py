@@ -1,6 +1,6 @@
 """What of a listed directory is remembered, as bytes, and their digest.
 
-Pure. Equal digests, on the same mount: nothing changed in the directory. Reader and scout make them alike.
+Pure. Equal digests, on the same mount: nothing changed in the directory.
 """
 
 from __future__ import annotations

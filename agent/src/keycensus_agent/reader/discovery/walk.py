@@ -33,7 +33,7 @@ from keycensus_agent.reader.unopened import unopened_in
 from keycensus_agent.reader.whereabouts import HERE
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
 # Longest path that is walked; only a tree that was built to hurt has longer ones.
 PATH_LIMIT = 64 * 1024
@@ -82,23 +82,6 @@ def walk(
     finally:
         walker.close()
         os.close(root_fd)
-
-
-def stay_within(
-    items: Iterable[Directory | Gap], roots: Sequence[bytes]
-) -> Iterator[Directory | Gap]:
-    """Yield of a walk of `roots`, which are canonical, what lies there and below.
-
-    Not what a link leads to that took the place of one: whoever owns the directory above could have files read
-    that are outside of what is searched, or excluded.
-    """
-    there, below = frozenset(roots), tuple(root.rstrip(b"/") + b"/" for root in roots)
-    for item in items:
-        path = item.prefix if isinstance(item, Gap) else item.path
-        if path in there or path.startswith(below):
-            yield item
-        elif isinstance(item, Directory):
-            item.children = []
 
 
 class _Walk:

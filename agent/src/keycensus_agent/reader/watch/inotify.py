@@ -8,7 +8,7 @@ documented interface):
 1. A directory that may not be watched comes back as watch -1, and all of these share one record.
 2. A callback that raises ends the thread without a word: ours only takes a note.
 3. A watch stays with a directory that is moved, under its old path; an added one gives the same number again.
-4. The descriptor would be inherited by parser and scout: it is closed on exec here.
+4. The descriptor would be inherited by the parser: it is closed on exec here.
 5. The queue is read as fast as events come. Here it is read in batches, between which the kernel joins
    equal events: a file that is rewritten a thousand times a second costs ten looks a second.
 
