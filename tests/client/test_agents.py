@@ -24,7 +24,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     census = Census.create(directory)
     add_agent(census, census.host("web1", clock_skew_ms=95_000))
     for name in ("fleet1", "fleet2"):
-        add_agent(census, census.host(name), state="cloned", machines=("=a\x1b[31m", "b"))
+        add_agent(census, census.host(name), state="cloned", machines=("=a\x1b[31m", "box"))
     served = Served(census, directory, api_token(census, role="operator"))
     assert served.login().returncode == 0
     yield served
@@ -60,7 +60,7 @@ def test_agents_are_listed_with_what_ails_them_shown_and_shut_out(served: Served
     assert "=a\\x1b[31m" in shown
     assert hostile.is_inert(shown)
     machines = json.loads(run(served, "agents", "show", "fleet1", "-o", "json"))["machines"]
-    assert {each["name"] for each in machines} == {"=a\\x1b[31m", "b"}
+    assert {each["name"] for each in machines} == {"=a\\x1b[31m", "box"}
     assert "is banned" in run(served, "agents", "ban", "web1", "--reason", "stolen")
     assert "stolen" in run(served, "agents", "show", "web1")
     assert "is active" in run(served, "agents", "unban", "web1")
@@ -74,7 +74,7 @@ def test_clones_are_told_first_and_then_rekeyed(served: Served) -> None:
         ((), "either AGENT, or --clones"),
         (("fleet1", "--clones"), "either AGENT, or --clones"),
         (("fleet1", "--yes"), "are for --clones"),
-        (("--clones", "--keep", "b"), "give that agent"),
+        (("--clones", "--keep", "box"), "give that agent"),
         (("--clones",), "say --yes"),
     ):
         refused = asked(served, "agents", "rekey", *arguments)
@@ -88,7 +88,7 @@ def test_clones_are_told_first_and_then_rekeyed(served: Served) -> None:
     found = json.loads(run(served, "agents", "show", "fleet2", "-o", "json"))
     assert (found["state"], found["rekey_copies_left"]) == ("rekeyed", 5)
     assert "5 until" in run(served, "agents", "show", "fleet2")
-    assert "2 machines may come until" in run(served, "agents", "rekey", "fleet1", "--keep", "b")
+    assert "2 machines may come until" in run(served, "agents", "rekey", "fleet1", "--keep", "box")
     assert run(served, "agents", "rekey", "--clones") == "no clones\n"
 
 

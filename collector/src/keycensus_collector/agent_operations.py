@@ -168,10 +168,18 @@ def _clones(connection: Connection, around: Surroundings, arguments: Arguments) 
 
 
 def _find_machine(connection: Connection, row: AnyRow, text: str) -> AnyRow:
-    """Find a machine of an agent by its boot, the beginning of it, its name or its address."""
+    """Find a machine of an agent by its boot, the beginning of it, its name or its address.
+
+    What could mean two is refused: a name can be the beginning of another one's boot, by chance or because its
+    machine says so. A whole boot means one.
+    """
     machines = rekey.contacts_of(connection, row.agent_no)
-    fit = [each for each in machines if each.boot_id.hex().startswith(text.lower())]
-    fit = fit or [each for each in machines if text in (each.name, each.address)]
+    boot = text.lower()
+    fit = [each for each in machines if each.boot_id.hex() == boot] or [
+        each
+        for each in machines
+        if each.boot_id.hex().startswith(boot) or text in (each.name, each.address)
+    ]
     if len(fit) != 1:
         found = "no machine" if not fit else f"{len(fit)} machines"
         raise UsageError(

@@ -99,14 +99,33 @@ async def test_what_is_done_to_an_agent_stands_in_the_log_with_who_did_it(
 async def test_machines_that_share_an_identity_get_one_each(
     census: Census, client: httpx.AsyncClient
 ) -> None:
-    agent = add_agent(census, census.host("web1"), state="cloned", machines=("a", "b"))
+    agent = add_agent(census, census.host("web1"), state="cloned", machines=("one", "two"))
     wrong = await client.post(f"/agents/{agent}/rekey", json={"keep": "nobody"})
     assert (wrong.status_code, "no machine" in wrong.json()["detail"]) == (400, True)
-    answer = (await client.post(f"/agents/{agent}/rekey", json={"keep": "b"})).json()
+    answer = (await client.post(f"/agents/{agent}/rekey", json={"keep": "two"})).json()
     assert (answer["id"], answer["machines"]) == (agent, 2)
     one = (await client.get(f"/agents/{agent}")).json()
     assert (one["state"], one["rekey_copies_left"]) == ("rekeyed", 2000)
     assert one["rekey_until"] == answer["until"]
+
+
+async def test_a_machine_that_names_itself_like_another_ones_boot_is_not_taken_for_it(
+    census: Census, client: httpx.AsyncClient
+) -> None:
+    agent = add_agent(census, census.host("web1"), state="cloned", machines=("one", "two"))
+    boots = {
+        each["name"]: each["boot"]
+        for each in (await client.get(f"/agents/{agent}")).json()["machines"]
+    }
+    begin = boots["one"][:8]
+    with census.store.write() as connection:
+        contact = schema.agent_contact
+        connection.execute(update(contact).where(contact.c.name == "two").values(name=begin))
+    refused = await client.post(f"/agents/{agent}/rekey", json={"keep": begin})
+    assert refused.status_code == 400
+    assert "2 machines" in refused.json()["detail"]
+    answer = await client.post(f"/agents/{agent}/rekey", json={"keep": boots["one"]})
+    assert answer.json()["machines"] == 2
 
 
 async def test_all_clones_get_identities_if_they_are_still_those_that_were_told(
